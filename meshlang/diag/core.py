@@ -1,0 +1,64 @@
+"""The diagnostic record, the collector, and the one exception that carries diagnostics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class Label:
+    """A second place that belongs to a message ("first bound here")."""
+    span: Any               # syntax.source.Span; Any keeps diag free of imports
+    text: str
+
+
+@dataclass(slots=True)
+class Diagnostic:
+    code: str                                       # "MS0301"
+    message: str                                    # one line: what is wrong, with the values in it
+    span: Any = None                                # syntax.source.Span or None
+    severity: str = "error"                         # "error", "warning", "note"
+    labels: list[Label] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # further facts, a line each
+    help: str | None = None                         # what to do about it
+
+
+class MeshlangError(Exception):
+    """Anything that is the user's to mend. Carries at least one diagnostic of severity "error".
+
+    exit_code: 1 the program is wrong or failed, 2 usage, 3 deadlock.
+    """
+
+    def __init__(self, *diagnostics: Diagnostic, exit_code: int = 1):
+        super().__init__("; ".join(f"{d.code}: {d.message}" for d in diagnostics))
+        self.diagnostics = list(diagnostics)
+        self.exit_code = exit_code
+
+
+class Diagnostics:
+    """Collects diagnostics, so that one run reports all it can find."""
+
+    def __init__(self, limit: int = 50):
+        self.items: list[Diagnostic] = []
+        self.limit = limit
+        self._seen: set[tuple] = set()
+
+    def add(self, diagnostic: Diagnostic) -> None:
+        """Add once: the same code and message at the same place is reported a single time."""
+        span = diagnostic.span
+        key = (diagnostic.code, diagnostic.message, span and (span.file.path, span.start))
+        if key in self._seen:
+            return
+        self._seen.add(key)
+        self.items.append(diagnostic)
+        if sum(d.severity == "error" for d in self.items) >= self.limit:
+            self.raise_if_errors()
+
+    @property
+    def errors(self) -> list[Diagnostic]:
+        return [d for d in self.items if d.severity == "error"]
+
+    def raise_if_errors(self) -> None:
+        if self.errors:
+            raise MeshlangError(*self.items)
