@@ -304,9 +304,10 @@ class PtrType(Node):
 
 @dataclass(slots=True, eq=False)
 class FnType(Node):
-    """`fn(T, U) R`"""
+    """`fn(T, U) R`, and `task(T) void`, the type of a task that is handed to a module."""
     params: list[Expr]
     ret: Expr
+    is_task: bool = False
 
 
 @dataclass(slots=True, eq=False)

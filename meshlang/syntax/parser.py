@@ -1,0 +1,138 @@
+"""Text to syntax tree.
+
+    parse(file), parse_text(text), parse_file(path)  -> ast.Module
+    parse_expression(text)                           -> ast.Expr
+
+All raise MeshlangError with every syntax error found. The tree is shared between callers that parse the same text under
+the same path: treat it as read-only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..diag import Diagnostic, MeshlangError
+from . import ast
+from .build import Builder
+from .lexer import END, Token, tokenize
+from .recover import Recovery
+from .source import SourceFile, Span
+from .tables import key, load_cached, store_cached, tables
+
+# Deeper nesting than any person writes; later stages walk the tree recursively.
+MAX_STACK = 1500
+
+_memory: dict[tuple[str, str], ast.Module] = {}
+_MEMORY_LIMIT = 256
+
+
+def parse(file: SourceFile) -> ast.Module:
+    """Parse one file."""
+    known = _memory.get((file.path, file.text))
+    if known is not None:
+        return known
+    module = _run(file, "module")
+    if len(_memory) >= _MEMORY_LIMIT:
+        _memory.clear()
+    _memory[(file.path, file.text)] = module
+    return module
+
+
+def parse_text(text: str, path: str = "<text>") -> ast.Module:
+    """Parse text that did not come from a file; `path` is what messages show."""
+    return parse(SourceFile(path, text))
+
+
+def parse_file(path: str | Path) -> ast.Module:
+    """Read and parse a file. What cannot be read raises MeshlangError with an MS09 code."""
+    return parse(read_source(path))
+
+
+def parse_expression(text: str, path: str = "<expression>") -> ast.Expr:
+    """Parse one expression."""
+    return _run(SourceFile(path, text), "expression")
+
+
+def read_source(path: str | Path) -> SourceFile:
+    """The text of a source file, which must be UTF-8."""
+    shown = str(path)
+    try:
+        data = Path(path).read_bytes()
+    except IsADirectoryError:
+        raise MeshlangError(Diagnostic("MS0903", f"`{shown}` is a folder, not a source file",
+                                       help="name a .csl file in it")) from None
+    except FileNotFoundError:
+        raise MeshlangError(Diagnostic("MS0901", f"there is no file `{shown}`")) from None
+    except (OSError, ValueError) as e:
+        reason = getattr(e, "strerror", None) or str(e)
+        raise MeshlangError(Diagnostic("MS0901", f"cannot read `{shown}`: {reason}")) from None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        line = data.count(b"\n", 0, e.start) + 1
+        raise MeshlangError(Diagnostic("MS0902", f"`{shown}` is not UTF-8 text: byte 0x{data[e.start]:02x} in line {line}",
+                                       help="save the file as UTF-8")) from None
+    return SourceFile(shown, text)
+
+
+def _run(file: SourceFile, start: str) -> Any:
+    tokens, errors = tokenize(file)
+    builder = Builder(file)
+    recovery = Recovery(file, tokens, errors)
+    value = _drive(file, tokens, start, builder, recovery)
+    found = errors + recovery.errors + builder.errors
+    if found:
+        unique = {(d.code, d.span.start, d.message): d for d in found}
+        raise MeshlangError(*sorted(unique.values(), key=lambda d: (d.span.start, d.code))[:50])
+    return value
+
+
+def _drive(file: SourceFile, tokens: list[Token], start: str, builder: Builder, recovery: Recovery) -> Any:
+    """The LALR automaton. Errors go to `recovery`, which edits the stacks and says where to go on."""
+    t = tables()
+    actions, gotos = t.actions, t.gotos
+    # A rule without builder function has one symbol and hands its value through.
+    rules = [(n, origin, getattr(builder, name) if name else None) for n, origin, name in t.rules]
+    end_state = t.end[start]
+    states = [t.start[start]]
+    values: list[Any] = []
+    position = 0
+    token = tokens[0]
+    kind = token[0]
+    while True:
+        action = actions[states[-1]].get(kind)
+        if action is None:
+            if kind == END and states[-1] == end_state:
+                return values[-1]
+            if recovery.handle(states, values, position):
+                position = recovery.position
+                token = recovery.token
+                kind = token[0]
+                continue
+            return None
+        if action >= 0:
+            states.append(action)
+            values.append(token)
+            position += 1
+            token = tokens[position]
+            kind = token[0]
+            if len(states) > MAX_STACK:
+                span = Span(file, values[-1][2], values[-1][3])
+                recovery.errors.append(Diagnostic("MS0129", "this is nested too deeply", span,
+                                                  help="split the expression or the blocks"))
+                return None
+        else:
+            n, origin, function = rules[~action]
+            if function is None:
+                states[-1] = gotos[states[-2]][origin]
+            elif n:
+                children = values[-n:]
+                del values[-n:], states[-n:]
+                values.append(function(children))
+                states.append(gotos[states[-1]][origin])
+            else:
+                values.append(function([]))
+                states.append(gotos[states[-1]][origin])
