@@ -1,0 +1,393 @@
+"""Builtins that make and edit DSDs and DSRs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..ir import isa
+from ..ir.isa import Action, Op, Simd
+from ..sema import types as T
+
+from ..sema.values import VOID, Dsd, FnValue, Known, Mem, Pointer, Reg
+from .registry import builtin, config, flag
+
+MEM_FIELDS = dict.fromkeys(("tensor_access", "base_address", "extent", "stride", "offset", "wavelet_index_offset"), "")
+FABIN_FIELDS = dict.fromkeys(("extent", "input_queue", "fabric_color", "priority", "simd_mode", "control_transform"), "")
+FABOUT_FIELDS = dict.fromkeys(("extent", "output_queue", "fabric_color", "priority", "simd_mode", "control_transform", "control",
+                               "advance_switch", "wavelet_index_offset", "zero"), "")
+SIMD = {"simd_32": Simd.SIMD_32, "simd_64": Simd.SIMD_64, "simd_32_or_64": Simd.SIMD_MAX, "simd_max": Simd.SIMD_MAX, "simd_off": Simd.OFF}
+PRIORITY = {"low": 1, "medium": 2, "high": 3}
+ELEMENTS = (1, 2, 4)
+
+
+def choice(cx, node, value: Any, names: dict[str, int], what: str) -> int:
+    """The one field set to true of a struct such as `.{ .high = true }`."""
+    if not isinstance(value, Known) or not isinstance(value.ty, T.StructType) or len(value.v) != 1:
+        cx.fail("MS0506", f"'{what}' takes a struct with one field", node, f"one of {', '.join(f'.{{ .{n} = true }}' for n in names)}")
+    (name, v), = value.v.items()
+    if name not in names:
+        cx.fail("MS0506", f"'{what}' has no choice '{name}'", node, f"one of {', '.join(names)}")
+    return names[name] if v.v else 0
+
+
+def integer(cx, node, value: Any, what: str, low: int, high: int) -> Any:
+    """An integer argument: int if known (range checked), else a Reg."""
+    if isinstance(value, Known):
+        if isinstance(value.ty, T.StructType) and value.ty.tuple and len(value.v) == 1:
+            value = value.v["0"]
+        if not T.is_int(value.ty):
+            cx.fail("MS0301", f"'{what}' must be an integer, found {value.ty}", node)
+        if not low <= value.v <= high:
+            cx.fail("MS0507", f"{what} {value.v} is out of range ({low} to {high})", node)
+        return value.v
+    value = cx.load(value, node)
+    if not isinstance(value.ty, T.IntType) or value.ty.bits > 32:
+        cx.fail("MS0301", f"'{what}' must be an integer of at most 16 bits, found {value.ty}", node)
+    return value
+
+
+def element_of(cx, node, t: T.Type) -> T.Type:
+    """The element type a memory DSD gets from its base address."""
+    if not isinstance(t, T.PtrType):
+        cx.fail("MS0301", f"'base_address' must be a pointer, found {t}", node, "write &array")
+    e = t.elem.elem if isinstance(t.elem, T.ArrayType) else t.elem
+    if e.size not in ELEMENTS or e.ty is None or not (T.is_numeric(e) or e in (T.BOOL, T.COLOR)):
+        cx.fail("MS0508", f"a memory DSD walks 16-bit and 32-bit numbers, found {e}", node)
+    return e
+
+
+@builtin("get_dsd", "kind, fields", doc="A data structure descriptor: mem1d_dsd, mem4d_dsd, fabin_dsd or fabout_dsd.")
+def get_dsd(cx, node, hint):
+    kind = cx.type_expr(node.args[0])
+    if kind is T.MEM1D:
+        return memory_dsd(cx, node, config(cx, node.args[1], MEM_FIELDS, "mem1d_dsd"))
+    if kind is T.MEM4D:
+        return memory_dsd(cx, node, config(cx, node.args[1], MEM_FIELDS, "mem4d_dsd"), four=True)
+    if kind is T.FABIN:
+        return fabric_dsd(cx, node, kind, config(cx, node.args[1], FABIN_FIELDS, "fabin_dsd"))
+    if kind is T.FABOUT:
+        return fabric_dsd(cx, node, kind, config(cx, node.args[1], FABOUT_FIELDS, "fabout_dsd"))
+    if kind is T.CIRCBUF:
+        cx.fail("MS0399", "circbuf_dsd is not supported yet", node)
+    cx.fail("MS0301", f"@get_dsd takes a DSD type, found {kind}", node.args[0])
+
+
+def memory_dsd(cx, node, cfg: dict[str, Any], four: bool = False) -> Any:
+    where = node.args[1]
+    if "tensor_access" in cfg:
+        access = cfg.pop("tensor_access")
+        if not isinstance(access.ty, T.StructType):
+            cx.fail("MS0301", f"'tensor_access' must be a tensor access, found {access.ty}", where, "write |i|{n} -> A[i]")
+        twice = [n for n in ("base_address", "extent", "stride", "offset") if n in cfg]
+        if twice:
+            cx.fail("MS0509", f"'{twice[0]}' is given beside a tensor access, which has its own", where)
+        cfg = {**access.v, **cfg}
+    for name in ("base_address", "extent"):
+        if name not in cfg:
+            cx.fail("MS0510", f"the DSD needs '{name}' or 'tensor_access'", where)
+    base = cfg["base_address"]
+    elem = element_of(cx, where, base.ty)
+    wio = flag(cx, cfg["wavelet_index_offset"], where) if "wavelet_index_offset" in cfg else False
+    if four:
+        return memory_4d(cx, where, cfg, base, elem, wio)
+    for name in ("extent", "stride"):
+        v = cfg.get(name)
+        if v is not None and isinstance(v.ty, T.StructType) and len(v.v) != 1:
+            cx.fail("MS0502", f"a mem1d_dsd has one dimension, '{name}' gives {len(v.v)}", where, "use mem4d_dsd")
+    extent = integer(cx, where, cfg["extent"], "extent", 0, 0xffff)
+    stride = integer(cx, where, cfg["stride"], "stride", -0x8000, 0x7fff) if "stride" in cfg else 1
+    offset = integer(cx, where, cfg["offset"], "offset", -0x8000, 0xffff) if "offset" in cfg else 0
+    start = Dsd("mem1d", None, extent if isinstance(extent, int) else 0, stride if isinstance(stride, int) else 1, elem.size,
+                wavelet_index_offset=wio)
+    if isinstance(base, Known):
+        moved = offset * elem.size if isinstance(offset, int) else 0
+        start = start.with_(base=Pointer(base.v.var, base.v.offset + moved))
+    value = Known(T.MEM1D, start)
+    if not isinstance(base, Known):
+        value = edit(cx, node, Op.DBASE, value, base, elem.ty)
+    if not isinstance(extent, int):
+        value = edit(cx, node, Op.DLEN, value, extent)
+    if not isinstance(stride, int):
+        value = edit(cx, node, Op.DSTRIDE, value, stride)
+    if not isinstance(offset, int) or (offset and not isinstance(base, Known)):
+        value = edit(cx, node, Op.DINC, value, offset if not isinstance(offset, int) else Known(T.I16, offset), elem.ty)
+    return value
+
+
+def memory_4d(cx, where, cfg, base, elem, wio):
+    def ints(value, low, high, what):
+        items = value.v.values() if isinstance(value.ty, T.StructType) else [value]
+        return tuple(integer(cx, where, v, what, low, high) for v in items)
+    extents = ints(cfg["extent"], 0, 0xffff, "extent")
+    strides = ints(cfg["stride"], -0x8000, 0x7fff, "stride") if "stride" in cfg else (1,) * len(extents)
+    if len(strides) != len(extents) or len(extents) > 4:
+        cx.fail("MS0502", f"a mem4d_dsd has up to 4 dimensions: {len(extents)} extents and {len(strides)} strides are given", where)
+    if not all(isinstance(n, int) for n in (*extents, *strides)):
+        cx.fail("MS0310", "the extents and strides of a mem4d_dsd must be known at compile time", where)
+    offset = integer(cx, where, cfg["offset"], "offset", -0x8000, 0xffff) if "offset" in cfg else 0
+    d = Dsd("mem4d", None, 0, 1, elem.size, extents, strides, wavelet_index_offset=wio)
+    if not isinstance(base, Known):
+        value = edit(cx, where, Op.DBASE, Known(T.MEM4D, d), base, elem.ty)
+    else:
+        moved = offset * elem.size if isinstance(offset, int) else 0
+        value = Known(T.MEM4D, d.with_(base=Pointer(base.v.var, base.v.offset + moved)))
+    if not isinstance(offset, int) or (offset and not isinstance(base, Known)):
+        value = edit(cx, where, Op.DINC, value, offset if not isinstance(offset, int) else Known(T.I16, offset), elem.ty)
+    return value
+
+
+def fabric_dsd(cx, node, kind: T.Type, cfg: dict[str, Any]) -> Any:
+    where = node.args[1]
+    incoming = kind is T.FABIN
+    if "extent" not in cfg:
+        cx.fail("MS0510", f"the {kind} needs 'extent'", where)
+    extent = integer(cx, where, cfg["extent"], "extent", 0, 0x7fff)
+    queue_field, queue_type = ("input_queue", T.INPUT_QUEUE) if incoming else ("output_queue", T.OUTPUT_QUEUE)
+    queue = color = None
+    run_color = None
+    if queue_field in cfg:
+        value = cfg[queue_field]
+        if value.ty is not queue_type or not isinstance(value, Known):
+            cx.fail("MS0301", f"'{queue_field}' must be an {queue_type} known at compile time, found {value.ty}", where,
+                    f"use @get_{queue_type}(n)")
+        queue = value.v
+    if "fabric_color" in cfg:
+        value = cfg["fabric_color"]
+        if value.ty is not T.COLOR:
+            cx.fail("MS0301", f"'fabric_color' must be a color, found {value.ty}", where, "use @get_color(n)")
+        if isinstance(value, Known):
+            color = value.v
+        else:
+            run_color = cx.load(value, where)
+    if queue is None and color is None and run_color is None:
+        cx.fail("MS0510", f"the {kind} needs '{queue_field}' or 'fabric_color'", where)
+    if cx.unit.arch == "wse3" and queue is None:
+        cx.fail("MS0510", f"the {kind} needs '{queue_field}' on wse3", where)
+    zero = 0
+    if "zero" in cfg:
+        zero = choice(cx, where, cfg["zero"], {"first_source": 1, "second_source": 2}, "zero")
+        cx.fail("MS0399", "'zero' of a fabout_dsd is not supported yet", where)
+    flags = {n: flag(cx, cfg[n], where) for n in ("control", "advance_switch", "wavelet_index_offset", "control_transform") if n in cfg}
+    for n in ("advance_switch", "control_transform"):
+        if flags.get(n):
+            cx.fail("MS0399", f"'{n}' of a fabric DSD is not supported yet", where)
+    d = Dsd(kind.name.removesuffix("_dsd"), None, extent if isinstance(extent, int) else 0, queue=queue, color=color,
+            simd=choice(cx, where, cfg["simd_mode"], SIMD, "simd_mode") if "simd_mode" in cfg else 0,
+            priority=choice(cx, where, cfg["priority"], PRIORITY, "priority") if "priority" in cfg else 0, zero=zero, **flags)
+    value = Known(kind, d)
+    if not isinstance(extent, int):
+        value = edit(cx, node, Op.DLEN, value, extent)
+    if run_color is not None:
+        r = copy_reg(cx, node, value)
+        first, width = isa.D_COLOR
+        cx.emit(node, Op.BINS, r, run_color.reg, first | width << 8)
+        first, width = isa.D_HASCOLOR
+        cx.emit(node, Op.BINS, r, cx.fb.constant(1), first | width << 8)
+        value = Reg(kind, r)
+    return value
+
+
+def copy_reg(cx, node, value) -> int:
+    r = cx.fb.reg() if cx.fb is not None else 0
+    cx.into(value, r, node)
+    return r
+
+
+def edit(cx, node, op: Op, dsd: Any, argument: Any, ty=isa.Ty.I64) -> Reg:
+    """A run-time edit of a DSD."""
+    if cx.fb is None:
+        cx.fail("MS0310", "this DSD must be known at compile time", node)
+    fb = cx.fb
+    r1 = cx.to_reg(dsd, node)
+    r2 = cx.to_reg(argument if not isinstance(argument, Known) or argument.ty is not T.COMPTIME_INT else Known(T.I32, argument.v), node)
+    r = fb.reg()
+    cx.emit(node, op, r, r1, r2, ty)
+    return Reg(dsd.ty, r)
+
+
+# ---------------------------------------------------------------- editing
+
+def dsd_arg(cx, node, kinds: tuple[T.Type, ...]) -> Any:
+    value = cx.rv(node.args[0])
+    if value.ty not in kinds:
+        cx.fail("MS0301", f"@{node.name} takes a {' or '.join(k.name for k in kinds)}, found {value.ty}", node.args[0])
+    return value
+
+
+@builtin("set_dsd_base_addr", "dsd, array_or_pointer", doc="The DSD with another base address; its offset is dropped.")
+def set_dsd_base_addr(cx, node, hint):
+    dsd = dsd_arg(cx, node, (T.MEM1D, T.MEM4D))
+    base = address_arg(cx, node.args[1])
+    elem = element_of(cx, node.args[1], base.ty)
+    if isinstance(dsd, Known) and isinstance(base, Known):
+        return Known(dsd.ty, dsd.v.with_(base=base.v, elem=elem.size))
+    return edit(cx, node, Op.DBASE, dsd, base, elem.ty)
+
+
+def address_arg(cx, node) -> Any:
+    """A pointer, or the address of an array that is named itself."""
+    place = cx.ev(node)
+    if isinstance(place, Known) and isinstance(place.ty, T.ArrayType):
+        return Known(T.pointer(place.ty, const=True), Pointer(cx.constant_storage(place, "constant", node), 0))
+    if isinstance(place, Mem) and isinstance(place.ty, T.ArrayType):
+        t = T.pointer(place.ty, const=place.const)
+        if place.base == 0:
+            return Known(t, Pointer(place.var, place.offset))
+        r = cx.fb.reg()
+        cx.emit(node, Op.ADDI, r, place.base, cx.place(place), isa.Ty.U16)
+        return Reg(t, r)
+    value = cx.load(place, node)
+    if not isinstance(value.ty, T.PtrType):
+        cx.fail("MS0301", f"expected an array or a pointer, found {value.ty}", node)
+    return value
+
+
+@builtin("increment_dsd_offset", "dsd, n, T", doc="The DSD moved by n elements of T.")
+def increment_dsd_offset(cx, node, hint):
+    dsd = dsd_arg(cx, node, (T.MEM1D, T.MEM4D))
+    t = cx.type_expr(node.args[2])
+    if t.size not in ELEMENTS:
+        cx.fail("MS0508", f"a memory DSD walks 16-bit and 32-bit numbers, found {t}", node.args[2])
+    n = integer(cx, node.args[1], cx.rv(node.args[1], T.I16), "the increment", -0x8000, 0xffff)
+    if isinstance(dsd, Known) and isinstance(n, int):
+        base = dsd.v.base
+        return Known(dsd.ty, dsd.v.with_(base=Pointer(base.var, base.offset + n * t.size)))
+    return edit(cx, node, Op.DINC, dsd, Known(T.I32, n) if isinstance(n, int) else n, t.ty)
+
+
+@builtin("set_dsd_length", "dsd, n", doc="The DSD with another number of steps.")
+def set_dsd_length(cx, node, hint):
+    dsd = dsd_arg(cx, node, (T.MEM1D, T.FABIN, T.FABOUT, T.CIRCBUF))
+    n = integer(cx, node.args[1], cx.rv(node.args[1], T.U16), "the length", 0, 0xffff)
+    if isinstance(n, Reg) and n.ty is not T.U16:
+        cx.fail("MS0301", f"the length must be a u16, found {n.ty}", node.args[1], "use @as(u16, n)")
+    if isinstance(dsd, Known) and isinstance(n, int):
+        return Known(dsd.ty, dsd.v.with_(length=n))
+    return edit(cx, node, Op.DLEN, dsd, Known(T.U16, n) if isinstance(n, int) else n)
+
+
+@builtin("set_dsd_stride", "dsd, n", doc="The DSD with another stride, in elements.")
+def set_dsd_stride(cx, node, hint):
+    dsd = dsd_arg(cx, node, (T.MEM1D,))
+    n = integer(cx, node.args[1], cx.rv(node.args[1], T.I8), "the stride", -128, 127)
+    if isinstance(dsd, Known) and isinstance(n, int):
+        return Known(dsd.ty, dsd.v.with_(stride=n))
+    return edit(cx, node, Op.DSTRIDE, dsd, Known(T.I16, n) if isinstance(n, int) else n)
+
+
+# ---------------------------------------------------------------- DSRs
+
+@builtin("get_dsr", "dsr_type, n", phase="comptime", doc="A data structure register, by number.")
+def get_dsr(cx, node, hint):
+    t = cx.type_expr(node.args[0])
+    if not isinstance(t, T.DsrType):
+        cx.fail("MS0301", f"@get_dsr takes dsr_dest, dsr_src0 or dsr_src1, found {t}", node.args[0])
+    n = cx.known_int(node.args[1])
+    if not 0 <= n <= 15:
+        cx.fail("MS0404", f"DSR {n} is out of range (0 to 15)", node.args[1])
+    return Known(t, n)
+
+
+def dsr_index(cx, value: Known) -> int:
+    return cx.unit.dsr(value.ty.name.removeprefix("dsr_"), value.v)
+
+
+ACTION_FIELDS = ("async", "activate", "unblock", "priority", "on_control", "ut_id")
+DSR_FIELDS = dict.fromkeys((*ACTION_FIELDS, "save_address", "single_step"), "")
+
+
+def action(cx, node, cfg: dict[str, Any]) -> tuple[Action, Any]:
+    """`.activate` or `.unblock` of a configuration: the action and its id."""
+    if "activate" in cfg and "unblock" in cfg:
+        cx.fail("MS0511", "give '.activate' or '.unblock', not both", node)
+    for name, code in (("activate", Action.ACTIVATE), ("unblock", Action.UNBLOCK)):
+        value = cfg.get(name)
+        if value is None:
+            continue
+        if isinstance(value, Known) and isinstance(value.v, FnValue):
+            from .tasks import action_target
+            return code, Known(T.U16, action_target(cx, value, node))
+        allowed = (T.LOCAL_TASK_ID,) if code is Action.ACTIVATE else (
+            T.LOCAL_TASK_ID, T.DATA_TASK_ID, T.CONTROL_TASK_ID, T.COLOR if cx.unit.arch == "wse2" else T.INPUT_QUEUE)
+        if value.ty not in allowed:
+            cx.fail("MS0301", f"'.{name}' takes a {allowed[0]} or a task, found {value.ty}", node)
+        if code is Action.ACTIVATE and isinstance(value, Known):
+            from .tasks import check_bound
+            cx.unit.hooks.append(lambda v=value: check_bound(cx, v.v, node))
+        return code, value
+    return Action.NONE, None
+
+
+def op_config(cx, node, cfg: dict[str, Any]) -> tuple[dict[str, int], Any, Any]:
+    """The columns of an operation's configuration that DSRs have too, and the two action ids."""
+    on_control = cfg.get("on_control")
+    ctl_action, ctl_id = Action.NONE, None
+    if on_control is not None:
+        fields = on_control.v if isinstance(on_control.ty, T.StructType) else {}
+        if len(fields) != 1 or next(iter(fields)) not in ("terminate", "activate", "unblock"):
+            cx.fail("MS0511", "'on_control' takes one of terminate, activate and unblock", node, "for example .{ .terminate = true }")
+        if "terminate" not in fields:
+            ctl_action, ctl_id = action(cx, node, fields)
+    code, id_ = action(cx, node, cfg)
+    ut = -1
+    if "ut_id" in cfg:
+        value = cfg["ut_id"]
+        if value.ty is not T.UT_ID or not isinstance(value, Known):
+            cx.fail("MS0301", f"'ut_id' must be a ut_id known at compile time, found {value.ty}", node, "use @get_ut_id(n)")
+        ut = value.v
+    columns = {"async": int(flag(cx, cfg["async"], node)) if "async" in cfg else 0, "action": code, "onctrl": ctl_action,
+               "onctrl_set": int(on_control is not None), "ut": ut,
+               "prio": choice(cx, node, cfg["priority"], PRIORITY, "priority") if "priority" in cfg else 0}
+    return columns, id_, ctl_id
+
+
+@builtin("load_to_dsr", "dsr, dsd[, config]", doc="Put a DSD into a DSR.")
+def load_to_dsr(cx, node, hint):
+    unit = cx.unit
+    dsr = cx.known(node.args[0])
+    if not isinstance(dsr.ty, T.DsrType):
+        cx.fail("MS0301", f"@load_to_dsr takes a DSR, found {dsr.ty}", node.args[0])
+    dsd = cx.rv(node.args[1])
+    if not isinstance(dsd.ty, T.DsdType):
+        cx.fail("MS0301", f"@load_to_dsr takes a DSD, found {dsd.ty}", node.args[1])
+    if dsd.ty is T.FABIN and dsr.ty is T.DSR_DEST:
+        cx.fail("MS0503", "a fabin_dsd is a source: it cannot be loaded to a dsr_dest", node)
+    if dsd.ty is T.FABOUT and dsr.ty is T.DSR_SRC1:
+        cx.fail("MS0504", "a fabout_dsd is a destination: it cannot be loaded to a dsr_src1", node)
+    cfg = config(cx, node.args[2], DSR_FIELDS, "the DSR configuration") if len(node.args) > 2 else {}
+    columns, id_, ctl_id = op_config(cx, node, cfg)
+    if columns["async"] and dsd.ty not in (T.FABIN, T.FABOUT):
+        cx.fail("MS0501", "only a fabric DSD can be asynchronous", node)
+    save = int(flag(cx, cfg["save_address"], node)) if "save_address" in cfg else 0
+    single = int(flag(cx, cfg["single_step"], node)) if "single_step" in cfg else 0
+    row = unit.row(unit.dsr_configs, (columns["async"], columns["action"], columns["onctrl"], columns["onctrl_set"], columns["ut"],
+                                      columns["prio"], save, single))
+    index = dsr_index(cx, dsr)
+    if cx.fb is None:
+        if not cx.top_level:
+            cx.fail("MS0211", "@load_to_dsr can be used in top-level comptime blocks and at run time only", node)
+        ids = [0 if v is None else cx.known(node) if not isinstance(v, Known) else v.v for v in (id_, ctl_id)]
+        unit.dsr_init.append((index, unit.pack(dsd.v, node.span), row, ids[0], ids[1]))
+        return VOID
+    fb = cx.fb
+    base = fb.regs(3)
+    cx.into(dsd, base, node)
+    for i, v in enumerate((id_, ctl_id)):
+        if v is not None:
+            cx.into(v, base + 1 + i, node)
+    cx.emit(node, Op.DSRLD, index, base, row)
+    return VOID
+
+
+@builtin("set_dsr_base_addr", "dsr, pointer", phase="run", doc="Another base address for the DSD a DSR holds.")
+def set_dsr_base_addr(cx, node, hint):
+    dsr = cx.known(node.args[0])
+    if not isinstance(dsr.ty, T.DsrType):
+        cx.fail("MS0301", f"@set_dsr_base_addr takes a DSR, found {dsr.ty}", node.args[0])
+    base = address_arg(cx, node.args[1])
+    elem = element_of(cx, node.args[1], base.ty)
+    cx.emit(node, Op.DSRBASE, dsr_index(cx, dsr), cx.to_reg(base, node), 0, elem.ty)
+    return VOID
+
+
+__all__ = ["dsr_index", "op_config"]

@@ -1,0 +1,160 @@
+"""Builtins of the layout, and those that advertise symbols to the host."""
+
+from __future__ import annotations
+
+from ..ir.program import Export
+from ..sema import types as T
+from ..sema.values import VOID, FnValue, Known, Mem
+from .registry import builtin
+from .values import text_arg
+
+
+@builtin("set_rectangle", "width, height", phase="layout", doc="The size of the program's rectangle of PEs.")
+def set_rectangle(cx, node, hint):
+    cx.unit.layout.set_rectangle(cx, node, cx.known_int(node.args[0]), cx.known_int(node.args[1]))
+    return VOID
+
+
+@builtin("set_tile_code", "x, y[, file, params]", phase="layout", doc="The program of one PE.")
+def set_tile_code(cx, node, hint):
+    args = node.args
+    params = {}
+    if len(args) > 3:
+        value = cx.known(args[3])
+        if not isinstance(value.ty, T.StructType) or value.ty.tuple and value.v:
+            cx.fail("MS0301", f"@set_tile_code takes a struct of params, found {value.ty}", args[3])
+        params = value
+    path = text_arg(cx, args[2]) if len(args) > 2 else None
+    cx.unit.layout.set_tile(cx, node, cx.known_int(args[0]), cx.known_int(args[1]), path, params)
+    return VOID
+
+
+@builtin("set_color_config", "x, y, color, config", phase="layout", doc="The configuration of a color at one PE's router.")
+def set_color_config(cx, node, hint):
+    args = node.args
+    color = cx.known(args[2])
+    if color.ty is not T.COLOR:
+        cx.fail("MS0301", f"expected a color, found {color.ty}", args[2], "use @get_color(n)")
+    cx.unit.layout.set_color(cx, node, cx.known_int(args[0]), cx.known_int(args[1]), color.v, cx.known(args[3]))
+    return VOID
+
+
+@builtin("set_local_color_config", "color, config", phase="top", doc="The configuration of a color at every PE that runs this code.")
+def set_local_color_config(cx, node, hint):
+    color = cx.known(node.args[0])
+    if color.ty is not T.COLOR:
+        cx.fail("MS0301", f"expected a color, found {color.ty}", node.args[0], "use @get_color(n)")
+    cfg = cx.unit.layout.color_config(cx, node, cx.known(node.args[1]))
+    first = cx.unit.colors.get(color.v)
+    if first is not None:
+        cx.fail("MS0603", f"color {color.v} is configured twice", node, labels=[(first[1], "first configured here")])
+    cx.unit.colors[color.v] = (cfg, node.span)
+    return VOID
+
+
+@builtin("get_rectangle", "", phase="comptime", doc="The rectangle: .width, .height, .fabric.{width, height}, .offsets.{width, height}.")
+def get_rectangle(cx, node, hint):
+    layout = cx.unit.layout
+    if layout is None or layout.width == 0:
+        cx.fail("MS0601", "@get_rectangle needs the rectangle: @set_rectangle comes first", node)
+    options = cx.unit.compiler.options
+
+    def u16s(**kw):
+        return cx.make_struct({n: Known(T.U16, v) for n, v in kw.items()}, False)
+    dims = options.fabric_dims or (layout.width + 7, layout.height + 2)
+    offsets = options.fabric_offsets or (4, 1)
+    return cx.make_struct({"width": Known(T.U16, layout.width), "height": Known(T.U16, layout.height),
+                           "fabric": u16s(width=dims[0], height=dims[1]), "offsets": u16s(width=offsets[0], height=offsets[1])}, False)
+
+
+# ---------------------------------------------------------------- symbols for the host
+
+def exportable(t: T.Type) -> bool:
+    """Types @export_name takes: numbers, pointers to numbers, functions (facts 3.8)."""
+    if isinstance(t, T.PtrType):
+        e = t.elem.elem if isinstance(t.elem, T.ArrayType) else t.elem
+        return T.is_numeric(e) or e in (T.BOOL, T.COLOR)
+    return isinstance(t, (T.IntType, T.FloatType)) and not t.comptime_only or t in (T.BOOL, T.COLOR)
+
+
+@builtin("export_name", "name, T[, mutable]", phase="layout", doc="A symbol the PEs may advertise to the host.")
+def export_name(cx, node, hint):
+    name = text_arg(cx, node.args[0])
+    t = cx.type_expr(node.args[1])
+    layout = cx.unit.layout
+    is_fn = isinstance(t, T.FnType)
+    if is_fn:
+        if len(node.args) > 2:
+            cx.fail("MS0605", f"'{name}' is a function: @export_name takes no mutability for it", node.args[2])
+        if len(t.params) > 15:
+            cx.fail("MS0605", f"'{name}' has {len(t.params)} parameters, a launched function takes at most 15", node.args[1])
+        mutable = False
+    else:
+        if not exportable(t):
+            cx.fail("MS0605", f"'{name}' has the type {t}, which cannot be advertised to the host", node.args[1],
+                    "advertise a pointer to the first element: [*]f32")
+        if len(node.args) < 3:
+            cx.fail("MS0605", f"'{name}' is data: @export_name needs its mutability", node, f'write @export_name("{name}", {t}, true)')
+        value = cx.known(node.args[2])
+        if value.ty is not T.BOOL:
+            cx.fail("MS0301", f"expected bool, found {value.ty}", node.args[2])
+        mutable = value.v
+    if name in layout.exports:
+        cx.fail("MS0605", f"'{name}' is advertised twice", node, labels=[(layout.exports[name][2], "first here")])
+    layout.exports[name] = (t, mutable, node.span)
+    return VOID
+
+
+@builtin("export_symbol", "symbol[, name]", phase="top", doc="Advertise a variable or function of this PE under a name.")
+def export_symbol(cx, node, hint):
+    from ..sema.analyzer import FN, plain_instance
+    unit = cx.unit
+    target = node.args[0]
+    place = cx.ev(target)
+    name = text_arg(cx, node.args[1]) if len(node.args) > 1 else getattr(target, "name", target.span.text())
+    if isinstance(place, Known) and place.ty is FN:
+        fn: FnValue = place.v
+        t = cx.function_type(fn, node)
+        mutable = False
+        inst = plain_instance(unit, fn)
+        export = Export(name, "fn", t.name, function=inst.index, params=tuple(p.name for p in t.params), mutable=False)
+    else:
+        if isinstance(place, Known):
+            if isinstance(place.ty, T.PtrType) or place.ty.ty is not None:
+                place = Mem(place.ty, 0, 0, True, cx.constant_storage(place, name, node))
+            else:
+                cx.fail("MS0606", f"a value of type {place.ty} cannot be advertised", target)
+        if not isinstance(place, Mem) or place.var is None:
+            cx.fail("MS0606", "@export_symbol takes a global variable or a function", target)
+        t, mutable = place.ty, not place.const
+        if not exportable(t):
+            cx.fail("MS0606", f"'{name}' has the type {t}, which cannot be advertised", target,
+                    "advertise a pointer: var ptr: [*]f32 = &array; @export_symbol(ptr, \"array\")")
+        address = place.offset + unit.address_of(place.var)
+        if isinstance(t, T.PtrType):
+            e = t.elem.elem if isinstance(t.elem, T.ArrayType) else t.elem
+            export = Export(name, "pointer", t.name, address, e.name, mutable)
+        else:
+            export = Export(name, "var", t.name, address, t.name, mutable)
+    if name in unit.exports:
+        cx.fail("MS0606", f"'{name}' is advertised twice", node, labels=[(unit.export_spans[name], "first here")])
+    unit.exports[name] = export
+    unit.export_spans[name] = node.span
+    if unit.layout is not None:
+        unit.layout.check_export(cx, node, name, t, mutable)
+    return VOID
+
+
+@builtin("has_exported_tensors", "", phase="comptime", doc="Whether this program advertises data.")
+def has_exported_tensors(cx, node, hint):
+    return Known(T.BOOL, any(e.kind != "fn" for e in cx.unit.exports.values()))
+
+
+@builtin("get_symbol_id", "symbol", phase="comptime", doc="The number of an advertised symbol.")
+def get_symbol_id(cx, node, hint):
+    name = getattr(node.args[0], "name", "")
+    names = list(cx.unit.layout.exports)
+    for n, e in cx.unit.exports.items():
+        if n == name or n in names and e.kind == "fn" and n == name:
+            return Known(T.U16, names.index(n))
+    cx.fail("MS0606", f"'{name}' is not advertised", node, "advertise it with @export_symbol first")

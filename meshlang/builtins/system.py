@@ -1,0 +1,193 @@
+"""Internal builtins, named with two underscores: what the standard library needs and the language cannot express.
+
+They are not part of the language; programs outside stdlib/ should not use them.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..ir.isa import MathFn, Op, Print, Sys
+from ..ir.program import HOST, RAMP, ColorConfig
+from ..sema import ops
+from ..sema import types as T
+from ..sema.values import VOID, Known, Reg
+from .registry import builtin
+from .values import text_arg
+
+
+@builtin("__use_memcpy", "", phase="top", doc="This PE takes part in the host's command stream.")
+def use_memcpy(cx, node, hint):
+    cx.unit.uses_memcpy = True
+    return VOID
+
+
+def _host_stream(name: str, table: str, cfg: ColorConfig):
+    @builtin(name, "color, name", phase="top", doc="Route a color between the host and this PE.")
+    def stream(cx, node, hint):
+        value = cx.known(node.args[0])
+        if value.ty is T.VOID:
+            return VOID
+        color = value.v
+        label = text_arg(cx, node.args[1])
+        if not isinstance(color, int) or not 0 <= color <= 23:
+            cx.fail("MS0404", f"{label}: color {color} is out of range (0 to 23)", node.args[0])
+        unit = cx.unit
+        getattr(unit, table)[color] = label
+        config = unit.layout.intern(cfg)
+        first = unit.colors.get(color)
+        if first is not None and first[0] is not config:
+            cx.fail("MS0603", f"color {color} is used for host streaming as {label}, and configured elsewhere", node,
+                    labels=[(first[1], "configured here")])
+        unit.colors[color] = (config, node.span)
+        return VOID
+
+
+_host_stream("__host_in", "host_in", ColorConfig(1 << HOST, 1 << RAMP))
+_host_stream("__host_out", "host_out", ColorConfig(1 << RAMP, 1 << HOST))
+
+
+@builtin("__sys", "name[, argument]", phase="run", doc="A function of the SYS instruction.")
+def sys_(cx, node, hint):
+    fn = Sys[text_arg(cx, node.args[0])]
+    argument = 0
+    if len(node.args) > 1:
+        value = cx.rv(node.args[1], T.U16)
+        argument = cx.to_reg(cx.coerce(value, T.U16, node) if isinstance(value, Known) else value, node)
+    r = cx.fb.reg()
+    cx.emit(node, Op.SYS, r, argument, fn)
+    return Reg(T.U16, r)
+
+
+_PYTHON = {
+    "SQRT": "sqrt", "EXP": "exp", "LOG": "log", "SIN": "sin", "COS": "cos", "TANH": "tanh", "FLOOR": "floor", "CEIL": "ceil", "ABS": "fabs"}
+
+
+def math_value(fn: str, t: T.Type, *args: float) -> float:
+    """A function of <math> at compile time: the double result, rounded once."""
+    import math
+    try:
+        if fn == "INV":
+            r = 1.0 / args[0] if args[0] else math.copysign(math.inf, args[0])
+        elif fn == "INVSQRT":
+            r = 1.0 / math.sqrt(args[0]) if args[0] > 0 else (math.inf if args[0] == 0 else math.nan)
+        elif fn == "POW":
+            r = math.pow(*args)
+        elif fn == "FSCALE":
+            r = math.ldexp(args[0], int(args[1]))
+        elif fn in ("FLOOR", "CEIL") and not math.isfinite(args[0]):
+            r = args[0]
+        else:
+            r = float(getattr(math, _PYTHON[fn])(*args))
+    except ValueError:
+        r = -math.inf if fn == "LOG" and args[0] == 0 else math.nan
+    except OverflowError:
+        r = math.inf
+    return ops.round_float(r, t)
+
+
+@builtin("__math", "name, x[, y]", doc="A function of <math>: correctly rounded from the double result.")
+def math_(cx, node, hint):
+    fn = text_arg(cx, node.args[0])
+    x = cx.rv(node.args[1])
+    if x.ty is T.COMPTIME_FLOAT or x.ty is T.COMPTIME_INT:
+        x = cx.coerce(x, T.F32, node)
+    y = cx.rv(node.args[2]) if len(node.args) > 2 else None
+    t = x.ty
+    if not T.is_float(t) and fn not in ("POPCNT", "CLZ", "CTZ"):
+        cx.fail("MS0301", f"expected a float, found {t}", node)
+    if isinstance(x, Known) and (y is None or isinstance(y, Known)):
+        return Known(t, math_value(fn, t, x.v, *([y.v] if y is not None else [])))
+    fb = cx.fb
+    if y is None:
+        rx = cx.to_reg(x, node)
+        r = fb.reg()
+        cx.emit(node, Op.FUN1, r, rx, MathFn[fn], cx.scalar(t, node))
+        return Reg(t, r)
+    if y.ty is T.COMPTIME_INT:
+        y = cx.coerce(y, T.I16, node)
+    pair = fb.regs(2)
+    cx.into(x, pair, node)
+    cx.into(y, pair + 1, node)
+    r = fb.reg()
+    cx.emit(node, Op.FUN2, r, pair, MathFn[fn], cx.scalar(t, node))
+    return Reg(t, r)
+
+
+# ---------------------------------------------------------------- output records
+
+def emit_print(cx, node, kind: Print, value=None, text: str = "") -> None:
+    r, ty = 0, 0
+    if value is not None:
+        r = cx.to_reg(value, node)
+        ty = cx.scalar(value.ty, node)
+    cx.emit(node, Op.PRINT, r, cx.unit.string(text), kind, ty)
+
+
+@builtin("__print", "kind, value[, key]", phase="run", doc="An output record for the host: a kind of ir.isa.Print, with a value.")
+def print_(cx, node, hint):
+    kind = Print[text_arg(cx, node.args[0])]
+    key = text_arg(cx, node.args[2]) if len(node.args) > 2 else ""
+    if kind in (Print.TEXT, Print.TRACE_TEXT):
+        text = text_arg(cx, node.args[1])
+        if kind is Print.TRACE_TEXT:
+            cx.emit(node, Op.PRINT, cx.fb.constant(cx.unit.string(text), cx.fb.reg()), cx.unit.string(key), kind)
+        else:
+            print_text(cx, node, text)
+    elif kind in (Print.FLUSH, Print.TRACE_TIME):
+        emit_print(cx, node, kind, None, key)
+    else:
+        value = cx.rv(node.args[1])
+        if value.ty is T.COMPTIME_INT:
+            value = cx.coerce(value, T.I32, node)
+        elif value.ty is T.COMPTIME_FLOAT:
+            value = cx.coerce(value, T.F32, node)
+        emit_print(cx, node, kind, value, key)
+    return VOID
+
+
+def print_text(cx, node, text: str) -> None:
+    """Text with newlines: every newline ends a line of the log."""
+    for i, part in enumerate(text.split("\n")):
+        if i:
+            emit_print(cx, node, Print.FLUSH)
+        if part:
+            emit_print(cx, node, Print.TEXT, None, part)
+
+
+_SPEC = re.compile(r"\{\{|\}\}|\{(\w*)\}")
+
+
+@builtin("__format", "text, args", phase="run", doc="Formatted output of <simprint>: {d} {X} {b} {f}, {{ and }} stand for braces.")
+def format_(cx, node, hint):
+    text = text_arg(cx, node.args[0])
+    value = cx.rv(node.args[1])
+    args = list(value.v.values()) if isinstance(value.ty, T.StructType) else [value]
+    at, used = 0, 0
+    kinds = {"d": Print.DEC, "X": Print.HEX, "b": Print.BIN, "f": Print.FLOAT}
+    pending = ""
+    for m in _SPEC.finditer(text):
+        pending += text[at:m.start()]
+        at = m.end()
+        if m.group() in ("{{", "}}"):
+            pending += m.group()[0]
+            continue
+        if m.group(1) not in kinds:
+            cx.fail("MS0337", f"there is no format '{m.group()}'", node.args[0], "use {d}, {X}, {b} or {f}")
+        if used >= len(args):
+            cx.fail("MS0337", f"the format names more values than the {len(args)} given", node.args[0])
+        print_text(cx, node, pending)
+        pending = ""
+        v = args[used]
+        used += 1
+        if v.ty is T.COMPTIME_INT:
+            v = cx.coerce(v, T.U32 if v.v >= 0 else T.I32, node)
+        elif v.ty is T.COMPTIME_FLOAT:
+            v = cx.coerce(v, T.F32, node)
+        if (m.group(1) == "f") != T.is_float(v.ty):
+            cx.fail("MS0337", f"'{m.group()}' cannot print a {v.ty}", node.args[0])
+        emit_print(cx, node, kinds[m.group(1)], v)
+    if used < len(args):
+        cx.fail("MS0337", f"{len(args)} values are given, the format names {used}", node.args[1])
+    print_text(cx, node, pending + text[at:])
+    return VOID

@@ -1,0 +1,253 @@
+"""Builtins on colors, tasks, queues and microthreads."""
+
+from __future__ import annotations
+
+from ..ir.isa import Op
+from ..sema import types as T
+from ..sema.unit import Bound, QueueState
+from ..sema.values import VOID, FnValue, Known, Reg
+from .registry import builtin, config
+
+QUEUES = {"wse2": (8, 6), "wse3": (8, 8)}       # input, output (facts 4.3)
+
+
+def number(cx, node, t: T.Type, low: int, high: int, what: str):
+    """An id of type `t` from an integer; range checked when known."""
+    value = cx.rv(node.args[0])
+    if not T.is_int(value.ty):
+        cx.fail("MS0301", f"@{node.name} takes an integer, found {value.ty}", node.args[0])
+    if isinstance(value, Known):
+        if not low <= value.v <= high:
+            cx.fail("MS0404", f"{what} {value.v} is out of range: {cx.unit.arch} has {low} to {high}", node.args[0])
+        return Known(t, value.v)
+    return Reg(t, value.reg)
+
+
+@builtin("get_color", "n", doc="The color with a number, 0 to 23.")
+def get_color(cx, node, hint):
+    value = cx.rv(node.args[0])
+    if value.ty is T.COLOR:
+        return value
+    return number(cx, node, T.COLOR, 0, 23, "color")
+
+
+@builtin("get_local_task_id", "n", doc="The id of a local task: 0 to 30 on WSE-2, 8 to 30 on WSE-3.")
+def get_local_task_id(cx, node, hint):
+    return number(cx, node, T.LOCAL_TASK_ID, 0 if cx.unit.arch == "wse2" else 8, 30, "local task id")
+
+
+@builtin("get_control_task_id", "n", doc="The id of a control task, 0 to 63.")
+def get_control_task_id(cx, node, hint):
+    return number(cx, node, T.CONTROL_TASK_ID, 0, 63, "control task id")
+
+
+@builtin("get_input_queue", "n", doc="An input queue, 0 to 7.")
+def get_input_queue(cx, node, hint):
+    return number(cx, node, T.INPUT_QUEUE, 0, QUEUES[cx.unit.arch][0] - 1, "input queue")
+
+
+@builtin("get_output_queue", "n", doc="An output queue: 0 to 5 on WSE-2, 0 to 7 on WSE-3.")
+def get_output_queue(cx, node, hint):
+    return number(cx, node, T.OUTPUT_QUEUE, 0, QUEUES[cx.unit.arch][1] - 1, "output queue")
+
+
+@builtin("get_ut_id", "n", arch=("wse3",), doc="A microthread, 0 to 7.")
+def get_ut_id(cx, node, hint):
+    return number(cx, node, T.UT_ID, 0, 7, "microthread")
+
+
+@builtin("get_data_task_id", "color_or_queue", doc="The id of a data task: from a color on WSE-2, from an input queue on WSE-3.")
+def get_data_task_id(cx, node, hint):
+    value = cx.rv(node.args[0])
+    want = T.COLOR if cx.unit.arch == "wse2" else T.INPUT_QUEUE
+    if value.ty is not want:
+        cx.fail("MS0301", f"on {cx.unit.arch} a data task id comes from a value of type {want}, found {value.ty}", node.args[0],
+                "choose with @is_arch(\"wse2\") and @is_arch(\"wse3\")")
+    return Known(T.DATA_TASK_ID, value.v) if isinstance(value, Known) else Reg(T.DATA_TASK_ID, value.reg)
+
+
+# ---------------------------------------------------------------- binding
+
+def _bind(kind: str, id_type: T.Type):
+    @builtin(f"bind_{kind}_task", "task, id", phase="top", doc=f"Bind a task to a {kind} task id.")
+    def bind(cx, node, hint):
+        task, id_ = cx.known(node.args[0]), cx.known(node.args[1])
+        if not isinstance(task.v, FnValue) or not task.v.decl.is_task:
+            cx.fail("MS0401", f"@bind_{kind}_task takes a task", node.args[0], "declare it with 'task' in place of 'fn'")
+        if id_.ty is not id_type:
+            cx.fail("MS0301", f"@bind_{kind}_task takes a {id_type}, found {id_.ty}", node.args[1])
+        decl = task.v.decl
+        if kind == "local" and decl.params:
+            cx.fail("MS0403", f"'{decl.name}' is bound as a local task, so it takes no arguments", node, labels=[(decl.name_span, "defined here")])
+        if kind == "data" and not decl.params:
+            cx.fail("MS0403", f"'{decl.name}' is bound as a data task, so it takes the wavelet: one or two arguments", node,
+                    labels=[(decl.name_span, "defined here")])
+        bind_task(cx, node, kind, task.v, id_.v)
+        return VOID
+
+
+def bind_task(cx, node, kind: str, fn: FnValue, number: int) -> None:
+    from ..sema.analyzer import plain_instance
+    unit = cx.unit
+    first = unit.bound.get(number)
+    if first is not None:
+        cx.fail("MS0405", f"task id {number} is bound twice: to '{first.fn.decl.name}' and to '{fn.decl.name}'", node,
+                "data, local and control tasks share one table of ids; choose another id", labels=[(first.span, "first bound here")])
+    again = next((b for b in unit.bound.values() if b.fn.decl is fn.decl and b.fn.module is fn.module and b.kind != kind), None)
+    if again is not None:
+        cx.fail("MS0405", f"'{fn.decl.name}' is bound both as {again.kind} and as {kind} task", node, labels=[(again.span, "first bound here")])
+    inst = plain_instance(unit, fn)
+    bits = 0
+    for (name, t), p in zip(inst.params, fn.decl.params, strict=True):
+        if t.size not in (2, 4) or t.ty is None or isinstance(t, (T.PtrType, T.DsdType)):
+            cx.fail("MS0403", f"parameter '{name}' of task '{fn.decl.name}' has the type {t}: a wavelet carries 16-bit and 32-bit numbers",
+                    p)
+        bits += 8 * t.size
+    if bits > 32:
+        cx.fail("MS0403", f"the parameters of task '{fn.decl.name}' take {bits} bits, a wavelet has 32", fn.decl.name_span)
+    if inst.ret is not T.VOID:
+        cx.fail("MS0403", f"task '{fn.decl.name}' returns {inst.ret}: a task returns void", fn.decl.name_span)
+    unit.bound[number] = Bound(number, kind, fn, node.span)
+
+
+_bind("data", T.DATA_TASK_ID)
+_bind("local", T.LOCAL_TASK_ID)
+_bind("control", T.CONTROL_TASK_ID)
+
+
+@builtin("rpc", "id", phase="top", doc="The RPC server of old programs; memcpy has its own, so this does nothing.")
+def rpc(cx, node, hint):
+    cx.rv(node.args[0])
+    return VOID
+
+
+# ---------------------------------------------------------------- state
+
+@builtin("activate", "id", doc="Make a local task ready to run.")
+def activate(cx, node, hint):
+    value = cx.rv(node.args[0])
+    if isinstance(value, Known) and isinstance(value.v, FnValue):
+        value = Known(T.LOCAL_TASK_ID, action_target(cx, value, node.args[0]))
+    if value.ty is not T.LOCAL_TASK_ID:
+        cx.fail("MS0406", f"@activate takes a local_task_id, found {value.ty}", node.args[0], "data and control tasks are started by wavelets")
+    if cx.fb is None:
+        need_top(cx, node)
+        number = cx.known(node.args[0]).v
+        cx.unit.active |= 1 << number
+        cx.unit.hooks.append(lambda: check_bound(cx, number, node))
+        return VOID
+    if isinstance(value, Known):
+        cx.unit.hooks.append(lambda: check_bound(cx, value.v, node))
+    cx.emit(node, Op.ACTIVATE, cx.to_reg(value, node))
+    return VOID
+
+
+def check_bound(cx, number: int, node) -> None:
+    """Activated ids must be bound to a local task by the end of the program's comptime blocks."""
+    bound = cx.unit.bound.get(number)
+    if bound is None or bound.kind != "local":
+        what = "is not bound to a task" if bound is None else f"is bound to the {bound.kind} task '{bound.fn.decl.name}'"
+        cx.unit.error("MS0406", f"local task id {number} is activated, but it {what}", node.span,
+                      help="bind a task to it: @bind_local_task(task, id)")
+
+
+def need_top(cx, node) -> None:
+    if not cx.top_level:
+        cx.fail("MS0211", f"@{node.name} can be used in top-level comptime blocks and at run time only", node)
+
+
+def channel(cx, node):
+    """The operand of @block and @unblock: a task id, or the channel (color on WSE-2, input queue on WSE-3)."""
+    value = cx.rv(node.args[0])
+    if isinstance(value, Known) and isinstance(value.v, FnValue):
+        value = Known(T.LOCAL_TASK_ID, action_target(cx, value, node.args[0]))
+    ids = (T.LOCAL_TASK_ID, T.DATA_TASK_ID, T.CONTROL_TASK_ID, T.COLOR if cx.unit.arch == "wse2" else T.INPUT_QUEUE)
+    if value.ty is T.UT_ID and cx.unit.arch == "wse3":
+        return value, True
+    if value.ty not in ids:
+        cx.fail("MS0301", f"@{node.name} takes a task id or, on {cx.unit.arch}, a {ids[3]}; found {value.ty}", node.args[0])
+    return value, False
+
+
+def _block(name: str, blocked: bool):
+    @builtin(name, "id", doc=f"{'Keep' if blocked else 'Allow'} the tasks of an id {'from starting' if blocked else 'to start again'}.")
+    def block(cx, node, hint):
+        value, ut = channel(cx, node)
+        if cx.fb is None:
+            need_top(cx, node)
+            if ut:
+                bit = 1 << value.v
+                cx.unit.ut_blocked = cx.unit.ut_blocked | bit if blocked else cx.unit.ut_blocked & ~bit
+            else:
+                cx.unit.blocks.append((value.v, blocked))
+            return VOID
+        op = (Op.UTBLOCK if blocked else Op.UTUNBLOCK) if ut else (Op.BLOCK if blocked else Op.UNBLOCK)
+        cx.emit(node, op, cx.to_reg(value, node))
+        return VOID
+
+
+_block("block", True)
+_block("unblock", False)
+
+
+def action_target(cx, value, node) -> int:
+    """The id of a task that is named directly (`.activate = task`)."""
+    found = cx.unit.task_id(value.v)
+    if found is None:
+        cx.fail("MS0406", f"'{value.v.decl.name}' is not bound to a task id", node, "bind it: @bind_local_task(task, id)")
+    return found
+
+
+# ---------------------------------------------------------------- queues
+
+@builtin("initialize_queue", "queue[, config]", phase="top", doc="Bind a queue to its color.")
+def initialize_queue(cx, node, hint):
+    unit = cx.unit
+    queue = cx.known(node.args[0])
+    if queue.ty not in (T.INPUT_QUEUE, T.OUTPUT_QUEUE):
+        cx.fail("MS0301", f"@initialize_queue takes a queue, found {queue.ty}", node.args[0])
+    is_input = queue.ty is T.INPUT_QUEUE
+    fields = {"color": "", "priority": "", "ctrl_table_id": ""}
+    cfg = config(cx, node.args[1], fields, "the queue configuration") if len(node.args) > 1 else {}
+    color = None
+    if "color" in cfg:
+        value = cfg["color"]
+        if not isinstance(value, Known) or value.ty is not T.COLOR:
+            cx.fail("MS0301", f"'color' must be a color known at compile time, found {value.ty}", node.args[1], "use @get_color(n)")
+        color = value.v
+    elif unit.arch == "wse3" or is_input:
+        cx.fail("MS0409", f"{'input' if is_input else 'output'} queue {queue.v} needs a color on {unit.arch}", node,
+                "write @initialize_queue(queue, .{ .color = c })")
+    if "priority" in cfg and unit.arch == "wse3":
+        cx.fail("MS0409", "queues have no priority on wse3", node.args[1], "give the priority in the DSD")
+    states = unit.inputs if is_input else unit.outputs
+    first = states.get(queue.v)
+    if first is not None and not first.automatic:
+        cx.fail("MS0410", f"{'input' if is_input else 'output'} queue {queue.v} is initialised twice", node,
+                labels=[(first.span, "first initialised here")])
+    if first is not None and is_input and first.color != color:
+        cx.fail("MS0407", f"input queue {queue.v} is bound to color {first.color} by a DSD, and to color {color} here", node,
+                labels=[(first.span, "bound here")])
+    if is_input and color is not None:
+        other = next((q for q, s in states.items() if s.color == color and q != queue.v and not s.automatic), None)
+        if other is not None:
+            cx.fail("MS0410", f"color {color} is bound to input queues {other} and {queue.v}", node,
+                    labels=[(states[other].span, "first bound here")])
+    priority = next((n for n, v in cfg["priority"].v.items() if v.v), "") if "priority" in cfg else ""
+    states[queue.v] = QueueState(color, priority, node.span)
+    return VOID
+
+
+def _unsupported(name: str, args: str, phase: str):
+    @builtin(name, args, phase=phase, doc="Not supported yet.")
+    def refuse(cx, node, hint):
+        cx.fail("MS0399", f"@{name} is not supported yet", node)
+
+
+for _n, _a in [("queue_flush", "queue"), ("set_empty_queue_handler", "fn, queue"), ("set_teardown_handler", "fn, color"),
+               ("set_control_task_table", "config"), ("bind_rotating_tasks", "main, alt, id, config"), ("allocate_fifo", "buffer[, config]"),
+               ("set_config", "address, value[, range]"), ("get_config", "address[, range]"), ("get_filter_id", "color"),
+               ("dfilt", "fabin, config"), ("set_fifo_read_length", "fifo, n"), ("set_fifo_write_length", "fifo, n"),
+               ("get_xdsr", "n"), ("get_sr", "n"), ("load_to_dsr_xdsr", "dsr, xdsr, circbuf[, config]"),
+               ("load_to_dsr_xdsr_sr", "dsr, xdsr, srs, mem4d[, config]")]:
+    _unsupported(_n, _a, "any")

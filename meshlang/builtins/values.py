@@ -1,0 +1,377 @@
+"""Builtins on types and values: conversions, arrays, structs, ranges, strings, modules, assertions."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+
+from ..ir.isa import Op, Sys
+from ..sema import ops
+from ..sema import types as T
+from ..sema.values import FALSE, TRUE, VOID, ArrayValue, Known, Pointer, RangeValue, Reg
+from .registry import builtin
+
+
+@builtin("as", "T, value", doc="Convert a number, bool or enum to the type T.")
+def as_(cx, node, hint):
+    t = cx.type_expr(node.args[0])
+    return cx.convert(cx.rv(node.args[1], t), t, node)
+
+
+@builtin("bitcast", "T, value", doc="The same bits as another type of the same size.")
+def bitcast(cx, node, hint):
+    t = cx.type_expr(node.args[0])
+    value = cx.rv(node.args[1])
+    s = value.ty
+    if s is T.COMPTIME_INT and isinstance(t, (T.IntType, T.FloatType, T.PtrType)):
+        size = t.size * 8
+        if not -(1 << (size - 1)) <= value.v < 1 << size:
+            cx.fail("MS0302", f"{value.v} does not fit in the {size} bits of {t}", node)
+        value, s = Known(T.int_type(size, False), value.v & ((1 << size) - 1)), T.int_type(size, False)
+    if s.ty is None and not T.is_float(s) or t.ty is None and not T.is_float(t):
+        cx.fail("MS0301", f"@bitcast cannot turn {s} into {t}", node)
+    if s.size != t.size:
+        cx.fail("MS0333", f"@bitcast needs equal sizes: {s} has {8 * s.size} bits, {t} has {8 * t.size}", node)
+    if isinstance(value, Known):
+        if isinstance(value.v, Pointer) and isinstance(t, T.PtrType):
+            return Known(t, value.v)
+        bits = cx.unit.scalar_bits(value) & ((1 << 8 * s.size) - 1)
+        if T.is_float(t):
+            return Known(t, ops.bits_float(bits, t))
+        if isinstance(t, T.IntType):
+            return Known(t, ops.wrap(bits, t))
+        if isinstance(t, T.PtrType):
+            return Known(t, Pointer(None, bits))
+        return Known(t, bool(bits) if t is T.BOOL else bits)
+    if isinstance(t, T.IntType) and (t.signed or isinstance(s, T.IntType) and s.signed):
+        r = cx.fb.reg()
+        cx.emit(node, Op.WRAP, r, value.reg, 0, t.ty)
+        return Reg(t, r)
+    if isinstance(s, T.IntType) and s.signed:        # to a float or pointer: drop the sign extension
+        r = cx.fb.reg()
+        cx.emit(node, Op.WRAP, r, value.reg, 0, T.int_type(8 * s.size, False).ty)
+        return Reg(t, r)
+    return Reg(t, value.reg)
+
+
+@builtin("ptrcast", "PT, pointer", doc="A pointer of another type to the same place.")
+def ptrcast(cx, node, hint):
+    t = cx.type_expr(node.args[0])
+    value = cx.rv(node.args[1])
+    if not isinstance(t, T.PtrType) or not isinstance(value.ty, T.PtrType):
+        cx.fail("MS0301", f"@ptrcast takes a pointer type and a pointer, found {t} and {value.ty}", node)
+    if isinstance(value, Known):
+        return Known(t, value.v)
+    return Reg(t, value.reg)
+
+
+@builtin("type_of", "expr", doc="The type of an expression, which is not evaluated.")
+def type_of(cx, node, hint):
+    return Known(T.TYPE, cx.type_of(node.args[0]))
+
+
+@builtin("is_same_type", "A, B", doc="Whether two types are the same.")
+def is_same_type(cx, node, hint):
+    return TRUE if cx.type_expr(node.args[0]) is cx.type_expr(node.args[1]) else FALSE
+
+
+@builtin("fp16", "", doc="The 16-bit float type of this program (--fp16-format).")
+def fp16(cx, node, hint):
+    return Known(T.TYPE, T.PREDECLARED[cx.unit.fp16])
+
+
+def array_arg(cx, node, i: int) -> T.ArrayType:
+    t = cx.type_expr(node.args[i])
+    if not isinstance(t, T.ArrayType):
+        cx.fail("MS0301", f"@{node.name} takes an array type, found {t}", node.args[i], "for example [4]f32")
+    return t
+
+
+@builtin("zeros", "AT", doc="An array of zeros.")
+def zeros(cx, node, hint):
+    t = array_arg(cx, node, 0)
+    if not T.is_numeric(t.elem):
+        cx.fail("MS0301", f"@zeros takes an array of numbers, found {t}", node, f"use @constants({t}, value)")
+    return Known(t, ops.fill(t, 0))
+
+
+@builtin("constants", "AT, value", doc="An array that repeats one value.")
+def constants(cx, node, hint):
+    t = array_arg(cx, node, 0)
+    value = cx.coerce(cx.rv(node.args[1], t.elem), t.elem, node.args[1])
+    if isinstance(value, Known):
+        return Known(t, ops.fill(t, value.v))
+    cx.fail("MS0310", "@constants takes a value known at compile time", node.args[1], "fill the array in a loop, or with a DSD operation")
+
+
+@builtin("rank", "AT", doc="The number of dimensions (u16).")
+def rank(cx, node, hint):
+    return Known(T.U16, len(array_arg(cx, node, 0).dims))
+
+
+@builtin("dimensions", "AT", doc="The dimensions, as [rank]u32.")
+def dimensions(cx, node, hint):
+    t = array_arg(cx, node, 0)
+    return Known(T.array((len(t.dims),), T.U32), ArrayValue(np.array(t.dims, dtype=np.uint32)))
+
+
+@builtin("element_count", "AT", doc="The number of elements (u32).")
+def element_count(cx, node, hint):
+    return Known(T.U32, array_arg(cx, node, 0).count)
+
+
+@builtin("element_type", "AT", doc="The type of the elements.")
+def element_type(cx, node, hint):
+    return Known(T.TYPE, array_arg(cx, node, 0).elem)
+
+
+@builtin("field", "struct, name", doc="The field of a struct, by name; can be assigned to.")
+def field(cx, node, hint):
+    name = cx.known(node.args[1])
+    if name.ty is not T.COMPTIME_STRING:
+        cx.fail("MS0301", f"@field takes a string, found {name.ty}", node.args[1])
+    return cx.member(cx.ev(node.args[0]), name.v, node)
+
+
+@builtin("has_field", "struct, name", doc="Whether a struct (value or type) or module has a field.")
+def has_field(cx, node, hint):
+    value, name = cx.rv(node.args[0]), cx.known(node.args[1]).v
+    t = value.v if value.ty is T.TYPE else value.ty
+    if t is T.MODULE:
+        return TRUE if name in value.v.decls else FALSE
+    return TRUE if isinstance(t, T.StructType) and name in t.index else FALSE
+
+
+@builtin("concat_structs", "a, b", doc="One struct with the fields of both (1.4).")
+def concat_structs(cx, node, hint):
+    a, b = cx.rv(node.args[0]), cx.rv(node.args[1])
+    for v, n in ((a, node.args[0]), (b, node.args[1])):
+        if not isinstance(v.ty, T.StructType):
+            cx.fail("MS0301", f"@concat_structs takes structs, found {v.ty}", n)
+    if not a.v or not b.v:
+        return a if not b.v else b
+    if a.ty.tuple != b.ty.tuple:
+        cx.fail("MS0334", "@concat_structs cannot join a tuple and a struct with named fields", node)
+    if a.ty.tuple:
+        return cx.make_struct({str(i): v for i, v in enumerate([*a.v.values(), *b.v.values()])}, True)
+    both = [n for n in a.v if n in b.v]
+    if both:
+        cx.fail("MS0334", f"@concat_structs: both structs have the field '{both[0]}'", node)
+    return cx.make_struct({**a.v, **b.v}, False)
+
+
+# ---------------------------------------------------------------- ranges
+
+@builtin("range", "T, start_or_stop[, stop, step]", doc="The values 0 .. stop - 1, or start, start + step, ... before stop.")
+def range_(cx, node, hint):
+    t = cx.type_expr(node.args[0])
+    if not T.is_int(t):
+        cx.fail("MS0301", f"@range takes an integer type, found {t}", node.args[0])
+    values = []
+    for a in node.args[1:]:
+        v = cx.rv(a, t)
+        if isinstance(v, Known) and T.is_int(v.ty):
+            # bounds of any integer type are accepted: `stop` may be one past the type's largest value
+            v = Known(t, v.v)
+        elif not isinstance(v, Known):
+            if not isinstance(v.ty, T.IntType):
+                cx.fail("MS0301", f"@range takes integers, found {v.ty}", a)
+            v = cx.coerce(v, t, a)
+        else:
+            cx.fail("MS0301", f"@range takes integers, found {v.ty}", a)
+        values.append(v)
+    if len(values) == 2:
+        cx.fail("MS0210", "@range takes 2 or 4 arguments, found 3", node, "the forms are @range(T, stop) and @range(T, start, stop, step)")
+    one, nought = Known(T.COMPTIME_INT, 1), Known(t, 0)
+    start, stop, step = (nought, values[0], one) if len(values) == 1 else values
+    if isinstance(step, Known) and step.v == 0:
+        cx.fail("MS0335", "the step of a range cannot be 0", node.args[3])
+    return Known(T.range_of(t), RangeValue(t, start, stop, step))
+
+
+def _range_part(name: str):
+    @builtin(f"range_{name}", "range", doc=f"The {name} of a range.")
+    def part(cx, node, hint):
+        value = cx.rv(node.args[0])
+        if not isinstance(value.ty, T.RangeType):
+            cx.fail("MS0301", f"@range_{name} takes a range, found {value.ty}", node)
+        found = getattr(value.v, name)
+        return Known(value.v.elem, found.v) if isinstance(found, Known) else found
+
+
+for _name in ("start", "stop", "step"):
+    _range_part(_name)
+
+
+# ---------------------------------------------------------------- strings
+
+def text_arg(cx, node) -> str:
+    value = cx.known(node)
+    if value.ty is not T.COMPTIME_STRING:
+        cx.fail("MS0301", f"expected a string, found {value.ty}", node)
+    return value.v
+
+
+@builtin("strcat", "a, ...", doc="Strings joined.")
+def strcat(cx, node, hint):
+    return Known(T.COMPTIME_STRING, "".join(text_arg(cx, a) for a in node.args))
+
+
+@builtin("strlen", "s", doc="The number of bytes of a string.")
+def strlen(cx, node, hint):
+    return Known(T.COMPTIME_INT, len(text_arg(cx, node.args[0]).encode()))
+
+
+@builtin("get_array", "s", doc="The bytes of a string, as [n]u8.")
+def get_array(cx, node, hint):
+    data = np.frombuffer(text_arg(cx, node.args[0]).encode(), dtype=np.uint8).copy()
+    return Known(T.array((len(data),), T.U8), ArrayValue(data))
+
+
+@builtin("get_string_from_byte", "b", doc="The one-byte string of a byte.")
+def get_string_from_byte(cx, node, hint):
+    return Known(T.COMPTIME_STRING, bytes([cx.known_int(node.args[0])]).decode("latin-1"))
+
+
+# ---------------------------------------------------------------- modules and the world
+
+@builtin("import_module", "path[, params]", phase="comptime", doc="An instance of a module, with its params bound by name.")
+def import_module(cx, node, hint):
+    path = text_arg(cx, node.args[0])
+    params = {}
+    if len(node.args) > 1:
+        value = cx.known(node.args[1])
+        if not isinstance(value.ty, T.StructType) or value.ty.tuple and value.v:
+            cx.fail("MS0301", f"@import_module takes a struct of params, found {value.ty}", node.args[1])
+        params = value.v
+    return Known(T.MODULE, cx.unit.compiler.import_module(cx, path, params, node))
+
+
+_JSON_TYPES = {int: T.COMPTIME_INT, float: T.COMPTIME_FLOAT, str: T.COMPTIME_STRING, bool: T.BOOL}
+
+
+@builtin("import_comptime_value", "T, path", phase="comptime", doc="A value read from a JSON file; keys are `name:type`.")
+def import_comptime_value(cx, node, hint):
+    t = cx.type_expr(node.args[0])
+    path = text_arg(cx, node.args[1])
+    full = os.path.join(os.path.dirname(cx.module.path), path)
+    try:
+        with open(full, encoding="utf-8") as f:
+            data = json.load(f)
+    except (OSError, ValueError) as e:
+        cx.fail("MS0902", f"cannot read {path}: {e}", node.args[1])
+
+    def build(v):
+        if isinstance(v, dict):
+            fields = {}
+            for k, item in v.items():
+                name, _, type_name = k.partition(":")
+                inner = build(item)
+                named = T.named_type(type_name.strip()) if type_name else None
+                fields[name.strip()] = cx.convert(inner, named, node) if named is not None else inner
+            return cx.make_struct(fields, False)
+        if isinstance(v, list):
+            return cx.make_struct({str(i): build(x) for i, x in enumerate(v)}, True)
+        if v is None:
+            return VOID
+        return Known(_JSON_TYPES[type(v)], v)
+
+    return cx.coerce(build(data), t, node)
+
+
+@builtin("is_arch", "name", doc="Whether the program is compiled for this architecture.")
+def is_arch(cx, node, hint):
+    name = text_arg(cx, node.args[0])
+    if name not in ("wse1", "wse2", "wse3"):
+        cx.fail("MS0214", f"there is no architecture '{name}'", node.args[0], "use \"wse2\" or \"wse3\"")
+    return TRUE if name == cx.unit.arch else FALSE
+
+
+@builtin("is_comptime", "", doc="Whether this code runs at compile time.")
+def is_comptime(cx, node, hint):
+    return TRUE if cx.fb is None else FALSE
+
+
+@builtin("comptime_assert", "condition[, message]", doc="A compile error unless the condition holds.")
+def comptime_assert(cx, node, hint):
+    value = cx.known(node.args[0])
+    if value.ty is not T.BOOL:
+        cx.fail("MS0301", f"expected bool, found {value.ty}", node.args[0])
+    if not value.v:
+        text = text_arg(cx, node.args[1]) if len(node.args) > 1 else node.args[0].span.text()
+        cx.fail("MS0336", f"assertion failed: {text}", node)
+    return VOID
+
+
+@builtin("assert", "condition[, message]", doc="A fault at run time unless the condition holds; in comptime code a compile error.")
+def assert_(cx, node, hint):
+    if cx.fb is None:
+        return comptime_assert(cx, node, hint)
+    value = cx.condition(node.args[0])
+    if isinstance(value, Known) and value.v:
+        return VOID
+    text = text_arg(cx, node.args[1]) if len(node.args) > 1 else node.args[0].span.text()
+    cx.emit(node, Op.ASSERT, cx.to_reg(value, node), cx.unit.string(text))
+    return VOID
+
+
+def show(value) -> str:
+    """A comptime value as text, for messages and @comptime_print."""
+    if not isinstance(value, Known):
+        return f"<run-time {value.ty}>"
+    v = value.v
+    if isinstance(v, dict):
+        inner = ", ".join(show(f) if value.ty.tuple else f".{n} = {show(f)}" for n, f in v.items())
+        return f".{{ {inner} }}" if inner else ".{}"
+    if isinstance(v, ArrayValue):
+        return f"{value.ty} {{ {', '.join(str(x) for x in list(v.data)[:64])}{', ...' if len(v.data) > 64 else ''} }}"
+    if isinstance(v, bool):
+        return "true" if v else "false"
+    if isinstance(value.ty, T.EnumType):
+        return next((n for n, m in value.ty.members.items() if m == v), str(v))
+    if value.ty is T.DIRECTION:
+        from ..ir.program import DIRECTIONS
+        return DIRECTIONS[v]
+    if v is None:
+        return "{}"
+    return str(v)
+
+
+@builtin("comptime_print", "value, ...", doc="Print values while compiling.")
+def comptime_print(cx, node, hint):
+    cx.unit.compiler.print(" ".join(show(cx.rv(a)) for a in node.args))
+    return VOID
+
+
+@builtin("random16", "", phase="run", doc="A pseudo-random u16 from the PE's shift register.")
+def random16(cx, node, hint):
+    r = cx.fb.reg()
+    cx.emit(node, Op.SYS, r, 0, Sys.RANDOM16)
+    return Reg(T.U16, r)
+
+
+@builtin("set_active_prng", "n", phase="run", doc="Choose the pseudo-random generator.")
+def set_active_prng(cx, node, hint):
+    value = cx.coerce(cx.rv(node.args[0], T.U16), T.U16, node.args[0])
+    cx.emit(node, Op.SYS, cx.fb.reg(), cx.to_reg(value, node), Sys.SET_PRNG)
+    return VOID
+
+
+@builtin("get_int", "value", doc="The number of a color, id, queue or enum value.")
+def get_int(cx, node, hint):
+    value = cx.rv(node.args[0])
+    t = value.ty
+    if isinstance(t, T.IntType) or t is T.COMPTIME_INT:
+        return value
+    if isinstance(t, T.EnumType):
+        t2 = t.base
+    elif isinstance(t, (T.IdType, T.DsrType)):
+        t2 = T.U16
+    else:
+        cx.fail("MS0301", f"@get_int cannot take a value of type {t}", node)
+    return Known(t2, value.v) if isinstance(value, Known) else Reg(t2, value.reg)
+
+
+__all__ = ["show", "text_arg"]

@@ -1,0 +1,333 @@
+"""The driver: from a top file and its options to a Program."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..diag import Diagnostic, Diagnostics, MeshlangError
+from ..ir.program import Fabric, Program
+from ..paths import stdlib_dir
+from ..syntax import ast
+from ..syntax.parser import parse_file
+from . import types as T
+from .analyzer import INLINE_LIMIT, LOOP_LIMIT, Analyzer, compile_instance
+from .layout import LayoutState, TileSpec
+from .modules import ModuleInstance
+from .unit import PE_MEMORY, QueueState, Unit, memory_map
+from .values import Known, Mem
+
+
+@dataclass
+class Options:
+    arch: str = "wse2"
+    params: dict[str, Any] = field(default_factory=dict)
+    colors: dict[str, int] = field(default_factory=dict)
+    import_paths: list[str] = field(default_factory=list)
+    fabric_dims: tuple[int, int] | None = None
+    fabric_offsets: tuple[int, int] | None = None
+    fp16: str = "f16"
+    inline_limit: int = INLINE_LIMIT
+    loop_limit: int = LOOP_LIMIT
+    comptime_depth: int = 200
+
+
+class Compiler:
+    """One compilation. Files are parsed once; every tile program has a Unit of its own."""
+
+    def __init__(self, options: Options):
+        self.options = options
+        self.diagnostics = Diagnostics()
+        self.trees: dict[str, ast.Module] = {}
+        self.printed: list[str] = []
+
+    # ------------------------------------------------------------ files
+
+    def tree(self, path: str) -> ast.Module:
+        found = self.trees.get(path)
+        if found is None:
+            found = self.trees[path] = parse_file(path)
+        return found
+
+    def find_module(self, cx: Analyzer, path: str, node: Any) -> str:
+        """The file of an import path. `<name>` is looked for in the standard library, then in the import paths."""
+        if path.startswith("<") and path.endswith(">"):
+            name = path[1:-1]
+            roots = [stdlib_dir(), *self.options.import_paths,
+                     *filter(None, os.environ.get("CSL_IMPORT_PATH", "").split(":"))]
+            names = [name if name.endswith(".csl") else name + ".csl"]
+            for root in map(str, roots):
+                for n in names:
+                    full = os.path.join(root, n)
+                    if os.path.isfile(full):
+                        return os.path.normpath(full)
+            import difflib
+            known = sorted(str(p.relative_to(stdlib_dir()).with_suffix("")) for p in stdlib_dir().rglob("*.csl"))
+            close = difflib.get_close_matches(name, known, 1)
+            cx.fail("MS0215", f"there is no library <{name}>", node, f"did you mean <{close[0]}>?" if close else None,
+                    notes=[f"libraries: {', '.join(known)}"])
+        full = os.path.normpath(os.path.join(os.path.dirname(cx.module.path), path))
+        if not os.path.isfile(full):
+            cx.fail("MS0215", f"there is no file '{path}' (looked for {full})", node, "paths are relative to the importing file")
+        return full
+
+    def tile_path(self, cx: Analyzer, path: str | None, node: Any) -> str:
+        if path is None:
+            return cx.module.path
+        return self.find_module(cx, path, node)
+
+    def import_module(self, cx: Analyzer, path: str, params: dict[str, Known], node: Any) -> ModuleInstance:
+        full = self.find_module(cx, path, node.args[0])
+        name = cx.module.qualified(cx.import_name) if cx.import_name else ""
+        module = ModuleInstance(name, full, self.tree(full), cx.unit, params, import_span=node.span)
+        known = module.param_names()
+        for n in params:
+            if n not in known:
+                cx.warn("MS0216", f"module '{path}' has no param '{n}'", node)
+        self.instantiate(module)
+        return module
+
+    def instantiate(self, module: ModuleInstance, comptime: bool = True) -> None:
+        """Resolve a module's imports, then run its comptime blocks, both in textual order (facts 2.3)."""
+        for item in module.tree.items:
+            if isinstance(item, ast.Decl) and item.kind == "const" and isinstance(item.init, ast.BuiltinCall) \
+                    and item.init.name == "import_module":
+                self.guarded(lambda name=item.name, at=item: Analyzer(module.unit, module).global_value(module, name, at))
+        if not comptime:
+            return
+        for item in module.tree.items:
+            if isinstance(item, ast.ComptimeBlock):
+                self.run_comptime(module, item)
+
+    def run_comptime(self, module: ModuleInstance, item: ast.ComptimeBlock) -> None:
+        a = Analyzer(module.unit, module)
+        a.top_level = not module.unit.is_layout
+        a.scopes.append({})
+        for s in item.body.stmts:       # statement by statement, so that one run reports the errors of all of them
+            self.guarded(lambda s=s: a.stmt(s))
+
+    def guarded(self, action) -> None:
+        try:
+            action()
+        except MeshlangError as e:
+            for d in e.diagnostics:
+                self.diagnostics.add(d)
+        except RecursionError:
+            self.diagnostics.add(Diagnostic("MS0309", "comptime evaluation is nested too deeply", help="is a recursion endless?"))
+
+    def print(self, text: str) -> None:
+        self.printed.append(text)
+        print(text)
+
+    # ------------------------------------------------------------ the program
+
+    def compile(self, path: str) -> Program:
+        path = os.path.normpath(path)
+        tree = self.tree(path)
+        layouts = [i for i in tree.items if isinstance(i, ast.LayoutBlock)]
+        if not layouts:
+            raise MeshlangError(Diagnostic("MS0610", f"{path} has no layout block", tree.span,
+                                           help="compile the file that holds `layout { ... }`"))
+        if len(layouts) > 1:
+            raise MeshlangError(Diagnostic("MS0610", f"{path} has {len(layouts)} layout blocks", layouts[1].span, help="join them into one"))
+        layout = LayoutState(self.options.arch)
+        unit = self.unit("layout", layout, True)
+        bindings = self.top_params(tree, path)
+        top = ModuleInstance("", path, tree, unit, bindings)
+        self.instantiate(top, comptime=False)
+        self.diagnostics.raise_if_errors()
+        a = Analyzer(unit, top)
+        a.in_layout = True
+        self.guarded(lambda: a.block(layouts[0].body))
+        if layout.width == 0 and not self.diagnostics.errors:
+            self.diagnostics.add(Diagnostic("MS0601", "the layout never calls @set_rectangle", layouts[0].span))
+        self.diagnostics.raise_if_errors()
+        missing = layout.missing_tiles()
+        if missing:
+            shown = ", ".join(f"({x}, {y})" for x, y in missing[:8])
+            self.diagnostics.add(Diagnostic("MS0604", f"PEs without code: {shown}{', ...' if len(missing) > 8 else ''}", layouts[0].span,
+                                            help="call @set_tile_code once for every PE of the rectangle"))
+        if all(spec.path != path for spec in layout.specs):
+            for item in tree.items:
+                if isinstance(item, ast.ComptimeBlock):
+                    self.run_comptime(top, item)
+        self.diagnostics.raise_if_errors()
+        units, tiles = [], []
+        names: dict[str, int] = {}
+        for spec in layout.specs:
+            n = names[spec.path] = names.get(spec.path, 0) + 1
+            base = os.path.basename(spec.path)
+            u = self.compile_tile(spec, layout, base if n == 1 else f"{base}#{n}", bindings if spec.path == path else {})
+            units.append(u)
+        self.diagnostics.raise_if_errors()
+        for u in units:
+            tiles.append(u.assemble())
+            self.check_memory(u, tiles[-1])
+        self.diagnostics.raise_if_errors()
+        fabric = self.fabric(layout, units)
+        self.diagnostics.raise_if_errors()
+        return Program(
+            arch=self.options.arch, tiles=tiles, fabric=fabric,
+            exports={n: (t.name, m) for n, (t, m, _) in layout.exports.items()},
+            params=self.param_text(top), source=path, fabric_dims=self.options.fabric_dims,
+            fabric_offsets=self.options.fabric_offsets, warnings=[d for d in self.diagnostics.items if d.severity == "warning"])
+
+    def unit(self, name: str, layout: LayoutState, is_layout: bool = False) -> Unit:
+        return Unit(self.options.arch, self.options.fp16, name, self.diagnostics, self, layout, is_layout)
+
+    def top_params(self, tree: ast.Module, path: str) -> dict[str, Known]:
+        """--params and --colors as bindings of the top file."""
+        declared = {i.name: i for i in tree.items if isinstance(i, ast.Decl) and i.kind in ("param", "color")}
+        bindings: dict[str, Known] = {}
+        for n, v in {**self.options.params, **self.options.colors}.items():
+            if n not in declared:
+                import difflib
+                close = difflib.get_close_matches(n, declared, 1)
+                self.diagnostics.add(Diagnostic(
+                    "MS0217", f"{path} has no param '{n}'", None, notes=[f"params: {', '.join(declared) or 'none'}"],
+                    help=f"did you mean '{close[0]}'?" if close else None))
+            elif n in self.options.colors and not isinstance(v, Known):
+                bindings[n] = Known(T.COLOR, int(v))
+            elif isinstance(v, bool):
+                bindings[n] = Known(T.BOOL, v)
+            elif isinstance(v, int):
+                bindings[n] = Known(T.COMPTIME_INT, v)
+            elif isinstance(v, float):
+                bindings[n] = Known(T.COMPTIME_FLOAT, v)
+            else:
+                bindings[n] = Known(T.COMPTIME_STRING, str(v))
+        return bindings
+
+    def param_text(self, top: ModuleInstance) -> dict[str, str]:
+        from ..builtins.values import show
+        out = {}
+        for name in top.param_names():
+            try:
+                value = Analyzer(top.unit, top).global_value(top, name, top.decls[name])
+            except MeshlangError:
+                continue
+            if isinstance(value, Known):
+                out[name] = show(value)
+        return out
+
+    def compile_tile(self, spec: TileSpec, layout: LayoutState, name: str, bindings: dict[str, Known]) -> Unit:
+        from ..builtins.values import show
+        unit = self.unit(name, layout)
+        unit.param_text = {n: show(v) for n, v in spec.params.items()}
+        try:
+            tree = self.tree(spec.path)
+        except MeshlangError as e:
+            for d in e.diagnostics:
+                self.diagnostics.add(d)
+            return unit
+        module = ModuleInstance("", spec.path, tree, unit, {**bindings, **spec.params}, import_span=spec.span)
+        known = module.param_names()
+        for n in spec.params:
+            if n not in known:
+                self.diagnostics.add(Diagnostic("MS0216", f"{os.path.basename(spec.path)} has no param '{n}'", spec.span, "warning"))
+        self.instantiate(module)
+        for item in tree.items:
+            if isinstance(item, ast.Decl) and item.export:
+                self.guarded(lambda item=item: self.keep_exported(unit, module, item))
+        while unit.pending:
+            inst = unit.pending.pop(0)
+            try:
+                compile_instance(unit, inst)
+            except RecursionError:
+                self.diagnostics.add(Diagnostic("MS0309", f"'{inst.fn.decl.name}' is nested too deeply", inst.fn.decl.name_span))
+        for hook in unit.hooks:
+            hook()
+        self.check_queues(unit)
+        return unit
+
+    def keep_exported(self, unit: Unit, module: ModuleInstance, item: ast.Decl) -> None:
+        value = Analyzer(unit, module).global_value(module, item.name, item)
+        if isinstance(value, Mem) and value.var is not None:
+            value.var.name = item.name
+            unit.address_of(value.var)
+
+    def check_queues(self, unit: Unit) -> None:
+        """Data tasks get queues on WSE-2; on WSE-3 every queue in use must be initialised (facts 4.4)."""
+        if unit.arch == "wse2":
+            colors = {s.color for s in unit.inputs.values()}
+            for b in unit.bound.values():
+                if b.kind != "data" or b.id in colors:
+                    continue
+                queue = next((q for q in (1, 2, 3, 4, 5, 6, 7, 0) if q not in unit.inputs), None)
+                if queue is None:
+                    unit.error("MS0408", f"no input queue is left for data task '{b.fn.decl.name}' (color {b.id})", b.span)
+                    continue
+                unit.inputs[queue] = QueueState(b.id, "", b.span, automatic=True)
+                colors.add(b.id)
+            return
+        for used, states, word in ((unit.used_inputs, unit.inputs, "input"), (unit.used_outputs, unit.outputs, "output")):
+            for q, span in used.items():
+                if q not in states:
+                    unit.error("MS0411", f"{word} queue {q} is used but never initialised", span,
+                               help=f"on wse3 write @initialize_queue(@get_{word}_queue({q}), .{{ .color = c }}) in a comptime block")
+        for b in unit.bound.values():
+            if b.kind == "data" and b.id not in unit.inputs:
+                unit.error("MS0411", f"data task '{b.fn.decl.name}' is bound to input queue {b.id}, which is never initialised", b.span,
+                           help=f"on wse3 write @initialize_queue(@get_input_queue({b.id}), .{{ .color = c }}) in a comptime block")
+
+    def check_memory(self, unit: Unit, tile: Any) -> None:
+        size = len(tile.image)
+        if size > PE_MEMORY:
+            self.diagnostics.add(Diagnostic("MS0701", f"{unit.name} needs {size} bytes of memory, a PE has {PE_MEMORY}", None,
+                                            notes=memory_map(tile.objects), help="make the arrays smaller, or spread the data over more PEs"))
+
+    def fabric(self, layout: LayoutState, units: list[Unit]) -> Fabric:
+        tile = layout.grid(layout.tile)
+        colors = {c: layout.grid(t) for c, t in sorted(layout.colors.items())}
+        host_in: dict[int, str] = {}
+        host_out: dict[int, str] = {}
+        for i, u in enumerate(units):
+            host_in.update(u.host_in)
+            host_out.update(u.host_out)
+            if not u.colors:
+                continue
+            where = tile == i
+            for c, (cfg, span) in u.colors.items():
+                grid = colors.setdefault(c, np.full(tile.shape, -1, dtype=np.int32))
+                clash = where & (grid >= 0)
+                if clash.any():
+                    y, x = map(int, np.argwhere(clash)[0])
+                    u.error("MS0603", f"color {c} of PE ({x}, {y}) is configured by the layout and by {u.name}", span,
+                            help="at most one configuration per PE and color")
+                    continue
+                grid[where] = layout.config_of[cfg]
+        return Fabric(layout.width, layout.height, tile, dict(sorted(colors.items())), layout.configs, host_in, host_out)
+
+
+def compile_program(path: str, *, arch: str = "wse2", params: dict[str, Any] | None = None, colors: dict[str, int] | None = None,
+                    import_paths: list[str] | tuple[str, ...] = (), fabric_dims: tuple[int, int] | None = None,
+                    fabric_offsets: tuple[int, int] | None = None, fp16_format: str = "f16",
+                    max_inlined_iterations: int | None = None, comptime_depth: int | None = None) -> Program:
+    """Compile a top file (the one with the layout block).
+
+    params, colors: values of the top file's params. Raises MeshlangError with every error found.
+    """
+    if arch not in ("wse2", "wse3"):
+        raise MeshlangError(Diagnostic("MS0214", f"there is no architecture '{arch}'", help="use wse2 or wse3"), exit_code=2)
+    if fp16_format not in ("f16", "bf16", "cb16"):
+        raise MeshlangError(Diagnostic("MS0214", f"there is no 16-bit float format '{fp16_format}'", help="use f16"), exit_code=2)
+    if fp16_format != "f16":
+        raise MeshlangError(Diagnostic("MS0399", f"--fp16-format={fp16_format} is not supported yet: programs run in f16"))
+    options = Options(arch, dict(params or {}), dict(colors or {}), list(import_paths), fabric_dims, fabric_offsets, fp16_format)
+    if max_inlined_iterations is not None:
+        options.inline_limit = max_inlined_iterations
+    if comptime_depth is not None:
+        options.comptime_depth = comptime_depth
+    import sys
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, 20_000))
+    try:
+        return Compiler(options).compile(path)
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+__all__ = ["Compiler", "Options", "compile_program"]

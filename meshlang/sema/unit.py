@@ -1,0 +1,317 @@
+"""One tile program while it is being compiled: memory, functions, tasks, queues, tables; and its assembly at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..diag import Diagnostics
+from ..ir import isa
+from ..ir.isa import Op
+from ..ir.program import Export, Function, MemoryObject, Queue, TaskBinding, TileProgram
+from . import ops
+from . import types as T
+from .codegen import FunctionBuilder
+from .values import ArrayValue, Dsd, FnValue, GlobalVar, Known, Pointer
+
+PE_MEMORY = 49152               # bytes; facts 4.1
+RECURSIVE_STACK = 2048          # registers given to a program that recurses
+FIRST_ADDRESS = 16              # nothing lives at address 0, so that a zeroed pointer is caught
+
+
+@dataclass(eq=False)
+class Instance:
+    """A function compiled for one set of comptime arguments."""
+    index: int
+    fn: FnValue
+    env: dict[str, Any]                     # comptime-known parameters by name
+    params: list[tuple[str, T.Type]]        # run-time parameters
+    ret: T.Type
+    builder: FunctionBuilder | None = None
+    task: bool = False
+
+
+@dataclass(eq=False)
+class QueueState:
+    color: int | None
+    priority: str
+    span: Any
+    automatic: bool = False
+
+
+@dataclass(eq=False)
+class Bound:
+    id: int
+    kind: str
+    fn: FnValue
+    span: Any
+
+
+@dataclass
+class Unit:
+    """The compilation of one tile program (or of the layout, which has no run-time part)."""
+    arch: str
+    fp16: str
+    name: str
+    diagnostics: Diagnostics
+    compiler: Any                           # compile.Compiler: file cache, import paths, options
+    layout: Any = None                      # layout.LayoutState
+    is_layout: bool = False
+
+    instances: list[Instance] = field(default_factory=list)
+    by_key: dict[Any, Instance] = field(default_factory=dict)
+    pending: list[Instance] = field(default_factory=list)
+    vars: list[GlobalVar] = field(default_factory=list)
+    image: bytearray = field(default_factory=lambda: bytearray(FIRST_ADDRESS))
+    strings: dict[str, int] = field(default_factory=dict)
+    dsd_ops: dict[tuple, int] = field(default_factory=dict)
+    dsr_configs: dict[tuple, int] = field(default_factory=dict)
+    mem4d: dict[tuple, int] = field(default_factory=dict)
+    dsrs: dict[tuple[str, int], int] = field(default_factory=dict)
+    dsr_init: list[tuple[int, int, int, int, int]] = field(default_factory=list)
+    bound: dict[int, Bound] = field(default_factory=dict)
+    active: int = 0
+    blocks: list[tuple[int, bool]] = field(default_factory=list)    # (id, blocked) in textual order
+    ut_blocked: int = 0
+    inputs: dict[int, QueueState] = field(default_factory=dict)
+    outputs: dict[int, QueueState] = field(default_factory=dict)
+    used_inputs: dict[int, Any] = field(default_factory=dict)       # queue -> span of a DSD that uses it
+    used_outputs: dict[int, Any] = field(default_factory=dict)
+    exports: dict[str, Export] = field(default_factory=dict)
+    export_spans: dict[str, Any] = field(default_factory=dict)
+    colors: dict[int, tuple[Any, Any]] = field(default_factory=dict)    # local color configs: color -> (ColorConfig, span)
+    host_in: dict[int, str] = field(default_factory=dict)
+    host_out: dict[int, str] = field(default_factory=dict)
+    uses_memcpy: bool = False
+    param_text: dict[str, str] = field(default_factory=dict)
+    hooks: list[Any] = field(default_factory=list)      # run after the functions, before assembly
+    constant_table: dict[int, tuple] = field(default_factory=dict)      # id of a const value -> its memory copy
+
+    # ------------------------------------------------------------ memory
+
+    def address_of(self, var: GlobalVar) -> int:
+        """The address of a variable; the first call lays it out and writes its initial value."""
+        if var.address >= 0:
+            return var.address
+        t = var.type
+        align = max(var.align, 4 if t.size >= 4 else t.align, 1)
+        at = -(-len(self.image) // align) * align
+        self.image.extend(bytes(at - len(self.image)))
+        var.address = at
+        self.vars.append(var)
+        self.image.extend(bytes(t.size))
+        if var.init is not None:
+            data = self.encode(t, var.init.v)
+            self.image[at:at + len(data)] = data
+        return at
+
+    def encode(self, t: T.Type, v: Any) -> bytes:
+        """The bytes of a comptime value in PE memory."""
+        if isinstance(t, T.ArrayType):
+            data = v.data
+            if isinstance(data, np.ndarray):
+                return data.tobytes()
+            return b"".join(self.encode(t.elem, e) for e in data)
+        if isinstance(t, T.StructType):
+            out = bytearray(t.size)
+            for (name, ft), offset in zip(t.fields, t.offsets, strict=True):
+                out[offset:offset + ft.size] = self.encode(ft, v[name].v)
+            return bytes(out)
+        return (self.scalar_bits(Known(t, v)) & ((1 << 8 * t.size) - 1)).to_bytes(t.size, "little")
+
+    def scalar_bits(self, value: Known) -> int:
+        """The register form of a comptime scalar (isa.py)."""
+        t, v = value.ty, value.v
+        if T.is_float(t):
+            return ops.float_bits(v, t)
+        if isinstance(v, bool):
+            return int(v)
+        if isinstance(v, Pointer):
+            return v.offset + (self.address_of(v.var) if v.var is not None else 0)
+        if isinstance(v, FnValue):
+            return self.function_index(v)
+        if isinstance(v, Dsd):
+            return self.pack(v)
+        if v is None:
+            return 0
+        return v
+
+    def pack(self, d: Dsd, span: Any = None) -> int:
+        """A packed DSD (isa.py). Binding a fabric DSD to code also binds its queue, as the 1.4 compiler does on WSE-2."""
+        if d.kind in ("mem1d", "mem4d"):
+            base = 0 if d.base is None else self.scalar_bits(Known(T.U16, d.base))
+            tag = {1: 0, 2: 1, 4: 2, 8: 3}[d.elem]
+            word = (base & 0xffff) << 4 | tag << 52
+            if d.kind == "mem1d":
+                return word | isa.DsdKind.MEM1D | (d.length & 0xffff) << 20 | (d.stride & 0xffff) << 36 \
+                    | int(d.wavelet_index_offset) << 54
+            row = (len(d.extents), *(d.extents + (1,) * 4)[:4], *(d.strides + (0,) * 4)[:4])
+            return word | isa.DsdKind.MEM4D | self.row(self.mem4d, row) << 20
+        word = (d.length & 0xffff) << 20 | d.simd << 36 | d.priority << 38 | int(d.control_transform) << 40
+        if d.color is not None:
+            word |= d.color << 8 | 1 << 13
+        queue = self.queue_for(d, span)
+        if queue is not None:
+            word |= queue << 4 | 1 << 7
+        if d.kind == "fabin":
+            return word | isa.DsdKind.FABIN
+        return word | isa.DsdKind.FABOUT | int(d.control) << 41 | int(d.advance_switch) << 42 | d.zero << 44 \
+            | int(d.wavelet_index_offset) << 54
+
+    def queue_for(self, d: Dsd, span: Any) -> int | None:
+        """The queue a fabric DSD uses. WSE-2 binds input queues of DSDs on its own; a DSD without a queue gets a free one."""
+        states, used = (self.inputs, self.used_inputs) if d.kind == "fabin" else (self.outputs, self.used_outputs)
+        queue = d.queue
+        if queue is None and self.arch == "wse2" and d.color is not None:
+            queue = next((q for q, s in states.items() if s.color == d.color), None)
+            if queue is None:
+                top = 7 if d.kind == "fabin" else 5
+                queue = next((q for q in range(top, 0, -1) if q not in states and q not in used), None)
+            if queue is None:
+                self.error("MS0408", f"no queue is left for the DSD of color {d.color}", span,
+                           help="give the DSD an input_queue or output_queue")
+                return None
+        if queue is None:
+            return None
+        used.setdefault(queue, span)
+        if self.arch == "wse2" and d.kind == "fabin" and d.color is not None:
+            state = states.get(queue)
+            if state is None:
+                states[queue] = QueueState(d.color, "", span, automatic=True)
+            elif state.color != d.color:
+                self.error("MS0407", f"input queue {queue} is bound to color {state.color}, and this DSD reads color {d.color} "
+                           "from it", span, labels=[(state.span, "bound here")],
+                           help="an input queue belongs to one color; use another queue")
+        elif self.arch == "wse2" and d.kind == "fabout":
+            states.setdefault(queue, QueueState(None, "", span, automatic=True))
+        return queue
+
+    # ------------------------------------------------------------ tables
+
+    @staticmethod
+    def row(table: dict[tuple, int], row: tuple) -> int:
+        return table.setdefault(row, len(table))
+
+    def string(self, text: str) -> int:
+        return self.strings.setdefault(text, len(self.strings))
+
+    def dsr(self, file: str, number: int) -> int:
+        return self.dsrs.setdefault((file, number), len(self.dsrs))
+
+    def error(self, code: str, message: str, span: Any, labels: list | None = None, help: str | None = None,  # noqa: A002
+              severity: str = "error") -> None:
+        from ..diag import Diagnostic, Label
+        self.diagnostics.add(Diagnostic(code, message, span, severity,
+                                        [Label(s, t) for s, t in labels or [] if s is not None], [], help))
+
+    # ------------------------------------------------------------ functions
+
+    def instance(self, fn: FnValue, key: tuple, make) -> Instance:
+        full = (id(fn.decl), id(fn.module), key)
+        found = self.by_key.get(full)
+        if found is None:
+            found = make(len(self.instances))
+            self.by_key[full] = found
+            self.instances.append(found)
+            self.pending.append(found)
+        return found
+
+    def function_index(self, fn: FnValue) -> int:
+        """The index of a plain function (no comptime parameters), compiled when first asked for."""
+        from .analyzer import plain_instance
+        return plain_instance(self, fn).index
+
+    def task_id(self, fn: FnValue) -> int | None:
+        return next((b.id for b in self.bound.values() if b.fn.decl is fn.decl and b.fn.module is fn.module), None)
+
+    # ------------------------------------------------------------ assembly
+
+    def assemble(self) -> TileProgram:
+        entries, code, spans = [], [], []
+        for inst in self.instances:
+            fb = inst.builder
+            assert fb is not None
+            entries.append(len(code))
+            at = len(code)
+            for word in fb.code:
+                op = word[0] & 0xff
+                if op == Op.JMP:
+                    word = [word[0], word[1] + at, word[2], word[3]]
+                elif op in (Op.JZ, Op.JNZ):
+                    word = [word[0], word[1], word[2] + at, word[3]]
+                code.append(word)
+            spans.extend(fb.spans)
+        functions = [Function(i.fn.decl.name, e, sum(len(T.flatten(t)) for _, t in i.params), i.builder.high)
+                     for i, e in zip(self.instances, entries, strict=True)]
+        stack, recursive = self.stack_size()
+        objects = [MemoryObject(v.name, v.address, v.type.size, v.type.name, not v.const)
+                   for v in sorted(self.vars, key=lambda v: v.address) if v.type.size]
+        blocked = self.initial_blocked()
+        tasks = []
+        for b in self.bound.values():
+            inst = self.by_key[(id(b.fn.decl), id(b.fn.module), ())]
+            tasks.append(TaskBinding(b.id, b.kind, inst.index, tuple(t.name for _, t in inst.params), b.fn.decl.name, b.span))
+        program = TileProgram(
+            name=self.name, params=self.param_text,
+            code=np.array(code, dtype=np.int32).reshape(-1, 4), spans=spans, functions=functions,
+            image=np.frombuffer(bytes(self.image), dtype=np.uint8).copy(), objects=objects,
+            dsd_ops=np.array(list(self.dsd_ops), dtype=np.int32).reshape(-1, isa.OP_COLUMNS),
+            dsr_configs=np.array(list(self.dsr_configs), dtype=np.int32).reshape(-1, isa.RC_COLUMNS),
+            mem4d=np.array(list(self.mem4d), dtype=np.int32).reshape(-1, isa.M4_COLUMNS),
+            dsrs=list(self.dsrs), dsr_init=self.dsr_init, tasks=tasks, active=self.active, blocked=blocked,
+            inputs=[Queue(q, s.color, s.priority, s.span) for q, s in sorted(self.inputs.items())],
+            outputs=[Queue(q, s.color, s.priority, s.span) for q, s in sorted(self.outputs.items())],
+            exports=self.exports, strings=list(self.strings), stack_registers=stack, recursive=recursive,
+            uses_memcpy=self.uses_memcpy, ut_blocked=self.ut_blocked)
+        return program
+
+    def initial_blocked(self) -> int:
+        """Blocked bits at the start: channels without a data task (facts 5.3), then @block/@unblock in textual order."""
+        channels = 24 if self.arch == "wse2" else 8
+        blocked = 0
+        for i in range(channels):
+            if i not in self.bound:
+                blocked |= 1 << i
+        for i, state in self.blocks:
+            blocked = blocked | 1 << i if state else blocked & ~(1 << i)
+        return blocked
+
+    def stack_size(self) -> tuple[int, bool]:
+        """Registers the deepest chain of calls needs; recursion gets a fixed stack, whose overflow is a fault."""
+        need: dict[int, int] = {}
+        visiting: set[int] = set()
+        recursive = False
+        indirect = [v.index for v in self.instances if not v.task]
+
+        def visit(i: int) -> int:
+            nonlocal recursive
+            if i in need:
+                return need[i]
+            if i in visiting:
+                recursive = True
+                return 0
+            visiting.add(i)
+            fb = self.instances[i].builder
+            size = fb.high
+            for callee, base in fb.calls:
+                for c in ([callee] if callee >= 0 else indirect):
+                    size = max(size, base + visit(c))
+            visiting.discard(i)
+            need[i] = size
+            return size
+
+        size = max((visit(i) for i in range(len(self.instances))), default=1) + 2
+        return (max(size, RECURSIVE_STACK) if recursive else size), recursive
+
+
+def memory_map(objects: list[MemoryObject], limit: int = 12) -> list[str]:
+    """The largest objects, a line each, for the message about memory."""
+    rows = sorted(objects, key=lambda o: -o.size)[:limit]
+    lines = [f"{o.size:>8} bytes  {o.name}: {o.type}" for o in rows]
+    rest = sum(o.size for o in objects) - sum(o.size for o in rows)
+    return lines + ([f"{rest:>8} bytes  {len(objects) - len(rows)} smaller objects"] if rest else [])
+
+
+__all__ = ["ArrayValue", "Bound", "Instance", "PE_MEMORY", "QueueState", "Unit", "memory_map"]

@@ -1,0 +1,164 @@
+"""What an expression yields: a value known at compile time, one in a register, or a place in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from . import types as T
+
+
+class Known:
+    """A comptime-known value: type and Python payload.
+
+    Payloads: int (integers, ids, enums, DSR numbers), float (rounded to its type), bool, str, Type, None (void),
+    dict name -> Known (structs and tuples), ArrayValue, RangeValue, Pointer, FnValue, Dsd, ModuleInstance.
+    """
+    __slots__ = ("ty", "v")
+
+    def __init__(self, ty: T.Type, v: Any):
+        self.ty = ty
+        self.v = v
+
+    def __repr__(self) -> str:
+        return f"Known({self.ty}, {self.v!r})"
+
+
+class Reg:
+    """A run-time scalar in a register of the current frame."""
+    __slots__ = ("ty", "reg")
+
+    def __init__(self, ty: T.Type, reg: int):
+        self.ty, self.reg = ty, reg
+
+
+class Fields:
+    """A run-time struct held as its fields (each Known, Reg or Fields)."""
+    __slots__ = ("ty", "v")
+
+    def __init__(self, ty: T.StructType, v: dict[str, Any]):
+        self.ty, self.v = ty, v
+
+
+class Mem:
+    """A place in PE memory: register `base` (0: none) + `offset`. `const` places cannot be stored to."""
+    __slots__ = ("ty", "base", "offset", "const", "var")
+
+    def __init__(self, ty: T.Type, base: int, offset: int, const: bool = False, var: Any = None):
+        self.ty, self.base, self.offset, self.const, self.var = ty, base, offset, const, var
+
+
+class RegVar:
+    """A run-time `var` kept in a register."""
+    __slots__ = ("ty", "reg", "name")
+
+    def __init__(self, ty: T.Type, reg: int, name: str):
+        self.ty, self.reg, self.name = ty, reg, name
+
+
+class Cell:
+    """A `comptime var` (or any `var` of comptime code)."""
+    __slots__ = ("ty", "v", "depth", "name")
+
+    def __init__(self, ty: T.Type | None, v: Any, depth: int, name: str):
+        self.ty, self.v, self.depth, self.name = ty, v, depth, name      # v: Known
+
+
+class ElemRef:
+    """An element or field of a comptime variable: assignable, reads and writes through `get` and `set`."""
+    __slots__ = ("ty", "get", "set")
+
+    def __init__(self, ty: T.Type, get, set):       # noqa: A002
+        self.ty, self.get, self.set = ty, get, set
+
+
+@dataclass(eq=False, slots=True)
+class GlobalVar:
+    """A variable (or constant with an address) in PE memory. `address` is given at first run-time use."""
+    name: str
+    type: T.Type
+    init: Known | None
+    const: bool
+    span: Any
+    align: int = 0
+    address: int = -1
+    module: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """A comptime-known pointer: into a global variable (`var`), or a plain address."""
+    var: GlobalVar | None
+    offset: int                 # bytes
+
+
+@dataclass(eq=False, slots=True)
+class FnValue:
+    decl: Any                   # ast.FnDecl
+    module: Any                 # ModuleInstance
+
+
+@dataclass(slots=True)
+class RangeValue:
+    elem: T.Type
+    start: Any                  # Known or Reg
+    stop: Any
+    step: Any
+
+
+class ArrayValue:
+    """A comptime array: numpy data for numeric elements, a list of payloads otherwise. Copied on assignment."""
+    __slots__ = ("data",)
+
+    def __init__(self, data: Any):
+        self.data = data
+
+    def copy(self) -> ArrayValue:
+        return ArrayValue(self.data.copy() if isinstance(self.data, np.ndarray) else list(self.data))
+
+
+@dataclass(frozen=True, slots=True)
+class Dsd:
+    """A comptime-known DSD. Memory: base, length, stride (elements), element bytes. Fabric: queue, color, flags."""
+    kind: str                           # "mem1d", "mem4d", "fabin", "fabout"
+    base: Pointer | None = None
+    length: int = 0
+    stride: int = 1
+    elem: int = 2                       # bytes
+    extents: tuple[int, ...] = ()       # mem4d: outermost first
+    strides: tuple[int, ...] = ()       # mem4d: innermost first, jumps in elements
+    queue: int | None = None
+    color: int | None = None
+    simd: int = 0
+    priority: int = 0
+    control_transform: bool = False
+    control: bool = False
+    advance_switch: bool = False
+    wavelet_index_offset: bool = False
+    zero: int = 0
+
+    def with_(self, **changes) -> Dsd:
+        return replace(self, **changes)
+
+
+VOID = Known(T.VOID, None)
+TRUE, FALSE = Known(T.BOOL, True), Known(T.BOOL, False)
+
+
+def key(value: Any) -> Any:
+    """A hashable identity of a comptime value: equal keys mean indistinguishable values (used to share tile programs)."""
+    v = value.v
+    if isinstance(v, dict):
+        return (value.ty, tuple((n, key(f)) for n, f in v.items()))
+    if isinstance(v, ArrayValue):
+        data = v.data
+        return (value.ty, data.tobytes() if isinstance(data, np.ndarray) else tuple(data))
+    if isinstance(v, FnValue):
+        return (value.ty, id(v.decl), id(v.module))
+    if isinstance(v, float):
+        return (value.ty, v.hex())
+    if v.__hash__ is None:
+        return (value.ty, id(v))
+    return (value.ty, v)
