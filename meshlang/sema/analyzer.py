@@ -180,10 +180,13 @@ class Analyzer:
             if t is None:
                 return value
             try:
-                return bind_param(value, t)
+                return bind_param(value, t) if T.is_int(value.ty) else self.coerce(value, t, decl.name_span)
             except Fail as e:
-                self.fail(e.code, f"param '{decl.name}': {e.message}", decl.name_span,
-                          labels=[(module.import_span, "given here")] if module.import_span else None)
+                found = e.code, e.message
+            except MeshlangError as e:
+                found = e.diagnostics[0].code, e.diagnostics[0].message
+            self.fail(found[0], f"param '{decl.name}': {found[1]}", decl.name_span,
+                      labels=[(module.import_span, "given here")] if module.import_span else None)
         self.import_name = decl.name
         t = self.type_expr(decl.type) if decl.type is not None else None
         value = None
@@ -341,8 +344,6 @@ class Analyzer:
                 return self.coerce(self.function_pointer(value.v, node), t, node)
             if value.ty is FN and isinstance(t, T.FnType):
                 return Known(t, value.v)
-            if isinstance(value.ty, T.PtrType) and isinstance(value.v, Pointer) and isinstance(t, T.PtrType):
-                self.pointer_coercion(value.ty, t, node)
             return self.op(node, ops.coerce, value, t)
         value = self.load(value, node)
         if value.ty is t:
@@ -351,18 +352,12 @@ class Analyzer:
             return Fields(t, {n: self.coerce(value.v[n], f, node) for n, f in t.fields})
         s = value.ty
         if isinstance(t, T.PtrType) and isinstance(s, T.PtrType):
-            self.pointer_coercion(s, t, node)
             if ops.pointer_converts(s, t):
                 return Reg(t, value.reg)
         elif ops.widens(s, t):
             return self.convert(value, t, node)
         self.fail("MS0301", f"expected {t}, found {s}", node,
                   f"convert it with @as({t}, value)" if T.is_numeric(s) and T.is_numeric(t) else None)
-
-    def pointer_coercion(self, s: T.PtrType, t: T.PtrType, node: Any) -> None:
-        if t.many and not s.many and isinstance(s.elem, T.ArrayType) and len(s.elem.dims) > 1 and s.elem.elem is t.elem:
-            self.fail("MS0313", f"{s} does not convert to {t}: the array has {len(s.elem.dims)} dimensions", node,
-                      f"use @ptrcast({t}, pointer)")
 
     def convert(self, value: Any, t: T.Type, node: Any) -> Any:
         """`@as(t, value)`."""
@@ -1486,10 +1481,8 @@ class Analyzer:
             value = self.known(node.value, t)
             if node.op != "=":
                 value = self.op(node, ops.binary, node.op[:-1], self.load(target, node), value)
-        if t is None:       # a `var` without a type keeps the type of its first value
-            t = target.v.ty
-            if t.comptime_only and value.ty is not t:
-                t = value.ty
+        if isinstance(target, Cell) and target.open:
+            target.ty = t = value.ty
         if value.ty is not t:
             value = self.coerce(value, t, node.value)
         if isinstance(value.v, ArrayValue):

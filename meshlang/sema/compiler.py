@@ -250,7 +250,10 @@ class Compiler:
             unit.address_of(value.var)
 
     def check_queues(self, unit: Unit) -> None:
-        """Data tasks get queues on WSE-2; on WSE-3 every queue in use must be initialised (facts 4.4)."""
+        """Data tasks get queues on WSE-2; on WSE-3 the program initialises them (facts 4.4).
+
+        A DSD whose queue is not initialised is a fault when it runs: roles that never run it may leave the queue alone.
+        """
         if unit.arch == "wse2":
             colors = {s.color for s in unit.inputs.values()}
             for b in unit.bound.values():
@@ -263,11 +266,6 @@ class Compiler:
                 unit.inputs[queue] = QueueState(b.id, "", b.span, automatic=True)
                 colors.add(b.id)
             return
-        for used, states, word in ((unit.used_inputs, unit.inputs, "input"), (unit.used_outputs, unit.outputs, "output")):
-            for q, span in used.items():
-                if q not in states:
-                    unit.error("MS0411", f"{word} queue {q} is used but never initialised", span,
-                               help=f"on wse3 write @initialize_queue(@get_{word}_queue({q}), .{{ .color = c }}) in a comptime block")
         for b in unit.bound.values():
             if b.kind == "data" and b.id not in unit.inputs:
                 unit.error("MS0411", f"data task '{b.fn.decl.name}' is bound to input queue {b.id}, which is never initialised", b.span,

@@ -104,7 +104,7 @@ def widens(a: T.Type, b: T.Type) -> bool:
 
 
 def pointer_converts(a: T.PtrType, b: T.PtrType) -> bool:
-    """Implicit pointer conversion: adding const; array pointer to many-item pointer (rank 1); *T to *[1]T."""
+    """Implicit pointer conversion: adding const; array pointer to many-item pointer (any rank); *T to *[1]T."""
     if a.const and not b.const:
         return False
     ae, be = a.elem, b.elem
@@ -113,8 +113,8 @@ def pointer_converts(a: T.PtrType, b: T.PtrType) -> bool:
             return True
         return not a.many and isinstance(be, T.ArrayType) and be.dims == (1,) and be.elem is ae
     if b.many and isinstance(ae, T.ArrayType):
-        return len(ae.dims) == 1 and ae.elem is be
-    return b.many and ae is be and False
+        return ae.elem is be
+    return False
 
 
 def coerce(value: Known, t: T.Type) -> Known:
@@ -123,7 +123,8 @@ def coerce(value: Known, t: T.Type) -> Known:
     if s is t or t is T.ANYTYPE:
         return value
     v = value.v
-    if isinstance(t, T.IntType) and (s is T.COMPTIME_INT or (isinstance(s, T.IntType) and widens(s, t))):
+    if isinstance(t, T.IntType) and (s is T.COMPTIME_INT or isinstance(s, T.IntType)):
+        # a comptime-known integer of any type converts if it fits (docs/language.md, conversions)
         if not t.lo <= v <= t.hi:
             raise Fail("MS0302", f"{v} does not fit in {t} ({t.lo} to {t.hi})")
         return Known(t, v)

@@ -165,10 +165,12 @@ class Unit:
         states, used = (self.inputs, self.used_inputs) if d.kind == "fabin" else (self.outputs, self.used_outputs)
         queue = d.queue
         if queue is None and self.arch == "wse2" and d.color is not None:
-            queue = next((q for q, s in states.items() if s.color == d.color), None)
-            if queue is None:
-                top = 7 if d.kind == "fabin" else 5
-                queue = next((q for q in range(top, 0, -1) if q not in states and q not in used), None)
+            if d.kind == "fabin":
+                queue = next((q for q, s in states.items() if s.color == d.color), None)
+                if queue is None:
+                    queue = next((q for q in range(7, 0, -1) if q not in states and q not in used), None)
+            else:       # colors may share an output queue (facts 4.4): a free one of the two deep ones, or else the first
+                queue = next((q for q in (3, 2, 5, 4, 1) if q not in states and q not in used), 3)
             if queue is None:
                 self.error("MS0408", f"no queue is left for the DSD of color {d.color}", span,
                            help="give the DSD an input_queue or output_queue")

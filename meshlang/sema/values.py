@@ -59,11 +59,12 @@ class RegVar:
 
 
 class Cell:
-    """A `comptime var` (or any `var` of comptime code)."""
-    __slots__ = ("ty", "v", "depth", "name")
+    """A `comptime var` (or any `var` of comptime code). `v` is Known; `open`: no type was declared, later values may change it."""
+    __slots__ = ("ty", "v", "depth", "name", "open")
 
-    def __init__(self, ty: T.Type | None, v: Any, depth: int, name: str):
-        self.ty, self.v, self.depth, self.name = ty, v, depth, name      # v: Known
+    def __init__(self, ty: T.Type | None, v: Known, depth: int, name: str):
+        self.ty, self.v, self.depth, self.name = ty or v.ty, v, depth, name
+        self.open = ty is None and v.ty.comptime_only
 
 
 class ElemRef:
