@@ -1,0 +1,51 @@
+"""MeshLang: a CSL-compatible language and fabric interpreter for wafer-scale machines.
+
+The host API (see docs and `meshlang/host/api.py`):
+
+    program = meshlang.compile("layout.csl", params={"P": 8})
+    with program.start() as fabric:
+        fabric.write("X", x)
+        fabric.launch("main")
+        y = fabric.read("y")
+
+Names are loaded on first use: `import meshlang` must not load numba, lark or numpy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .version import __version__
+
+if TYPE_CHECKING:
+    from .diag import Diagnostic, MeshlangError
+    from .host.api import CompiledProgram, FabricHandle, compile, load
+    from .host.context import RunContext, params, run_context
+
+_LAZY = {
+    "compile": "meshlang.host.api",
+    "load": "meshlang.host.api",
+    "CompiledProgram": "meshlang.host.api",
+    "FabricHandle": "meshlang.host.api",
+    "params": "meshlang.host.context",
+    "run_context": "meshlang.host.context",
+    "RunContext": "meshlang.host.context",
+    "MeshlangError": "meshlang.diag",
+    "Diagnostic": "meshlang.diag",
+}
+
+__all__ = ["CompiledProgram", "Diagnostic", "FabricHandle", "MeshlangError", "RunContext", "__version__", "compile", "load",
+           "params", "run_context"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'meshlang' has no attribute {name!r}")
+    value = getattr(import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_LAZY))

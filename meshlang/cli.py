@@ -1,0 +1,102 @@
+"""The `meshlang` command: finds the subcommand, turns errors into text and exit codes. Nothing else lives here.
+
+A subcommand is a module of `meshlang.commands` with
+
+    HELP        one line
+    EXAMPLES    text printed below its --help
+    configure(parser)
+    execute(args) -> int        the exit code
+
+Modules are imported on demand, and import what is heavy (numpy, numba, lark, rich) inside functions only.
+Exit codes: 0 fine, 1 the program is wrong or failed, 2 usage, 3 deadlock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from .version import __version__
+
+COMMANDS = ("run", "check", "explain", "bench", "cslc", "cs_python", "sdk")
+
+DESCRIPTION = """\
+A CSL-compatible language and fabric interpreter for wafer-scale machines.
+
+A program is a layout file (which code runs on which PE, and how colors are routed), PE code, and optionally a host
+script in Python. MeshLang compiles it and runs it on a model of the wafer, cycle by cycle.
+"""
+
+EXAMPLES = """\
+start here:
+  meshlang run programs/hello                   compile and run a program folder
+  meshlang run programs/meshgemv -p P=16        the same on a 16 x 16 mesh (-p gives a parameter)
+  meshlang check layout.csl                     find mistakes without running
+  meshlang check layout.csl --listing           see the code each PE program became
+  meshlang explain MS0301                       what an error code means, with an example
+
+programs written for the vendor's SDK run untouched:
+  meshlang sdk -- bash commands_wse2.sh         cslc and cs_python are MeshLang's in that process
+  meshlang cslc layout.csl --params=P:8 -o out --memcpy --channels 1
+  meshlang cs_python run.py --name out
+
+exit codes: 0 fine, 1 the program is wrong or failed, 2 usage, 3 deadlock
+"""
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Keeps the examples as they are written."""
+
+    def __init__(self, prog: str):
+        super().__init__(prog, max_help_position=30, width=110)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all subcommands. Imports the command modules, none of the heavy libraries."""
+    parser = argparse.ArgumentParser(prog="meshlang", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=_Help)
+    parser.add_argument("--version", action="version", version=f"meshlang {__version__}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    for name in COMMANDS:
+        module = import_module(f"meshlang.commands.{name}")
+        sub = subparsers.add_parser(name, help=module.HELP, description=getattr(module, "DESCRIPTION", module.HELP),
+                                    epilog=module.EXAMPLES, formatter_class=_Help, allow_abbrev=False)
+        module.configure(sub)
+        sub.set_defaults(_execute=module.execute)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point. Returns the exit code; --help and usage errors leave through SystemExit (0 and 2)."""
+    args_list = list(sys.argv[1:] if argv is None else argv)
+    if args_list[:1] in (["--version"], ["-V"]):        # the quickest path: no command module is imported
+        print(f"meshlang {__version__}")
+        return 0
+    if args_list[:1] in (["cs_python"], ["sdk"]) and args_list[1:2] not in ([], ["-h"], ["--help"]):
+        # what follows belongs to the script or command, options included: argparse must not look at it
+        module = import_module(f"meshlang.commands.{args_list[0]}")
+        args = argparse.Namespace(command=args_list[0], arguments=args_list[1:], _execute=module.execute)
+    else:
+        parser = build_parser()
+        if not args_list:
+            parser.print_help(sys.stderr)
+            return 2
+        args = parser.parse_args(args_list)
+        if args.command is None:
+            parser.print_help(sys.stderr)
+            return 2
+    from .diag import MeshlangError
+    try:
+        return args._execute(args)
+    except MeshlangError as error:
+        from .commands._errors import report_error
+        return report_error(error, json_output=getattr(args, "json", False))
+    except KeyboardInterrupt:
+        print("meshlang: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # the reader of our output (head, less) has gone: that is no error, but stdout must not be flushed again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0

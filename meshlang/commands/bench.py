@@ -1,0 +1,43 @@
+"""`meshlang bench`: the engine's speed on this machine, as ratios within one run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+HELP = "measure the engine on this machine"
+EXAMPLES = """\
+examples:
+  meshlang bench            a table: scalar instructions, wavelet hops, f16 vectors
+  meshlang bench --json     the same numbers for a script
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="numbers as JSON on stdout")
+
+
+def execute(args: argparse.Namespace) -> int:
+    from meshlang.fabric import bench
+    rows = bench.run()
+    if args.json:
+        print(json.dumps(rows, indent=2, default=str))
+        return 0
+    print(table(rows))
+    return 0
+
+
+def table(rows: list[dict]) -> str:
+    """Rows are dictionaries; the columns are their keys in order of appearance."""
+    columns: list[str] = []
+    for row in rows:
+        columns += [k for k in row if k not in columns]
+    cells = [columns] + [[_cell(row.get(c, "")) for c in columns] for row in rows]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
+    return "\n".join("  ".join(text.ljust(w) for text, w in zip(line, widths)).rstrip() for line in cells)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

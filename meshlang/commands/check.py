@@ -1,0 +1,49 @@
+"""`meshlang check`: compile, report everything that is wrong, run nothing."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+HELP = "find mistakes in a layout file (or a PE file) without running it"
+EXAMPLES = """\
+examples:
+  meshlang check layout.csl                   all errors and warnings of one compilation
+  meshlang check layout.csl -p P=8 -p Mt=4    with values for its parameters
+  meshlang check programs/meshgemv            the layout.csl of a program folder
+  meshlang check layout.csl --listing         the instructions each tile program became
+  meshlang check layout.csl --json            diagnostics for an editor
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", help="layout file, or a program folder with a layout.csl")
+    parser.add_argument("-p", "--param", action="append", metavar="NAME=VALUE", help="value of a parameter (repeatable)")
+    parser.add_argument("--arch", choices=("wse2", "wse3"), default="wse2", help="machine generation (default wse2)")
+    parser.add_argument("-I", "--import-path", action="append", default=[], metavar="DIR", help="where imports are looked up too")
+    parser.add_argument("--listing", action="store_true", help="print the compiled code of every tile program")
+    parser.add_argument("--json", action="store_true", help="diagnostics as JSON on stdout")
+
+
+def execute(args: argparse.Namespace) -> int:
+    from meshlang.host.build import build, layout_of
+    from meshlang.host.report import resource_table
+
+    from ._errors import print_diagnostics
+    from ._values import name_values, number_or_text
+
+    layout = layout_of(args.file)
+    params = {k: number_or_text(v) for k, v in name_values(args.param).items()}
+    program = build(layout, arch=args.arch, params=params, import_paths=args.import_path)
+    if args.json:
+        print_diagnostics(program.warnings, json_output=True)
+        return 0
+    print_diagnostics(program.warnings)
+    if args.listing:
+        from meshlang.ir.listing import listing
+        text = listing(program)
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    else:
+        print(resource_table(program))
+        print(f"{layout}: no errors" + (f", {len(program.warnings)} warnings" if program.warnings else ""))
+    return 0

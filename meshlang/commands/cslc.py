@@ -1,0 +1,83 @@
+"""`meshlang cslc`: the vendor compiler's command line (reference: its `cslc` documentation page).
+
+Flags that only steer the vendor's own tool chain are accepted and have no effect; they are listed in `NO_EFFECT`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+HELP = "compile with the vendor compiler's command line"
+DESCRIPTION = "Compile a layout file into an output folder, with the command line of the vendor's cslc."
+EXAMPLES = """\
+examples:
+  meshlang cslc layout.csl --fabric-dims=8,3 --fabric-offsets=4,1 -o out --memcpy --channels 1
+  meshlang cslc --arch=wse3 layout.csl --params=P:8,Mt:4 --params=Nt:4 -o=out
+"""
+
+# (flag, takes a value): of interest to the vendor's assembler, linker and file formats only
+NO_EFFECT = (("--channels", True), ("--width-west-buf", True), ("--width-east-buf", True), ("--out-routes", False),
+             ("--comptime-func-depth-limit", True), ("--max-parallelism", True), ("-g0", False),
+             ("--link-section-start-address-bytes", True), ("--link-section-start-addresses", True), ("--verbose", False),
+             ("--no-warn-code-cov", False), ("--memcpy", False))
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", help="the layout file")
+    parser.add_argument("-o", "--output", dest="out", default="out", metavar="DIR", help="output folder (default: out)")
+    parser.add_argument("--arch", choices=("wse2", "wse3"), default="wse2", help="machine generation (default wse2)")
+    parser.add_argument("--fabric-dims", metavar="W,H", help="size of the fabric")
+    parser.add_argument("--fabric-offsets", metavar="X,Y", help="where the program's rectangle stands in the fabric")
+    parser.add_argument("--params", action="append", metavar="N:V,...", help="parameter values (repeatable)")
+    parser.add_argument("--colors", action="append", metavar="N:V,...", help="color parameter values (repeatable)")
+    parser.add_argument("--import-path", action="append", default=[], metavar="DIR", help="where imports are looked up too")
+    parser.add_argument("--fp16-format", choices=("f16", "cb16", "bf16"), default="f16")
+    parser.add_argument("--max-inlined-iterations", type=int, metavar="N", help="limit of unrolled loop iterations")
+    parser.add_argument("--warnings-as-errors", action="store_true")
+    parser.add_argument("--output-json", nargs="?", const="", metavar="PATH", help="write the metadata file here too")
+    for flag, value in NO_EFFECT:
+        if value:
+            parser.add_argument(flag, metavar="V", help="accepted for compatibility")
+        else:
+            parser.add_argument(flag, action="store_true", help="accepted for compatibility")
+
+
+def execute(args: argparse.Namespace) -> int:
+    import shutil
+
+    from meshlang.diag import Diagnostic, MeshlangError
+    from meshlang.host.build import build
+    from meshlang.ir.serial import save
+
+    from ._errors import print_diagnostics, usage_error
+    from ._values import int_pair, vendor_pairs
+
+    _check_channels(args.channels)
+    dims, offsets = int_pair(args.fabric_dims, "--fabric-dims"), int_pair(args.fabric_offsets, "--fabric-offsets")
+    params, colors = vendor_pairs(args.params, "--params"), vendor_pairs(args.colors, "--colors")
+    program = build(args.file, arch=args.arch, params=params, colors=colors, import_paths=args.import_path, fabric_dims=dims,
+                    fabric_offsets=offsets, fp16_format=args.fp16_format, max_inlined_iterations=args.max_inlined_iterations)
+    if dims is not None:
+        x, y = offsets or (0, 0)
+        if x + program.fabric.width > dims[0] or y + program.fabric.height > dims[1]:
+            raise usage_error(f"the rectangle of {program.fabric.width} x {program.fabric.height} PEs at offset {x},{y} does not "
+                              f"fit the fabric of {dims[0]} x {dims[1]}",
+                              help="make --fabric-dims larger; with memcpy the vendor needs width + 7 and height + 2")
+    print_diagnostics(program.warnings)
+    if args.warnings_as_errors and program.warnings:
+        raise MeshlangError(Diagnostic("MS0905", f"{len(program.warnings)} warnings, and --warnings-as-errors was given"))
+    out = save(program, args.out)
+    if args.output_json:
+        shutil.copyfile(out / "out.json", args.output_json)
+    if args.verbose:
+        print(f"compiled {args.file} into {out}", file=sys.stderr)
+    return 0
+
+
+def _check_channels(text: str | None) -> None:
+    from ._errors import usage_error
+    if text is None:
+        return
+    if not text.isdigit() or not 1 <= int(text) <= 16:
+        raise usage_error(f"--channels={text}: expected a number from 1 to 16")

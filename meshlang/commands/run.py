@@ -1,0 +1,4 @@
+HELP=""
+EXAMPLES=""
+def configure(p): pass
+def execute(a): return 0

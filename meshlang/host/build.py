@@ -1,0 +1,55 @@
+"""Paths on the command line -> compiled programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from meshlang.diag import Diagnostic, MeshlangError
+
+if TYPE_CHECKING:
+    from meshlang.ir.program import Program
+
+
+def unreadable(path: str | Path, error: OSError | UnicodeDecodeError) -> MeshlangError:
+    """MS0901 for a file that cannot be read."""
+    reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else (error.strerror or str(error)).lower()
+    return MeshlangError(Diagnostic("MS0901", f"cannot read {path}: {reason}"))
+
+
+def layout_of(path: str | Path) -> str:
+    """A layout file itself, or the `layout.csl` (or the only .csl with a layout block's usual name) of a folder."""
+    p = Path(path)
+    if p.is_dir():
+        for name in ("layout.csl", "src/layout.csl"):
+            if (p / name).is_file():
+                return str(p / name)
+        found = sorted(f.name for f in p.glob("*.csl"))
+        raise MeshlangError(Diagnostic("MS0901", f"{p}: no layout.csl in this folder",
+                                       help=f"name the layout file itself: {', '.join(found[:6])}" if found else None))
+    if not p.exists():
+        raise unreadable(p, FileNotFoundError(2, "No such file or directory"))
+    return str(path)
+
+
+def build(path: str | Path, *, arch: str = "wse2", params: dict[str, int | float | str] | None = None,
+          colors: dict[str, int] | None = None, import_paths: Sequence[str] = (), fabric_dims: tuple[int, int] | None = None,
+          fabric_offsets: tuple[int, int] | None = None, fp16_format: str = "f16",
+          max_inlined_iterations: int | None = None) -> Program:
+    """Compile a layout file. Loads the compiler. Raises MeshlangError with everything that is wrong."""
+    import os
+
+    from meshlang.sema import compile_program
+    try:
+        with open(path, "rb") as file:
+            file.read(1)
+    except OSError as error:
+        raise unreadable(path, error) from None
+    paths = [*import_paths, *filter(None, os.environ.get("CSL_IMPORT_PATH", "").split(os.pathsep))]
+    try:
+        return compile_program(str(path), arch=arch, params=params, colors=colors, import_paths=paths, fabric_dims=fabric_dims,
+                               fabric_offsets=fabric_offsets, fp16_format=fp16_format,
+                               max_inlined_iterations=max_inlined_iterations)
+    except UnicodeDecodeError as error:
+        raise unreadable(path, error) from None

@@ -1,0 +1,94 @@
+"""What `meshlang run` tells a host script: parameters, architecture, seed, limits; and what the script tells back.
+
+A host script run by plain `python run.py` finds the defaults, so it works either way.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from meshlang.diag import Diagnostic, MeshlangError
+
+if TYPE_CHECKING:
+    from .api import FabricHandle
+
+
+@dataclass
+class RunContext:
+    """The options of one `meshlang run`. `params` holds the -p values still as text."""
+    params: dict[str, str] = field(default_factory=dict)
+    arch: str | None = None                 # None: the script's own choice, else wse2
+    profile: str | None = None              # None: the profile named like the architecture
+    seed: int | None = None
+    max_cycles: int | None = None
+    json: bool = False
+    folder: Path | None = None              # the program folder
+    active: bool = False                    # started by `meshlang run`
+    used: set[str] = field(default_factory=set)
+    results: dict[str, Any] = field(default_factory=dict)
+    handles: list[FabricHandle] = field(default_factory=list)
+
+    def result(self, **values: Any) -> None:
+        """Record named results: `meshlang run` prints them (as JSON with --json). Arrays are summarised as text, whole in JSON."""
+        self.results.update(values)
+
+    def check(self, ok: bool, message: str) -> None:
+        """Fail the run (exit code 1, MS0923) unless `ok`."""
+        if not ok:
+            raise MeshlangError(Diagnostic("MS0923", f"the program's own check failed: {message}"))
+
+
+_current = RunContext()
+
+
+def run_context() -> RunContext:
+    """The context of this process. One per process: a host script is a process's one program."""
+    return _current
+
+
+def set_context(context: RunContext) -> RunContext:
+    """Install the context of a `meshlang run` (the command line and tests do)."""
+    global _current
+    _current = context
+    return context
+
+
+def params(defaults: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    """A host script's parameters: the defaults, replaced by the `-p NAME=VALUE` of the command line.
+
+    Values take the type of their default (int, float, bool, str). Errors: MS0904 for a -p name that is not among the
+    defaults, MS0905 for a value of another type.
+    """
+    known = {**(defaults or {}), **more}
+    out = dict(known)
+    for name, text in _current.params.items():
+        if name not in known:
+            raise unknown_param(name, known)
+        out[name] = _convert(name, text, known[name])
+    _current.used.update(known)
+    return out
+
+
+def unknown_param(name: str, known: Any) -> MeshlangError:
+    """MS0904, naming what there is."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    names = ", ".join(sorted(known)) or "none"
+    return MeshlangError(Diagnostic("MS0904", f"this program has no parameter {name!r}; it has: {names}",
+                                    help=f"did you mean {near[0]}?" if near else None), exit_code=2)
+
+
+def _convert(name: str, text: str, default: Any) -> Any:
+    try:
+        if isinstance(default, bool):
+            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
+        if isinstance(default, int):
+            return int(text, 0)
+        if isinstance(default, float):
+            return float(text)
+    except (ValueError, KeyError):
+        kind = {bool: "true or false", int: "an integer", float: "a number"}[type(default)]
+        raise MeshlangError(Diagnostic("MS0905", f"-p {name}={text}: expected {kind}"), exit_code=2) from None
+    return text

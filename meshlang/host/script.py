@@ -1,0 +1,95 @@
+"""Run a user's Python script in this process as `__main__`, with its tracebacks kept its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+import types
+from collections.abc import Sequence
+from pathlib import Path
+
+from meshlang.diag import MeshlangError
+
+from .build import unreadable
+
+
+def enable_vendor_modules() -> None:
+    """Make `cerebras...` importable in this process and in Python processes it starts."""
+    from meshlang.paths import sdk_site_dir
+    site = str(sdk_site_dir())
+    if site not in sys.path:
+        sys.path.insert(0, site)
+    inherited = os.environ.get("PYTHONPATH", "")
+    if site not in inherited.split(os.pathsep):
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [site, inherited]))
+
+
+def run_arguments(arguments: Sequence[str], vendor: bool = False) -> int:
+    """`SCRIPT ARGS`, `-m MODULE ARGS` or `-c CODE ARGS`, as the python command takes them. Returns the exit code."""
+    if vendor:
+        enable_vendor_modules()
+    first, rest = arguments[0], list(arguments[1:])
+    if first == "-c" and rest:
+        return _execute(rest[0], "<string>", ["-c", *rest[1:]], folder="")
+    if first == "-m" and rest:
+        import runpy
+        sys.path.insert(0, "")
+        sys.argv = rest
+        return _guard(lambda: runpy.run_module(rest[0], run_name="__main__", alter_sys=True), None)
+    return run_script(first, rest)
+
+
+def run_script(path: str | Path, arguments: Sequence[str] = ()) -> int:
+    """Run a script file. Returns its exit code; errors are printed. MS0901 when it cannot be read."""
+    try:
+        source = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable(path, error) from None
+    return _execute(source, str(path), [str(path), *arguments], folder=str(Path(path).resolve().parent))
+
+
+def _execute(source: str, path: str, argv: list[str], folder: str) -> int:
+    module = types.ModuleType("__main__")
+    module.__file__ = path
+    module.__builtins__ = __builtins__      # type: ignore[attr-defined]
+    saved = sys.argv, sys.modules["__main__"], list(sys.path)
+    sys.argv, sys.modules["__main__"] = argv, module
+    sys.path.insert(0, folder)
+
+    def body() -> None:
+        exec(compile(source, path, "exec"), module.__dict__)
+    try:
+        return _guard(body, path)
+    finally:
+        sys.argv, sys.modules["__main__"], sys.path[:] = saved
+
+
+def _guard(body, path: str | None) -> int:
+    """Run `body`, and make an exit code of however it ends."""
+    try:
+        body()
+    except MeshlangError as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        mine = [f for f in frames if path is not None and f.filename == path]
+        if mine and error.diagnostics and error.diagnostics[0].span is None:
+            error.diagnostics[0].notes.append(f"from {mine[-1].filename}:{mine[-1].lineno}: {mine[-1].line}")
+        raise
+    except SystemExit as exit_:
+        if exit_.code is None:
+            return 0
+        if isinstance(exit_.code, int):
+            return exit_.code
+        print(exit_.code, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BaseException as error:
+        # the traceback starts at the user's script: our own frames above it would only distract
+        tb = error.__traceback__
+        while tb is not None and path is not None and tb.tb_frame.f_code.co_filename != path:
+            tb = tb.tb_next
+        sys.stdout.flush()
+        traceback.print_exception(type(error), error, tb or error.__traceback__)
+        return 1
+    return 0

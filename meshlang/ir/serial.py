@@ -1,0 +1,197 @@
+"""Save and load a compiled program: the `-o` folder.
+
+    out.json             {"params": {name: text}}: what host scripts read
+    bin/out_rpc.json     exported symbols, in the vendor's shape
+    bin/program.json     everything but arrays, tagged (see `_Encoder`)
+    bin/program.npz      the arrays
+
+Nothing in the folder is executed when it is loaded (no pickle). A folder belongs to one format: `FORMAT` and the field names
+of every record are written with it, and a folder that differs is refused with MS0903, never misread.
+Errors: MS0901 unreadable, MS0902 not such a folder or damaged, MS0903 written by another version.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meshlang.diag import Diagnostic, Label, MeshlangError
+from meshlang.syntax.source import SourceFile, Span
+from meshlang.version import __version__
+
+from . import program as P
+
+FORMAT = 1
+MAGIC = "meshlang program"
+
+RECORDS: dict[str, type] = {c.__name__: c for c in (P.MemoryObject, P.Export, P.Function, P.TaskBinding, P.Queue, P.TileProgram,
+                                                    P.ColorConfig, P.Fabric, P.Program, Diagnostic, Label)}
+
+
+def schema() -> dict[str, list[str]]:
+    """The field names of every record: two versions that differ here cannot read each other's folders."""
+    return {name: [f.name for f in dataclasses.fields(cls)] for name, cls in RECORDS.items()}
+
+
+def save(program: P.Program, folder: str | Path) -> Path:
+    """Write a program; the folder is created, its files replaced. Returns the folder."""
+    folder = Path(folder)
+    encoder = _Encoder()
+    body = encoder.encode(program)
+    document = {"what": MAGIC, "format": FORMAT, "version": __version__, "schema": schema(),
+                "sources": [{"path": s.path, "text": s.text} for s in encoder.sources], "program": body}
+    try:
+        (folder / "bin").mkdir(parents=True, exist_ok=True)
+        _dump(folder / "bin" / "program.json", document, indent=None)
+        np.savez_compressed(folder / "bin" / "program.npz", **encoder.arrays)       # type: ignore[arg-type]
+        _dump(folder / "bin" / "out_rpc.json", {"rpc_symbols": rpc_symbols(program)})
+        _dump(folder / "out.json", {"params": program.params, "colors": {}, "target": program.arch})
+    except OSError as error:
+        raise MeshlangError(Diagnostic("MS0901", f"cannot write {folder}: {error.strerror or error}")) from None
+    return folder
+
+
+def load(folder: str | Path) -> P.Program:
+    """Read a program that `save` wrote."""
+    folder = Path(folder)
+    path = folder / "bin" / "program.json"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        raise _foreign(folder) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise MeshlangError(Diagnostic("MS0902", f"cannot read {path}: {error}")) from None
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise _damaged(path, f"it is not JSON ({error})") from None
+    if not isinstance(document, dict) or document.get("what") != MAGIC:
+        raise _foreign(folder)
+    if document.get("format") != FORMAT or document.get("schema") != schema():
+        raise MeshlangError(Diagnostic("MS0903", f"{folder} was compiled by MeshLang {document.get('version', '?')} in a form that "
+                                                 f"this version, {__version__}, does not read", help="compile the program again"))
+    try:
+        with np.load(folder / "bin" / "program.npz", allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        sources = [SourceFile(s["path"], s["text"]) for s in document["sources"]]
+        program = _Decoder(arrays, sources).decode(document["program"])
+    except (OSError, KeyError, IndexError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise _damaged(folder / "bin" / "program.npz", f"{type(error).__name__}: {error}") from None
+    if not isinstance(program, P.Program):
+        raise _damaged(path, "it holds no program")
+    return program
+
+
+def rpc_symbols(program: P.Program) -> list[dict[str, Any]]:
+    """The host-visible symbols; the position is the id that `get_id` gives.
+
+    Program.exports has them in order of their @export_name. A program that exports from PE code only (SdkLayout's way) lists
+    what its tile programs export.
+    """
+    rows = []
+    for number, (name, (type_text, mutable)) in enumerate(program.exports.items()):
+        export = next((t.exports[name] for t in program.tiles if name in t.exports), None)
+        function = export.kind == "fn" if export is not None else type_text.startswith("fn")
+        row: dict[str, Any] = {"id": number, "name": name, "type": type_text, "kind": "Func" if function else "Var",
+                               "immutable": not mutable, "color": None}
+        row["inputs"] = [{"type": t} for t in (export.params if export is not None and function else ())]
+        rows.append(row)
+    for color, name in {**program.fabric.host_in, **program.fabric.host_out}.items():
+        rows.append({"id": color, "name": name, "type": "color", "kind": "Stream", "immutable": True, "color": color, "inputs": []})
+    return rows
+
+
+def _dump(path: Path, value: Any, indent: int | None = 2) -> None:
+    path.write_text(json.dumps(value, indent=indent) + "\n", encoding="utf-8")
+
+
+def _foreign(folder: Path) -> MeshlangError:
+    elf = (folder / "bin").is_dir() and any((folder / "bin").glob("*.elf"))
+    note = "it holds ELF files of the vendor's compiler" if elf else ("there is no such folder" if not folder.exists() else
+                                                                     "bin/program.json is missing")
+    return MeshlangError(Diagnostic("MS0902", f"{folder} is not a program compiled by MeshLang: {note}",
+                                    help=f"compile it first: meshlang cslc layout.csl -o {folder}"))
+
+
+def _damaged(path: Path, reason: str) -> MeshlangError:
+    return MeshlangError(Diagnostic("MS0902", f"{path} is damaged: {reason}", help="compile the program again"))
+
+
+class _Encoder:
+    """Values to JSON with tags: {"$": record, ...}, {"$t": tuple}, {"$d": pairs}, {"$a": array}, {"$s": span}, {"$l": spans}."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, np.ndarray] = {}
+        self.sources: list[SourceFile] = []
+        self._source_ids: dict[int, int] = {}
+
+    def encode(self, value: Any) -> Any:
+        if value is None or isinstance(value, (bool, str, float)) and not isinstance(value, np.generic):
+            return value
+        if isinstance(value, (int, np.integer)):
+            return int(value)
+        if isinstance(value, np.generic):
+            return value.item()
+        if isinstance(value, np.ndarray):
+            return {"$a": self._array(value)}
+        if isinstance(value, Span):
+            return {"$s": self._span(value)}
+        if isinstance(value, list):
+            if len(value) > 8 and all(v is None or isinstance(v, Span) for v in value):
+                rows = [self._span(v) if v is not None else (-1, 0, 0) for v in value]
+                return {"$l": self._array(np.array(rows, dtype=np.int32))}
+            return [self.encode(v) for v in value]
+        if isinstance(value, tuple):
+            return {"$t": [self.encode(v) for v in value]}
+        if isinstance(value, dict):
+            return {"$d": [[self.encode(k), self.encode(v)] for k, v in value.items()]}
+        name = type(value).__name__
+        if RECORDS.get(name) is type(value):
+            return {"$": name, **{f.name: self.encode(getattr(value, f.name)) for f in dataclasses.fields(value)}}
+        raise TypeError(f"a Program holds a {type(value).__name__}, which cannot be saved")
+
+    def _array(self, value: np.ndarray) -> str:
+        name = f"a{len(self.arrays)}"
+        self.arrays[name] = value
+        return name
+
+    def _span(self, span: Span) -> tuple[int, int, int]:
+        key = id(span.file)
+        if key not in self._source_ids:
+            self._source_ids[key] = len(self.sources)
+            self.sources.append(span.file)
+        return self._source_ids[key], span.start, span.end
+
+
+class _Decoder:
+    def __init__(self, arrays: dict[str, np.ndarray], sources: list[SourceFile]):
+        self.arrays = arrays
+        self.sources = sources
+
+    def decode(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self.decode(v) for v in value]
+        if not isinstance(value, dict):
+            return value
+        if "$" in value:
+            return RECORDS[value["$"]](**{k: self.decode(v) for k, v in value.items() if k != "$"})
+        if "$t" in value:
+            return tuple(self.decode(v) for v in value["$t"])
+        if "$d" in value:
+            return {self.decode(k): self.decode(v) for k, v in value["$d"]}
+        if "$a" in value:
+            return self.arrays[value["$a"]]
+        if "$s" in value:
+            return self._span(*value["$s"])
+        if "$l" in value:
+            return [None if f < 0 else self._span(f, s, e) for f, s, e in self.arrays[value["$l"]].tolist()]
+        raise ValueError("an unknown tag")
+
+    def _span(self, file: int, start: int, end: int) -> Span:
+        return Span(self.sources[file], start, end)
