@@ -7,15 +7,25 @@ say (comparisons do not chain, `const` needs a value, ...) is checked here and r
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from ..diag import Diagnostic, Label
 from . import ast
 from .source import SourceFile, Span
+from .tables import Tables
 
 # Tight to loose; operators of one row associate to the left.
-_LEVELS = (("*", "/", "%"), ("+", "-"), ("<<", ">>"), ("&", "^", "|"), ("==", "!=", "<", "<=", ">", ">="), ("and",), ("or",))
+_LEVELS = (
+    ("*", "/", "%"),
+    ("+", "-"),
+    ("<<", ">>"),
+    ("&", "^", "|"),
+    ("==", "!=", "<", "<=", ">", ">="),
+    ("and",),
+    ("or",),
+)
 PRECEDENCE = {op: len(_LEVELS) - level for level, ops in enumerate(_LEVELS) for op in ops}
 COMPARISON = PRECEDENCE["=="]
 
@@ -33,6 +43,7 @@ _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", "'": "'", '"': '"', "0"
 @dataclass(slots=True, eq=False)
 class Attr(ast.Node):
     """align(..), linksection(..) or linkname(..)."""
+
     kind: str
     value: Any
 
@@ -52,13 +63,19 @@ class Builder:
         self.file = file
         self.errors: list[Diagnostic] = []
 
+    def rules(self, tables: Tables) -> list[tuple[int, str, Callable[[list], Any] | None]]:
+        """The table's rules with their methods; one without has one symbol and hands its value through."""
+        return [(n, origin, getattr(self, name) if name else None) for n, origin, name in tables.rules]
+
     def _span(self, c: list) -> Span:
         return Span(self.file, _begin(c[0]), _finish(c[-1]))
 
     def _at(self, token: tuple) -> Span:
         return Span(self.file, token[2], token[3])
 
-    def _report(self, code: str, message: str, span: Span, help: str | None = None, labels: list[Label] | None = None) -> None:
+    def _report(
+        self, code: str, message: str, span: Span, help: str | None = None, labels: list[Label] | None = None
+    ) -> None:
         self.errors.append(Diagnostic(code, message, span, labels=labels or [], help=help))
 
     # ------------------------------------------------------------ plumbing
@@ -110,8 +127,15 @@ class Builder:
         storage, name, type_, attrs, init = c
         last = init or (attrs[-1] if attrs else None) or type_ or name
         kind = "color" if storage[0] == "COLORDECL" else storage[1]
-        node = ast.Decl(Span(self.file, storage[2], _finish(last)), kind, name[1], self._at(name), type_, init,
-                        comptime=storage[0] == "COMPTIME")
+        node = ast.Decl(
+            Span(self.file, storage[2], _finish(last)),
+            kind,
+            name[1],
+            self._at(name),
+            type_,
+            init,
+            comptime=storage[0] == "COMPTIME",
+        )
         self._set_attrs(node, attrs)
         return node
 
@@ -127,15 +151,27 @@ class Builder:
     def _check_decl(self, d: ast.Decl) -> None:
         if d.extern:
             if d.init is not None:
-                self._report("MS0127", f"`extern` declares what is defined elsewhere: `{d.name}` cannot have a value here",
-                             d.init.span, "remove the value, or write `export` to define it here")
+                self._report(
+                    "MS0127",
+                    f"`extern` declares what is defined elsewhere: `{d.name}` cannot have a value here",
+                    d.init.span,
+                    "remove the value, or write `export` to define it here",
+                )
             return
         if d.kind == "const" and d.init is None:
-            self._report("MS0117", f"`const {d.name}` needs a value", d.name_span,
-                         f"write `const {d.name} = ...;`, or `var` if it gets its value later")
+            self._report(
+                "MS0117",
+                f"`const {d.name}` needs a value",
+                d.name_span,
+                f"write `const {d.name} = ...;`, or `var` if it gets its value later",
+            )
         elif d.kind == "var" and d.init is None and d.type is None:
-            self._report("MS0117", f"`var {d.name}` needs a type or a value", d.name_span,
-                         f"write `var {d.name}: i16;` or `var {d.name} = 0;`")
+            self._report(
+                "MS0117",
+                f"`var {d.name}` needs a type or a value",
+                d.name_span,
+                f"write `var {d.name}: i16;` or `var {d.name} = 0;`",
+            )
 
     def first(self, c: list) -> Any:
         if type(c[0]) is ast.Decl:
@@ -146,8 +182,12 @@ class Builder:
         d = c[0]
         self._check_decl(d)
         if d.kind in ("param", "color"):
-            self._report("MS0124", f"`{d.kind}` is only possible at the top level of a file", d.span,
-                         f"use `const {d.name} = ...;`, or move the declaration out of the block")
+            self._report(
+                "MS0124",
+                f"`{d.kind}` is only possible at the top level of a file",
+                d.span,
+                f"use `const {d.name} = ...;`, or move the declaration out of the block",
+            )
         elif d.linkname is not None or d.linksection is not None:
             self._report("MS0124", f"`{d.name}` is local; `linkname` and `linksection` are for globals", d.name_span)
         return d
@@ -159,7 +199,9 @@ class Builder:
         if type(node) is ast.Decl:
             self._check_decl(node)
             if node.kind in ("param", "color") or node.comptime:
-                self._report("MS0127", f"`{'comptime var' if node.comptime else node.kind}` cannot be exported", self._at(c[0]))
+                self._report(
+                    "MS0127", f"`{'comptime var' if node.comptime else node.kind}` cannot be exported", self._at(c[0])
+                )
         else:
             self._check_fn(node)
         return node
@@ -194,12 +236,17 @@ class Builder:
             attrs = attrs + c[7]
         if attrs:
             last = max((last, *attrs), key=_finish)
-        node = ast.FnDecl(Span(self.file, kw[2], _finish(last)), name[1], self._at(name), params, ret, None,
-                          is_task=kw[0] == "TASK")
+        node = ast.FnDecl(
+            Span(self.file, kw[2], _finish(last)), name[1], self._at(name), params, ret, None, is_task=kw[0] == "TASK"
+        )
         self._set_attrs(node, attrs)
         if ret is None and not node.is_task:
-            self._report("MS0115", f"`fn {name[1]}` needs a return type", Span(self.file, c[4][2], c[4][3]),
-                         f"write it behind the parentheses: `fn {name[1]}(...) void`")
+            self._report(
+                "MS0115",
+                f"`fn {name[1]}` needs a return type",
+                Span(self.file, c[4][2], c[4][3]),
+                f"write it behind the parentheses: `fn {name[1]}(...) void`",
+            )
         return node
 
     def fn_body(self, c: list) -> ast.FnDecl:
@@ -213,11 +260,19 @@ class Builder:
     def _check_fn(self, f: ast.FnDecl) -> None:
         word = "task" if f.is_task else "fn"
         if f.extern and f.body is not None:
-            self._report("MS0127", f"`extern {word} {f.name}` cannot have a body", f.name_span,
-                         "end the declaration with `;`, or write `export` to define it here")
+            self._report(
+                "MS0127",
+                f"`extern {word} {f.name}` cannot have a body",
+                f.name_span,
+                "end the declaration with `;`, or write `export` to define it here",
+            )
         elif not f.extern and f.body is None:
-            self._report("MS0127", f"`{word} {f.name}` has no body", f.name_span,
-                         "write the body in braces; only `extern` declarations go without")
+            self._report(
+                "MS0127",
+                f"`{word} {f.name}` has no body",
+                f.name_span,
+                "write the body in braces; only `extern` declarations go without",
+            )
         if f.is_task and f.inline:
             self._report("MS0127", "a task cannot be `inline`: only the hardware starts it", f.name_span)
 
@@ -263,7 +318,9 @@ class Builder:
     def assign(self, c: list) -> ast.Assign:
         target = c[0]
         if type(target) not in (ast.Ident, ast.Index, ast.Field, ast.Deref):
-            self._report("MS0126", "only a variable, an element, a field or `pointer.*` can be assigned to", target.span)
+            self._report(
+                "MS0126", "only a variable, an element, a field or `pointer.*` can be assigned to", target.span
+            )
         return ast.Assign(self._span(c), target, c[1][1], c[2])
 
     def branch_assign(self, c: list) -> ast.Assign:
@@ -286,22 +343,26 @@ class Builder:
 
     def if_stmt_else(self, c: list) -> ast.If:
         if isinstance(c[1], (ast.Assign, ast.ExprStmt, ast.Break, ast.Continue, ast.Return)):
-            self._report("MS0120", "no `;` in front of `else`", Span(self.file, c[1].span.end, c[1].span.end + 1),
-                         "remove the `;`, or put the statement in braces",
-                         [Label(self._at(c[2]), "this `else` belongs to the `if` before it")])
+            self._report(
+                "MS0120",
+                "no `;` in front of `else`",
+                Span(self.file, c[1].span.end, c[1].span.end + 1),
+                "remove the `;`, or put the statement in braces",
+                [Label(self._at(c[2]), "this `else` belongs to the `if` before it")],
+            )
         return ast.If(self._span(c), c[0][1], c[1], c[3])
 
     def if_simple_else(self, c: list) -> ast.If:
         return ast.If(self._span(c), c[0][1], c[1], c[3])
 
     def for_head(self, c: list) -> ast.For:
-        return ast.For(self._span(c), c[2], c[5][1], c[7][1] if len(c) > 7 else None, None)     # type: ignore[arg-type]
+        return ast.For(self._span(c), c[2], c[5][1], c[7][1] if len(c) > 7 else None, None)  # type: ignore[arg-type]
 
     def while_head(self, c: list) -> ast.While:
         cont = c[6] if len(c) > 4 else None
         if cont is not None and not isinstance(cont, (ast.Assign, ast.ExprStmt)):
             self._report("MS0102", "the continue part of `while` must be an assignment or a call", cont.span)
-        return ast.While(self._span(c), c[2], cont, None)       # type: ignore[arg-type]
+        return ast.While(self._span(c), c[2], cont, None)  # type: ignore[arg-type]
 
     def loop_head_inline(self, c: list) -> Any:
         c[1].inline = True
@@ -354,9 +415,13 @@ class Builder:
             level = PRECEDENCE[op[1]]
             while ops and PRECEDENCE[ops[-1][1]] >= level:
                 if level == COMPARISON and PRECEDENCE[ops[-1][1]] == level:
-                    self._report("MS0110", f"comparisons do not chain: `{ops[-1][1]}` and `{op[1]}`", self._at(op),
-                                 "join two comparisons with `and`, or put parentheses around one",
-                                 [Label(self._at(ops[-1]), "the first comparison")])
+                    self._report(
+                        "MS0110",
+                        f"comparisons do not chain: `{ops[-1][1]}` and `{op[1]}`",
+                        self._at(op),
+                        "join two comparisons with `and`, or put parentheses around one",
+                        [Label(self._at(ops[-1]), "the first comparison")],
+                    )
                 self._fold(operands, ops)
             ops.append(op)
             operands.append(chain[i + 1])
@@ -380,8 +445,9 @@ class Builder:
         if type(target) is ast.Index:
             target, indices = target.base, target.indices
         else:
-            self._report("MS0128", "a tensor access ends in the indices of an array", target.span,
-                         "write `|i| {n} -> array[i]`")
+            self._report(
+                "MS0128", "a tensor access ends in the indices of an array", target.span, "write `|i| {n} -> array[i]`"
+            )
         return ast.TensorAccess(self._span(c), [v[1] for v in c[1]], c[4], target, indices)
 
     def unary(self, c: list) -> ast.Unary:
@@ -427,7 +493,7 @@ class Builder:
                 return ast.IntLit(self._at(c[0]), int(digits, 0))
             self._report("MS0108", f"`{c[0][1]}` has no digits", self._at(c[0]))
             return ast.IntLit(self._at(c[0]), 0)
-        if len(digits) > 4000:      # Python refuses longer ones, and no machine has such a number
+        if len(digits) > 4000:  # Python refuses longer ones, and no machine has such a number
             self._report("MS0108", "this number is too long", self._at(c[0]))
             digits = "0"
         return ast.IntLit(self._at(c[0]), int(digits))
@@ -459,8 +525,11 @@ class Builder:
             elif code in _ESCAPES:
                 return _ESCAPES[code]
             at = token[2] + 1 + m.start()
-            help = "a byte is written with two hexadecimal digits: `\\x0a`" if code == "x" else (
-                "known escapes: \\n \\r \\t \\\\ \\' \\\" \\0 \\xNN")
+            help = (
+                "a byte is written with two hexadecimal digits: `\\x0a`"
+                if code == "x"
+                else ("known escapes: \\n \\r \\t \\\\ \\' \\\" \\0 \\xNN")
+            )
             self._report("MS0109", f"unknown escape `{m.group(0)}`", Span(self.file, at, at + len(m.group(0))), help)
             return ""
 

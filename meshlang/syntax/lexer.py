@@ -57,10 +57,10 @@ def tokenize(file: SourceFile) -> tuple[list[Token], list[Diagnostic]]:
     add = tokens.append
     errors: list[Diagnostic] = []
     soft: list[int] = []
-    after_dot = -1          # `.color`, `.const`: a word right behind a dot is a name, whatever the word
+    after_dot = -1  # `.color`, `.const`: a word right behind a dot is a name, whatever the word
     for m in _scanner().finditer(text):
         kind = m.lastgroup
-        start, end = m.span(kind)       # type: ignore[arg-type]
+        start, end = m.span(kind)  # type: ignore[arg-type]
         if kind == "IDENT":
             word = text[start:end]
             if start == after_dot:
@@ -79,10 +79,10 @@ def tokenize(file: SourceFile) -> tuple[list[Token], list[Diagnostic]]:
         elif kind == "END":
             add((END, "", end, end))
             break
-        elif kind[0] == "E" and kind[1] == "_":     # type: ignore[index]
-            _wrong(file, kind, start, end, tokens, errors)      # type: ignore[arg-type]
+        elif kind[0] == "E" and kind[1] == "_":  # type: ignore[index]
+            _wrong(file, kind, start, end, tokens, errors)  # type: ignore[arg-type]
         else:
-            add((kind, text[start:end], start, end))            # type: ignore[arg-type]
+            add((kind, text[start:end], start, end))  # type: ignore[arg-type]
     if soft:
         _soft_words(file, tokens, soft, errors)
     return tokens, errors
@@ -101,23 +101,29 @@ def _soft_words(file: SourceFile, tokens: list[Token], places: list[int], errors
             kind = "LAYOUT"
         elif word == "packed" and following in ("STRUCT", "UNION"):
             kind = "PACKED"
-        elif word in ("align", "linksection", "linkname") and following == "LPAR" and before not in (
-                "FN", "TASK", "SEMI", "LBRACE", "EQ", "COMMA", "LPAR"):
+        elif (
+            word in ("align", "linksection", "linkname")
+            and following == "LPAR"
+            and before not in ("FN", "TASK", "SEMI", "LBRACE", "EQ", "COMMA", "LPAR")
+        ):
             kind = "ATTR"
         elif word == "color" and following == "IDENT" and after == "SEMI":
             kind = "COLORDECL"
         elif word == "asm" and (following == "LPAR" or (following == "IDENT" and tokens[i + 1][1] == "volatile")):
             stop = _closing(tokens, i + 1 + (following == "IDENT"))
             end = tokens[stop][3]
-            tokens[i:stop + 1] = [("ASM", file.text[start:end], start, end)]
+            tokens[i : stop + 1] = [("ASM", file.text[start:end], start, end)]
             removed += stop - i
             # What the assembly text swallowed needs no decision any more.
             places[:] = [p for p in places if p <= place or p - removed > i]
             continue
         elif word in ("elif", "elseif", "elsif") and following == "LPAR" and before in ("RBRACE", "SEMI"):
-            errors.append(Diagnostic("MS0120", f"`{word}` is not a word of the language", Span(file, start, end),
-                                     help="write `else if`"))
-            tokens[i:i + 1] = [("ELSE", "else", start, end), ("IF", "if", start, end)]
+            errors.append(
+                Diagnostic(
+                    "MS0120", f"`{word}` is not a word of the language", Span(file, start, end), help="write `else if`"
+                )
+            )
+            tokens[i : i + 1] = [("ELSE", "else", start, end), ("IF", "if", start, end)]
             removed -= 1
             continue
         if kind != "IDENT":
@@ -148,33 +154,53 @@ def _wrong(file: SourceFile, kind: str, start: int, end: int, tokens: list[Token
         errors.append(Diagnostic(code, message, at, help=help))
 
     if kind == "E_COMMENT":
-        report("MS0107", "there are no block comments", "start every comment line with `//`", Span(file, start, start + 2))
+        report(
+            "MS0107", "there are no block comments", "start every comment line with `//`", Span(file, start, start + 2)
+        )
     elif kind == "E_WORDOP":
         word = "and" if text == "&&" else "or"
         report("MS0114", f"`{text}` is not an operator here", f"write `{word}`")
         tokens.append((word.upper(), word, start, end))
     elif kind == "E_PLUSPLUS":
+        line = file.line(file.position(start)[0])
+        if ";" in line and re.match(r"[ \t}]*(inline\s+)?for\b", line):
+            return  # the parser will have more to say about such a loop
         rest = file.text[end:].lstrip()
         if rest[:1] in tuple(";),}]") or before not in ("IDENT", "RPAR", "RSQB", "RBRACE", "STRING", "DEREF", "INT"):
             report("MS0112", "there is no `++` operator", "write `x += 1`, as a statement of its own")
         else:
-            report("MS0112", "there is no `++` operator",
-                   "arrays and strings cannot be joined with an operator; `@concat_structs` joins two anonymous structs")
+            report(
+                "MS0112",
+                "there is no `++` operator",
+                "arrays and strings cannot be joined with an operator; `@concat_structs` joins two anonymous structs",
+            )
             tokens.append(("BINOP", "+", start, end))
     elif kind == "E_WALRUS":
-        report("MS0113", "`:=` does not declare a variable",
-               "write `var name = value;` (or `const`); to assign, write `name = value;`")
+        report(
+            "MS0113",
+            "`:=` does not declare a variable",
+            "write `var name = value;` (or `const`); to assign, write `name = value;`",
+        )
         tokens.append(("EQ", "=", start, end))
     elif kind == "E_HASH":
-        report("MS0106", "unexpected character `#`", "there is no preprocessor; use `const` and `@import_module`"
-               if re.match(r"#\s*(include|define|if|pragma|endif|import)", text) else "comments start with `//`",
-               Span(file, start, start + 1))
+        report(
+            "MS0106",
+            "unexpected character `#`",
+            "there is no preprocessor; use `const` and `@import_module`"
+            if re.match(r"#\s*(include|define|if|pragma|endif|import)", text)
+            else "comments start with `//`",
+            Span(file, start, start + 1),
+        )
     elif kind == "E_NUMBER":
         report("MS0108", f"`{text}` is not a number", _number_help(text))
         tokens.append(("INT", "0", start, end))
     elif kind == "E_STRING":
-        report("MS0105", "this string is not closed on its line", "add the closing `\"`; a line break inside is written `\\n`",
-               Span(file, start, len(text.rstrip()) + start))
+        report(
+            "MS0105",
+            "this string is not closed on its line",
+            'add the closing `"`; a line break inside is written `\\n`',
+            Span(file, start, len(text.rstrip()) + start),
+        )
         tokens.append(("STRING", '""', start, end))
     elif kind == "E_CHAR":
         if len(text) > 2:
@@ -185,8 +211,9 @@ def _wrong(file: SourceFile, kind: str, start: int, end: int, tokens: list[Token
             report("MS0105", "this character literal is not closed", "a character literal is one character: 'a', '\\n'")
         tokens.append(("CHAR", "'?'", start, end))
     elif text == "?":
-        report("MS0125", "`?` has no meaning here",
-               "choose with `if (condition) a else b`; optional types do not exist")
+        report(
+            "MS0125", "`?` has no meaning here", "choose with `if (condition) a else b`; optional types do not exist"
+        )
     elif text == "@":
         report("MS0106", "`@` without the name of a builtin", "write the name right behind it: `@range(...)`")
     elif text == "\\":

@@ -9,8 +9,6 @@ the same path: treat it as read-only.
 
 from __future__ import annotations
 
-import hashlib
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from .build import Builder
 from .lexer import END, Token, tokenize
 from .recover import Recovery
 from .source import SourceFile, Span
-from .tables import key, load_cached, store_cached, tables
+from .tables import tables
 
 # Deeper nesting than any person writes; later stages walk the tree recursively.
 MAX_STACK = 1500
@@ -62,8 +60,9 @@ def read_source(path: str | Path) -> SourceFile:
     try:
         data = Path(path).read_bytes()
     except IsADirectoryError:
-        raise MeshlangError(Diagnostic("MS0903", f"`{shown}` is a folder, not a source file",
-                                       help="name a .csl file in it")) from None
+        raise MeshlangError(
+            Diagnostic("MS0903", f"`{shown}` is a folder, not a source file", help="name a .csl file in it")
+        ) from None
     except FileNotFoundError:
         raise MeshlangError(Diagnostic("MS0901", f"there is no file `{shown}`")) from None
     except (OSError, ValueError) as e:
@@ -73,18 +72,26 @@ def read_source(path: str | Path) -> SourceFile:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as e:
         line = data.count(b"\n", 0, e.start) + 1
-        raise MeshlangError(Diagnostic("MS0902", f"`{shown}` is not UTF-8 text: byte 0x{data[e.start]:02x} in line {line}",
-                                       help="save the file as UTF-8")) from None
+        raise MeshlangError(
+            Diagnostic(
+                "MS0902",
+                f"`{shown}` is not UTF-8 text: byte 0x{data[e.start]:02x} in line {line}",
+                help="save the file as UTF-8",
+            )
+        ) from None
     return SourceFile(shown, text)
 
 
 def _run(file: SourceFile, start: str) -> Any:
     tokens, errors = tokenize(file)
     builder = Builder(file)
-    recovery = Recovery(file, tokens, errors)
+    recovery = Recovery(file, tokens, errors, builder)
     value = _drive(file, tokens, start, builder, recovery)
-    found = errors + recovery.errors + builder.errors
-    if found:
+    found = errors + recovery.errors
+    if found or builder.errors:
+        # What the builder says about a line that did not parse is an echo of that.
+        lines = {file.position(d.span.start)[0] for d in found}
+        found += [d for d in builder.errors if file.position(d.span.start)[0] not in lines]
         unique = {(d.code, d.span.start, d.message): d for d in found}
         raise MeshlangError(*sorted(unique.values(), key=lambda d: (d.span.start, d.code))[:50])
     return value
@@ -94,8 +101,7 @@ def _drive(file: SourceFile, tokens: list[Token], start: str, builder: Builder, 
     """The LALR automaton. Errors go to `recovery`, which edits the stacks and says where to go on."""
     t = tables()
     actions, gotos = t.actions, t.gotos
-    # A rule without builder function has one symbol and hands its value through.
-    rules = [(n, origin, getattr(builder, name) if name else None) for n, origin, name in t.rules]
+    rules = builder.rules(t)
     end_state = t.end[start]
     states = [t.start[start]]
     values: list[Any] = []
@@ -121,8 +127,9 @@ def _drive(file: SourceFile, tokens: list[Token], start: str, builder: Builder, 
             kind = token[0]
             if len(states) > MAX_STACK:
                 span = Span(file, values[-1][2], values[-1][3])
-                recovery.errors.append(Diagnostic("MS0129", "this is nested too deeply", span,
-                                                  help="split the expression or the blocks"))
+                recovery.errors.append(
+                    Diagnostic("MS0129", "this is nested too deeply", span, help="split the expression or the blocks")
+                )
                 return None
         else:
             n, origin, function = rules[~action]

@@ -8,15 +8,16 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import re
 import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..version import __version__ as _version
+from ..version import __version__
 
-FORMAT = "1"        # raise it when the layout of Tables or of the cached syntax tree changes
+FORMAT = "1"  # raise it when the layout of Tables changes
 
 
 @dataclass(slots=True)
@@ -24,8 +25,10 @@ class Tables:
     """LALR tables.
 
     actions[state][terminal] is a state to shift to when >= 0, else ~rule to reduce by.
-    gotos[state][rule origin] is the state after a reduction. rules[i] = (length, origin, name of the builder function or "").
+    gotos[state][rule origin] is the state after a reduction.
+    rules[i] = (length, origin, name of the builder function or "").
     """
+
     actions: list[dict[str, int]]
     gotos: list[dict[str, int]]
     rules: list[tuple[int, str, str]]
@@ -46,13 +49,13 @@ def cache_dir() -> Path | None:
 
 
 def load_cached(name: str) -> Any:
-    """The object pickled under `name`, or None."""
+    """The object stored under `name`, or None."""
     folder = cache_dir()
     if folder is None:
         return None
     try:
         return pickle.loads((folder / name).read_bytes())
-    except Exception:       # a missing, torn or outdated file: all mean "build it again"
+    except Exception:  # a missing, torn or outdated file: all mean "build it again"
         return None
 
 
@@ -79,19 +82,9 @@ def grammar_text() -> str:
 
 
 @cache
-def key() -> str:
-    """Identifies the grammar, the code that builds trees from it, and the Python that pickles them."""
-    digest = hashlib.sha256()
-    for part in (FORMAT, _version, sys.version, grammar_text()):
-        digest.update(part.encode())
-    for source in ("tables.py", "lexer.py", "build.py", "ast.py", "source.py"):
-        digest.update((Path(__file__).parent / source).read_bytes())
-    return digest.hexdigest()[:24]
-
-
-@cache
 def tables() -> Tables:
-    name = f"grammar-{key()}.pickle"
+    # Parsed trees are not cached on disk: unpickling one costs about as much as parsing its text.
+    name = f"grammar-{_key()}.pickle"
     found = load_cached(name)
     if isinstance(found, Tables):
         return found
@@ -100,10 +93,13 @@ def tables() -> Tables:
     return made
 
 
+def _key() -> str:
+    """Identifies what the tables are made from: grammar, table layout, MeshLang, Python."""
+    return hashlib.sha256("\0".join((FORMAT, __version__, sys.version, grammar_text())).encode()).hexdigest()[:24]
+
+
 def compile_grammar() -> Tables:
     """Run lark over the grammar and flatten its tables."""
-    import re
-
     from lark import Lark
     from lark.lexer import PatternStr
 

@@ -1,0 +1,175 @@
+"""Diagnostics as text (plain or coloured) and as JSON.
+
+    to_text(diagnostics)      plain text, the same everywhere: for golden tests, pipes, log files
+    render_text(diagnostics)  the same text on a rich console, coloured when that is a terminal
+    to_json(diagnostics)      dictionaries for tools
+
+Spans are duck-typed (`file.path`, `file.position`, `file.line`, `start`, `end`): this package imports no other.
+"""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from collections.abc import Iterable
+from typing import Any
+
+from .core import Diagnostic
+
+_TAB = 4
+_SEVERITY_STYLE = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
+_FRAME = "blue"
+
+# One output line: pieces of (text, style).
+Line = list[tuple[str, str]]
+
+
+def to_text(diagnostics: Diagnostic | Iterable[Diagnostic]) -> str:
+    """All diagnostics as plain text, with a blank line between two. No trailing newline."""
+    return "\n".join("".join(text for text, _ in line).rstrip() for line in _lines(diagnostics))
+
+
+def render_text(diagnostics: Diagnostic | Iterable[Diagnostic], console: Any = None) -> None:
+    """Print the diagnostics on a rich console, by default one on standard error."""
+    lines = list(_lines(diagnostics))
+    if console is None:
+        if not sys.stderr.isatty():
+            print("\n".join("".join(text for text, _ in line).rstrip() for line in lines), file=sys.stderr)
+            return
+        from rich.console import Console
+
+        console = Console(stderr=True)
+    from rich.text import Text
+
+    for line in lines:
+        console.print(Text.assemble(*(piece for piece in line if piece[0])), soft_wrap=True, highlight=False)
+
+
+def to_json(diagnostics: Diagnostic | Iterable[Diagnostic]) -> list[dict[str, Any]]:
+    """The diagnostics as dictionaries of plain values. Lines and columns count from 1; `end` is exclusive."""
+    result = []
+    for d in _listed(diagnostics):
+        result.append(
+            {
+                "code": d.code,
+                "severity": d.severity,
+                "message": d.message,
+                "span": _json_span(d.span),
+                "labels": [{"span": _json_span(label.span), "text": label.text} for label in d.labels],
+                "notes": list(d.notes),
+                "help": d.help,
+            }
+        )
+    return result
+
+
+def _listed(diagnostics: Diagnostic | Iterable[Diagnostic]) -> list[Diagnostic]:
+    return [diagnostics] if isinstance(diagnostics, Diagnostic) else list(diagnostics)
+
+
+def _json_span(span: Any) -> dict[str, Any] | None:
+    if span is None:
+        return None
+    line, column = span.file.position(span.start)
+    end_line, end_column = span.file.position(span.end)
+    return {
+        "path": span.file.path,
+        "start": span.start,
+        "end": span.end,
+        "line": line,
+        "column": column,
+        "end_line": end_line,
+        "end_column": end_column,
+    }
+
+
+def _lines(diagnostics: Diagnostic | Iterable[Diagnostic]) -> Iterable[Line]:
+    for number, d in enumerate(_listed(diagnostics)):
+        if number:
+            yield []
+        yield from _one(d)
+
+
+def _one(d: Diagnostic) -> Iterable[Line]:
+    style = _SEVERITY_STYLE.get(d.severity, "bold")
+    yield [(f"{d.severity}[{d.code}]", style), (f": {d.message}", "bold")]
+    groups = _groups(d)
+    widest = max((line for _, marks in groups for line, *_ in marks), default=0)
+    margin = " " * len(str(widest)) if groups else ""
+    for number, (file, marks) in enumerate(groups):
+        line, column = marks[0][0], marks[0][1]
+        yield [(f"{margin}{'-->' if number == 0 else ':::'} ", _FRAME), (f"{file.path}:{line}:{column}", "")]
+        yield from _snippet(file, marks, margin, style)
+    for note in d.notes:
+        yield from _trailer(margin, "note", note)
+    if d.help:
+        yield from _trailer(margin, "help", d.help)
+
+
+def _trailer(margin: str, word: str, text: str) -> Iterable[Line]:
+    first, *rest = text.split("\n")
+    yield [(f"{margin} = ", _FRAME), (f"{word}: ", "bold"), (first, "")]
+    for line in rest:
+        yield [(f"{margin}   {' ' * len(word)}  {line}", "")]
+
+
+def _groups(d: Diagnostic) -> list[tuple[Any, list[tuple[int, int, int, str, bool]]]]:
+    """Per file, in order of mention: (line, column, end column, text, is primary). The primary mark is first."""
+    groups: list[tuple[Any, list]] = []
+    places = [(d.span, "", True)] + [(label.span, label.text, False) for label in d.labels]
+    for span, text, primary in places:
+        if span is None:
+            continue
+        line, column = span.file.position(span.start)
+        end_line, end_column = span.file.position(span.end)
+        if end_line != line:
+            end_column = len(span.file.line(line)) + 1
+        mark = (line, column, max(end_column, column + 1), text, primary)
+        for file, marks in groups:
+            if file.path == span.file.path:
+                marks.append(mark)
+                break
+        else:
+            groups.append((span.file, [mark]))
+    return groups
+
+
+def _snippet(file: Any, marks: list[tuple[int, int, int, str, bool]], margin: str, style: str) -> Iterable[Line]:
+    yield [(f"{margin} |", _FRAME)]
+    lines = sorted({mark[0] for mark in marks})
+    before = None
+    for line in lines:
+        if before is not None and line == before + 2:
+            yield _source(file, before + 1, margin)
+        elif before is not None and line > before + 1:
+            yield [("...", _FRAME)]
+        before = line
+        yield _source(file, line, margin)
+        text = file.line(line)
+        for _, column, end, label, primary in sorted(
+            (m for m in marks if m[0] == line), key=lambda m: (not m[4], m[1])
+        ):
+            offset = _width(text[: column - 1])
+            length = max(_width(text[column - 1 : end - 1]), 1)
+            sign = ("^" if primary else "-") * length
+            yield [
+                (f"{margin} | ", _FRAME),
+                (" " * offset, ""),
+                (f"{sign} {label}".rstrip(), style if primary else "bold blue"),
+            ]
+
+
+def _source(file: Any, line: int, margin: str) -> Line:
+    shown = []
+    for c in file.line(line):
+        # A control character would move the cursor, so that the mark below stood in the wrong place.
+        shown.append(" " * _TAB if c == "\t" else c if c.isprintable() else "\N{REPLACEMENT CHARACTER}")
+    return [(f"{line:>{len(margin)}} | ", _FRAME), ("".join(shown), "")]
+
+
+def _width(text: str) -> int:
+    """Columns the text takes on a screen."""
+    return sum(
+        _TAB if c == "\t" else 0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
+    )
