@@ -15,10 +15,13 @@ def set_rectangle(cx, node, hint):
     return VOID
 
 
+NO_PARAMS = Known(T.struct(()), {})
+
+
 @builtin("set_tile_code", "x, y[, file, params]", phase="layout", doc="The program of one PE.")
 def set_tile_code(cx, node, hint):
     args = node.args
-    params = {}
+    params = NO_PARAMS
     if len(args) > 3:
         value = cx.known(args[3])
         if not isinstance(value.ty, T.StructType) or value.ty.tuple and value.v:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..ir.program import DIRECTIONS, RAMP, ColorConfig
 from . import types as T
-from .values import Known, key
+from .values import Known, KeyedCache
 
 MAX_WIDTH, MAX_HEIGHT = 1024, 1280      # above any wafer (762 x 1172, facts 4.7); guards against absurd requests
 CONFIG_FIELDS = ("routes", "switches", "filter", "teardown")
@@ -36,13 +36,12 @@ class LayoutState:
     rectangle_span: Any = None
     tile: Any = None                                        # array("i"), y * width + x -> spec or -1
     specs: list[TileSpec] = field(default_factory=list)
-    spec_of: dict[Any, int] = field(default_factory=dict)
+    spec_of: dict[str | None, KeyedCache] = field(default_factory=dict)     # file -> params -> number of its spec
     colors: dict[int, Any] = field(default_factory=dict)    # color -> array("i") of config numbers or -1
     configs: list[ColorConfig] = field(default_factory=list)
     config_of: dict[ColorConfig, int] = field(default_factory=dict)
     exports: dict[str, tuple[T.Type, bool, Any]] = field(default_factory=dict)
-    sites: dict[tuple[str, int, int], Any] = field(default_factory=dict)    # (what, x, y) -> span, for duplicates (few)
-    _parsed: dict[Any, ColorConfig] = field(default_factory=dict)
+    _parsed: KeyedCache = field(default_factory=KeyedCache)
 
     def set_rectangle(self, cx, node, w: int, h: int) -> None:
         if self.width:
@@ -69,12 +68,15 @@ class LayoutState:
         at = self.place(cx, node, x, y)
         if self.tile[at] >= 0:
             cx.fail("MS0604", f"PE ({x}, {y}) gets its code twice", node, labels=[(self.specs[self.tile[at]].span, "its program was first used here")])
-        k = (path, key(params) if params else None)
-        number = self.spec_of.get(k)
-        if number is None:
-            full = cx.unit.compiler.tile_path(cx, path, node)
-            number = self.spec_of[k] = len(self.specs)
-            self.specs.append(TileSpec(full, params.v if params else {}, node.span))
+        cache = self.spec_of.get(path)
+        if cache is None:
+            cache = self.spec_of[path] = KeyedCache()
+
+        def make() -> int:
+            self.specs.append(TileSpec(cx.unit.compiler.tile_path(cx, path, node), params.v, node.span))
+            return len(self.specs) - 1
+
+        number = cache.get(params, make)
         self.tile[at] = number
         self.specs[number].count += 1
 
@@ -102,11 +104,7 @@ class LayoutState:
     # ------------------------------------------------------------ configurations
 
     def color_config(self, cx, node, value: Known) -> ColorConfig:
-        k = key(value)
-        found = self._parsed.get(k)
-        if found is None:
-            found = self._parsed[k] = self.intern(self.parse_config(cx, node, value))
-        return found
+        return self._parsed.get(value, lambda: self.intern(self.parse_config(cx, node, value)))
 
     def parse_config(self, cx, node, value: Known) -> ColorConfig:
         where = node.args[-1]

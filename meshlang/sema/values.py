@@ -148,6 +148,30 @@ VOID = Known(T.VOID, None)
 TRUE, FALSE = Known(T.BOOL, True), Known(T.BOOL, False)
 
 
+class KeyedCache:
+    """Results by a value's identity of content, with a short cut for the very same object: layouts pass one struct for
+    hundreds of thousands of PEs. The short cut keeps its values alive, so that an id cannot be reused."""
+
+    def __init__(self, short: int = 4096):
+        self.by_key: dict[Any, Any] = {}
+        self.by_id: dict[int, tuple[Any, Any]] = {}
+        self.short = short
+
+    def get(self, value: Any, make: Any) -> Any:
+        hit = self.by_id.get(id(value))
+        if hit is not None:
+            return hit[1]
+        k = key(value)
+        if k in self.by_key:
+            found = self.by_key[k]
+        else:
+            found = self.by_key[k] = make()
+        if len(self.by_id) >= self.short:
+            self.by_id.clear()
+        self.by_id[id(value)] = (value, found)
+        return found
+
+
 def key(value: Any) -> Any:
     """A hashable identity of a comptime value: equal keys mean indistinguishable values (used to share tile programs)."""
     v = value.v
