@@ -207,6 +207,7 @@ D_ADVANCE = (42, 1)
 D_ZERO = (44, 2)        # 1 first source, 2 second source
 
 INFINITE = 0x7fff
+RECORD_REGISTERS = 7     # registers from the base of a DSDOP: operands, index, two action ids
 
 
 class Simd(IntEnum):

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..diag import Diagnostic, Diagnostics, MeshlangError
 from ..ir.program import Fabric, Program
+from ..ir.verify import verify
 from ..paths import stdlib_dir
 from ..syntax import ast
 from ..syntax.parser import parse_file
@@ -169,11 +170,13 @@ class Compiler:
         self.diagnostics.raise_if_errors()
         fabric = self.fabric(layout, units)
         self.diagnostics.raise_if_errors()
-        return Program(
+        program = Program(
             arch=self.options.arch, tiles=tiles, fabric=fabric,
             exports={n: (t.name, m) for n, (t, m, _) in layout.exports.items()},
             params=self.param_text(top), source=path, fabric_dims=self.options.fabric_dims,
             fabric_offsets=self.options.fabric_offsets, warnings=[d for d in self.diagnostics.items if d.severity == "warning"])
+        verify(program)
+        return program
 
     def unit(self, name: str, layout: LayoutState, is_layout: bool = False) -> Unit:
         return Unit(self.options.arch, self.options.fp16, name, self.diagnostics, self, layout, is_layout)

@@ -1,7 +1,5 @@
 """Two PEs, one color: what the right PE received, doubled."""
 
-import numpy as np
-
 import meshlang
 
 context = meshlang.run_context()
@@ -10,7 +8,7 @@ meshlang.params()
 program = meshlang.compile("layout.csl")
 with program.start() as fabric:
     fabric.launch("main")
-    data = fabric.read("data", dtype=np.float32)
+    data = fabric.read("data", count=4)
 
 print(f"left  {data[0, 0]}")
 print(f"right {data[0, 1]}")
