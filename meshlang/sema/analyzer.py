@@ -1397,6 +1397,10 @@ class Analyzer:
         if t is not None:
             value = self.coerce(value, t, node.init)
         if node.kind == "const":
+            if isinstance(value, Mem):      # an array: a const is a copy, whatever happens to the original
+                copy = self.new_local(node, value.ty)
+                self.store(copy, value, node)
+                value = Mem(value.ty, 0, 0, True, copy.var)
             scope[node.name] = self.keep(value, start, node)
             return False
         t = value.ty

@@ -1,0 +1,102 @@
+"""<time>, <layout>, <directions>, <control>, <random>, <simprint>."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def test_time_counts_cycles(one_pe):
+    out = one_pe("""
+const time = @import_module("<time>");
+var a: [3]u16;
+var b: [3]u16;
+fn main() void {
+  time.enable_tsc();
+  time.get_timestamp(&a);
+  var s: u16 = 0;
+  for (@range(u16, 1000)) |i| { s += i; }
+  time.get_timestamp(&b);
+  words[6] = s;
+  for (@range(u16, 3)) |i| { words[i] = a[i]; words[i + 3] = b[i]; }
+  sys.unblock_cmd_stream();
+}
+""", {"words": ("u16", 7)})
+    w = out["words"].astype(np.int64)
+    cycles = (w[3] | w[4] << 16 | w[5] << 32) - (w[0] | w[1] << 16 | w[2] << 32)
+    assert w[6] == sum(range(1000)) & 0xffff
+    assert 1000 <= cycles <= 40_000         # a loop of a few instructions, each at least a cycle
+
+
+def test_directions(one_pe):
+    out = one_pe("""
+const d = @import_module("<directions>");
+fn code(x: direction) u16 {
+  if (x == NORTH) { return 1; }
+  if (x == EAST) { return 2; }
+  if (x == SOUTH) { return 3; }
+  if (x == WEST) { return 4; }
+  return 5;
+}
+const comptime_flip = d.flip(WEST);
+fn main() void {
+  var n = NORTH;
+  var e = EAST;
+  r[0] = code(d.rotate_clockwise(n));
+  r[1] = code(d.rotate_counterclockwise(n));
+  r[2] = code(d.flip(n));
+  r[3] = code(d.flip_vertical(n));
+  r[4] = code(d.flip_horizontal(n));
+  r[5] = code(d.flip_horizontal(e));
+  r[6] = code(comptime_flip);
+  r[7] = code(d.flip(RAMP));
+  sys.unblock_cmd_stream();
+}
+""", {"r": ("u16", 8)})
+    assert out["r"].tolist() == [2, 4, 3, 3, 1, 4, 2, 5]
+
+
+def test_control_payloads(one_pe):
+    out = one_pe("""
+const control = @import_module("<control>");
+const teardown = control.encode_payload(8,
+  [8]control.opcode{ control.opcode.TEARDOWN, control.opcode.NOP, control.opcode.NOP, control.opcode.NOP,
+                     control.opcode.NOP, control.opcode.NOP, control.opcode.NOP, control.opcode.NOP },
+  [8]bool{ true, true, true, true, true, true, true, true }, true, {});
+const advance_twice = control.encode_payload(2, [2]control.opcode{ control.opcode.SWITCH_ADV, control.opcode.NOP },
+  [2]bool{ true, true }, true, @get_control_task_id(0));
+fn main() void {
+  r[0] = control.encode_control_task_payload(43);
+  r[1] = control.encode_single_payload(control.opcode.SWITCH_ADV, true, {}, 0);
+  r[2] = control.encode_single_payload(control.opcode.NOP, false, @get_control_task_id(5), 0x1234);
+  r[3] = teardown;
+  r[4] = advance_twice;
+  sys.unblock_cmd_stream();
+}
+""", {"r": ("u32", 5)})
+    # by the bit positions of a payload: opcode 22-23, ce_ignore 24, task id 16-21
+    assert out["r"][0] == 43 << 16
+    assert out["r"][1] == 5 << 22 | 31 << 16
+    assert out["r"][2] == 5 << 16 | 0x1234
+    # the published all-NOCE teardown payload without a task: 0x09df9249
+    assert out["r"][3] == 0x09df9249
+    assert out["r"][4] >> 22 & 7 == 0b101 and out["r"][4] >> 25 & 7 == 0b100 and out["r"][4] >> 16 & 63 == 0
+
+
+def test_random_is_in_range_and_repeats(one_pe):
+    source = """
+const random = @import_module("<random>");
+fn main() void {
+  random.set_global_prng_seed(42);
+  for (@range(u16, 200)) |i| { u[i] = random.random_f32(-1.0, 3.0); }
+  for (@range(u16, 200)) |i| { n[i] = random.random_normal_f32(); }
+  for (@range(u16, 200)) |i| { p[i] = random.random_pow_u32(4); }
+  sys.unblock_cmd_stream();
+}
+"""
+    arrays = {"u": ("f32", 200), "n": ("f32", 200), "p": ("u32", 200)}
+    out = one_pe(source, arrays)
+    assert (out["u"] >= -1).all() and (out["u"] < 3).all() and len(set(out["u"].tolist())) > 190
+    assert abs(out["n"].mean()) < 0.3 and 0.7 < out["n"].std() < 1.3
+    assert (out["p"] < 16).all() and len(set(out["p"].tolist())) == 16
+    again = one_pe(source, arrays)
+    np.testing.assert_array_equal(out["u"], again["u"])
