@@ -32,7 +32,7 @@ def tile_problem(tile: TileProgram) -> str | None:
     if len(tile.spans) != n:
         return f"{len(tile.spans)} spans for {n} instructions"
     frame_of = np.zeros(n, dtype=np.int64)
-    ends = [f.entry for f in tile.functions[1:]] + [n]
+    ends = [*(f.entry for f in tile.functions[1:]), n][:len(tile.functions)]    # a program may have no functions
     for f, end in zip(tile.functions, ends, strict=True):
         if not 0 <= f.entry < end <= n:
             return f"function {f.name} does not lie inside the code"
