@@ -1,0 +1,214 @@
+"""How the engine is compiled: the decorator, the few LLVM intrinsics, and the compile cache.
+
+With NUMBA_DISABLE_JIT=1 every function here has a plain Python twin that gives the same bits.
+
+Two rules keep both modes equal, and are followed in all engine sources: a value loaded from an unsigned array is widened with
+`np.int64(...)` before arithmetic (numpy would keep the narrow type, Numba would not), and what is stored is masked first.
+
+The arrays are few, one-dimensional and passed one by one. A tuple of arrays would be more readable, but Numba passes seven words
+an array, and counts references of tuple members. `_nrt=False` switches reference counting off: nothing in the engine allocates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+import llvmlite
+import numba
+import numpy as np
+from llvmlite import binding, ir
+from numba import njit, types
+from numba.core import config
+from numba.extending import intrinsic
+
+COMPILED = not config.DISABLE_JIT
+
+
+def _features() -> dict[str, bool]:
+    try:
+        return dict(binding.get_host_cpu_features())
+    except RuntimeError:        # llvmlite cannot tell on this host
+        return {}
+
+
+_CPU = _features()
+_ARM = platform.machine().lower() in ("aarch64", "arm64")
+# LLVM lowers half <-> float conversions without hardware support to calls of a runtime library that a JIT does not link
+HAS_HALF = _ARM or _CPU.get("f16c", False)
+HAS_FMA = _ARM or _CPU.get("fma", False)
+if os.environ.get("MESHLANG_NO_F16C"):
+    HAS_HALF = HAS_FMA = False
+
+_OPTIONS = dict(error_model="numpy", nogil=True, _nrt=False)
+
+
+def jit(function):
+    """A helper: compiled into the one top-level function, never called from Python on its own (see `standalone`)."""
+    if not COMPILED:
+        return function
+    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
+
+
+def inline(function):
+    """A helper on the hot path: LLVM is told to inline it."""
+    if not COMPILED:
+        return function
+    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True, **_OPTIONS)(function)
+
+
+def standalone(function):
+    """For tests and benchmarks: a compiled function that Python can call."""
+    return njit(error_model="numpy")(function) if COMPILED else function
+
+
+# ---------------------------------------------------------------- intrinsics
+
+if COMPILED:
+    @intrinsic
+    def f32_of(typingctx, bits):
+        """float32 with the given bits (an integer)."""
+        def codegen(context, builder, sig, args):
+            return builder.bitcast(context.cast(builder, args[0], sig.args[0], types.uint32), ir.FloatType())
+        return types.float32(bits), codegen
+
+    @intrinsic
+    def bits_of(typingctx, value):
+        """The bits of a float32, zero-extended to int64."""
+        def codegen(context, builder, sig, args):
+            return builder.zext(builder.bitcast(args[0], ir.IntType(32)), ir.IntType(64))
+        return types.int64(types.float32), codegen
+
+    @intrinsic
+    def bits_of64(typingctx, value):
+        """The bits of a float64."""
+        def codegen(context, builder, sig, args):
+            return builder.bitcast(args[0], ir.IntType(64))
+        return types.int64(types.float64), codegen
+
+    @intrinsic
+    def f64_of(typingctx, bits):
+        """float64 with the given bits."""
+        def codegen(context, builder, sig, args):
+            return builder.bitcast(args[0], ir.DoubleType())
+        return types.float64(types.int64), codegen
+
+    @intrinsic
+    def llvm_half_to_f32(typingctx, bits):
+        """float32 of an f16 given by its bits."""
+        def codegen(context, builder, sig, args):
+            raw = context.cast(builder, args[0], sig.args[0], types.uint16)
+            return builder.fpext(builder.bitcast(raw, ir.HalfType()), ir.FloatType())
+        return types.float32(bits), codegen
+
+    @intrinsic
+    def llvm_f32_to_half(typingctx, value):
+        """The f16 bits nearest to a float32, ties to even."""
+        def codegen(context, builder, sig, args):
+            half = builder.fptrunc(args[0], ir.HalfType())
+            return builder.zext(builder.bitcast(half, ir.IntType(16)), ir.IntType(64))
+        return types.int64(types.float32), codegen
+
+    @intrinsic
+    def llvm_fma32(typingctx, a, b, c):
+        """a * b + c, rounded once."""
+        def codegen(context, builder, sig, args):
+            return builder.fma(*args)
+        f = types.float32
+        return f(f, f, f), codegen
+
+    @intrinsic
+    def ctz(typingctx, word):
+        """Number of trailing zero bits of a non-zero int64."""
+        def codegen(context, builder, sig, args):
+            return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+        return types.int64(types.int64), codegen
+else:
+    def f32_of(bits):
+        return np.uint32(int(bits) & 0xffffffff).view(np.float32)
+
+    def bits_of(value):
+        return np.int64(np.float32(value).view(np.uint32))
+
+    def bits_of64(value):
+        return np.float64(value).view(np.int64)
+
+    def f64_of(bits):
+        return np.int64(bits).view(np.float64)
+
+    def llvm_half_to_f32(bits):
+        return np.float32(np.uint16(int(bits) & 0xffff).view(np.float16))
+
+    def llvm_f32_to_half(value):
+        return np.int64(np.float16(np.float32(value)).view(np.uint16))
+
+    llvm_fma32 = None       # f16.py supplies the emulation
+
+    def ctz(word):
+        word = int(word)
+        return np.int64((word & -word).bit_length() - 1)
+
+
+# ---------------------------------------------------------------- the compile cache
+
+def cache_key() -> str:
+    """Hash of everything compiled code depends on: the engine's sources, the tools' versions, the processor."""
+    digest = hashlib.sha256()
+    here = Path(__file__).parent
+    for path in sorted([*here.glob("*.py"), *here.parent.joinpath("ir").glob("*.py")]):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for part in (numba.__version__, llvmlite.__version__, np.__version__, sys.version, platform.machine(),
+                 binding.get_host_cpu_name(), repr(sorted(_CPU.items())), str(HAS_HALF), str(HAS_FMA)):
+        digest.update(part.encode() + b"\0")
+    return digest.hexdigest()[:24]
+
+
+def _writable(path: Path) -> bool:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if hasattr(os, "getuid") and path.stat().st_uid != os.getuid():
+            return False        # somebody else's directory: a cache is unpickled, so it has to be our own
+        with tempfile.TemporaryFile(dir=path):
+            return True
+    except OSError:
+        return False
+
+
+def cache_directory() -> Path | None:
+    """A writable directory for compiled code, or None (then every process compiles anew)."""
+    key = f"engine-{cache_key()}"
+    if chosen := os.environ.get("MESHLANG_CACHE_DIR"):
+        places = [Path(chosen)]
+    else:
+        base = os.environ.get("XDG_CACHE_HOME")
+        try:
+            places = [Path(base) / "meshlang" if base else Path.home() / ".cache" / "meshlang"]
+        except RuntimeError:    # no home directory
+            places = []
+        user = os.getuid() if hasattr(os, "getuid") else "user"
+        places.append(Path(tempfile.gettempdir()) / f"meshlang-{user}")
+    for place in places:
+        if _writable(place) and _writable(place / key):
+            return place / key
+    return None
+
+
+def top_level(function, signature):
+    """Compile the one entry point with an explicit signature, from the cache if its key matches.
+
+    The cache directory is set only while the function is decorated, so that the user's own Numba code is not touched.
+    """
+    if not COMPILED:
+        return function
+    directory = cache_directory()
+    before = config.CACHE_DIR
+    if directory is not None:
+        config.CACHE_DIR = str(directory)
+    try:
+        return njit(signature, cache=directory is not None, **_OPTIONS)(function)
+    finally:
+        config.CACHE_DIR = before

@@ -1,0 +1,475 @@
+"""The machine: a loaded program, and everything Python does with it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..diag import Diagnostic, MeshlangError
+from ..ir.program import Program
+from . import state as s
+from .engine import STOP_COMMANDS, STOP_FAULT, STOP_LIMIT, STOP_QUIET, engine
+from .loader import State, load
+from .report import Waiting, deadlock_error, fault_error, find_waiting
+from .timing import Profile, load_profile
+
+_PERIOD = 1 << 30       # arrival times have 32 bits: old ones are brought forward this often
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a run ended: "commands_done", "stream", "quiescent" or "max_cycles", and the cycle."""
+    reason: str
+    cycle: int
+
+
+@dataclass(frozen=True, slots=True)
+class PrintRecord:
+    """One record a program printed. `kind` is an ir.isa.Print, `ty` an ir.isa.Ty, `string` a text or key."""
+    cycle: int
+    pe: tuple[int, int]
+    kind: int
+    ty: int
+    value: int
+    string: str | None
+
+
+class Machine:
+    """A program on a fabric.
+
+    profile: the name of a timing profile, a Profile, or None for the one of the program's architecture.
+    progress: called about every 0.3 s of wall time with the machine; for a progress display.
+    """
+
+    def __init__(self, program: Program, profile: Profile | str | None = None, *,
+                 progress: Callable[[Machine], None] | None = None):
+        self.program = program
+        if profile is None:
+            profile = program.arch
+        self.profile = load_profile(profile) if isinstance(profile, str) else profile
+        self.progress = progress
+        self.width, self.height = program.fabric.width, program.fabric.height
+        self.state: State = load(program, self.profile)
+        self.command: str | None = None             # name of the outstanding command
+        self.warnings: list[Diagnostic] = []
+        self._print_log: list[np.ndarray] = []
+        self._host_in = np.zeros(1, np.uint32)
+        heads = max(1, len(self.state.hin_index)) * self.width * self.height
+        self._segments = np.full(heads, -1, np.int64)
+        self._tails = np.full(heads, -1, np.int64)
+        self._out: dict[int, list[np.ndarray]] = {c: [] for c in program.fabric.host_out}
+        self._out_counts: dict[int, np.ndarray] = {
+            c: np.zeros(self.width * self.height, np.int64) for c in program.fabric.host_out}
+        self._warned: set[int] = set()
+        self._period = 0
+        self._chunk = 4096
+
+    # ------------------------------------------------------------ time
+
+    @property
+    def cycle(self) -> int:
+        """The next cycle to run."""
+        return int(self.state.I[s.G_NOW])
+
+    @property
+    def commands_outstanding(self) -> int:
+        """PEs that have not finished the launched function."""
+        return int(self.state.I[s.G_CMDS])
+
+    def pe(self, x: int, y: int) -> int:
+        """Number of a PE."""
+        if not (0 <= x < self.width and 0 <= y < self.height):
+            raise MeshlangError(Diagnostic("MS0843", f"PE ({x}, {y}) is outside the {self.width} x {self.height} rectangle"))
+        return y * self.width + x
+
+    def records(self) -> np.ndarray:
+        """The PE records, int64 [pe, field] (fields: state.P_*). A view."""
+        npe = self.width * self.height
+        return self.state.I[s.P0:s.P0 + npe * s.PK].reshape(npe, s.PK)
+
+    # ------------------------------------------------------------ commands
+
+    def launch(self, name: str, args: list[int] | tuple[int, ...] = ()) -> int:
+        """Call an exported function on every PE whose tile program has it; returns how many do.
+
+        args are register values (ir.isa: normal form). The call reaches PE (x, y) after the launch latency and x + y hops.
+        """
+        I = self.state.I
+        if self.commands_outstanding:
+            raise MeshlangError(Diagnostic(
+                "MS0844", f"{name!r} is launched while {self.command!r} has not finished on {self.commands_outstanding} PEs",
+                help="run until the commands are done first"))
+        called = 0
+        P = self.records()
+        now = self.cycle
+        for t, tile in enumerate(self.program.tiles):
+            export = tile.exports.get(name)
+            pes = self.state.tile_pes[t]
+            if export is None or export.kind != "fn" or len(pes) == 0:
+                continue
+            function = tile.functions[export.function]
+            if function.params != len(args) or len(args) > 15:
+                raise MeshlangError(Diagnostic("MS0845", f"{name!r} takes {function.params} arguments, {len(args)} were given"))
+            y, x = np.divmod(pes, self.width)
+            P[pes, s.P_CMD] = self.state.function_base[t] + export.function * s.FK + 1
+            P[pes, s.P_CMDTIME] = now + I[s.G_LAUNCH] + I[s.G_LAUNCHHOP] * (x + y)
+            P[pes, s.P_CMDOPEN] = 1
+            self._wake(pes)
+            called += len(pes)
+        if not called:
+            names = sorted({n for tile in self.program.tiles for n, e in tile.exports.items() if e.kind == "fn"})
+            raise MeshlangError(Diagnostic("MS0846", f"no PE exports a function {name!r}",
+                                           help=f"exported functions: {', '.join(names)}" if names else None))
+        I[s.G_ARGN] = len(args)
+        for i, value in enumerate(args):
+            I[s.G_ARGS + i] = _int64(value)
+        I[s.G_CMDS] = called
+        self.command = name
+        return called
+
+    def _wake(self, pes: np.ndarray, routers: bool = False) -> None:
+        """Visit the compute elements (or routers) of some PEs in the next cycle."""
+        I = self.state.I
+        slot = self.cycle & 63
+        l0, l1 = int(I[s.G_L0]), int(I[s.G_L1])
+        base = int(I[s.G_BITS_R if routers else s.G_BITS_C]) + slot * (l0 + l1)
+        bits = np.zeros(l0 * 64, bool)
+        bits[pes] = True
+        words = np.packbits(bits, bitorder="little").view(np.int64)
+        I[base:base + l0] |= words
+        upper = np.zeros(l1 * 64, bool)
+        upper[:l0] = words != 0
+        I[base + l0:base + l0 + l1] |= np.packbits(upper, bitorder="little").view(np.int64)
+        I[s.G_OCC_R if routers else s.G_OCC_C] |= _int64(1 << slot)
+
+    # ------------------------------------------------------------ running
+
+    def run(self, until: str | tuple | None = None, max_cycles: int | None = None) -> Stop:
+        """Run.
+
+        until: "commands" (the launched function is done on all PEs), ("stream", color, x0, y0, w, h, n) (that many wavelets of
+        the color can be taken from every PE of the region), or None (until nothing happens any more).
+        max_cycles: run at most so many cycles from here.
+        Raises MeshlangError for a fault, and (exit_code 3) for a deadlock: nothing can happen, but `until` is not reached.
+        """
+        I = self.state.I
+        limit = self.cycle + max_cycles if max_cycles is not None else 1 << 62
+        if until == "commands" and self.commands_outstanding == 0:
+            return Stop("commands_done", self.cycle)
+        I[s.G_UNTIL] = 1 if until == "commands" else 0
+        last = time.monotonic()
+        while True:
+            if isinstance(until, tuple):
+                missing = self._stream_missing(until)
+                if missing == 0:
+                    return Stop("stream", self.cycle)
+                I[s.G_UNTIL], I[s.G_SCOLOR] = 2, until[1]
+                I[s.G_STARGET] = I[s.G_SCOUNT + until[1]] + missing
+            period_end = (self._period + 1) * _PERIOD
+            start = self.cycle
+            I[s.G_LIMIT] = min(limit, start + self._chunk, period_end)
+            began = time.monotonic()
+            code = self._call()
+            now = time.monotonic()
+            if now - began < 0.1 and self.cycle - start >= self._chunk:
+                self._chunk = min(self._chunk * 2, 1 << 40)
+            elif now - began > 0.5:
+                self._chunk = max(self._chunk // 2, 16)
+            self._drain()
+            if self.progress is not None and now - last >= 0.3:
+                last = now
+                self.progress(self)
+            if self.cycle >= period_end:
+                self._bring_forward()
+            if code == STOP_FAULT:
+                raise fault_error(self)
+            if code == STOP_COMMANDS:
+                return Stop("commands_done", self.cycle)
+            if code == STOP_QUIET:
+                self._collect_warnings()
+                if until is not None and not (isinstance(until, tuple) and self._stream_missing(until) == 0):
+                    raise deadlock_error(self, until)
+                return Stop("quiescent", self.cycle)
+            if code == STOP_LIMIT and self.cycle >= limit:
+                return Stop("max_cycles", self.cycle)
+
+    def run_until_commands_done(self, max_cycles: int | None = None) -> Stop:
+        """Run until the launched function is done on all PEs."""
+        return self.run("commands", max_cycles)
+
+    def _call(self) -> int:
+        st = self.state
+        with np.errstate(all="ignore"):
+            return int(engine()(st.I, st.U, st.C, st.T, st.M8, st.M16, st.M32, self._host_in, self._segments))
+
+    def _bring_forward(self) -> None:
+        """Arrival times are kept modulo 2^32: bring those long past up to now, before they could look like the future."""
+        self._period = self.cycle // _PERIOD
+        U, now = self.state.U, self.cycle
+        old = np.uint32((now - 1) & 0xffffffff)
+
+        def renew(times: np.ndarray) -> None:
+            past = (times - np.uint32(now & 0xffffffff)).view(np.int32) < 0
+            times[past] = old
+
+        first, end = self.state.channel_region
+        H = U[first:end].reshape(-1, 16)
+        for column in (*range(s.CH_TIME, s.CH_TIME + 4), s.CH_POP, s.CH_PUSH):
+            times = H[:, column].copy()
+            renew(times)
+            H[:, column] = times
+        # CH_POP == now means "left in this cycle": `old` is in the past
+        for a, b in self.state.entry_regions:
+            times = U[a:b].reshape(-1, s.EK)[:, s.E_TIME].copy()
+            renew(times)
+            U[a:b].reshape(-1, s.EK)[:, s.E_TIME] = times
+
+    def _drain(self) -> None:
+        """Take over what the engine logged."""
+        I = self.state.I
+        n = int(I[s.G_PLOGN])
+        if n:
+            base = int(I[s.G_PLOG])
+            self._print_log.append(I[base:base + n * s.LK].reshape(n, s.LK).copy())
+            I[s.G_PLOGN] = 0
+        n = int(I[s.G_HLOGN])
+        if n:
+            base = int(I[s.G_HLOG])
+            log = I[base:base + n]
+            I[s.G_HLOGN] = 0
+            colors = (log >> 56) & 31
+            for color in np.unique(colors):
+                part = log[colors == color] & ((1 << 56) - 1)
+                self._out[int(color)].append(part)
+                self._out_counts[int(color)] += np.bincount(part >> 32, minlength=self.width * self.height)
+
+    def _collect_warnings(self) -> None:
+        """Operations whose memory operands had another length than the operation."""
+        for first, t, n in self.state.row_tiles:
+            rows = self.state.T[first:first + n * s.ROW].reshape(n, s.ROW)
+            for i in np.flatnonzero(rows[:, s.ROW_WARNED]):
+                row = first + int(i) * s.ROW
+                if row in self._warned:
+                    continue
+                self._warned.add(row)
+                base = self.state.code_base[t] * 4
+                tile = self.program.tiles[t]
+                code = self.state.C[base:base + len(tile.code) * 4].reshape(-1, 4)
+                pcs = np.flatnonzero(((code[:, 0] & 0xff) == 57) & (code[:, 1] == row))
+                span = tile.spans[int(pcs[0])] if len(pcs) and int(pcs[0]) < len(tile.spans) else None
+                self.warnings.append(Diagnostic(
+                    "MS0851", "the operands of this operation have different lengths; the first source's decides",
+                    span=span, severity="warning"))
+
+    # ------------------------------------------------------------ memory
+
+    @property
+    def memory(self) -> np.ndarray:
+        """All memories, uint8; PE p's begins at mem_base[p]."""
+        return self.state.M8
+
+    @property
+    def mem_base(self) -> np.ndarray:
+        """Where each PE's memory begins (int64 [pe])."""
+        return self.records()[:, s.P_MEM]
+
+    def _region(self, x0: int, y0: int, w: int, h: int) -> np.ndarray:
+        self.pe(x0, y0)
+        self.pe(x0 + w - 1, y0 + h - 1)
+        return (np.arange(y0, y0 + h)[:, None] * self.width + np.arange(x0, x0 + w)[None, :]).ravel()
+
+    def _bytes(self, x0: int, y0: int, w: int, h: int, address: Any, nbytes: int) -> np.ndarray:
+        """First byte of each PE's part (int64 [h * w]), checked."""
+        pes = self._region(x0, y0, w, h)
+        address = np.broadcast_to(np.asarray(address, np.int64), (h, w)).ravel()
+        P = self.records()
+        bad = (address < 0) | (address + nbytes > P[pes, s.P_MEMSIZE]) | (P[pes, s.P_TILE] < 0)
+        if bad.any():
+            i = int(np.argmax(bad))
+            y, x = divmod(int(pes[i]), self.width)
+            raise MeshlangError(Diagnostic(
+                "MS0847", f"the host accesses {nbytes} bytes at address {int(address[i])} of PE ({x}, {y}), which has "
+                          f"{int(P[pes[i], s.P_MEMSIZE])} bytes of memory"))
+        return P[pes, s.P_MEM] + address
+
+    def _parts(self, starts: np.ndarray, nbytes: int) -> np.ndarray | None:
+        """The parts as a strided view [PEs, nbytes], if they are evenly spaced; else None."""
+        if len(starts) > 1:
+            step = int(starts[1] - starts[0])
+            if step <= 0 or not np.all(np.diff(starts) == step):
+                return None
+        else:
+            step = 1
+        return np.lib.stride_tricks.as_strided(self.state.M8[starts[0]:], (len(starts), nbytes), (step, 1))
+
+    def read_bytes(self, x0: int, y0: int, w: int, h: int, address: Any, nbytes: int) -> np.ndarray:
+        """uint8 [h, w, nbytes]; address is one number or an array [h, w]."""
+        starts = self._bytes(x0, y0, w, h, address, nbytes)
+        view = self._parts(starts, nbytes)
+        if view is not None:
+            return view.copy().reshape(h, w, nbytes)
+        out = np.empty((len(starts), nbytes), np.uint8)
+        span = np.arange(nbytes)
+        rows = max(1, (1 << 22) // max(1, nbytes))
+        for i in range(0, len(starts), rows):
+            out[i:i + rows] = self.state.M8[starts[i:i + rows, None] + span]
+        return out.reshape(h, w, nbytes)
+
+    def write_bytes(self, x0: int, y0: int, w: int, h: int, address: Any, data: np.ndarray) -> None:
+        """data is uint8 [h, w, nbytes]."""
+        data = np.ascontiguousarray(data, np.uint8).reshape(h * w, -1)
+        nbytes = data.shape[1]
+        starts = self._bytes(x0, y0, w, h, address, nbytes)
+        view = self._parts(starts, nbytes)
+        if view is not None:
+            view[:] = data
+            return
+        span = np.arange(nbytes)
+        rows = max(1, (1 << 22) // max(1, nbytes))
+        for i in range(0, len(starts), rows):
+            self.state.M8[starts[i:i + rows, None] + span] = data[i:i + rows]
+
+    def pointer_values(self, x0: int, y0: int, w: int, h: int, name: str) -> np.ndarray:
+        """Byte addresses an exported name stands for, per PE (int64 [h, w]): a pointer's value, or a variable's address."""
+        pes = self._region(x0, y0, w, h)
+        addresses = np.full(len(pes), -1, np.int64)
+        for t in np.unique(self.state.tile_of[pes]):
+            export = self.program.tiles[int(t)].exports.get(name) if t >= 0 else None
+            if export is None or export.kind == "fn":
+                y, x = divmod(int(pes[self.state.tile_of[pes] == t][0]), self.width)
+                raise MeshlangError(Diagnostic("MS0848", f"PE ({x}, {y}) exports no data named {name!r}"))
+            mine = self.state.tile_of[pes] == t
+            if export.kind == "pointer":
+                at = self.records()[pes[mine], s.P_MEM] + export.address
+                addresses[mine] = self.state.M16[at >> 1]
+            else:
+                addresses[mine] = export.address
+        return addresses.reshape(h, w)
+
+    # ------------------------------------------------------------ streams
+
+    def stream_in(self, color: int, x0: int, y0: int, w: int, h: int, data: np.ndarray) -> None:
+        """Queue data (uint32 [h, w, n]) for a host_in color; it flows while the machine runs."""
+        index = self.state.hin_index.get(color)
+        if index is None:
+            raise MeshlangError(Diagnostic("MS0849", f"color {color} is not streamed in by the host"))
+        data = np.ascontiguousarray(data, np.uint32).reshape(h * w, -1)
+        n = data.shape[1]
+        if n == 0:
+            return
+        pes = self._region(x0, y0, w, h)
+        channel = self.state.channels[color][pes]
+        if (channel < 0).any():
+            y, x = divmod(int(pes[np.argmax(channel < 0)]), self.width)
+            raise MeshlangError(Diagnostic("MS0849", f"PE ({x}, {y}) has no route for color {color}"))
+        npe = self.width * self.height
+        heads = index * npe + pes
+        if (self._segments[:max(1, len(self.state.hin_index)) * npe] < 0).all():
+            # all consumed: start over with empty pools
+            self._host_in = np.zeros(0, np.uint32)
+            self._segments = self._segments[:max(1, len(self.state.hin_index)) * npe].copy()
+        first = len(self._host_in)
+        self._host_in = np.concatenate([self._host_in, data.ravel()])
+        row0 = len(self._segments)
+        rows = row0 + np.arange(h * w) * 3
+        added = np.empty((h * w, 3), np.int64)
+        added[:, 0] = first + np.arange(h * w) * n
+        added[:, 1] = added[:, 0] + n
+        added[:, 2] = -1
+        self._segments = np.concatenate([self._segments, added.ravel()])
+        empty = self._segments[heads] < 0
+        self._segments[heads[empty]] = rows[empty]
+        self._segments[self._tails[heads[~empty]] + 2] = rows[~empty]
+        self._tails[heads] = rows
+        R = self.state.U[:npe * s.RK].reshape(npe, s.RK)
+        slot = (channel - R[pes, s.R_BASE].astype(np.int64)) // 16
+        R[pes, s.R_HIN] |= (np.int64(1) << slot).astype(np.uint32)
+        self._wake(pes, routers=True)
+
+    def stream_in_pending(self, color: int) -> int:
+        """PEs that still have queued input of a color."""
+        npe = self.width * self.height
+        index = self.state.hin_index[color]
+        return int((self._segments[index * npe:(index + 1) * npe] >= 0).sum())
+
+    def _stream_missing(self, target: tuple) -> int:
+        _, color, x0, y0, w, h, n = target
+        if color not in self._out_counts:
+            raise MeshlangError(Diagnostic("MS0849", f"color {color} is not streamed out to the host"))
+        have = self._out_counts[color][self._region(x0, y0, w, h)]
+        return int(np.maximum(n - have, 0).sum())
+
+    def stream_out_available(self, color: int, x: int, y: int) -> int:
+        """Wavelets of a host_out color that can be taken from one PE."""
+        return int(self._out_counts[color][self.pe(x, y)])
+
+    def stream_out_take(self, color: int, x0: int, y0: int, w: int, h: int, n: int) -> np.ndarray:
+        """uint32 [h, w, n], oldest first."""
+        pes = self._region(x0, y0, w, h)
+        short = self._out_counts[color][pes] < n
+        if short.any():
+            y, x = divmod(int(pes[np.argmax(short)]), self.width)
+            raise MeshlangError(Diagnostic(
+                "MS0849", f"PE ({x}, {y}) has streamed out {self.stream_out_available(color, x, y)} wavelets of color {color}, "
+                          f"{n} were asked for"))
+        log = np.concatenate(self._out[color]) if self._out[color] else np.zeros(0, np.int64)
+        order = np.argsort(log >> 32, kind="stable")
+        log = log[order]
+        owner = log >> 32
+        first = np.searchsorted(owner, pes)
+        picked = first[:, None] + np.arange(n)
+        out = (log[picked] & 0xffffffff).astype(np.uint32)
+        left = np.ones(len(log), bool)
+        left[picked.ravel()] = False
+        self._out[color] = [log[left]]
+        self._out_counts[color][pes] -= n
+        return out.reshape(h, w, n)
+
+    # ------------------------------------------------------------ looking
+
+    @property
+    def print_log(self) -> list[PrintRecord]:
+        """What programs have printed, in order of cycle."""
+        self._drain()
+        if not self._print_log:
+            return []
+        log = np.concatenate(self._print_log)
+        log = log[np.argsort(log[:, 0], kind="stable")]
+        strings = self.state.strings
+        out = []
+        for cycle, pe, what, value in log.tolist():
+            string = what >> 16
+            out.append(PrintRecord(cycle, (pe % self.width, pe // self.width), what & 0xff, (what >> 8) & 15, value,
+                                   strings[string] if 0 <= string < len(strings) else None))
+        return out
+
+    def waiting(self) -> list[Waiting]:
+        """What the machine waits for, grouped over PEs."""
+        return find_waiting(self)
+
+    def stats(self) -> dict[str, Any]:
+        """Counters of the whole run, and per-PE arrays [h, w]."""
+        I, P = self.state.I, self.records()
+        shape = (self.height, self.width)
+        self._collect_warnings()
+        return {
+            "cycles": self.cycle, "instructions": int(I[s.G_INSTR]), "vector_elements": int(I[s.G_VECTOR]),
+            "hops": int(I[s.G_HOPS]), "delivered": int(I[s.G_DELIVERED]),
+            "wavelets_sent": int(P[:, s.P_SENT].sum()), "wavelets_received": int(P[:, s.P_RECV].sum()),
+            "tasks": int(P[:, s.P_TASKS].sum()),
+            "router_visits": int(I[s.G_VISITS_R]), "ce_visits": int(I[s.G_VISITS_C]), "steps": int(I[s.G_STEPS]),
+            "busy": P[:, s.P_BUSY].reshape(shape).copy(), "sent": P[:, s.P_SENT].reshape(shape).copy(),
+            "received": P[:, s.P_RECV].reshape(shape).copy(), "tasks_started": P[:, s.P_TASKS].reshape(shape).copy(),
+        }
+
+
+def _int64(value: int) -> int:
+    value = int(value) & ((1 << 64) - 1)
+    return value - (1 << 64) if value >> 63 else value
+
+
+__all__ = ["Machine", "PrintRecord", "Stop"]

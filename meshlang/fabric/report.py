@@ -1,0 +1,241 @@
+"""From the machine's state to messages: faults, and what a stopped machine waits for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..diag import Diagnostic, MeshlangError
+from ..ir.dsdops import DsdOpCode
+from ..ir.program import DIRECTIONS
+from . import state as s
+from .faults import MESSAGES, Fault
+
+if TYPE_CHECKING:
+    from .machine import Machine
+
+_OPERANDS = ("destination", "source 1", "source 2", "source 3")
+
+
+@dataclass
+class Waiting:
+    """PEs that wait for the same thing."""
+    kind: str                   # "operation", "element", "task", "router", "command", "output"
+    text: str                   # "microthread 2: mov32, 3 of 8 elements, waits for input queue 2 (color 5)"
+    pes: list[tuple[int, int]] = field(default_factory=list)
+    span: Any = None
+    color: int | None = None
+    queue: int | None = None
+
+    def places(self, most: int = 4) -> str:
+        """The PEs in words."""
+        if len(self.pes) == 1:
+            return f"PE {self.pes[0]}"
+        xs, ys = [p[0] for p in self.pes], [p[1] for p in self.pes]
+        w, h = max(xs) - min(xs) + 1, max(ys) - min(ys) + 1
+        if len(self.pes) == w * h:
+            return f"{len(self.pes)} PEs, x {min(xs)}..{max(xs)}, y {min(ys)}..{max(ys)}"
+        some = ", ".join(str(p) for p in self.pes[:most])
+        return f"{len(self.pes)} PEs: {some}" + (", ..." if len(self.pes) > most else "")
+
+
+def _place(machine: Machine, pe: int) -> str:
+    return f"PE ({pe % machine.width}, {pe // machine.width})"
+
+
+def _span(machine: Machine, tile: int, pc: int) -> Any:
+    """Source place of an instruction number of the machine."""
+    if tile < 0 or pc < 0:
+        return None
+    at = pc - machine.state.code_base[tile]
+    spans = machine.program.tiles[tile].spans
+    while 0 <= at < len(spans):
+        if spans[at] is not None:
+            return spans[at]
+        at -= 1
+    return None
+
+
+def _task_name(machine: Machine, tile: int, task: int) -> str | None:
+    if task < 0 or tile < 0:
+        return None
+    if task == 128:
+        return f"function {machine.command}"
+    kind = "control" if task >= 64 else None
+    for binding in machine.program.tiles[tile].tasks:
+        if binding.id == task & 63 and (binding.kind == "control") == (kind == "control"):
+            return f"{binding.kind} task {binding.name} (id {binding.id})"
+    return f"task {task & 63}"
+
+
+def fault_error(machine: Machine) -> MeshlangError:
+    """The exception for the fault the engine recorded."""
+    I = machine.state.I
+    fault = Fault(int(I[s.G_FAULT]))
+    pe, pc, cycle = int(I[s.G_FPE]), int(I[s.G_FPC]), int(I[s.G_FCYCLE])
+    a, b, c = int(I[s.G_FA]), int(I[s.G_FB]), int(I[s.G_FC])
+    record = machine.records()[pe]
+    tile = int(machine.state.tile_of[pe])
+    words: dict[str, Any] = {"a": a, "b": b, "c": c, "memory": int(record[s.P_MEMSIZE]), "text": ""}
+    color = None
+    if fault in (Fault.NO_ROUTE, Fault.OFF_RECT):
+        color = a
+        words.update(color=a, from_=_place(machine, pe), side=DIRECTIONS[b])
+    elif fault in (Fault.MISROUTED, Fault.TWO_SIDES):
+        color = a
+        words.update(color=a, to=_place(machine, pe), from_side=DIRECTIONS[b], from_=_place(machine, c))
+    elif fault in (Fault.ASSERT, Fault.TRAP) and (a if fault == Fault.TRAP else a) >= 0:
+        words["text"] = f": {machine.state.strings[a]}" if a < len(machine.state.strings) else ""
+    elif fault == Fault.QUEUE_BUSY:
+        words["kind"] = "output" if b else "input"
+    elif fault == Fault.NO_QUEUE:
+        words["kind"] = "output" if a else "input"
+    elif fault == Fault.WIDTH:
+        words["c"] = f"{c} ({_OPERANDS[c]})"
+    elif fault == Fault.WALK and tile >= 0:
+        known = [o for o in machine.program.tiles[tile].objects if o.address == c]
+        words["object"] = (f"{known[0].name} ({known[0].type}, bytes {c} to {c + known[0].size})" if known else "its variable")
+    code, message, help_ = MESSAGES[fault]
+    notes = [f"at {_place(machine, pe)}, cycle {cycle}"]
+    router = fault in (Fault.NO_ROUTE, Fault.OFF_RECT, Fault.MISROUTED, Fault.TWO_SIDES)
+    task = None if router else _task_name(machine, tile, int(record[s.P_TASK]))
+    if task:
+        notes.append(f"in {task}")
+    if tile >= 0:
+        notes.append(f"tile program {machine.program.tiles[tile].name}")
+    if color is not None:
+        notes.append(f"color {color}")
+    return MeshlangError(Diagnostic(code, message.format_map(words), span=None if router else _span(machine, tile, pc),
+                                    notes=notes, help=help_.format_map(words) if help_ else None))
+
+
+def deadlock_error(machine: Machine, until: Any) -> MeshlangError:
+    """The exception for a machine in which nothing can happen any more, while something is expected."""
+    if until == "commands":
+        what = f"{machine.command!r} has not finished on {machine.commands_outstanding} PEs"
+    else:
+        what = f"the host waits for color {until[1]}"
+    groups = machine.waiting()
+    notes = [f"{g.places()}: {g.text}" for g in groups[:12]]
+    if len(groups) > 12:
+        notes.append(f"and {len(groups) - 12} more groups")
+    if not groups:
+        notes.append("no PE waits for anything: a function ended without unblocking the command stream, or nothing is sent")
+    first = next((g.span for g in groups if g.span is not None), None)
+    return MeshlangError(Diagnostic("MS0860", f"deadlock at cycle {machine.cycle}: nothing can happen any more, but {what}",
+                                    span=first, notes=notes), exit_code=3)
+
+
+def find_waiting(machine: Machine) -> list[Waiting]:
+    """All that is unfinished, grouped: operations, stuck instructions, tasks, output queues, wavelets in routers, commands."""
+    st = machine.state
+    I, U, T = st.I, st.U, st.T
+    P = machine.records()
+    groups: dict[tuple, Waiting] = {}
+
+    def add(key: tuple, pe: int, kind: str, text: str, span: Any = None, color: int | None = None, queue: int | None = None) -> None:
+        group = groups.get(key)
+        if group is None:
+            group = groups[key] = Waiting(kind, text, [], span, color, queue)
+        group.pes.append((pe % machine.width, pe // machine.width))
+
+    def queue_words(record: int, output: bool) -> tuple[str, int | None, int]:
+        ident, color = int(U[record + s.Q_ID]), int(U[record + s.Q_COLOR])
+        name = f"{'output' if output else 'input'} queue {ident}" if ident < 8 else "the output queue"
+        return name + (f" (color {color})" if color < 31 else ""), color if color < 31 else None, ident
+
+    # operations
+    for pe in np.flatnonzero(P[:, s.P_UTMASK]):
+        tile = int(st.tile_of[pe])
+        mask = int(P[pe, s.P_UTMASK])
+        for dense in range(16):
+            if not mask >> dense & 1:
+                continue
+            v = int(P[pe, s.P_UT]) + dense * s.TK
+            code, n, k, pc = (int(I[v + f]) for f in (s.V_CODE, s.V_N, s.V_K, s.V_PC))
+            who = "main thread" if dense == 0 else f"microthread {int(I[v + s.V_ID])}"
+            waits, color, queue = "", None, None
+            for j in range(4):
+                o = v + s.V_OPERANDS + j * s.OK
+                q = int(I[o + s.O_QUEUE])
+                if I[o + s.O_KIND] == s.K_IN and U[q + s.Q_COUNT] == 0:
+                    words, color, queue = queue_words(q, False)
+                    waits = f"waits for {words}"
+                    break
+                if I[o + s.O_KIND] == s.K_OUT and U[q + s.Q_COUNT] >= U[q + s.Q_CAP]:
+                    words, color, queue = queue_words(q, True)
+                    waits = f"waits for room in {words}"
+            if int(P[pe, s.P_UTBLOCK]) >> dense & 1:
+                waits = "is blocked"
+            of = "endless" if int(I[v + s.V_FLAGS]) & s.F_ENDLESS else f"{k} of {n} elements"
+            text = f"{who}: {DsdOpCode(code).name.lower()}, {of}, {waits or 'can go on'}"
+            add(("op", tile, pc, text), int(pe), "operation", text, _span(machine, tile, pc), color, queue)
+    # @map and friends
+    for pe in np.flatnonzero((P[:, s.P_STALL] == 1) & (P[:, s.P_ST] == s.ST_RUN)):
+        tile, pc = int(st.tile_of[pe]), int(P[pe, s.P_PC])
+        text = "main thread: waits for one element on the fabric"
+        add(("element", tile, pc), int(pe), "element", text, _span(machine, tile, pc))
+    # tasks
+    for pe in np.flatnonzero(P[:, s.P_TILE] >= 0):
+        if P[pe, s.P_ACTIVE] == 0:
+            continue
+        tile = int(st.tile_of[pe])
+        active, blocked = int(P[pe, s.P_ACTIVE]), int(P[pe, s.P_BLOCKED])
+        for binding in machine.program.tiles[tile].tasks:
+            if binding.kind == "local" and active >> binding.id & 1:
+                state = "is blocked" if blocked >> binding.id & 1 else "waits for the main thread"
+                text = f"local task {binding.name} (id {binding.id}) is activated, but {state}"
+                add(("task", tile, text), int(pe), "task", text, binding.span)
+    # queues
+    wse3 = bool(I[s.G_WSE3])
+    for t, pes in enumerate(st.tile_pes):
+        record = s.T_TILES + t * s.TT
+        for i in range(int(T[record + s.TT_NIQ])):
+            q = P[pes, s.P_IQ] + i * s.QK
+            for pe in pes[U[q + s.Q_COUNT] > 0]:
+                base = int(P[pe, s.P_IQ]) + i * s.QK
+                if U[base + s.Q_USER]:
+                    continue
+                words, color, ident = queue_words(base, False)
+                channel = ident if wse3 else color
+                blocked = channel is not None and int(P[pe, s.P_BLOCKED]) >> channel & 1
+                count = int(U[base + s.Q_COUNT])
+                text = f"{words} holds {count} wavelet{'s' if count > 1 else ''}, " + (
+                    "its task id is blocked" if blocked else "no operation takes them")
+                add(("queue", t, text), int(pe), "task", text, None, color, ident)
+        for i in range(int(T[record + s.TT_NOQ])):
+            q = P[pes, s.P_OQ] + i * s.QK
+            for pe in pes[U[q + s.Q_COUNT] > 0]:
+                words, color, ident = queue_words(int(P[pe, s.P_OQ]) + i * s.QK, True)
+                add(("out", t, words), int(pe), "output", f"{words} cannot be emptied", None, color, ident)
+    # routers
+    first, end = st.channel_region
+    H = U[first:end].reshape(-1, 16)
+    count = (H[:, s.CH_STATE] >> 2) & 7
+    for color, channel in st.channels.items():
+        has = channel >= 0
+        stuck = np.zeros(len(channel), bool)
+        stuck[has] = count[(channel[has] - first) // 16] > 0
+        for pe in np.flatnonzero(stuck):
+            config = int(U[channel[pe] + s.CH_CONFIG])
+            tx = config >> 6 & 63
+            queue = config >> 17 & 15
+            if tx & 16 and queue == 15:
+                text = f"wavelets of color {color} wait in the router: no input queue takes this color"
+            else:
+                to = ", ".join(DIRECTIONS[d] for d in range(5) if tx >> d & 1) or "nowhere (no tx)"
+                text = f"wavelets of color {color} are stuck in the router, on their way to {to}"
+            add(("router", text), int(pe), "router", text, None, color)
+    # commands
+    for pe in np.flatnonzero(P[:, s.P_CMDOPEN] == 1):
+        tile = int(st.tile_of[pe])
+        if P[pe, s.P_ST] == s.ST_IDLE and P[pe, s.P_UTMASK] == 0 and P[pe, s.P_CMD] == 0:
+            text = f"{machine.command!r} has returned, and the command stream was not unblocked"
+            add(("command", tile, text), int(pe), "command", text)
+        elif P[pe, s.P_CMD] != 0:
+            text = f"{machine.command!r} has not been started"
+            add(("command", tile, text), int(pe), "command", text)
+    order = {"operation": 0, "element": 1, "task": 2, "output": 3, "router": 4, "command": 5}
+    return sorted(groups.values(), key=lambda g: order[g.kind])

@@ -1,0 +1,330 @@
+# ruff: noqa: F403, F405
+"""Routers: one wavelet per link, direction and cycle over all colors; per-color back-pressure; multicast all or nothing.
+
+A channel is the input buffer of one color at one router: 4 wavelets, enough for full rate at two cycles a hop plus one cycle until the
+freed place is seen upstream. (The real depth is not published.) A blocked channel sleeps until the place it waits for is freed, so
+long stalls cost nothing.
+
+Results do not depend on the order in which PEs are visited within a cycle: a wavelet pushed now arrives later, and a place freed
+now is seen by the upstream only in the next cycle (`CH_POP == now` counts as still taken).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .faults import Fault
+from .jit import ctz, inline, jit
+from .state import *  # noqa: F403
+from .wheel import fail, wake_ce, wake_router
+
+F_NO_ROUTE, F_OFF_RECT = int(Fault.NO_ROUTE), int(Fault.OFF_RECT)
+F_MISROUTED, F_TWO_SIDES = int(Fault.MISROUTED), int(Fault.TWO_SIDES)
+
+
+@inline
+def push_channel(I, U, pe, ch, value, control, arrival, now):
+    """Put a wavelet into a channel that has room. False if another one came in this cycle (a fault)."""
+    now32 = now & 0xffffffff
+    if np.int64(U[ch + CH_PUSH]) == now32:
+        return False
+    state = np.int64(U[ch + CH_STATE])
+    count = (state >> 2) & 7
+    tail = ((state & 3) + count) & 3
+    U[ch + CH_VALUE + tail] = np.uint32(value)
+    U[ch + CH_TIME + tail] = np.uint32(arrival & 0xffffffff)
+    bit = np.int64(32) << tail
+    state = (state & ~bit) + 4
+    if control != 0:
+        state |= bit
+    U[ch + CH_STATE] = np.uint32(state)
+    U[ch + CH_PUSH] = np.uint32(now32)
+    if count == 0:
+        r = pe * RK
+        slot = (ch - np.int64(U[r + R_BASE])) >> 4
+        U[r + R_MASK] = np.uint32(np.int64(U[r + R_MASK]) | (np.int64(1) << slot))
+        wake_router(I, pe, arrival)
+    return True
+
+
+@inline
+def has_room(U, ch, now):
+    """2: room; 1: full, but a wavelet left in this cycle (look again in the next); 0: full."""
+    count = (np.int64(U[ch + CH_STATE]) >> 2) & 7
+    if np.int64(U[ch + CH_POP]) == now & 0xffffffff:
+        return 2 if count < 3 else 1
+    return 2 if count < 4 else 0
+
+
+@inline
+def wake_channel(I, U, pe, ch, at):
+    """A sleeping channel of `pe` may go on."""
+    if (np.int64(U[ch + CH_STATE]) >> 2) & 7 != 0:
+        r = pe * RK
+        slot = (ch - np.int64(U[r + R_BASE])) >> 4
+        U[r + R_MASK] = np.uint32(np.int64(U[r + R_MASK]) | (np.int64(1) << slot))
+        wake_router(I, pe, at)
+
+
+@inline
+def neighbour(I, pe, direction):
+    """PE number of a neighbour that is known to exist: N, S, E, W."""
+    if direction == 0:
+        return pe - I[G_WIDTH]
+    if direction == 1:
+        return pe + I[G_WIDTH]
+    if direction == 2:
+        return pe + 1
+    return pe - 1
+
+
+@jit
+def wake_upstream(I, U, pe, ch, now):
+    """A place in `ch` became free: wake all that may have been waiting for it."""
+    U[ch + CH_STATE] = np.uint32(np.int64(U[ch + CH_STATE]) & ~S_WAITER)
+    rx = np.int64(U[ch + CH_CONFIG]) & 63
+    for direction in range(4):
+        if (rx >> direction) & 1:
+            near = np.int64(U[ch + CH_NEAR + direction])
+            if near < OFF_RECTANGLE:
+                wake_channel(I, U, neighbour(I, pe, direction), near, now + 1)
+    if rx >> 4 != 0:
+        wake_router(I, pe, now + 1)
+
+
+@inline
+def push_input(I, U, pe, q, value, control, arrival):
+    """Hand a wavelet to an input queue that has room."""
+    cap = np.int64(U[q + Q_CAP])
+    count = np.int64(U[q + Q_COUNT])
+    at = np.int64(U[q + Q_HEAD]) + count
+    if at >= cap:
+        at -= cap
+    e = np.int64(U[q + Q_BUF]) + at * EK
+    U[e + E_VALUE] = np.uint32(value)
+    U[e + E_TIME] = np.uint32(arrival & 0xffffffff)
+    U[e + E_FLAGS] = np.uint32(control)
+    U[q + Q_COUNT] = np.uint32(count + 1)
+    I[G_DELIVERED] += 1
+    wake_ce(I, pe, arrival)
+
+
+@jit
+def refill_from_host(I, U, HP, HS, pe, now):
+    """Colors streamed in by the host: at most one wavelet per color and cycle."""
+    r = pe * RK
+    mask = np.int64(U[r + R_HIN])
+    again = False
+    rest = mask
+    while rest != 0:
+        slot = ctz(rest)
+        rest &= rest - 1
+        ch = np.int64(U[r + R_BASE]) + (slot << 4)
+        room = has_room(U, ch, now)
+        if room < 2:
+            if room == 0:
+                U[ch + CH_STATE] = np.uint32(np.int64(U[ch + CH_STATE]) | S_WAITER)
+            else:
+                again = True
+            continue
+        color = (np.int64(U[ch + CH_CONFIG]) >> 12) & 31
+        head = I[G_HIN + color] * I[G_NPE] + pe
+        segment = HS[head]
+        position = HS[segment]
+        push_channel(I, U, pe, ch, np.int64(HP[position]), np.int64(0), now + 1, now)
+        position += 1
+        HS[segment] = position
+        if position == HS[segment + 1]:
+            HS[head] = HS[segment + 2]
+            if HS[segment + 2] < 0:
+                mask &= ~(np.int64(1) << slot)
+                continue
+        again = True
+    U[r + R_HIN] = np.uint32(mask)
+    if again:
+        wake_router(I, pe, now + 1)
+
+
+@jit
+def serve_ramp(I, U, pe, now):
+    """Move one wavelet from the output queues onto the router: the ramp carries one per cycle."""
+    r = pe * RK
+    p = P0 + pe * PK
+    queues = np.int64(U[r + R_OQ])
+    first = np.int64(U[r + R_ORR])
+    wake = np.int64(0)
+    moved = False
+    for i in range(16):
+        n = (first + i) & 15
+        if (queues >> n) & 1 == 0:
+            continue
+        q = I[p + P_OQ] + n * QK
+        e = np.int64(U[q + Q_BUF]) + np.int64(U[q + Q_HEAD]) * EK
+        delta = (np.int64(U[e + E_TIME]) - now) & 0xffffffff
+        if delta != 0 and delta < 0x80000000:
+            at = now + delta
+            if wake == 0 or at < wake:
+                wake = at
+            continue
+        if moved:
+            wake = now + 1
+            break
+        flags = np.int64(U[e + E_FLAGS])
+        ch = np.int64(U[r + R_BASE]) + ((flags >> 8) << 4)
+        room = has_room(U, ch, now)
+        if room == 0:
+            U[ch + CH_STATE] = np.uint32(np.int64(U[ch + CH_STATE]) | S_WAITER)
+            continue
+        if room == 1:
+            wake = now + 1
+            continue
+        if not push_channel(I, U, pe, ch, np.int64(U[e + E_VALUE]), flags & 1, now + I[G_RAMP] - 1, now):
+            fail(I, F_TWO_SIDES, pe, (np.int64(U[ch + CH_CONFIG]) >> 12) & 31, np.int64(4), np.int64(0))
+            return
+        moved = True
+        U[r + R_ORR] = np.uint32((n + 1) & 15)
+        head = np.int64(U[q + Q_HEAD]) + 1
+        U[q + Q_HEAD] = np.uint32(head if head < np.int64(U[q + Q_CAP]) else 0)
+        count = np.int64(U[q + Q_COUNT]) - 1
+        U[q + Q_COUNT] = np.uint32(count)
+        if count == 0:
+            U[r + R_OQ] = np.uint32(np.int64(U[r + R_OQ]) & ~(np.int64(1) << n))
+        else:
+            e = np.int64(U[q + Q_BUF]) + np.int64(U[q + Q_HEAD]) * EK
+            delta = (np.int64(U[e + E_TIME]) - now) & 0xffffffff
+            at = now + 1
+            if delta > 1 and delta < 0x80000000:
+                at = now + delta
+            if wake == 0 or at < wake:
+                wake = at
+        if np.int64(U[q + Q_WAITER]) != 0:
+            U[q + Q_WAITER] = np.uint32(0)
+            wake_ce(I, pe, now)             # the CE phase of this cycle comes after this one
+    if wake != 0:
+        wake_router(I, pe, wake)
+
+
+@jit
+def route(I, U, HP, HS, pe, now):
+    """One cycle of one router."""
+    r = pe * RK
+    mask = np.int64(U[r + R_MASK])
+    if mask != 0:
+        base = np.int64(U[r + R_BASE])
+        now32 = now & 0xffffffff
+        rr = np.int64(U[r + R_RR])
+        low = (np.int64(1) << rr) - 1
+        wake = now + 1000
+        used = np.int64(0)
+        served = np.int64(-1)
+        rest = mask & ~low
+        second = mask & low
+        while True:
+            if rest == 0:
+                if second == 0:
+                    break
+                rest = second
+                second = np.int64(0)
+            slot = ctz(rest)
+            rest &= rest - 1
+            ch = base + (slot << 4)
+            state = np.int64(U[ch + CH_STATE])
+            head = state & 3
+            delta = (np.int64(U[ch + CH_TIME + head]) - now32) & 0xffffffff
+            if delta != 0 and delta < 0x80000000:
+                if now + delta < wake:
+                    wake = now + delta
+                continue
+            config = np.int64(U[ch + CH_CONFIG])
+            tx = (config >> 6) & 63
+            if tx & used != 0:
+                wake = now + 1
+                continue
+            # is there room at every destination?
+            ready = True
+            asleep = False
+            links = tx & 15
+            while links != 0:
+                d = ctz(links)
+                links &= links - 1
+                near = np.int64(U[ch + CH_NEAR + d])
+                if near >= OFF_RECTANGLE:
+                    fault = F_OFF_RECT if near == OFF_RECTANGLE else F_NO_ROUTE
+                    fail(I, fault, pe, (config >> 12) & 31, d, np.int64(0))
+                    return
+                if (np.int64(U[near + CH_CONFIG]) >> (d ^ 1)) & 1 == 0:
+                    fail(I, F_MISROUTED, neighbour(I, pe, d), (config >> 12) & 31, d ^ 1, pe)
+                    return
+                room = has_room(U, near, now)
+                if room < 2:
+                    ready = False
+                    if room == 0:
+                        U[near + CH_STATE] = np.uint32(np.int64(U[near + CH_STATE]) | S_WAITER)
+                        asleep = True
+            q = np.int64(0)
+            if tx & 16 != 0:
+                n = (config >> 17) & 15
+                if n == 15:
+                    ready = False           # no queue takes this color: the wavelet stays, and a hang report shows it
+                    asleep = True
+                else:
+                    q = I[P0 + pe * PK + P_IQ] + n * QK
+                    if U[q + Q_COUNT] >= U[q + Q_CAP]:
+                        ready = False
+                        asleep = True
+                        U[q + Q_WAITER] = np.uint32(1)
+            if not ready:
+                if asleep:
+                    mask &= ~(np.int64(1) << slot)
+                else:
+                    wake = now + 1
+                continue
+            # move
+            value = np.int64(U[ch + CH_VALUE + head])
+            control = (state >> (5 + head)) & 1
+            links = tx & 15
+            while links != 0:
+                d = ctz(links)
+                links &= links - 1
+                near = np.int64(U[ch + CH_NEAR + d])
+                if not push_channel(I, U, neighbour(I, pe, d), near, value, control, now + I[G_HOP], now):
+                    fail(I, F_TWO_SIDES, neighbour(I, pe, d), (config >> 12) & 31, d ^ 1, np.int64(0))
+                    return
+                I[G_HOPS] += 1
+            if tx & 16 != 0:
+                push_input(I, U, pe, q, value, control, now + I[G_RAMP])
+            if tx & 32 != 0:
+                color = (config >> 12) & 31
+                I[I[G_HLOG] + I[G_HLOGN]] = value | (pe << 32) | (color << 56)
+                I[G_HLOGN] += 1
+                I[G_SCOUNT + color] += 1
+            used |= tx
+            if served < 0:
+                served = slot
+            count = ((state >> 2) & 7) - 1
+            # the state is read again: a push into this very channel (a loop through the own ramp) cannot happen here, but
+            # a waiter may have been noted
+            U[ch + CH_STATE] = np.uint32((state & ~31) | ((head + 1) & 3) | (count << 2))
+            U[ch + CH_POP] = np.uint32(now32)
+            if state & S_WAITER != 0:
+                wake_upstream(I, U, pe, ch, now)
+            if count == 0:
+                mask &= ~(np.int64(1) << slot)
+            else:
+                head = (head + 1) & 3
+                delta = (np.int64(U[ch + CH_TIME + head]) - now32) & 0xffffffff
+                at = now + 1
+                if delta > 1 and delta < 0x80000000:
+                    at = now + delta
+                if at < wake:
+                    wake = at
+        U[r + R_MASK] = np.uint32(mask)
+        if served >= 0:
+            served += 1
+            U[r + R_RR] = np.uint32(served if served < np.int64(U[r + R_N]) else 0)
+        if wake < now + 1000:
+            wake_router(I, pe, wake)
+    if U[r + R_OQ] != 0:
+        serve_ramp(I, U, pe, now)
+    if U[r + R_HIN] != 0:
+        refill_from_host(I, U, HP, HS, pe, now)

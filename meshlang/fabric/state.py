@@ -1,0 +1,129 @@
+"""Where everything is: the layout of the machine's state.
+
+State is a few flat arrays; every name below is an offset into one of them.
+
+| array | type | holds |
+|---|---|---|
+| I | int64 | globals, PE records, registers, DSRs, threads of vector operations, wake-up bitmaps, logs |
+| U | uint32 | router records, channels (one 64-byte record per PE and configured color), queues and their entries |
+| M8, M16, M32 | views of one uint8 array | the memories of all PEs, one after the other |
+| C | int32 | code of all tile programs |
+| T | int32 | tables: operations, tiles, functions, tasks, memory objects |
+| HP, HS | uint32, int64 | data streamed in by the host, and its segments |
+
+Flat arrays with constant record sizes make an access a shift and a load; a wafer has no Python object per PE.
+"""
+
+from __future__ import annotations
+
+# ---------------------------------------------------------------- I: globals
+G_NOW = 0               # current cycle
+G_LIMIT = 1             # run until this cycle
+G_NPE, G_WIDTH, G_HEIGHT = 2, 3, 4
+G_FAULT = 5             # Fault number, 0 none
+G_FPE, G_FPC, G_FCYCLE, G_FA, G_FB, G_FC = 6, 7, 8, 9, 10, 11
+G_OCC_R, G_OCC_C = 12, 13       # which of the 64 slots of the wheel hold router / CE wake-ups
+G_BITS_R, G_BITS_C = 14, 15     # their bitmaps
+G_L0, G_L1 = 16, 17             # words per slot: one bit a PE, then one bit a word
+G_CMDS = 18             # PEs that have not finished the outstanding command
+G_UNTIL = 19            # 1: stop when G_CMDS reaches 0; 2: stop when stream counter G_SCOLOR reaches G_STARGET; 0: run on
+G_SCOLOR, G_STARGET = 20, 21
+G_PLOG, G_PLOGN, G_PLOGCAP = 22, 23, 24         # print log: base, records, capacity
+G_HLOG, G_HLOGN, G_HLOGCAP = 25, 26, 27         # host stream log
+G_NHOUT = 28            # host stream channels: room the stream log must have for one cycle
+G_INSTR = 29            # instructions executed
+G_HOPS = 30             # link traversals
+G_DELIVERED = 31        # wavelets handed to input queues
+G_VISITS_R, G_VISITS_C = 32, 33
+G_WSE3 = 34
+G_LASTEVENT = 35        # last cycle in which something happened
+G_VECTOR = 36           # vector elements processed
+G_STEPS = 37            # cycles the loop visited
+# timing
+G_HOP, G_RAMP = 40, 41
+G_SETUP, G_SETUP_V, G_SETUP_S, G_FSETUP, G_ISSUE = 42, 43, 44, 45, 46
+G_TASK_START, G_TASK_END, G_DONE, G_TAKEN, G_LAUNCH, G_LAUNCHHOP = 47, 48, 49, 50, 51, 52
+G_REDUCE = 53
+G_SYNCDONE = 54
+G_MISALIGN = 55
+G_QUANTUM = 56
+# arguments of the outstanding command
+G_ARGN, G_ARGS = 60, 61                 # up to 15
+# stream counters per color
+G_SCOUNT = 80                           # 32
+# host_in color -> index, -1
+G_HIN = 112                             # 32
+G_SCRATCH = 160                         # one thread record for operations that run at once
+P0 = 256                                # PE records start here
+
+# ---------------------------------------------------------------- I: PE records
+PK = 40
+P_ST, P_PC, P_FP, P_TIME = 0, 1, 2, 3
+P_ACTIVE, P_BLOCKED, P_RR = 4, 5, 6
+P_CMD, P_CMDTIME, P_CMDOPEN = 7, 8, 9   # function row + 1 to start; when; 1 while the command is not finished
+P_TSC, P_TSCON, P_TSCVAL = 10, 11, 12
+P_BUSY, P_SENT, P_RECV, P_TASKS = 13, 14, 15, 16
+P_TILE, P_MEM, P_MEMSIZE = 17, 18, 19
+P_REG, P_REGEND = 20, 21
+P_DSR = 22
+P_UT = 23                               # thread records: dense 0 is the main thread's
+P_IQ, P_OQ = 24, 25                     # first queue record (in U)
+P_UTMASK, P_UTBLOCK, P_VRR, P_VBUSY = 26, 27, 28, 29
+P_TASK = 30                             # id of the running task: 0..63 data/local, 64.. control, 128 command
+P_CARRY = 31
+P_PRNG = 32
+P_TASKPRIO = 33                         # mask of high priority ids
+P_STALL = 34                            # 1: the instruction at pc waits (ELD/EST)
+P_MISC = 35                             # result register of a sync operation
+P_IQBUSY = 36                           # mask of input queues used by running operations
+P_BUSYFROM = 37                         # start of the running task
+
+ST_IDLE, ST_RUN, ST_OP = 0, 1, 2
+
+# ---------------------------------------------------------------- I: thread records
+TK = 48
+V_ROW, V_CODE, V_N, V_K, V_STEP, V_RATE = 0, 1, 2, 3, 4, 5
+V_START, V_RANK, V_ACTION, V_ONCTRL, V_PC, V_TASK = 6, 7, 8, 9, 10, 11      # actions: kind | id << 4 | set << 12
+V_ID, V_INDEX, V_ACC, V_RESULT, V_ZERO, V_FLAGS = 12, 13, 14, 15, 16, 17
+V_OPERANDS = 18         # 4 records of 7: destination, sources 0..2
+OK = 7
+O_KIND, O_ADDR, O_STRIDE, O_SIZE, O_QUEUE, O_LEN, O_AUX = 0, 1, 2, 3, 4, 5, 6
+# kinds of operand in a thread
+K_NONE, K_MEM, K_MEM4, K_SCALAR, K_POINTER, K_IN, K_OUT = 0, 1, 2, 3, 4, 5, 6
+# O_ADDR: address in the PE's memory (next element), or the scalar, or the held half of a packed wavelet
+# O_QUEUE: mem4d: row in T; fabric: queue record in U
+# O_LEN: own length in elements; O_AUX: mem4d: counters, 16 bits each; fabric: SIMD | control << 2 | slot << 8
+F_ACCUMULATE = 1
+F_ASYNC = 2
+F_ENDLESS = 4
+
+# ---------------------------------------------------------------- U: routers
+RK = 8                                  # router record of PE p at p * RK
+R_BASE, R_N, R_MASK, R_RR, R_OQ, R_HIN, R_ORR = 0, 1, 2, 3, 4, 5, 6
+# channel record, 16 words: 4 values, 4 arrival times, state, configuration, last pop, last push, neighbours N S E W
+CH_VALUE, CH_TIME, CH_STATE, CH_CONFIG, CH_POP, CH_PUSH, CH_NEAR = 0, 4, 8, 9, 10, 11, 12
+# CH_STATE: head (0-1), count (2-4), control bits (5-8), waiter (9)
+S_WAITER = 1 << 9
+# CH_CONFIG: rx (0-5), tx (6-11), color (12-16), input queue (17-20, 15 = none)
+NO_CHANNEL, OFF_RECTANGLE = 0xffffffff, 0xfffffffe
+
+# ---------------------------------------------------------------- U: queues
+QK = 10
+Q_BUF, Q_CAP, Q_HEAD, Q_COUNT, Q_CHANNEL, Q_COLOR, Q_ID, Q_WAITER, Q_USER, Q_DEPTH = range(10)
+EK = 3                                  # queue entry: value, time, flags (control | channel slot << 8)
+E_VALUE, E_TIME, E_FLAGS = 0, 1, 2
+
+# ---------------------------------------------------------------- T: tables
+OI = 12                                 # operation info at code * OI
+OI_DST, OI_S0, OI_S1, OI_S2, OI_RATE, OI_SETUP, OI_CLASS, OI_ACC, OI_REDUCE = range(9)
+T_TILES = 64 * OI
+TT = 24                                 # tile record
+TT_FUNCS, TT_TASKS, TT_OBJS, TT_NOBJS, TT_MEM4D, TT_NIQ, TT_NOQ, TT_NUT, TT_UTMAP, TT_IQMAP, TT_OQMAP, TT_NDSR = (
+    0, 1, 2, 3, 4, 5, 6, 7, 8, 16, 17, 18)
+TT_NFUNCS = 19
+FK = 4                                  # function: entry, params, frame
+KK = 4                                  # task table, 64 data/local then 64 control: kind, function row, args, types
+ROW = 20                                # vector operation rows: OP_COLUMNS, then:
+ROW_WARNED = 16
+# print records: cycle, PE, kind | ty << 8 | string << 16, value
+LK = 4

@@ -1,0 +1,5 @@
+"""Timing profiles: data files in which every number names its source and how good the evidence is."""
+
+from .profile import EVIDENCE, Number, Profile, load_profile, profile_names
+
+__all__ = ["EVIDENCE", "Number", "Profile", "load_profile", "profile_names"]

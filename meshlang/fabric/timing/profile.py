@@ -1,0 +1,68 @@
+"""Loading and checking of timing profiles."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...diag import Diagnostic, MeshlangError
+
+EVIDENCE = ("documented", "measured", "third-party", "fitted", "guess")
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """One value of a profile."""
+    value: Any
+    source: str
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A profile; `numbers` maps dotted names ("fabric.hop") to values with their evidence."""
+    name: str
+    numbers: dict[str, Number]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.numbers[name].value
+
+    def get(self, name: str, default: Any = None) -> Any:
+        number = self.numbers.get(name)
+        return default if number is None else number.value
+
+
+def _collect(table: dict, prefix: str, into: dict[str, Number], path: str) -> None:
+    for key, entry in table.items():
+        name = f"{prefix}{key}"
+        if isinstance(entry, dict) and "value" not in entry:
+            _collect(entry, f"{name}.", into, path)
+            continue
+        if not isinstance(entry, dict) or not str(entry.get("source", "")).strip() or entry.get("evidence") not in EVIDENCE:
+            raise MeshlangError(Diagnostic(
+                "MS0840", f"{path}: {name} needs a value, a source, and evidence of {', '.join(EVIDENCE)}",
+                help="every number of a timing profile has to say where it comes from"))
+        into[name] = Number(entry["value"], entry["source"], entry["evidence"])
+
+
+def profile_names() -> list[str]:
+    """Profiles that come with MeshLang."""
+    return sorted(p.stem for p in _HERE.glob("*.toml"))
+
+
+def load_profile(name: str) -> Profile:
+    """A profile by name, or by path of a .toml file."""
+    path = Path(name) if name.endswith(".toml") else _HERE / f"{name}.toml"
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise MeshlangError(Diagnostic("MS0841", f"there is no timing profile {name!r}",
+                                       help=f"profiles: {', '.join(profile_names())}; or the path of a .toml file")) from None
+    except tomllib.TOMLDecodeError as error:
+        raise MeshlangError(Diagnostic("MS0840", f"{path}: {error}")) from None
+    numbers: dict[str, Number] = {}
+    _collect(data, "", numbers, str(path))
+    return Profile(path.stem, numbers)

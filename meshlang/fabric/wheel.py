@@ -1,0 +1,58 @@
+# ruff: noqa: F403, F405
+"""The wheel of wake-ups: 64 slots of two-level bitmaps, one set for routers and one for compute elements.
+
+Only PEs with something to do are visited, in PE order (memory order: measured 3-5 times faster than any other). A wake-up more than 63
+cycles ahead is put at the horizon and repeated there; waking a PE that has nothing to do is harmless by design.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .jit import inline
+from .state import *  # noqa: F403
+
+
+@inline
+def wake_router(I, pe, at):
+    """Visit the router of `pe` in cycle `at`."""
+    now = I[G_NOW]
+    if at > now + 63:
+        at = now + 63
+    slot = at & 63
+    I[G_OCC_R] |= np.int64(1) << slot
+    l0 = I[G_L0]
+    l1 = I[G_L1]
+    base = I[G_BITS_R] + slot * (l0 + l1)
+    word = pe >> 6
+    I[base + word] |= np.int64(1) << (pe & 63)
+    I[base + l0 + (word >> 6)] |= np.int64(1) << (word & 63)
+
+
+@inline
+def wake_ce(I, pe, at):
+    """Visit the compute element of `pe` in cycle `at`."""
+    now = I[G_NOW]
+    if at > now + 63:
+        at = now + 63
+    slot = at & 63
+    I[G_OCC_C] |= np.int64(1) << slot
+    l0 = I[G_L0]
+    l1 = I[G_L1]
+    base = I[G_BITS_C] + slot * (l0 + l1)
+    word = pe >> 6
+    I[base + word] |= np.int64(1) << (pe & 63)
+    I[base + l0 + (word >> 6)] |= np.int64(1) << (word & 63)
+
+
+@inline
+def fail(I, fault, pe, a, b, c):
+    """Record the first fault; the run loop stops after the current PE."""
+    if I[G_FAULT] == 0:
+        I[G_FAULT] = fault
+        I[G_FPE] = pe
+        I[G_FCYCLE] = I[G_NOW]
+        I[G_FPC] = -1
+        I[G_FA] = a
+        I[G_FB] = b
+        I[G_FC] = c
