@@ -65,6 +65,10 @@ Repair = tuple[str, Token | None]
 Finding = tuple[Diagnostic, Repair | None, tuple[int, bool] | None]
 
 
+# Stands in front of the first token.
+NOTHING: Token = ("", "", -1, -1)
+
+
 class Mistakes(View):
     """Recognises the mistakes. `mistake` asks all rules in turn."""
 
@@ -215,7 +219,7 @@ class Mistakes(View):
 
     def _conditions(self, states: list[int], i: int) -> Finding | None:
         tokens = self.tokens
-        token, before = tokens[i], tokens[i - 1] if i else tokens[i]
+        token, before = tokens[i], tokens[i - 1] if i else NOTHING
         if before[0] in ("IF", "WHILE", "SWITCH", "FOR") and token[0] != "LPAR" and i:
             word = before[1]
             what = "what it runs over" if word == "for" else "the value" if word == "switch" else "the condition"
@@ -332,7 +336,7 @@ class Mistakes(View):
 
     def _signs(self, states: list[int], i: int) -> Finding | None:
         tokens = self.tokens
-        token, before = tokens[i], tokens[i - 1] if i else tokens[i]
+        token, before = tokens[i], tokens[i - 1] if i else NOTHING
         adjacent = i > 0 and before[3] == token[2]
         if token[0] == "RSQB" and before[0] == "LSQB":
             zero = ("insert", ("INT", "0", token[2], token[2]))
@@ -420,7 +424,7 @@ class Mistakes(View):
     def _words(self, states: list[int], i: int) -> Finding | None:
         """Words of other languages, and declarations that begin with the type."""
         tokens = self.tokens
-        token, before = tokens[i], tokens[i - 1] if i else tokens[i]
+        token, before = tokens[i], tokens[i - 1] if i else NOTHING
         drop = ("drop", None)
         word = (
             before[1]
@@ -561,6 +565,13 @@ class Mistakes(View):
 
     def _names(self, states: list[int], i: int) -> Finding | None:
         token = self.tokens[i]
+        if token[0] == "COLON" and i and self.tokens[i - 1][0] in KEYWORDS and self._in_params(i):
+            previous = self.tokens[i - 1]
+            return (
+                self.d("MS0130", f"`{previous[1]}` is a keyword and cannot be a name", previous, "choose another name"),
+                ("insert", ("IDENT", previous[1], previous[3], previous[3])),
+                None,
+            )
         if token[0] in KEYWORDS and self.passes(states, ["IDENT", *self.ahead(i + 1)]) and i:
             before = self.tokens[i - 1][0]
             following = self.tokens[i + 1][0]
@@ -656,21 +667,11 @@ class Mistakes(View):
                 )
             return None
         if token[0] == "SEMI" and tokens[opener][0] == "DOTLBRACE" and self.accepts(states, "COMMA"):
+            if self.first_in_line(i + 1) and tokens[i + 1][0] not in ("DOT", "RBRACE"):
+                return None  # the statement was to end here: the brace is missing
             return (
-                self.d(
-                    "MS0103",
-                    "this `.{` is not closed: expected `}`, found `;`",
-                    tokens[opener],
-                    "add the missing `}`",
-                    [Label(self.span(token), "`}` expected before this")],
-                )
-                if self.first_in_line(i + 1) and tokens[i + 1][0] not in ("DOT", "RBRACE")
-                else self.d(
-                    "MS0132", "the values of a struct are separated by commas", token, "write `,` instead of `;`"
-                ),
-                None
-                if self.first_in_line(i + 1) and tokens[i + 1][0] not in ("DOT", "RBRACE")
-                else ("replace", ("COMMA", ",", token[2], token[3])),
+                self.d("MS0132", "the values of a struct are separated by commas", token, "write `,` instead of `;`"),
+                ("replace", ("COMMA", ",", token[2], token[3])),
                 None,
             )
         if tokens[opener][0] == "LBRACE" and opener and tokens[opener - 1][1] in ("do", "loop", "repeat", "unsafe"):
@@ -765,7 +766,7 @@ class Mistakes(View):
     def _functions(self, states: list[int], i: int) -> Finding | None:
         tokens = self.tokens
         token = tokens[i]
-        before = tokens[i - 1] if i else token
+        before = tokens[i - 1] if i else NOTHING
         if token[0] in ("ARROW", "COLON") and before[0] == "RPAR":
             opener = self.matching_open(i - 1)
             if opener > 1 and tokens[opener - 2][0] in ("FN", "TASK"):
@@ -853,7 +854,7 @@ class Mistakes(View):
                     labels,
                 ),
                 None,
-                (self.next_item(i), True) if labels else None,
+                (self.next_item(i), True) if labels or self.column(token) > 1 else None,
             )
         return None
 

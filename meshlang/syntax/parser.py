@@ -16,7 +16,6 @@ from ..diag import Diagnostic, MeshlangError
 from . import ast
 from .build import Builder
 from .lexer import END, Token, tokenize
-from .recover import Recovery
 from .source import SourceFile, Span
 from .tables import tables
 
@@ -61,7 +60,7 @@ def read_source(path: str | Path) -> SourceFile:
         data = Path(path).read_bytes()
     except IsADirectoryError:
         raise MeshlangError(
-            Diagnostic("MS0903", f"`{shown}` is a folder, not a source file", help="name a .csl file in it")
+            Diagnostic("MS0907", f"`{shown}` is a folder, not a source file", help="name a .csl file in it")
         ) from None
     except FileNotFoundError:
         raise MeshlangError(Diagnostic("MS0901", f"there is no file `{shown}`")) from None
@@ -74,7 +73,7 @@ def read_source(path: str | Path) -> SourceFile:
         line = data.count(b"\n", 0, e.start) + 1
         raise MeshlangError(
             Diagnostic(
-                "MS0902",
+                "MS0906",
                 f"`{shown}` is not UTF-8 text: byte 0x{data[e.start]:02x} in line {line}",
                 help="save the file as UTF-8",
             )
@@ -83,11 +82,9 @@ def read_source(path: str | Path) -> SourceFile:
 
 
 def _run(file: SourceFile, start: str) -> Any:
-    tokens, errors = tokenize(file)
+    tokens, found = tokenize(file)
     builder = Builder(file)
-    recovery = Recovery(file, tokens, errors, builder)
-    value = _drive(file, tokens, start, builder, recovery)
-    found = errors + recovery.errors
+    value = _drive(tokens, start, builder, found)
     if found or builder.errors:
         # What the builder says about a line that did not parse is an echo of that.
         lines = {file.position(d.span.start)[0] for d in found}
@@ -97,8 +94,9 @@ def _run(file: SourceFile, start: str) -> Any:
     return value
 
 
-def _drive(file: SourceFile, tokens: list[Token], start: str, builder: Builder, recovery: Recovery) -> Any:
-    """The LALR automaton. Errors go to `recovery`, which edits the stacks and says where to go on."""
+def _drive(tokens: list[Token], start: str, builder: Builder, found: list[Diagnostic]) -> Any:
+    """The LALR automaton. At an error `Recovery` edits the stacks and says where to go on; it adds to `found`."""
+    recovery = None
     t = tables()
     actions, gotos = t.actions, t.gotos
     rules = builder.rules(t)
@@ -113,6 +111,10 @@ def _drive(file: SourceFile, tokens: list[Token], start: str, builder: Builder, 
         if action is None:
             if kind == END and states[-1] == end_state:
                 return values[-1]
+            if recovery is None:
+                from .recover import Recovery  # not needed, and so not loaded, for what is right
+
+                recovery = Recovery(builder.file, tokens, found, builder)
             if recovery.handle(states, values, position):
                 position = recovery.position
                 token = recovery.token
@@ -126,8 +128,8 @@ def _drive(file: SourceFile, tokens: list[Token], start: str, builder: Builder, 
             token = tokens[position]
             kind = token[0]
             if len(states) > MAX_STACK:
-                span = Span(file, values[-1][2], values[-1][3])
-                recovery.errors.append(
+                span = Span(builder.file, values[-1][2], values[-1][3])
+                found.append(
                     Diagnostic("MS0129", "this is nested too deeply", span, help="split the expression or the blocks")
                 )
                 return None

@@ -33,14 +33,14 @@ class Recovery(Mistakes):
     After `handle` returned True the automaton goes on with `token`, which stands at `position` of the token list.
     """
 
-    def __init__(self, file: SourceFile, tokens: list[Token], lexical: list[Diagnostic], builder: Builder):
+    def __init__(self, file: SourceFile, tokens: list[Token], found: list[Diagnostic], builder: Builder):
         super().__init__(file, tokens)
         self.builder = builder
-        self.errors: list[Diagnostic] = []
+        self.errors = found
         self.position = 0
         self.token: Token = tokens[0]
         # One error a line: what follows a mistake on its line is mostly its echo.
-        self._reported = {file.position(d.span.start)[0] for d in lexical}
+        self._reported = {file.position(d.span.start)[0] for d in found}
         self._resumed = -10
         self._visits: dict[int, int] = {}
         self._total = 0

@@ -1,0 +1,139 @@
+"""Diagnostics as text and as JSON."""
+
+import io
+
+from meshlang.diag import Diagnostic, Label
+from meshlang.diag.render import render_text, to_json, to_text
+from meshlang.syntax.source import SourceFile, Span
+
+A = SourceFile("a.csl", "const x = 1;\n\tvar y: i16 = x;\n\n\n// é 漢字 z\nfn f() void {\n}\nlast")
+B = SourceFile("dir/b.csl", "param n: i16;\n")
+
+
+def at(file, text, length=None):
+    start = file.text.index(text)
+    return Span(file, start, start + (len(text) if length is None else length))
+
+
+def test_plain():
+    assert (
+        to_text(Diagnostic("MS0301", "no such thing", at(A, "x = 1"), help="do this", notes=["n1", "n2"]))
+        == """\
+error[MS0301]: no such thing
+ --> a.csl:1:7
+  |
+1 | const x = 1;
+  |       ^^^^^
+  = note: n1
+  = note: n2
+  = help: do this"""
+    )
+
+
+def test_labels_near_far_and_in_another_file():
+    d = Diagnostic(
+        "MS0401",
+        "bound twice",
+        at(A, "y"),
+        severity="warning",
+        labels=[
+            Label(at(A, "x = 1", 1), "first bound here"),
+            Label(at(A, "last"), "and here"),
+            Label(at(B, "n"), "the parameter"),
+        ],
+    )
+    assert (
+        to_text([d])
+        == """\
+warning[MS0401]: bound twice
+ --> a.csl:2:6
+  |
+1 | const x = 1;
+  |       - first bound here
+2 |     var y: i16 = x;
+  |         ^
+...
+8 | last
+  | ---- and here
+ ::: dir/b.csl:1:7
+  |
+1 | param n: i16;
+  |       - the parameter"""
+    )
+
+
+def test_one_line_gap_is_shown_and_several_lines_are_cut():
+    d = Diagnostic("MS0103", "m", at(A, "{\n}"), labels=[Label(at(A, "last"), "")])
+    assert (
+        to_text(d)
+        == """\
+error[MS0103]: m
+ --> a.csl:6:13
+  |
+6 | fn f() void {
+  |             ^
+7 | }
+8 | last
+  | ----"""
+    )
+
+
+def test_wide_characters_and_no_span():
+    assert to_text(Diagnostic("MS0106", "m", at(A, "z"))).splitlines()[-2:] == ["5 | // é 漢字 z", "  |           ^"]
+    assert (
+        to_text(Diagnostic("MS0901", "cannot read", help="a\nb"))
+        == "error[MS0901]: cannot read\n = help: a\n         b"
+    )
+    end = Span(A, len(A.text), len(A.text))
+    assert to_text(Diagnostic("MS0103", "end", end)).endswith("8 | last\n  |     ^")
+
+
+def test_two_are_separated_by_a_blank_line():
+    d = Diagnostic("MS0901", "m")
+    assert to_text([d, d]) == "error[MS0901]: m\n\nerror[MS0901]: m"
+
+
+def test_console_gets_the_same_text():
+    from rich.console import Console
+
+    d = Diagnostic("MS0301", "[bold]not markup[/bold] " + "long " * 40, at(A, "x = 1"), help="h")
+    plain, coloured = io.StringIO(), io.StringIO()
+    render_text([d], Console(file=plain, width=60))
+    assert "\n".join(line.rstrip() for line in plain.getvalue().splitlines()) == to_text([d])
+    render_text([d], Console(file=coloured, width=60, force_terminal=True, color_system="standard"))
+    assert "\x1b[" in coloured.getvalue()
+
+
+def test_default_is_standard_error(capsys):
+    render_text([Diagnostic("MS0901", "m")])
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "error[MS0901]: m\n")
+
+
+def test_json():
+    d = Diagnostic("MS0401", "m", at(A, "y: i16"), labels=[Label(at(B, "n"), "t")], notes=["n"], help="h")
+    assert to_json([d]) == [
+        {
+            "code": "MS0401",
+            "severity": "error",
+            "message": "m",
+            "span": {"path": "a.csl", "start": 18, "end": 24, "line": 2, "column": 6, "end_line": 2, "end_column": 12},
+            "labels": [
+                {
+                    "span": {
+                        "path": "dir/b.csl",
+                        "start": 6,
+                        "end": 7,
+                        "line": 1,
+                        "column": 7,
+                        "end_line": 1,
+                        "end_column": 8,
+                    },
+                    "text": "t",
+                }
+            ],
+            "notes": ["n"],
+            "help": "h",
+        }
+    ]
+    assert to_json(Diagnostic("MS0901", "m"))[0]["span"] is None
