@@ -15,6 +15,10 @@ from .values import Known, KeyedCache
 MAX_WIDTH, MAX_HEIGHT = 1024, 1280      # above any wafer (762 x 1172, facts 4.7); guards against absurd requests
 CONFIG_FIELDS = ("routes", "switches", "filter", "teardown")
 ROUTE_FIELDS = ("rx", "tx", "color_swap_x", "color_swap_y")
+SWITCH_FIELDS = ("pos1", "pos2", "pos3", "current_switch_pos", "ring_mode", "pop_mode")
+FILTER_FIELDS = {"init_counter": 0, "max_counter": 0xffff, "limit1": 0xffff, "limit2": -1, "count_data": 0, "count_control": 0,
+                 "filter_control": 0, "min_idx": 0, "max_idx": 0xffff}
+ENGINE_SUPPORTS: frozenset[str] = frozenset()      # of: switches, filters, teardown, color swap
 POP_MODES = ("no_pop", "always_pop", "pop_on_advance", "pop_on_advance_nop")
 SWITCH_COLORS_WSE3 = frozenset([*range(10), 12, 13, 16, 17, 20, 21])
 
@@ -121,21 +125,61 @@ class LayoutState:
         elif "rx" in cfg or "tx" in cfg:        # the flat form of old programs
             routes = {n: v for n, v in cfg.items() if n in ROUTE_FIELDS}
             rest = {n: v for n, v in cfg.items() if n not in ROUTE_FIELDS}
-            self.check_fields(cx, where, rest, (*CONFIG_FIELDS, "pos1", "pos2", "pos3"), "a color configuration")
+            self.check_fields(cx, where, rest, (*CONFIG_FIELDS, *SWITCH_FIELDS), "a color configuration")
         else:
             cx.fail("MS0609", "a color configuration needs 'routes'", where)
         rx = self.directions(cx, where, routes.get("rx"), "rx")
         tx = self.directions(cx, where, routes.get("tx"), "tx")
-        for n in ("color_swap_x", "color_swap_y"):
-            if n in routes and routes[n].v:
-                cx.fail("MS0399", "color swap is not supported yet", where)
-        if "filter" in rest:
-            cx.fail("MS0399", "filters are not supported yet", where)
-        if "teardown" in rest and rest["teardown"].v:
-            cx.fail("MS0399", "teardown is not supported yet", where)
-        if "switches" in rest or any(n in rest for n in ("pos1", "pos2", "pos3")):
-            cx.fail("MS0399", "switches are not supported yet", where)
-        return ColorConfig(rx, tx)
+        swaps = {f"swap_{axis}": bool(routes[f"color_swap_{axis}"].v) for axis in "xy" if f"color_swap_{axis}" in routes}
+        switches = rest.get("switches")
+        if switches is None and any(n in rest for n in ("pos1", "pos2", "pos3")):
+            switches = Known(T.COMPTIME_STRUCT, {n: v for n, v in rest.items() if n in SWITCH_FIELDS})
+        positions, position, ring, pop = self.switches(cx, where, rx, tx, switches.v) if switches is not None else ((), 0, False, "no_pop")
+        cfg = ColorConfig(rx, tx, positions, position, ring, pop,
+                          self.filter(cx, where, rest["filter"].v) if "filter" in rest else None,
+                          "teardown" in rest and bool(rest["teardown"].v), **swaps)
+        for what, used in (("switches", cfg.positions), ("filters", cfg.filter), ("teardown", cfg.teardown),
+                           ("color swap", cfg.swap_x or cfg.swap_y)):
+            if used and what not in ENGINE_SUPPORTS:
+                cx.fail("MS0399", f"{what} {'are' if what.endswith('s') else 'is'} not supported yet", where)
+        return cfg
+
+    def switches(self, cx, where, rx: int, tx: int, cfg: dict) -> tuple:
+        """Switch positions are cumulative: each replaces the named side of the position before it (facts 3.3)."""
+        self.check_fields(cx, where, cfg, SWITCH_FIELDS, "'switches'")
+        positions: list[tuple[int, int] | None] = [(rx, tx)]
+        for n in ("pos1", "pos2", "pos3"):
+            value = cfg.get(n)
+            if value is None or "invalid" in value.v and value.v["invalid"].v:
+                positions.append(None)
+                continue
+            self.check_fields(cx, where, value.v, ("rx", "tx", "invalid"), f"'{n}'")
+            if "rx" in value.v and "tx" in value.v and self.arch == "wse2":
+                cx.fail("MS0609", f"'{n}' sets rx and tx: a switch position changes one of them on wse2", where)
+            if "rx" in value.v:
+                rx = self.directions(cx, where, value.v["rx"], "rx")
+            if "tx" in value.v:
+                tx = self.directions(cx, where, value.v["tx"], "tx")
+            positions.append((rx, tx))
+        position = cfg["current_switch_pos"].v if "current_switch_pos" in cfg else 0
+        if not 0 <= position <= 3 or positions[position] is None:
+            cx.fail("MS0609", f"switch position {position} is not configured", where)
+        ring = "ring_mode" in cfg and bool(cfg["ring_mode"].v)
+        pop = "no_pop"
+        if "pop_mode" in cfg:
+            modes = [n for n, v in cfg["pop_mode"].v.items() if v.v]
+            if len(modes) != 1 or modes[0] not in POP_MODES:
+                cx.fail("MS0609", "'pop_mode' takes one mode", where, f"one of {', '.join(f'.{{ .{m} = true }}' for m in POP_MODES)}")
+            pop = modes[0]
+        return tuple(positions), position, ring, pop
+
+    def filter(self, cx, where, cfg: dict) -> tuple:
+        """A filter as (kind, ((field, value), ...)) with every field, so that equal filters are equal."""
+        self.check_fields(cx, where, cfg, ("kind", "fast_mode", *FILTER_FIELDS), "'filter'")
+        kinds = [n for n, v in cfg["kind"].v.items() if v.v] if "kind" in cfg else []
+        if len(kinds) != 1 or kinds[0] not in ("counter", "sparse_counter", "range"):
+            cx.fail("MS0609", "'filter' needs its 'kind'", where, "one of .{ .counter = true }, .{ .sparse_counter = true }, .{ .range = true }")
+        return kinds[0], tuple((n, int(cfg[n].v) if n in cfg else default) for n, default in FILTER_FIELDS.items())
 
     @staticmethod
     def check_fields(cx, where, fields: dict, allowed: tuple[str, ...], what: str) -> None:
