@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from meshlang.diag import Diagnostic, MeshlangError
 
@@ -19,14 +18,10 @@ def report_error(error: MeshlangError, json_output: bool = False) -> int:
 def print_diagnostics(diagnostics: Sequence[Diagnostic], json_output: bool = False, exit_code: int = 0) -> None:
     from meshlang.diag import render
     if json_output:
-        items: list[Any] = [render.to_json(d) for d in diagnostics]
-        items = [json.loads(i) if isinstance(i, str) else i for i in items]
-        print(json.dumps({"ok": exit_code == 0, "exit_code": exit_code, "diagnostics": items}, indent=2))
-        return
-    if diagnostics:
+        print(json.dumps({"ok": exit_code == 0, "exit_code": exit_code, "diagnostics": render.to_json(diagnostics)}, indent=2))
+    elif diagnostics:
         sys.stdout.flush()
-        text = "\n".join(render.to_text(d) for d in diagnostics)
-        print(text.rstrip("\n"), file=sys.stderr)
+        render.render_text(diagnostics)
 
 
 def usage_error(message: str, help: str | None = None, code: str = "MS0905") -> MeshlangError:

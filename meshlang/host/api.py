@@ -1,0 +1,244 @@
+"""MeshLang's Python API.
+
+    program = meshlang.compile("layout.csl", params={"P": 8})
+    with program.start() as fabric:
+        fabric.write("X", x)                # [height, width, elements]
+        fabric.launch("main")
+        y = fabric.read("y")
+        print(fabric.cycles, fabric.stats())
+
+Every mistake of the caller is a MeshlangError (codes MS0910 to MS0926).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from meshlang.diag import Diagnostic, MeshlangError
+
+from .build import build, layout_of
+from .context import run_context
+from .memory import Region
+from .report import resource_table, resources
+from .session import Session
+from .symbols import HostSymbol
+
+if TYPE_CHECKING:
+    from meshlang.ir.program import Program
+
+
+def compile(path: str | Path, *, params: dict[str, int | float | str] | None = None, arch: str | None = None,
+            colors: dict[str, int] | None = None, import_paths: Sequence[str] = (), fabric_dims: tuple[int, int] | None = None,
+            fabric_offsets: tuple[int, int] | None = None, fp16_format: str = "f16",
+            max_inlined_iterations: int | None = None) -> CompiledProgram:
+    """Compile a layout file (or a folder with a layout.csl).
+
+    A relative path is looked up in the current directory, then in the program folder that `meshlang run` was given.
+    arch: "wse2" or "wse3"; None: what `meshlang run --arch` says, else wse2. Raises MeshlangError with all that is wrong.
+    """
+    context = run_context()
+    if context.folder is not None and not Path(path).exists() and (context.folder / path).exists():
+        path = context.folder / path
+    params = {k: _plain(v) for k, v in (params or {}).items()}
+    program = build(layout_of(path), arch=arch or context.arch or "wse2", params=params, colors=colors, import_paths=import_paths,
+                    fabric_dims=fabric_dims, fabric_offsets=fabric_offsets, fp16_format=fp16_format,
+                    max_inlined_iterations=max_inlined_iterations)
+    if program.warnings:
+        from meshlang.diag.render import render_text
+        render_text(program.warnings)
+    return CompiledProgram(program)
+
+
+def load(folder: str | Path) -> CompiledProgram:
+    """A program that `meshlang cslc -o folder` (or `CompiledProgram.save`) wrote."""
+    from meshlang.ir import serial
+    return CompiledProgram(serial.load(folder))
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    return int(value) if isinstance(value, bool) else value
+
+
+class CompiledProgram:
+    """A compiled program; `ir` is the ir.program.Program."""
+
+    def __init__(self, ir: Program):
+        self.ir = ir
+
+    @property
+    def width(self) -> int:
+        return self.ir.fabric.width
+
+    @property
+    def height(self) -> int:
+        return self.ir.fabric.height
+
+    def start(self, profile: str | None = None, *, max_cycles: int | None = None, sim_log: str | Path | None = None,
+              echo: bool | None = None) -> FabricHandle:
+        """Load the program on a fabric. Tasks active from the start begin to run with the first command or `run()`.
+
+        profile: name of a timing profile ("wse2", "wse3", "wse3-silicon") or path of a .toml file; None: the architecture's.
+        max_cycles: stop with MS0919 beyond this cycle. sim_log: write lines of <simprint> to this file.
+        echo: print those lines as they come (None: yes under `meshlang run`).
+        """
+        context = run_context()
+        handle = FabricHandle(self, profile or context.profile, max_cycles if max_cycles is not None else context.max_cycles,
+                              sim_log, context.active if echo is None else echo)
+        if context.active:
+            context.handles.append(handle)
+        return handle
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the `-o` folder that `load` and host scripts read."""
+        from meshlang.ir import serial
+        return serial.save(self.ir, folder)
+
+    def resources(self) -> dict[str, Any]:
+        """PEs, colors, and per tile program memory, tasks and queues."""
+        return resources(self.ir)
+
+    def __repr__(self) -> str:
+        return f"<CompiledProgram {self.ir.source}: {resource_table(self.ir).splitlines()[0]}>"
+
+
+class FabricHandle:
+    """A program on a fabric. Use it as a context manager: leaving it completes what is under way."""
+
+    def __init__(self, program: CompiledProgram, profile: str | None, max_cycles: int | None, sim_log: str | Path | None,
+                 echo: bool):
+        self.program = program
+        self.session = Session(program.ir, profile, max_cycles, sim_log)
+        if echo:
+            self.session.on_lines = lambda lines: print(*lines, sep="\n")
+
+    def __enter__(self) -> FabricHandle:
+        return self
+
+    def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
+        if kind is None:
+            self.session.settle()
+
+    # ------------------------------------------------------------ data
+
+    def write(self, symbol: str, array: Any, x: int = 0, y: int = 0) -> None:
+        """Copy array [h, w, n] to `symbol` of the h x w PEs from PE (x, y) on; element type as exported.
+
+        An array of one dimension goes to PE (x, y) alone; values of another type are taken when all are exactly representable.
+        MS0911 shape, MS0912 dtype.
+        """
+        target = self.session.symbols.data(symbol)
+        data = np.asarray(array)
+        if data.ndim == 1 or (data.ndim == 0 and target.kind == "var"):
+            data = data.reshape(1, 1, -1)
+        if data.ndim != 3 or 0 in data.shape:
+            raise MeshlangError(Diagnostic("MS0911", f"{symbol!r}: expected an array [height, width, elements], got one of shape "
+                                                     f"{list(data.shape)}", help="reshape(h, w, -1) names height and width"))
+        data = _converted(target, data)
+        h, w, n = data.shape
+        if target.kind == "var" and n != 1:
+            raise MeshlangError(Diagnostic("MS0911", f"{symbol!r} is one {target.element} per PE, not {n}"))
+        self.session.write(target, (x, y, w, h), np.ascontiguousarray(data).view(np.uint8).reshape(h, w, -1))
+
+    def read(self, symbol: str, x: int = 0, y: int = 0, w: int | None = None, h: int | None = None,
+             count: int | None = None) -> np.ndarray:
+        """Array [h, w, count] of `symbol`; the whole rectangle and the whole variable unless said otherwise."""
+        source = self.session.symbols.data(symbol)
+        region: Region = (x, y, self.program.width - x if w is None else w, self.program.height - y if h is None else h)
+        self.session.memory.check(source, region)
+        size = source.dtype.itemsize
+        if count is None and source.kind == "var":
+            count = 1
+        out: list[np.ndarray] = []
+        if count is None:
+            # how much there is depends on where the pointer points when the copy executes
+            def sink(_: np.ndarray) -> None:
+                nbytes = self.session.memory.extent(source, region) // size * size
+                out.append(self.session.memory.read(source, region, nbytes))
+            self.session.read(source, region, size, sink)
+        else:
+            self.session.read(source, region, count * size, out.append)
+        return np.ascontiguousarray(out[0]).view(source.dtype)
+
+    # ------------------------------------------------------------ control
+
+    def launch(self, name: str, *args: Any, block: bool = True) -> None:
+        """Call an exported function on all PEs; returns when all have called unblock_cmd_stream (unless block=False).
+
+        MS0915 unknown function, MS0916 number of arguments, MS0917 type; exit code 3 for a deadlock.
+        """
+        self.session.launch(name, args, block)
+
+    def stream_in(self, color: int, array: Any, x: int = 0, y: int = 0) -> None:
+        """Stream 32-bit words [h, w, n] to the PEs from (x, y) on; they flow in while later commands run."""
+        data = np.asarray(array)
+        if data.ndim == 1:
+            data = data.reshape(1, 1, -1)
+        if data.ndim != 3:
+            raise MeshlangError(Diagnostic("MS0911", f"a stream is an array [height, width, words], not {list(data.shape)}"))
+        if data.dtype.itemsize != 4:
+            raise MeshlangError(Diagnostic("MS0912", f"a stream carries 32-bit words, not {data.dtype.name}",
+                                           help="16-bit values: array.view(np.uint16).astype(np.uint32)"))
+        self.session.stream_in(int(color), (x, y, data.shape[1], data.shape[0]), np.ascontiguousarray(data).view(np.uint32))
+
+    def stream_out(self, color: int, count: int, x: int = 0, y: int = 0, w: int = 1, h: int = 1, dtype: Any = np.uint32) -> np.ndarray:
+        """Wait for `count` words from each of the h x w PEs from (x, y) on; array [h, w, count] of a 32-bit dtype."""
+        out: list[np.ndarray] = []
+        self.session.stream_out(int(color), (x, y, w, h), count, out.append)
+        return np.ascontiguousarray(out[0]).view(dtype)
+
+    def run(self) -> None:
+        """Complete all commands, then run until nothing happens any more (programs that start by themselves need it)."""
+        self.session.settle()
+
+    # ------------------------------------------------------------ looking
+
+    @property
+    def cycles(self) -> int:
+        """The machine's clock."""
+        return self.session.cycle
+
+    @property
+    def max_cycles(self) -> int | None:
+        return self.session.max_cycles
+
+    @max_cycles.setter
+    def max_cycles(self, value: int | None) -> None:
+        self.session.max_cycles = value
+
+    @property
+    def lines(self) -> list[str]:
+        """What <simprint> has printed, as sim.log shows it."""
+        self.session.take_records()
+        return [str(line) for line in self.session.output.lines]
+
+    def traces(self, x: int, y: int, key: str) -> list[Any]:
+        """What <debug> has traced on PE (x, y) under a key."""
+        self.session.take_records()
+        return list(self.session.output.traces.get((y * self.program.width + x, key), ()))
+
+    def stats(self) -> dict[str, Any]:
+        """Counters of the run: cycles, instructions, hops, wavelets, and per-PE arrays [h, w]."""
+        return self.session.machine.stats()
+
+
+def _converted(symbol: HostSymbol, data: np.ndarray) -> np.ndarray:
+    """`data` in the symbol's element type, refusing what would change a value (floats may be rounded between float types only
+    when asked: MS0912)."""
+    dtype = symbol.dtype
+    if data.dtype == dtype:
+        return data
+    if data.dtype.kind in "iub" and dtype.kind in "iufb" or data.dtype.kind == "f" and dtype.kind == "f":
+        with np.errstate(over="ignore", invalid="ignore"):
+            converted = data.astype(dtype)
+        if np.array_equal(converted.astype(data.dtype), data, equal_nan=data.dtype.kind == "f"):
+            return converted
+        why = "and some values do not fit exactly"
+    else:
+        why = "which does not convert"
+    raise MeshlangError(Diagnostic("MS0912", f"{symbol.name!r} holds {symbol.element}; the array is {data.dtype.name}, {why}",
+                                   help=f"convert it: array.astype(np.{dtype.name})"))

@@ -1,0 +1,286 @@
+"""One run of a program with a host attached: an ordered queue of commands in front of a machine.
+
+Copies and launches form one ordered stream, as the vendor's memcpy does: a launch is complete when every PE has called
+`unblock_cmd_stream`, and only then does the next command start. Streams of wavelets run beside it: what the host streams in is
+handed to the machine at once (it stands for the host's I/O nodes) and feeds the PEs while later commands run; what it wants
+streamed out is taken when it has come. A blocking call runs the machine until it is complete; when the machine has nothing left
+to do before that, it is a deadlock (exit code 3). The host itself takes no cycles.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from meshlang.diag import Diagnostic, MeshlangError
+from meshlang.ir.isa import Op
+
+from .memory import Memory, Region
+from .printing import LogLine, Output
+from .progress import Progress
+from .symbols import HostSymbol, Symbols, launch_arguments
+
+if TYPE_CHECKING:
+    from meshlang.ir.program import Program
+
+POLL_CYCLES = 10_000        # how far the machine runs for one is_task_done
+POLL_LIMIT = 1_000          # polls of a machine with nothing to do before that is called a deadlock
+
+
+@dataclass(eq=False)
+class Task:
+    """A command under way. `what` says it in words, for messages."""
+    what: str
+    done: bool = False
+
+
+@dataclass(eq=False)
+class Copy(Task):
+    run: Callable[[], None] = lambda: None
+
+
+@dataclass(eq=False)
+class Launch(Task):
+    name: str = ""
+    arguments: Any = ()
+    started: bool = False
+
+
+@dataclass(eq=False)
+class Send(Task):
+    """Wavelets handed over to the machine for the host-in stream of a color."""
+    color: int = 0
+
+
+@dataclass(eq=False)
+class Receive(Task):
+    """Wavelets wanted from the host-out stream of a color: n from each PE of a region."""
+    color: int = 0
+    region: Region = (0, 0, 1, 1)
+    n: int = 0
+    sink: Callable[[np.ndarray], None] = lambda data: None
+
+
+class Session:
+    """A machine running `program`, and the commands it was given.
+
+    profile: name of a timing profile or path of a .toml file; None: the architecture's.
+    max_cycles: MS0919 when the machine's clock passes it.
+    sim_log: where the lines of <simprint> go; None: only to `output`.
+    """
+
+    def __init__(self, program: Program, profile: str | None = None, max_cycles: int | None = None,
+                 sim_log: str | Path | None = None):
+        from meshlang.fabric.machine import Machine
+        self.program = program
+        self.symbols = Symbols(program)
+        self.max_cycles = max_cycles
+        self.machine = Machine(program, profile)
+        self.memory = Memory(program, self.machine)
+        self.output = Output(text_at=self._text_at, path=Path(sim_log) if sim_log is not None else None)
+        self.output.start()
+        self.on_lines: Callable[[list[LogLine]], None] | None = None
+        self.commands: deque[Task] = deque()
+        self.receiving: deque[Receive] = deque()
+        self._prints = any((np.asarray(t.code).reshape(-1, 4)[:, 0] & 0xff == Op.PRINT).any() for t in program.tiles)
+        self._records_seen = 0
+        self._idle_polls = 0
+
+    @property
+    def cycle(self) -> int:
+        return int(self.machine.cycle)
+
+    # ------------------------------------------------------------ commands
+
+    def write(self, symbol: HostSymbol, region: Region, data: np.ndarray, block: bool = True) -> Task:
+        """Copy to the device. data uint8 [h, w, bytes], taken as it is now."""
+        self.memory.check(symbol, region)
+        if symbol.kind == "var" and not symbol.mutable:
+            raise MeshlangError(Diagnostic("MS0926", f"{symbol.name!r} is exported as immutable and cannot be written",
+                                           help="export it with true as the third argument of @export_name"))
+        taken = np.array(data, dtype=np.uint8, order="C")
+        return self._submit(Copy(f"copy to {symbol.name!r}", run=lambda: self.memory.write(symbol, region, taken)), block)
+
+    def read(self, symbol: HostSymbol, region: Region, nbytes: int, sink: Callable[[np.ndarray], None],
+             block: bool = True) -> Task:
+        """Copy from the device: `sink` is called with uint8 [h, w, nbytes] when the command executes."""
+        self.memory.check(symbol, region)
+        return self._submit(Copy(f"copy from {symbol.name!r}", run=lambda: sink(self.memory.read(symbol, region, nbytes))), block)
+
+    def launch(self, name: str, args: tuple[Any, ...] = (), block: bool = True) -> Task:
+        """Start an exported function on every PE. MS0914-MS0917."""
+        symbol = self.symbols.function(name)
+        arguments = launch_arguments(symbol, args)
+        for t, tile in enumerate(self.program.tiles):
+            if symbol.exports[t] is None and tile.uses_memcpy and (self.memory.tile_of == t).any():
+                self.memory.refuse_absent(symbol, np.argwhere(self.memory.tile_of == t)[:, ::-1], t)
+        return self._submit(Launch(f"launch of {name!r}", name=name, arguments=arguments), block)
+
+    def stream_in(self, color: int, region: Region, words: np.ndarray) -> Task:
+        """Send uint32 words [h, w, n] into the PEs of a region on a host-in color. There is nothing to block for."""
+        self._check_stream(color, self.program.fabric.host_in, "in", region)
+        self.machine.stream_in(color, *region, np.ascontiguousarray(words, dtype=np.uint32))
+        return Send(f"stream to color {color}", color=color)
+
+    def stream_out(self, color: int, region: Region, n: int, sink: Callable[[np.ndarray], None], block: bool = True) -> Task:
+        """Receive n wavelets from each PE of a region: `sink` is called with uint32 [h, w, n]."""
+        self._check_stream(color, self.program.fabric.host_out, "out", region)
+        task = Receive(f"stream of {n} wavelets per PE from color {color}", color=color, region=region, n=n, sink=sink)
+        self.receiving.append(task)
+        if block:
+            self.wait(task)
+        return task
+
+    # ------------------------------------------------------------ waiting
+
+    def wait(self, task: Task) -> None:
+        """Run until a task is done. A stream to the device counts as done when the machine holds it."""
+        self._advance()
+        while not task.done and not isinstance(task, Send):
+            outstanding = self.commands[0] if self.commands else None
+            if isinstance(task, Receive):
+                self._wait_receive(task, outstanding)
+            else:
+                self._run("commands", outstanding or task)
+            self._advance()
+
+    def poll(self, task: Task) -> bool:
+        """Whether a task is done. The machine runs a little, for hosts that ask until it is."""
+        self._advance()
+        if isinstance(task, Send):
+            task.done = task.done or self.machine.stream_in_pending(task.color) == 0
+        if task.done:
+            self._idle_polls = 0
+            return True
+        before = self.cycle
+        self._run(None, task, cycles=POLL_CYCLES)
+        self._advance()
+        self._idle_polls = self._idle_polls + 1 if self.cycle == before else 0
+        if self._idle_polls > POLL_LIMIT:
+            self.wait(task)             # reports what is waited for
+        return task.done
+
+    def settle(self) -> None:
+        """Complete every command, then run until nothing is left to do."""
+        while self.commands:
+            self.wait(self.commands[-1])
+        while self.receiving:
+            self.wait(self.receiving[-1])
+        self._run(None, Task("the program"))
+
+    def unconsumed(self) -> dict[int, int]:
+        """Host-in colors whose data the program has not taken: color -> PEs."""
+        pending = {c: self.machine.stream_in_pending(c) for c in self.program.fabric.host_in if c in self.machine.state.hin_index}
+        return {c: n for c, n in pending.items() if n}
+
+    # ------------------------------------------------------------ inside
+
+    def _submit(self, task: Task, block: bool) -> Task:
+        self.commands.append(task)
+        if block:
+            self.wait(task)
+        else:
+            self._advance()
+        return task
+
+    def _advance(self) -> None:
+        """Start and finish whatever can be, without running the machine."""
+        while self.commands:
+            head = self.commands[0]
+            if isinstance(head, Launch):
+                if not head.started:
+                    self.machine.launch(head.name, head.arguments)
+                    head.started = True
+                if self.machine.commands_outstanding:
+                    break
+            elif isinstance(head, Copy):
+                try:
+                    head.run()
+                except BaseException:
+                    self.commands.popleft()         # a refused copy must not be tried again by the next call
+                    raise
+            head.done = True
+            self.commands.popleft()
+        self._receive()
+
+    def _missing(self, task: Receive) -> bool:
+        return self.machine._stream_missing(("stream", task.color, *task.region, task.n)) > 0
+
+    def _receive(self) -> None:
+        """Hand over what has come, in order of request for each color."""
+        waiting: set[int] = set()
+        for task in list(self.receiving):
+            if task.color in waiting or self._missing(task):
+                waiting.add(task.color)
+                continue
+            self.receiving.remove(task)
+            task.sink(np.asarray(self.machine.stream_out_take(task.color, *task.region, task.n)))
+            task.done = True
+
+    def _wait_receive(self, task: Receive, outstanding: Task | None) -> None:
+        """Run towards the oldest request on the task's color. Commands that are under way go first: what is wanted may come from
+        one that has not started. That costs no cycles: streams out are never held up."""
+        first = next(t for t in self.receiving if t.color == task.color)
+        until = ("stream", first.color, *first.region, first.n)
+        if outstanding is None:
+            self._run(until, task)
+            return
+        try:
+            self._run("commands", outstanding)
+        except MeshlangError as error:
+            # the command cannot finish; that is the host's concern only when the stream does not come either
+            if error.exit_code != 3 or self._missing(first):
+                raise
+
+    def _run(self, until: Any, task: Task, cycles: int | None = None) -> None:
+        limit = cycles
+        if self.max_cycles is not None:
+            left = self.max_cycles - self.cycle
+            limit = left if cycles is None else min(left, cycles)
+            if left <= 0:
+                raise self._too_long(task)
+        progress = Progress()
+        self.machine.progress = lambda machine: progress.update(machine.cycle)
+        try:
+            stop = self.machine.run(until, limit)
+        finally:
+            progress.close()
+            self.take_records()
+        if stop.reason == "max_cycles" and self.max_cycles is not None and self.cycle >= self.max_cycles:
+            raise self._too_long(task)
+
+    def _too_long(self, task: Task) -> MeshlangError:
+        return MeshlangError(Diagnostic("MS0919", f"{task.what} is not complete after {self.max_cycles:,} cycles",
+                                        help="raise --max-cycles (max_cycles=), or look for a loop that does not end"))
+
+    def _check_stream(self, color: int, known: dict[int, str], way: str, region: Region) -> None:
+        x, y, w, h = region
+        width, height = self.program.fabric.width, self.program.fabric.height
+        if w < 1 or h < 1 or x < 0 or y < 0 or x + w > width or y + h > height:
+            raise MeshlangError(Diagnostic("MS0913", f"the stream covers columns {x} to {x + w - 1} and rows {y} to {y + h - 1}; the "
+                                                     f"program's rectangle is {width} x {height} PEs"))
+        if color not in known:
+            listed = ", ".join(f"{c} ({n})" for c, n in known.items()) or "none"
+            raise MeshlangError(Diagnostic("MS0924", f"color {color} does not stream {way}; colors of the program that do: {listed}",
+                                           help=f"name it in <memcpy/get_params> as MEMCPY{'H2D' if way == 'in' else 'D2H'}_1"))
+
+    def _text_at(self, pe: int, index: int) -> str:
+        strings = self.program.tiles[int(self.memory.tile_of.ravel()[pe])].strings
+        return strings[index] if 0 <= index < len(strings) else ""
+
+    def take_records(self) -> None:
+        """Turn what programs have printed since the last time into lines and traces."""
+        if not self._prints:
+            return
+        records = self.machine.print_log
+        new = records[self._records_seen:]
+        self._records_seen = len(records)
+        width = self.program.fabric.width
+        lines = self.output.take((r.cycle, r.pe[1] * width + r.pe[0], r.kind, r.ty, r.value, r.string) for r in new)
+        if lines and self.on_lines is not None:
+            self.on_lines(lines)
