@@ -1,0 +1,86 @@
+"""debug_util: variables and traces of a run that has stopped. Coordinates are the fabric's: the rectangle's plus its offset."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from meshlang.diag import Diagnostic, MeshlangError
+
+if TYPE_CHECKING:
+    from meshlang.host.session import Session
+
+
+def place(session: Session, x: int, y: int) -> tuple[int, int]:
+    """Fabric coordinates -> rectangle coordinates. MS0927 outside."""
+    dx, dy = session.program.fabric_offsets or (0, 0)
+    width, height = session.program.fabric.width, session.program.fabric.height
+    if not (0 <= x - dx < width and 0 <= y - dy < height):
+        raise MeshlangError(Diagnostic(
+            "MS0927", f"fabric coordinates ({x}, {y}) are outside the program: its PEs are at x {dx} to {dx + width - 1}, "
+                      f"y {dy} to {dy + height - 1}", help="add the --fabric-offsets to the rectangle's coordinates"))
+    return x - dx, y - dy
+
+
+def read_variable(session: Session, x: int, y: int, name: str, dtype: Any) -> np.ndarray:
+    """A global variable, by its name in the source (or what an exported pointer of that name points to), as 1-D array."""
+    px, py = place(session, x, y)
+    tile_number = int(session.memory.tile_of[py, px])
+    if tile_number < 0:
+        raise MeshlangError(Diagnostic("MS0927", f"the PE at fabric coordinates ({x}, {y}) has no code"))
+    tile = session.program.tiles[tile_number]
+    named = [o for o in tile.objects if o.name == name] or [o for o in tile.objects if o.name.rpartition(".")[2] == name]
+    if named:
+        data = session.machine.read_bytes(px, py, 1, 1, named[0].address, named[0].size)
+    elif name in session.symbols.by_name and session.symbols.by_name[name].kind != "fn":
+        symbol = session.symbols.data(name)
+        session.memory.check(symbol, (px, py, 1, 1))
+        data = session.memory.read(symbol, (px, py, 1, 1), session.memory.extent(symbol, (px, py, 1, 1)))
+    else:
+        names = sorted({o.name.rpartition(".")[2] for o in tile.objects} | set(tile.exports))
+        near = difflib.get_close_matches(name, names, n=1)
+        raise MeshlangError(Diagnostic("MS0927", f"PE ({x}, {y}) runs {tile.name}, which has no variable {name!r}",
+                                       help=f"did you mean {near[0]!r}?" if near else None))
+    kind = np.dtype(dtype)
+    if data.size % kind.itemsize:
+        raise MeshlangError(Diagnostic("MS0912", f"{name!r} has {data.size} bytes, which are no whole number of {kind.name}"))
+    return np.ascontiguousarray(data.reshape(-1)).view(kind)
+
+
+class debug_util:
+    """Looks at the program that this process ran from the folder `bindir`, after its SdkRuntime.stop()."""
+
+    def __init__(self, bindir: str | os.PathLike, cmaddr: str | None = None, **kwargs: Any):
+        from .runtime import stopped
+        runtime = stopped.get(os.path.realpath(bindir))
+        if runtime is None or runtime._session is None:
+            raise MeshlangError(Diagnostic("MS0927", f"debug_util: no finished run of {bindir} in this process",
+                                           help="create it after SdkRuntime.stop(), in the same script"))
+        self._session = runtime._session
+
+    def get_symbol(self, col: int, row: int, symbol: str, dtype: Any) -> np.ndarray:
+        """A variable of one PE, 1-D."""
+        return read_variable(self._session, col, row, symbol, dtype)
+
+    def get_symbol_rect(self, rectangle: tuple[tuple[int, int], tuple[int, int]], symbol: str, dtype: Any) -> np.ndarray:
+        """A variable of a rectangle ((col, row), (width, height)): array [width, height, elements]."""
+        (col, row), (width, height) = rectangle
+        return np.stack([np.stack([read_variable(self._session, col + i, row + j, symbol, dtype) for j in range(height)])
+                         for i in range(width)])
+
+    def read_trace(self, px: int, py: int, key: str) -> list[Any]:
+        """What <debug> has traced under a key, in order. MS0927 when there is nothing under that key."""
+        x, y = place(self._session, px, py)
+        self._session.take_records()
+        traces = self._session.output.traces
+        pe = y * self._session.program.fabric.width + x
+        if (pe, key) in traces:
+            return list(traces[pe, key])
+        keys = sorted({k for p, k in traces if p == pe})
+        strings = {s for t in self._session.program.tiles for s in t.strings}
+        if key in strings:                      # the program knows the key, this PE has traced nothing
+            return []
+        raise MeshlangError(Diagnostic("MS0927", f"PE ({px}, {py}) has no trace {key!r}; it has: {', '.join(keys) or 'none'}"))

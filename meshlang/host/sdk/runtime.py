@@ -1,0 +1,276 @@
+"""SdkRuntime on MeshLang's machine (reference: the vendor's SdkRuntime API page; facts gathered from published host scripts).
+
+Arrays are 1-D (or of any shape with the right size) and of 4-byte dtypes. The logical tensor is A[h][w][l]; ROW_MAJOR is its C
+order, COL_MAJOR its Fortran order. With MEMCPY_16BIT each 32-bit word carries one element in its low half (copy mode); streams
+always carry whole words.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meshlang.diag import Diagnostic, MeshlangError
+from meshlang.host.memory import Region
+from meshlang.host.session import Session, Task
+from meshlang.ir import serial
+
+from .unsupported import not_yet
+
+
+class MemcpyDataType(Enum):
+    MEMCPY_16BIT = 0
+    MEMCPY_32BIT = 1
+
+
+class MemcpyOrder(Enum):
+    ROW_MAJOR = 0
+    COL_MAJOR = 1
+
+
+# the last stopped runtime of each program folder: what debug_util looks at
+stopped: dict[str, SdkRuntime] = {}
+
+
+class SdkRuntime:
+    """A program folder on a machine. Options of the vendor's simulator (threads, traces, message level) have no effect."""
+
+    def __init__(self, bindir: str | os.PathLike, *platform: Any, cmaddr: str | None = None, suppress_simfab_trace: bool = False,
+                 simfab_numthreads: int = 5, msg_level: str = "WARNING", memcpy_required: bool = True, **kwargs: Any):
+        if cmaddr:
+            raise not_yet(f"running on a real system (cmaddr={cmaddr!r})", "leave cmaddr out to run on the fabric interpreter")
+        if platform or not isinstance(bindir, (str, os.PathLike)):
+            raise not_yet("SdkRuntime with compile artifacts or a platform (SdkLayout)")
+        self.bindir = str(bindir)
+        self._program = serial.load(self.bindir)
+        self._session: Session | None = None
+        self._running = False
+        self._pending: list[tuple[Any, np.ndarray]] = []
+        from meshlang.host.symbols import Symbols
+        self._symbols = Symbols(self._program)
+
+    # ------------------------------------------------------------ life
+
+    def load(self) -> None:
+        """Put the program on the fabric, and begin a new sim.log in the current directory."""
+        profile = os.environ.get("MESHLANG_PROFILE") or None
+        limit = os.environ.get("MESHLANG_MAX_CYCLES")
+        self._session = Session(self._program, profile, int(limit) if limit else None, sim_log=Path.cwd() / "sim.log")
+
+    def run(self) -> None:
+        """Start: commands are taken from here on."""
+        if self._session is None:
+            raise _order("run() comes after load()")
+        self._running = True
+
+    def stop(self) -> None:
+        """Complete all commands, and end the run."""
+        session = self._live("stop")
+        session.settle()
+        self._running = False
+        left = session.unconsumed()
+        if left:
+            notes = [f"color {c}: {n} PEs have not taken all that was streamed in" for c, n in left.items()]
+            notes += [f"{g.places()}: {g.text}" for g in session.machine.waiting()[:12]]
+            raise MeshlangError(Diagnostic("MS0860", f"deadlock at cycle {session.cycle}: nothing can happen any more, but data the "
+                                                     f"host streams in is not consumed", notes=notes), exit_code=3)
+        stopped[os.path.realpath(self.bindir)] = self
+        if sys.stderr.isatty() or os.environ.get("MESHLANG_VERBOSE"):
+            print(f"meshlang: {session.cycle:,} cycles", file=sys.stderr)
+
+    def __enter__(self) -> SdkRuntime:
+        self.load()
+        self.run()
+        return self
+
+    def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
+        if kind is None:
+            self.stop()
+
+    def _live(self, what: str) -> Session:
+        if self._session is None or not self._running:
+            raise _order(f"{what} needs load() and run() before it" if self._session is None or not self._was_stopped()
+                         else f"{what} comes after stop()")
+        return self._session
+
+    def _was_stopped(self) -> bool:
+        return stopped.get(os.path.realpath(self.bindir)) is self
+
+    # ------------------------------------------------------------ names
+
+    def get_id(self, symbol: str) -> int:
+        """The id of an exported name. May be asked before load()."""
+        return self._symbols.any(symbol).id
+
+    # ------------------------------------------------------------ copies
+
+    def memcpy_h2d(self, dest: int, src: np.ndarray, px: int, py: int, w: int, h: int, elem_per_pe: int, *, streaming: bool,
+                   data_type: MemcpyDataType, order: MemcpyOrder, nonblock: bool) -> Task:
+        """Host to device: A[h][w][l] to the w x h PEs from (px, py) on."""
+        words = _unpack(_words(src, w * h * elem_per_pe, "memcpy_h2d", (h, w, elem_per_pe)), h, w, elem_per_pe, order)
+        return self._send(dest, words, (px, py, w, h), streaming, data_type, nonblock, "memcpy_h2d")
+
+    def memcpy_h2d_rowbcast(self, dest: int, src: np.ndarray, px: int, py: int, w: int, h: int, elem_per_pe: int, *,
+                            streaming: bool, data_type: MemcpyDataType, order: MemcpyOrder, nonblock: bool) -> Task:
+        """A[h][l], the data of one column of PEs, copied along each row."""
+        words = _unpack(_words(src, h * elem_per_pe, "memcpy_h2d_rowbcast", (h, elem_per_pe)), h, 1, elem_per_pe, order)
+        words = np.broadcast_to(words, (h, w, elem_per_pe))
+        return self._send(dest, words, (px, py, w, h), streaming, data_type, nonblock, "memcpy_h2d_rowbcast")
+
+    def memcpy_h2d_colbcast(self, dest: int, src: np.ndarray, px: int, py: int, w: int, h: int, elem_per_pe: int, *,
+                            streaming: bool, data_type: MemcpyDataType, order: MemcpyOrder, nonblock: bool) -> Task:
+        """A[w][l], the data of one row of PEs, copied down each column."""
+        words = _unpack(_words(src, w * elem_per_pe, "memcpy_h2d_colbcast", (w, elem_per_pe)), 1, w, elem_per_pe, order)
+        words = np.broadcast_to(words, (h, w, elem_per_pe))
+        return self._send(dest, words, (px, py, w, h), streaming, data_type, nonblock, "memcpy_h2d_colbcast")
+
+    def memcpy_h2d_stride(self, dest: int, src: np.ndarray, px: int, py: int, w: int, h: int, elem_per_pe: int, row_stride: int,
+                          col_stride: int, *, streaming: bool, data_type: MemcpyDataType, order: MemcpyOrder,
+                          nonblock: bool) -> Task:
+        """To every row_stride-th column and col_stride-th row: the tensor is documented as A[xi][eta][l], with
+        xi = 1 + (w-1) // row_stride columns and eta = 1 + (h-1) // col_stride rows."""
+        if row_stride < 1 or col_stride < 1:
+            raise MeshlangError(Diagnostic("MS0911", "memcpy_h2d_stride: strides must be at least 1"))
+        xi, eta = 1 + (w - 1) // row_stride, 1 + (h - 1) // col_stride
+        words = _unpack(_words(src, xi * eta * elem_per_pe, "memcpy_h2d_stride", (xi, eta, elem_per_pe)), xi, eta, elem_per_pe, order)
+        task: Task | None = None
+        for i in range(xi):
+            for j in range(eta):
+                task = self._send(dest, words[i:i + 1, j:j + 1], (px + i * row_stride, py + j * col_stride, 1, 1), streaming,
+                                  data_type, nonblock, "memcpy_h2d_stride")
+        assert task is not None             # commands are ordered: the last one done means all are
+        return task
+
+    def _send(self, dest: int, words: np.ndarray, region: Region, streaming: bool, data_type: MemcpyDataType, nonblock: bool,
+              what: str) -> Task:
+        session = self._live(what)
+        if streaming:
+            return session.stream_in(int(dest), region, words)
+        if _size(data_type) == 2:
+            words = words.astype(np.uint16)         # the low halves
+        h, w, _ = words.shape
+        data = np.ascontiguousarray(words).view(np.uint8).reshape(h, w, -1)
+        return session.write(session.symbols.data(dest), region, data, block=not nonblock)
+
+    def memcpy_d2h(self, dest: np.ndarray, src: int, px: int, py: int, w: int, h: int, elem_per_pe: int, *, streaming: bool,
+                   data_type: MemcpyDataType, order: MemcpyOrder, nonblock: bool) -> Task:
+        """Device to host: from the w x h PEs from (px, py) on to A[h][w][l]. `dest` is filled when the task is done."""
+        session = self._live("memcpy_d2h")
+        _words(dest, w * h * elem_per_pe, "memcpy_d2h", (h, w, elem_per_pe))
+        if not dest.flags.writeable:
+            raise MeshlangError(Diagnostic("MS0912", "memcpy_d2h: the host array is read-only"))
+        size = _size(data_type)
+
+        def store(words: np.ndarray) -> None:
+            flat = words if order == MemcpyOrder.ROW_MAJOR else words.transpose(2, 1, 0)
+            dest.flat = np.ascontiguousarray(flat, dtype=np.uint32).reshape(-1).view(dest.dtype)
+
+        def store_bytes(data: np.ndarray) -> None:
+            store(np.ascontiguousarray(data).view(np.uint16 if size == 2 else np.uint32))
+        region: Region = (px, py, w, h)
+        if streaming:
+            return session.stream_out(int(src), region, elem_per_pe, store, block=not nonblock)
+        return session.read(session.symbols.data(src), region, elem_per_pe * size, store_bytes, block=not nonblock)
+
+    # ------------------------------------------------------------ launches
+
+    def launch(self, symbol: str, *args: Any, nonblock: bool = False) -> Task:
+        """Call an exported function on all PEs. Arguments must have the parameters' types (numpy scalars)."""
+        return self._live("launch").launch(symbol, args, block=not nonblock)
+
+    def call(self, symbol: str, params: Any = (), nonblock: bool = False) -> Task:
+        """The older form of launch: arguments as 32-bit words, one for each parameter (16-bit ones in the low half)."""
+        session = self._live("call")
+        function = session.symbols.function(symbol)
+        words = np.asarray(params, dtype=np.uint32).ravel() if len(params) else np.zeros(0, np.uint32)
+        args: list[Any] = []
+        from meshlang.host.symbols import dtype_of
+        for word, kind in zip(words, function.params):
+            dtype = dtype_of(kind)
+            args.append(np.uint32(word).view(dtype) if dtype.itemsize == 4 else np.uint16(word & 0xffff).view(dtype)
+                        if dtype.itemsize == 2 else dtype.type(word & 0xff))
+        args += words[len(function.params):].tolist()           # too many: launch says so
+        return session.launch(symbol, tuple(args), block=not nonblock)
+
+    # ------------------------------------------------------------ tasks
+
+    def task_wait(self, task: Task) -> None:
+        self._live("task_wait").wait(task)
+
+    def is_task_done(self, task: Task) -> bool:
+        return self._live("is_task_done").poll(task)
+
+    # ------------------------------------------------------------ inspection
+
+    def coord_logical_to_physical(self, coord: tuple[int, int]) -> tuple[int, int]:
+        """Rectangle coordinates -> fabric coordinates."""
+        dx, dy = self._program.fabric_offsets or (0, 0)
+        return coord[0] + dx, coord[1] + dy
+
+    def read_symbol(self, x: int, y: int, name: str, dtype: Any = "uint8") -> np.ndarray:
+        """A variable of the PE at fabric coordinates (x, y), as it is now. MS0927 unknown."""
+        if self._session is None:
+            raise _order("read_symbol needs load() before it")
+        from .debug import read_variable
+        return read_variable(self._session, x, y, name, dtype)
+
+    def dump_core(self, path: str) -> None:
+        raise not_yet("dump_core", "debug_util works without a core file, in the process that ran the program")
+
+    def dump_elf_core(self, path: str) -> None:
+        raise not_yet("dump_elf_core")
+
+    def send(self, *args: Any, **kwargs: Any) -> None:
+        raise not_yet("SdkRuntime.send (ports of SdkLayout)")
+
+    def receive(self, *args: Any, **kwargs: Any) -> None:
+        raise not_yet("SdkRuntime.receive (ports of SdkLayout)")
+
+    def receive_tofile(self, *args: Any, **kwargs: Any) -> None:
+        raise not_yet("SdkRuntime.receive_tofile (ports of SdkLayout)")
+
+    def get_port_id(self, name: str) -> int:
+        raise not_yet("SdkRuntime.get_port_id (ports of SdkLayout)")
+
+    def report_port_infos(self) -> None:
+        raise not_yet("SdkRuntime.report_port_infos (ports of SdkLayout)")
+
+
+def _order(message: str) -> MeshlangError:
+    return MeshlangError(Diagnostic("MS0925", f"SdkRuntime: {message}",
+                                    help="the order is SdkRuntime(name), load(), run(), copies and launches, stop()"))
+
+
+def _size(data_type: MemcpyDataType) -> int:
+    if data_type == MemcpyDataType.MEMCPY_16BIT:
+        return 2
+    if data_type == MemcpyDataType.MEMCPY_32BIT:
+        return 4
+    raise MeshlangError(Diagnostic("MS0912", f"data_type is {data_type!r}; it must be a MemcpyDataType"))
+
+
+def _words(array: Any, count: int, what: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The array as uint32 words, 1-D. MS0911 size, MS0912 dtype."""
+    if not isinstance(array, np.ndarray):
+        raise MeshlangError(Diagnostic("MS0912", f"{what}: expected a numpy array, got {type(array).__name__}"))
+    if array.dtype.itemsize != 4 or array.dtype.kind not in "iuf":
+        raise MeshlangError(Diagnostic("MS0912", f"{what}: the array is {array.dtype.name}; host arrays have 32-bit elements",
+                                       help="for 16-bit data: sdk_utils.input_array_to_u32 and memcpy_view; else array.astype(...)"))
+    if array.size != count:
+        product = " x ".join(map(str, shape))
+        raise MeshlangError(Diagnostic("MS0911", f"{what}: the array has {array.size} elements, the copy {product} = {count}"))
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint32)
+
+
+def _unpack(words: np.ndarray, h: int, w: int, n: int, order: MemcpyOrder) -> np.ndarray:
+    """1-D host data -> [h, w, n]."""
+    if order == MemcpyOrder.ROW_MAJOR:
+        return words.reshape(h, w, n)
+    if order == MemcpyOrder.COL_MAJOR:
+        return words.reshape(n, w, h).transpose(2, 1, 0)
+    raise MeshlangError(Diagnostic("MS0912", f"order is {order!r}; it must be a MemcpyOrder"))

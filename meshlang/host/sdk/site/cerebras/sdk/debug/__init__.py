@@ -1,0 +1,1 @@
+"""cerebras.sdk: see meshlang/host/sdk."""
