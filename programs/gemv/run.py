@@ -1,0 +1,31 @@
+"""y = A x + b on a row of PEs, compared with numpy."""
+
+import numpy as np
+
+import meshlang
+
+context = meshlang.run_context()
+args = meshlang.params(width=4, M=6, N=8)
+width, M, N = args["width"], args["M"], args["N"]
+columns = N // width
+
+rng = np.random.default_rng(context.seed or 0)
+A = rng.uniform(-1, 1, (M, N)).astype(np.float32)
+x = rng.uniform(-1, 1, N).astype(np.float32)
+b = rng.uniform(-1, 1, M).astype(np.float32)
+
+program = meshlang.compile("layout.csl", params=args)
+with program.start() as fabric:
+    fabric.write("A", A.T.reshape(1, width, columns * M))       # column after column
+    fabric.write("x", x.reshape(1, width, columns))
+    y = np.zeros((1, width, M), np.float32)
+    y[0, 0] = b
+    fabric.write("y", y)
+    fabric.launch("compute")
+    y = fabric.read("y", count=M)[0, -1]
+
+expected = A @ x + b
+print(f"y     {y}")
+print(f"numpy {expected}")
+context.check(bool(np.allclose(y, expected, rtol=1e-5, atol=1e-5)), "y should equal A x + b")
+context.result(y=y, cycles=fabric.cycles)
