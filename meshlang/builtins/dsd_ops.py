@@ -9,6 +9,7 @@ from ..ir.dsdops import DSD_OPS, DsdOp
 from ..ir.isa import Op, Operand
 from ..sema import types as T
 from ..sema.values import VOID, FnValue, Known, Reg
+from ..syntax import ast
 from .dsd import ACTION_FIELDS, dsr_index, op_config
 from .registry import builtin, config
 
@@ -144,6 +145,12 @@ for _name, _op in DSD_OPS.items():
     _register(_name, _op)
 
 
+def is_small(decl: Any) -> bool:
+    """Whether a mapped function is expanded in the loop: a few plain statements, as any compiler would."""
+    stmts = decl.body.stmts
+    return len(stmts) <= 4 and all(isinstance(s, (ast.ExprStmt, ast.Assign, ast.Return, ast.Decl)) for s in stmts)
+
+
 @builtin("map", "fn, operands, ...", phase="run", doc="Call a function for each step of its vector operands.")
 def map_(cx, node, hint):
     fn = cx.known(node.args[0]).v
@@ -195,6 +202,8 @@ def map_(cx, node, hint):
         cx.emit(node, Op.LE, smaller, count, other)
         cx.emit(node, Op.SEL, count, smaller, other)
         fb.release(mark)
+    # counting and branching cost nothing: the operands' DSRs step by themselves, and the vendor's compiler unrolls the loop
+    fb.free = True
     fb.constant(0, i)
     top, end = fb.label(), fb.label()
     fb.place(top)
@@ -202,6 +211,7 @@ def map_(cx, node, hint):
     flag = fb.reg()
     cx.emit(node, Op.LT, flag, i, count)
     fb.jump(Op.JZ, end, flag)
+    fb.free = False
 
     def argument(k: int, want_type: T.Type | None) -> Any:
         v, vector = held[k]
@@ -215,7 +225,7 @@ def map_(cx, node, hint):
         return Reg(t, r)
 
     cx.depth += 1
-    result = cx.call_with(fn, argument, node)
+    result = cx.call_with(fn, argument, node, inline=is_small(decl))
     cx.depth -= 1
     if not ret_void:
         v, vector = held[-1]
@@ -227,8 +237,10 @@ def map_(cx, node, hint):
         else:
             cx.fail("MS0515", f"the output of @map is a DSD, a DSR or a pointer, found {v.ty}", operands[-1])
     fb.release(mark)
+    fb.free = True
     cx.emit(node, Op.ADDI, i, i, 1)
     fb.jump(Op.JMP, top)
+    fb.free = False
     fb.place(end)
     for index in dsrs:
         cx.emit(node, Op.DSRADV, index, count)

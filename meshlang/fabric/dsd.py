@@ -480,6 +480,13 @@ def prepare(I, U, T, pe, v, row, fp, base):
 def setup_cost(I, T, v):
     """Set-up cycles of an operation in memory: a base, plus a share per vector and per scalar source (STREAM rows: copy 10,
     scale 11, add 12, triad 13), plus what the operation itself adds."""
+    row = I[v + V_ROW]
+    loaded = True       # every vector already is in a DSR: nothing to set up but the operation itself
+    for j in range(4):
+        if np.int64(T[row + OP_DST + j]) == OPERAND_DSD:
+            loaded = False
+    if loaded:
+        return I[G_SETUP_DSR]
     t = I[G_SETUP] + np.int64(T[I[v + V_CODE] * OI + OI_SETUP])
     for j in range(1, 4):
         kind = I[v + V_OPERANDS + j * OK + O_KIND]

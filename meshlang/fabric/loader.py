@@ -132,7 +132,8 @@ def _relocate(tile: TileProgram, code_base: int, functions: int, ops: int, confi
     for op, column in ((O.ASSERT, 2), (O.TRAP, 1), (O.PRINT, 2)):
         rows = where(op) & (code[:, column] >= 0)
         code[rows, column] += strings
-    code[:, 0] = (code[:, 0] & 0xffff) | (np.array(costs, np.int32)[kind] << 16)
+    cost = np.where(code[:, 0] & isa.FREE, 0, np.array(costs, np.int32)[kind])
+    code[:, 0] = (code[:, 0] & 0xffff) | (cost << 16)
     return code
 
 
@@ -297,7 +298,7 @@ def load(program: Program, profile: Profile) -> State:
     I[s.G_L0], I[s.G_L1], I[s.G_BITS_R], I[s.G_BITS_C] = l0, l1, bits_r, bits_c
     I[s.G_PLOG], I[s.G_PLOGCAP], I[s.G_HLOG], I[s.G_HLOGCAP], I[s.G_NHOUT] = plog, plog_cap, hlog, hlog_cap, hosts_out
     I[s.G_WSE3] = wse3
-    for index, name in ((s.G_HOP, "fabric.hop"), (s.G_RAMP, "fabric.ramp"), (s.G_SETUP, "dsd.setup"),
+    for index, name in ((s.G_HOP, "fabric.hop"), (s.G_RAMP, "fabric.ramp"), (s.G_SETUP, "dsd.setup"), (s.G_SETUP_DSR, "dsd.setup_dsr"),
                         (s.G_SETUP_V, "dsd.setup_vector"), (s.G_SETUP_S, "dsd.setup_scalar"), (s.G_FSETUP, "dsd.fabric_setup"),
                         (s.G_ISSUE, "dsd.issue"), (s.G_TASK_START, "task.start"), (s.G_TASK_END, "task.end"),
                         (s.G_DONE, "task.completion"), (s.G_TAKEN, "scalar.taken"), (s.G_LAUNCH, "fabric.launch_latency"),

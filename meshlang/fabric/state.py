@@ -47,6 +47,7 @@ G_REDUCE = 53
 G_SYNCDONE = 54
 G_MISALIGN = 55
 G_QUANTUM = 56
+G_SETUP_DSR = 57
 # arguments of the outstanding command
 G_ARGN, G_ARGS = 60, 61                 # up to 15
 # stream counters per color

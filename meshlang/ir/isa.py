@@ -1,6 +1,6 @@
 """The instruction set of tile programs: a register machine with 64-bit registers.
 
-An instruction is four int32 words `(w, a, b, c)`; `w` holds the opcode in bits 0-7 and a `Ty` in bits 8-11 (the loader adds
+An instruction is four int32 words `(w, a, b, c)`; `w` holds the opcode in bits 0-7 and a `Ty` in bits 8-11, `FREE` in bit 12 (the loader adds
 the cycle cost of the timing profile in bits 16-31). Registers are numbered from the frame pointer; `r0` always reads 0.
 
 Register contents, by type (always kept in this normal form):
@@ -35,6 +35,9 @@ class Ty(IntEnum):
 
 
 TY_SIZE = {Ty.I64: 8, Ty.U64: 8, Ty.I32: 4, Ty.U32: 4, Ty.I16: 2, Ty.U16: 2, Ty.I8: 1, Ty.U8: 1, Ty.F16: 2, Ty.F32: 4}
+
+
+FREE = 1 << 12          # bit of `w`: takes no cycle (loop control that the hardware or an unrolled loop does not have)
 
 
 class Op(IntEnum):

@@ -797,6 +797,10 @@ class Analyzer:
 
     def ev_array(self, node, hint):
         t = self.type_expr(node.type)
+        if isinstance(t, T.StructType) and t.tuple:
+            return self.coerce(self.make_struct({str(i): self.rv(e) for i, e in enumerate(node.elems)}, True), t, node)
+        if not isinstance(t, T.ArrayType):
+            self.fail("MS0301", f"expected an array type, found {t}", node.type)
         if len(node.elems) != t.count:
             self.fail("MS0317", f"{t} takes {t.count} elements, found {len(node.elems)}", node)
         values = [self.coerce(self.rv(e, t.elem), t.elem, e) for e in node.elems]
@@ -1203,8 +1207,8 @@ class Analyzer:
         ret = fn.decl.ret
         return ret is None or isinstance(ret, ast.Ident) and ret.name == "void"
 
-    def call_with(self, fn: FnValue, argument: Any, node: Any, nodes: list | None = None) -> Any:
-        """Call `fn` with the values that `argument(index, parameter type or None)` yields."""
+    def call_with(self, fn: FnValue, argument: Any, node: Any, nodes: list | None = None, inline: bool = False) -> Any:
+        """Call `fn` with the values that `argument(index, parameter type or None)` yields; expand it here if `inline`."""
         decl = fn.decl
         env: dict[str, Any] = {}
         scope_eval = Analyzer(self.unit, fn.module)
@@ -1226,7 +1230,7 @@ class Analyzer:
         ret = scope_eval.type_expr(decl.ret) if decl.ret is not None else T.VOID
         if self.fb is None or ret.comptime_only and all(isinstance(v, Known) for _, v, _, _ in args):
             return self.call_comptime(fn, args, ret, node)
-        if decl.inline or ret.comptime_only:
+        if decl.inline or inline or ret.comptime_only:
             return self.call_inline(fn, args, ret, node)
         run = [(n, v, t) for n, v, t, fixed in args if not fixed]
         cache_key = (tuple((n, key(v)) for n, v in env.items()), tuple((n, t) for n, _, t in run))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ir.isa import Op, Ty
+from ..ir.isa import FREE, Op, Ty
 
 
 class Label:
@@ -30,6 +30,7 @@ class FunctionBuilder:
         self.calls: list[tuple[int, int]] = []
         self.labels: list[Label] = []
         self.span: Any = None
+        self.free = False                           # mark what is emitted as taking no cycles
 
     def reg(self) -> int:
         r = self.next
@@ -51,7 +52,7 @@ class FunctionBuilder:
         self.next = mark
 
     def emit(self, op: Op, a: int = 0, b: int = 0, c: int = 0, ty: Ty = Ty.I64) -> int:
-        self.code.append([op | ty << 8, a, b, c])
+        self.code.append([op | ty << 8 | (FREE if self.free else 0), a, b, c])
         self.spans.append(self.span)
         return len(self.code) - 1
 
