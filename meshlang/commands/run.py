@@ -1,4 +1,239 @@
-HELP=""
-EXAMPLES=""
-def configure(p): pass
-def execute(a): return 0
+"""`meshlang run`: a layout file, a program folder, or a Python host script."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from meshlang.host.api import CompiledProgram, FabricHandle
+    from meshlang.host.context import RunContext
+
+HELP = "compile and run a layout file, a program folder, or a host script"
+DESCRIPTION = """\
+Compile a program and run it on the fabric interpreter.
+
+PATH is a folder with a layout.csl (and a run.py, if it needs a host), a layout file, a folder that cslc wrote, or a
+Python script that uses MeshLang's host API. Without a run.py, --launch says what to start, and --set and --get what to
+copy to and from the PEs.
+"""
+EXAMPLES = """\
+examples:
+  meshlang run programs/hello
+  meshlang run programs/meshgemv -p P=16 --seed 7
+  meshlang run layout.csl --set x=x.npy --set A=random --launch main --get y=y.npy
+  meshlang run layout.csl --launch compute,3,0.5 --get y        arguments of a launch follow its name
+  meshlang run my_host.py -p size=32 --arch wse3
+  meshlang run programs/meshgemv --json                         results, cycles and resources for a script
+
+--launch and --get work in the order: all --set, all --launch, all --get. A program that nothing launches (and that
+exports only one function without parameters) has that function launched; --launch none prevents it.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", help="program folder, layout file, compiled folder, or host script")
+    parser.add_argument("-p", "--param", action="append", metavar="NAME=VALUE", help="value of a parameter (repeatable)")
+    parser.add_argument("--arch", choices=("wse2", "wse3"), help="machine generation (default wse2)")
+    parser.add_argument("--profile", help="timing profile: wse2, wse3, wse3-silicon, or a .toml file")
+    parser.add_argument("--launch", action="append", metavar="NAME[,ARGS]", help="call an exported function (repeatable)")
+    parser.add_argument("--set", action="append", metavar="SYMBOL=VALUE", dest="sets",
+                        help="data for a symbol: file.npy, random or zeros (repeatable)")
+    parser.add_argument("--get", action="append", metavar="SYMBOL[=FILE]", help="print a symbol, or save it as file.npy (repeatable)")
+    parser.add_argument("--seed", type=int, help="seed of random data (default 0)")
+    parser.add_argument("--max-cycles", type=int, metavar="N", help="stop a run that takes longer")
+    parser.add_argument("--json", action="store_true", help="results as JSON on stdout")
+
+
+def execute(args: argparse.Namespace) -> int:
+    from meshlang.host.build import unreadable
+    from meshlang.host.context import RunContext, set_context
+
+    from ._errors import usage_error
+    from ._values import name_values
+
+    path = Path(args.path)
+    if not path.exists():
+        raise unreadable(path, FileNotFoundError(2, "No such file or directory"))
+    if args.max_cycles is not None and args.max_cycles < 1:
+        raise usage_error(f"--max-cycles {args.max_cycles}: expected at least 1")
+    context = set_context(RunContext(params=name_values(args.param), arch=args.arch, profile=args.profile, seed=args.seed,
+                                     max_cycles=args.max_cycles, json=args.json, active=True))
+    try:
+        script = path if path.suffix == ".py" else path / "run.py" if (path / "run.py").is_file() else None
+        if script is None:
+            with _stdout_to_stderr(args.json):
+                _run_layout(args, path, context)
+            if not args.json:           # a host script prints for itself; what it records is for --json
+                for name, value in context.results.items():
+                    print(f"{name} = {_short(value)}")
+        else:
+            given = [o for o, v in (("--launch", args.launch), ("--set", args.sets), ("--get", args.get)) if v]
+            if given:
+                raise usage_error(f"{given[0]} has no use here: {script} is the host of this program",
+                                  help=f"name the layout file to do without it: meshlang run {path / 'layout.csl'} ...")
+            context.folder = script.resolve().parent
+            code = _run_script(args, script, context)
+            if code:
+                return code
+        _print_summary(context)
+    finally:
+        set_context(RunContext())
+    return 0
+
+
+def _run_script(args: argparse.Namespace, script: Path, context: RunContext) -> int:
+    from meshlang.host.context import unknown_param
+    from meshlang.host.script import run_script
+    with _stdout_to_stderr(args.json):
+        code = run_script(script)
+    ignored = [name for name in context.params if name not in context.used]
+    if not code and ignored:
+        raise unknown_param(ignored[0], context.used)
+    return code
+
+
+@contextlib.contextmanager
+def _stdout_to_stderr(active: bool) -> Iterator[None]:
+    """With --json stdout holds the JSON alone."""
+    if active:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    else:
+        yield
+
+
+# ---------------------------------------------------------------- without a host script
+
+def _run_layout(args: argparse.Namespace, path: Path, context: RunContext) -> None:
+    from meshlang.host import api
+
+    from ._values import number_or_text
+    if path.is_dir() and (path / "bin" / "program.json").is_file():
+        program = api.load(path)
+        if context.params:
+            from ._errors import usage_error
+            raise usage_error(f"-p has no use here: {path} is compiled already")
+    else:
+        program = api.compile(path, params={k: number_or_text(v) for k, v in context.params.items()})
+    fabric = program.start()
+    for item in args.sets or ():
+        _set(fabric, item, context.seed or 0)
+    for name, arguments in _launches(args.launch, program):
+        fabric.launch(name, *arguments)
+    fabric.run()
+    for item in args.get or ():
+        symbol, _, file = item.partition("=")
+        value = fabric.read(symbol)
+        if file:
+            _save(file, value)
+        else:
+            context.result(**{symbol: value})
+
+
+def _launches(given: list[str] | None, program: CompiledProgram) -> list[tuple[str, list[Any]]]:
+    from meshlang.host.symbols import Symbols
+    symbols = Symbols(program.ir)
+    functions = [s for s in symbols.all if s.kind == "fn"]
+    if given == ["none"]:
+        return []
+    if not given:
+        return [(functions[0].name, [])] if len(functions) == 1 and not functions[0].params else []
+    out = []
+    for item in given:
+        name, *texts = item.split(",")
+        function = symbols.function(name)
+        out.append((name, [_argument(t, k) for t, k in zip(texts, function.params)] + texts[len(function.params):]))
+    return out
+
+
+def _argument(text: str, kind: str) -> Any:
+    """A launch argument in its parameter's type; text that is no number is left for the type check to refuse."""
+    from ._values import number_or_text
+    value = number_or_text(text)
+    if kind == "bool" and value in (0, 1):
+        return bool(value)
+    return float(value) if kind.startswith("f") and isinstance(value, int) else value
+
+
+def _set(fabric: FabricHandle, item: str, seed: int) -> None:
+    """SYMBOL=file.npy | random | zeros. Random: floats uniform in [-1, 1), integers in 0..99, each symbol its own sequence."""
+    import zlib
+
+    import numpy as np
+
+    from meshlang.diag import Diagnostic, MeshlangError
+
+    from ._errors import usage_error
+    symbol, eq, value = item.partition("=")
+    if not eq:
+        raise usage_error(f"--set {item}: expected SYMBOL=VALUE", help="VALUE is a .npy file, random or zeros")
+    target = fabric.session.symbols.data(symbol)
+    if value in ("random", "zeros"):
+        size = fabric.read(symbol).shape
+        if value == "zeros":
+            data = np.zeros(size, target.dtype)
+        else:
+            rng = np.random.default_rng([seed, zlib.crc32(symbol.encode())])
+            data = rng.uniform(-1, 1, size) if target.dtype.kind == "f" else rng.integers(0, 100, size)
+            data = data.astype(target.dtype)
+        fabric.write(symbol, data)
+        return
+    try:
+        data = np.load(value, allow_pickle=False)
+    except OSError as error:
+        from meshlang.host.build import unreadable
+        raise unreadable(value, error) from None
+    except ValueError as error:
+        raise MeshlangError(Diagnostic("MS0901", f"cannot read {value}: it is no .npy file of numbers ({error})",
+                                       help="VALUE is a .npy file, random or zeros")) from None
+    fabric.write(symbol, data)
+
+
+def _save(file: str, value: Any) -> None:
+    import numpy as np
+
+    from meshlang.diag import Diagnostic, MeshlangError
+    try:
+        with open(file, "wb") as out:
+            np.save(out, value)
+    except OSError as error:
+        raise MeshlangError(Diagnostic("MS0901", f"cannot write {file}: {error.strerror or error}")) from None
+
+
+# ---------------------------------------------------------------- afterwards
+
+def _print_summary(context: RunContext) -> None:
+    from meshlang.host.report import resource_table
+    if context.json:
+        print(json.dumps(_summary(context), indent=2, default=_plain))
+        return
+    for handle in context.handles:
+        print(f"\n{handle.cycles:,} cycles ({handle.session.machine.profile.name} profile)")
+        print(resource_table(handle.program.ir))
+
+
+def _summary(context: RunContext) -> dict[str, Any]:
+    runs = []
+    for handle in context.handles:
+        stats = {k: v for k, v in handle.stats().items() if isinstance(v, (int, float, str))}
+        runs.append({"cycles": handle.cycles, "profile": handle.session.machine.profile.name, "stats": stats,
+                     "resources": handle.program.resources(), "sim_log": handle.lines})
+    return {"ok": True, "exit_code": 0, "results": context.results, "runs": runs}
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def _short(value: Any) -> str:
+    import numpy as np
+    if not isinstance(value, np.ndarray):
+        return str(value)
+    text = np.array2string(value, threshold=64, edgeitems=3, max_line_width=110)
+    return f"{value.dtype.name} {list(value.shape)}\n{text}" if value.ndim > 1 else text

@@ -32,7 +32,7 @@ class RunContext:
     handles: list[FabricHandle] = field(default_factory=list)
 
     def result(self, **values: Any) -> None:
-        """Record named results: `meshlang run` prints them (as JSON with --json). Arrays are summarised as text, whole in JSON."""
+        """Record named results (numbers, text, arrays): `meshlang run --json` prints them."""
         self.results.update(values)
 
     def check(self, ok: bool, message: str) -> None:
