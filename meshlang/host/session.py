@@ -9,6 +9,7 @@ to do before that, it is a deadlock (exit code 3). The host itself takes no cycl
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +31,16 @@ if TYPE_CHECKING:
 
 POLL_CYCLES = 10_000        # how far the machine runs for one is_task_done
 POLL_LIMIT = 1_000          # polls of a machine with nothing to do before that is called a deadlock
+
+
+def announce_compilation() -> None:
+    """Say so when the first run on this machine (or after an update) will compile the engine, which takes a while."""
+    from meshlang.fabric import engine, jit
+    if not jit.COMPILED or engine._compiled is not None:
+        return
+    directory = jit.cache_directory()
+    if directory is None or not any(directory.rglob("*.nbi")):
+        print("meshlang: compiling the fabric engine for this machine (once; about half a minute)", file=sys.stderr, flush=True)
 
 
 @dataclass(eq=False)
@@ -80,6 +91,7 @@ class Session:
         self.program = program
         self.symbols = Symbols(program)
         self.max_cycles = max_cycles
+        announce_compilation()
         self.machine = Machine(program, profile)
         self.memory = Memory(program, self.machine)
         self.output = Output(text_at=self._text_at, path=Path(sim_log) if sim_log is not None else None)
