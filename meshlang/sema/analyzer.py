@@ -23,12 +23,12 @@ from .modules import ModuleInstance, Resolving, bind_param
 from .ops import Fail
 from .unit import Instance, Unit
 from .values import (FALSE, TRUE, VOID, ArrayValue, Cell, ElemRef, Fields, FnValue, GlobalVar, Known, Mem, Pointer, RangeValue, Reg,
-                     RegVar, key)
+                     RegVar, key, own)
 
 FN = T.Type("function", comptime_only=True)         # the type of a bare function name
 POISON = Known(T.Type("<error>"), None)             # stands for a value whose computation was reported
 INLINE_LIMIT = 100_000                              # unrolled iterations and comptime loop steps without --max-inlined-iterations
-LOOP_LIMIT = 200_000_000
+LOOP_LIMIT = 20_000_000                              # steps of one comptime function or block; a wafer has half a million PEs
 
 _INT_OPS = {"+": Op.ADD, "-": Op.SUB, "*": Op.MUL, "/": Op.DIV, "%": Op.REM, "&": Op.AND, "|": Op.OR, "^": Op.XOR,
             "<<": Op.SHL, ">>": Op.SHR}
@@ -245,14 +245,9 @@ class Analyzer:
 
     def load(self, value: Any, node: Any) -> Any:
         if isinstance(value, Cell):
-            v = value.v
-            if isinstance(v.v, ArrayValue):
-                return Known(v.ty, v.v.copy())
-            if isinstance(v.v, dict):
-                return Known(v.ty, dict(v.v))
-            return v
+            return own(value.v)
         if isinstance(value, ElemRef):
-            return value.get()
+            return own(value.get())
         if isinstance(value, RegVar):
             return Reg(value.ty, value.reg)
         if isinstance(value, Mem):
@@ -764,6 +759,11 @@ class Analyzer:
     # ---------------------------------------------------------------- literals and types
 
     def ev_struct(self, node, hint):
+        fixed = self.module.literals.get(id(node))
+        if fixed is not None:
+            if fixed.__class__ is not Known:
+                fixed = self.module.literals[id(node)] = self.make_struct({f.name: self.rv(f.value) for f in node.fields}, False)
+            return fixed
         t = None
         if node.type is not None:
             t = self.type_expr(node.type)
@@ -793,6 +793,11 @@ class Analyzer:
         return Fields(t, fields)
 
     def ev_tuple(self, node, hint):
+        fixed = self.module.literals.get(id(node))
+        if fixed is not None:
+            if fixed.__class__ is not Known:
+                fixed = self.module.literals[id(node)] = self.make_struct({str(i): self.rv(e) for i, e in enumerate(node.elems)}, True)
+            return fixed
         return self.make_struct({str(i): self.rv(e) for i, e in enumerate(node.elems)}, True)
 
     def ev_array(self, node, hint):
@@ -1384,11 +1389,7 @@ class Analyzer:
             if node.kind == "const":
                 scope[node.name] = value
             else:
-                if isinstance(value.v, ArrayValue):
-                    value = Known(value.ty, value.v.copy())
-                elif isinstance(value.v, dict):
-                    value = Known(value.ty, dict(value.v))
-                scope[node.name] = Cell(t, value, self.depth, node.name)
+                scope[node.name] = Cell(t, own(value), self.depth, node.name)
             return False
         if node.init is None:
             if node.kind == "const" or t is None:
@@ -1493,10 +1494,7 @@ class Analyzer:
             target.ty = t = value.ty
         if value.ty is not t:
             value = self.coerce(value, t, node.value)
-        if isinstance(value.v, ArrayValue):
-            value = Known(value.ty, value.v.copy())
-        elif isinstance(value.v, dict):
-            value = Known(value.ty, dict(value.v))
+        value = own(value)
         if isinstance(target, Cell):
             target.v = value
         else:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..diag import Diagnostic, Diagnostics, MeshlangError
-from ..ir.program import Fabric, Program
+from ..ir.program import DIRECTIONS, Fabric, Program
 from ..ir.verify import verify
 from ..paths import stdlib_dir
 from ..syntax import ast
@@ -44,6 +44,7 @@ class Compiler:
         self.diagnostics = Diagnostics()
         self.trees: dict[str, ast.Module] = {}
         self.printed: list[str] = []
+        self.fixed_literals: dict[int, dict[int, Any]] = {}
 
     # ------------------------------------------------------------ files
 
@@ -51,6 +52,13 @@ class Compiler:
         found = self.trees.get(path)
         if found is None:
             found = self.trees[path] = parse_file(path)
+        return found
+
+    def literals(self, tree: ast.Module) -> dict[int, Any]:
+        """The struct literals of a file that are made of literals and directions only; each is evaluated once."""
+        found = self.fixed_literals.get(id(tree))
+        if found is None:
+            found = self.fixed_literals[id(tree)] = fixed_literals(tree)
         return found
 
     def find_module(self, cx: Analyzer, path: str, node: Any) -> str:
@@ -303,10 +311,49 @@ class Compiler:
         return Fabric(layout.width, layout.height, tile, dict(sorted(colors.items())), layout.configs, host_in, host_out)
 
 
+def fixed_literals(tree: ast.Module) -> dict[int, Any]:
+    """Nodes of `.{ ... }` literals whose value cannot vary, mapped to True until they are evaluated.
+
+    A file that gives a direction's name to something of its own has none: the name could mean either.
+    """
+    found: dict[int, Any] = {}
+    named: set[str] = set()
+
+    def walk(node: Any) -> bool:
+        """Whether `node` is fixed; children are visited first."""
+        kind = node.__class__
+        if kind in (ast.IntLit, ast.FloatLit, ast.StringLit, ast.BoolLit):
+            return True
+        if kind is ast.Ident:
+            return node.name in DIRECTIONS
+        inner = [c for s in node.__slots__ for c in (getattr(node, s),) if isinstance(c, ast.Node)]
+        inner += [c for s in node.__slots__ for lst in (getattr(node, s),) if isinstance(lst, list) for c in lst if isinstance(c, ast.Node)]
+        if isinstance(node, (ast.Decl, ast.FnDecl, ast.Param)):
+            named.add(node.name)
+        elif isinstance(node, ast.For):
+            named.update(filter(None, (node.elem, node.index)))
+        elif isinstance(node, ast.TensorAccess):
+            named.update(node.vars)
+        results = [walk(c) for c in inner]
+        if kind is ast.FieldInit:
+            return all(results)
+        if kind is ast.TupleLit or kind is ast.StructLit and node.type is None:
+            fixed = all(results)
+            if fixed:
+                found[id(node)] = True
+            return fixed
+        return False
+
+    for item in tree.items:
+        walk(item)
+    return {} if named & set(DIRECTIONS) else found
+
+
 def compile_program(path: str, *, arch: str = "wse2", params: dict[str, Any] | None = None, colors: dict[str, int] | None = None,
                     import_paths: list[str] | tuple[str, ...] = (), fabric_dims: tuple[int, int] | None = None,
                     fabric_offsets: tuple[int, int] | None = None, fp16_format: str = "f16",
-                    max_inlined_iterations: int | None = None, comptime_depth: int | None = None) -> Program:
+                    max_inlined_iterations: int | None = None, comptime_depth: int | None = None,
+                    max_comptime_steps: int | None = None) -> Program:
     """Compile a top file (the one with the layout block).
 
     params, colors: values of the top file's params. Raises MeshlangError with every error found.
@@ -320,6 +367,8 @@ def compile_program(path: str, *, arch: str = "wse2", params: dict[str, Any] | N
     options = Options(arch, dict(params or {}), dict(colors or {}), list(import_paths), fabric_dims, fabric_offsets, fp16_format)
     if max_inlined_iterations is not None:
         options.inline_limit = max_inlined_iterations
+    if max_comptime_steps is not None:
+        options.loop_limit = max_comptime_steps
     if comptime_depth is not None:
         options.comptime_depth = comptime_depth
     import sys

@@ -27,6 +27,7 @@ class ModuleInstance:
     values: dict[str, Any] = field(default_factory=dict)    # resolved: Known, GlobalVar
     used_bindings: set[str] = field(default_factory=set)
     import_span: Any = None
+    _literals: dict[int, Any] | None = None
 
     def __post_init__(self) -> None:
         for item in self.tree.items:
@@ -38,6 +39,14 @@ class ModuleInstance:
                                 labels=[(self.decls[name].name_span, "first defined here")])
             else:
                 self.decls[name] = item
+
+    @property
+    def literals(self) -> dict[int, Any]:
+        """Struct literals that always have the same value, by node: a layout meets the same routes for every PE."""
+        found = self._literals
+        if found is None:
+            found = self._literals = self.unit.compiler.literals(self.tree)
+        return found
 
     def qualified(self, name: str) -> str:
         return f"{self.name}.{name}" if self.name else name

@@ -148,6 +148,16 @@ VOID = Known(T.VOID, None)
 TRUE, FALSE = Known(T.BOOL, True), Known(T.BOOL, False)
 
 
+def own(value: Known) -> Known:
+    """A copy that shares nothing that can change: what a comptime variable holds, and what is read out of one."""
+    v = value.v
+    if isinstance(v, ArrayValue):
+        return Known(value.ty, v.copy())
+    if isinstance(v, dict):
+        return Known(value.ty, {n: own(f) for n, f in v.items()})
+    return value
+
+
 class KeyedCache:
     """Results by a value's identity of content, with a short cut for the very same object: layouts pass one struct for
     hundreds of thousands of PEs. The short cut keeps its values alive, so that an id cannot be reused."""
