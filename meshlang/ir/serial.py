@@ -81,7 +81,7 @@ def load(folder: str | Path) -> P.Program:
             arrays = {name: file[name] for name in file.files}
         sources = [SourceFile(s["path"], s["text"]) for s in document["sources"]]
         program = _Decoder(arrays, sources).decode(document["program"])
-    except (OSError, KeyError, IndexError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, LookupError, TypeError, ValueError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         raise _damaged(folder / "bin" / "program.npz", f"{type(error).__name__}: {error}") from None
     if not isinstance(program, P.Program):
         raise _damaged(path, "it holds no program")
