@@ -11,6 +11,7 @@ from .values import text_arg
 
 @builtin("set_rectangle", "width, height", phase="layout", doc="The size of the program's rectangle of PEs.")
 def set_rectangle(cx, node, hint):
+    cx.unit.layout.refused = True       # until both arguments are known and good
     cx.unit.layout.set_rectangle(cx, node, cx.known_int(node.args[0]), cx.known_int(node.args[1]))
     return VOID
 

@@ -97,6 +97,8 @@ class Analyzer:
         self.top_level = False          # in a top-level comptime block (or a function called from one)
         self.in_layout = False
         self.import_name = ""           # the global const being initialised
+        self.instance: Instance | None = None   # the function that is compiled
+        self.returns: T.Type | None = None      # comptime calls: what the function returns
         self.steps = 0
         self.call_depth = 0
 
@@ -201,6 +203,8 @@ class Analyzer:
         t = t or (value.ty if value else None)
         if t is None:
             self.fail("MS0208", f"var '{decl.name}' needs a type or a value", decl.name_span)
+        if t in (T.BF16, T.CB16):
+            self.scalar(t, decl.name_span)
         if t is T.COMPTIME_INT or t is T.COMPTIME_FLOAT or t.comptime_only or t is T.VOID:
             self.fail("MS0307", f"a variable cannot have the type {t}, which exists at compile time only", decl.name_span,
                       f"give '{decl.name}' a type, for example i16 or f32")
@@ -451,7 +455,8 @@ class Analyzer:
 
     def binary(self, node: Any, op: str, a: Any, b: Any, hint: T.Type | None = None) -> Any:
         if isinstance(a, Known) and isinstance(b, Known):
-            if a.ty is FN or b.ty is FN or isinstance(a.v, Pointer) and op in ("==", "!="):
+            functions = a.ty is FN, b.ty is FN
+            if op in ("==", "!=") and (all(functions) or isinstance(a.v, (Pointer, FnValue)) and isinstance(b.v, (Pointer, FnValue))):
                 same = key(a) == key(b)
                 return TRUE if same == (op == "==") else FALSE
             return self.op(node, ops.binary, op, a, b)
@@ -550,8 +555,13 @@ class Analyzer:
                                              (value.ty.ty is not None and not value.ty.comptime_only)):
                 var = self.constant_storage(value, target.name, node)
                 return Known(T.pointer(value.ty, const=True), Pointer(var, 0))
-            if isinstance(value, (Cell, RegVar)) and isinstance(value, Cell):
+            if isinstance(value, Cell):
                 self.fail("MS0314", f"'{target.name}' is a comptime variable: it has no address", node)
+            if isinstance(value, Known):
+                self.fail("MS0314", f"'{target.name}' is a {value.ty}: it has no address", node,
+                          "give it a type that exists at run time" if T.is_numeric(value.ty) else None)
+            if isinstance(value, (Reg, Fields)):
+                self.fail("MS0314", f"'{target.name}' is a parameter or a constant: it has no address", node, "copy it to a 'var' first")
         else:
             value = self.ev(target)
         if isinstance(value, Mem):
@@ -816,6 +826,7 @@ class Analyzer:
         if self.fb is None:
             self.fail("MS0310", "the elements must be known at compile time", node)
         var = GlobalVar(self.module.qualified("array"), t, None, False, node.span)
+        self.fb.statics.append(("the array", node.span))
         for i, v in enumerate(values):
             self.store(Mem(t.elem, 0, i * t.elem.size, False, var), v, node)
         return Mem(t, 0, 0, True, var)
@@ -884,10 +895,13 @@ class Analyzer:
     def comptime(self):
         """Everything inside runs at compile time."""
         fb, self.fb = self.fb, None
+        targets = self.targets
+        if fb is not None:
+            self.targets = []       # a break cannot leave comptime code for run-time code
         try:
             yield
         finally:
-            self.fb = fb
+            self.fb, self.targets = fb, targets
 
     def ev_tensor(self, node, hint):
         """`|i| {n} -> A[i]`: an anonymous struct with base_address, offset, extent and stride (facts 6.3)."""
@@ -1017,9 +1031,9 @@ class Analyzer:
         """The common run-time type of several branches, found by a dry run."""
         t: T.Type | None = None
         for b in branches:
+            self.depth += 1         # the branches are under run-time control
             s = self.type_of(b, hint)
-            if s is None:
-                continue
+            self.depth -= 1
             if hint is not None and s is not hint and not hint.comptime_only:
                 s = hint
             t = s if t is None else self.op(node, ops.peer, t, s, "if")
@@ -1030,33 +1044,45 @@ class Analyzer:
         return t
 
     def type_of(self, node: Any, hint: T.Type | None = None) -> T.Type | None:
-        """The type an expression would have; nothing it emits or reports stays. None: it never yields a value."""
-        fb = self.fb
+        """The type an expression would have; it is analysed, but neither its code nor its effects stay."""
+        with self.dry_run():
+            return self.branch_value(node, hint).ty
+
+    @contextmanager
+    def dry_run(self):
+        """Analyse without a trace, except for errors: code, static storage and comptime variables are put back.
+
+        Errors stay, because a global whose value was in error is reported once only; the walk that follows would be silent.
+        """
+        fb, unit = self.fb, self.unit
         saved = None
         if fb is not None:
-            saved = (len(fb.code), fb.next, fb.high, len(fb.calls), len(fb.labels), fb.span,
+            saved = (len(fb.code), fb.next, fb.high, len(fb.calls), len(fb.labels), fb.span, len(fb.statics),
                      [(lb, len(lb.uses), lb.pc) for lb in fb.labels])
-        items = len(self.unit.diagnostics.items)
-        depth = self.depth
+        memory = len(unit.image), len(unit.vars)
+        cells = [(c, c.ty, own(c.v)) for scope in self.scopes for c in scope.values() if isinstance(c, Cell)]
         targets = list(self.targets)
         state = [(t, t.broke, t.known, t.breaks) for t in self.targets]
-        frame_state = (self.frame, self.frame.known, self.frame.jumps) if self.frame else None
+        frame_state = (self.frame.known, self.frame.jumps) if self.frame else None
+        depth = self.depth
         try:
-            self.depth += 1
-            value = self.branch_value(node, hint)
-            return value.ty
+            yield
         finally:
             self.depth = depth
             self.targets = targets
             for t, broke, known, breaks in state:
                 t.broke, t.known, t.breaks = broke, known, breaks
             if frame_state:
-                _, self.frame.known, self.frame.jumps = frame_state
-            del self.unit.diagnostics.items[items:]
+                self.frame.known, self.frame.jumps = frame_state
+            for c, ty, v in cells:
+                c.ty, c.v = ty, v
+            for var in unit.vars[memory[1]:]:
+                var.address = -1
+            del unit.vars[memory[1]:], unit.image[memory[0]:]
             if saved:
-                del fb.code[saved[0]:], fb.spans[saved[0]:], fb.calls[saved[3]:], fb.labels[saved[4]:]
+                del fb.code[saved[0]:], fb.spans[saved[0]:], fb.calls[saved[3]:], fb.labels[saved[4]:], fb.statics[saved[6]:]
                 fb.next, fb.high, fb.span = saved[1], saved[2], saved[5]
-                for lb, uses, pc in saved[6]:
+                for lb, uses, pc in saved[7]:
                     del lb.uses[uses:]
                     lb.pc = pc
 
@@ -1131,16 +1157,18 @@ class Analyzer:
             self.block(node)
             return VOID
         if self.fb is None:
-            try:
-                self.block(node)
-            except BreakSignal as s:
-                if s.label != node.label:
-                    raise
-                return s.value
+            with self.inside(node.label, False):
+                try:
+                    self.block(node)
+                except BreakSignal as s:
+                    if s.label != node.label:
+                        raise
+                    return s.value
             return VOID
         # two walks: the first finds the types of the break values
         probe = Target(node.label, False, self.depth)
         probe.types = []
+        probe.result_type = hint
         self.targets.append(probe)
         self.type_of_block(node)
         self.targets.pop()
@@ -1170,13 +1198,12 @@ class Analyzer:
         return self.unflat(t, list(target.regs))
 
     def type_of_block(self, node: ast.Block) -> None:
-        label, node.label = node.label, None
+        """A dry run of a labelled block, for the types of its break values."""
         try:
-            self.type_of(node)
+            with self.dry_run():
+                self.block(node)
         except MeshlangError:
-            pass
-        finally:
-            node.label = label
+            pass            # the walk that follows meets it again
 
     # ================================================================ calls
 
@@ -1238,17 +1265,23 @@ class Analyzer:
         if decl.inline or inline or ret.comptime_only:
             return self.call_inline(fn, args, ret, node)
         run = [(n, v, t) for n, v, t, fixed in args if not fixed]
+        for n, _, t in run:
+            if holds_array(t):
+                self.fail("MS0326", f"'{n}' of '{decl.name}' is a {t}: an array cannot be passed at run time", node, "pass a pointer: &array",
+                          labels=[(decl.name_span, "defined here")])
+        if holds_array(ret):
+            self.fail("MS0326", f"'{decl.name}' returns a {ret}: an array cannot be returned at run time", node,
+                      "let the caller pass a pointer to it, or call it with 'comptime'", labels=[(decl.name_span, "defined here")])
         cache_key = (tuple((n, key(v)) for n, v in env.items()), tuple((n, t) for n, _, t in run))
         inst = self.unit.instance(fn, cache_key if env or any(p.type is None for p in decl.params) else (),
-                                  lambda i: Instance(i, fn, dict(env), [(n, t) for n, _, t in run], ret))
+                                  lambda i: Instance(i, fn, dict(env), [(n, t) for n, _, t in run], ret, span=getattr(node, "span", None),
+                                                     caller=self.instance))
         return self.emit_call(node, inst, 0, [(v, t) for _, v, t in run], ret)
 
     def emit_call(self, node: Any, inst: Instance | None, pointer: int, args: list[tuple[Any, T.Type]], ret: T.Type) -> Any:
         fb = self.fb
         values = []
         for v, t in args:
-            if isinstance(v, Mem) and isinstance(t, T.ArrayType):
-                self.fail("MS0326", "an array cannot be passed to a function at run time", node, "pass a pointer: &array")
             values.extend(self.flat(v, t, node))
         outs = T.flatten(ret)
         base = fb.next + 1
@@ -1261,7 +1294,7 @@ class Analyzer:
             self.emit(node, Op.CALL, inst.index, base)
         else:
             self.emit(node, Op.CALLR, pointer, base)
-        fb.calls.append((inst.index if inst else -1, base))
+        fb.calls.append((inst.index if inst else -1, base, None if inst else (tuple(t for _, t in args), ret)))
         fb.release(mark)
         result = [fb.reg() for _ in outs]
         for i, r in enumerate(result):
@@ -1279,6 +1312,7 @@ class Analyzer:
             self.fail("MS0309", f"comptime calls are nested more than {self.unit.compiler.options.comptime_depth} deep", node,
                       "is the recursion endless? --comptime-func-depth-limit raises the limit")
         inner.scopes = [{n: v for n, v, _, _ in args}]
+        inner.returns = ret
         try:
             inner.block(fn.decl.body)
             value = VOID
@@ -1449,9 +1483,12 @@ class Analyzer:
         """Storage for a run-time local: a register, or static memory for aggregates and variables whose address is taken."""
         if t.ty is not None and not t.comptime_only and node.name not in self.address_taken:
             return RegVar(t, self.fb.reg(), node.name)
+        if t in (T.BF16, T.CB16):
+            self.scalar(t, node.name_span)
         if t.comptime_only or t is T.VOID:
             self.fail("MS0307", f"a run-time variable cannot have the type {t}", node.name_span)
         var = GlobalVar(self.module.qualified(f"{self.fb.name}.{node.name}"), t, None, False, node.name_span, self.alignment(node))
+        self.fb.statics.append((node.name, node.name_span))
         return Mem(t, 0, 0, False, var)
 
     def st_assign(self, node: ast.Assign):
@@ -1643,7 +1680,20 @@ class Analyzer:
         self.depth -= 1
         return isinstance(cond, Known) and target.breaks == 0
 
+    @contextmanager
+    def inside(self, label: str | None, is_loop: bool):
+        """In a loop or labelled block of comptime code."""
+        self.targets.append(Target(label, is_loop, self.depth))
+        try:
+            yield
+        finally:
+            self.targets.pop()
+
     def while_comptime(self, node):
+        with self.inside(node.label, True):
+            self.while_steps(node)
+
+    def while_steps(self, node):
         limit = self.unit.compiler.options.loop_limit
         while True:
             cond = self.condition(node.cond)
@@ -1699,7 +1749,10 @@ class Analyzer:
 
     def st_for(self, node: ast.For):
         value = self.iteration(node)
-        if self.fb is None or node.inline:
+        if self.fb is None:
+            with self.inside(node.label, True):
+                return self.for_unrolled(node, value)
+        if node.inline:
             return self.for_unrolled(node, value)
         return self.for_runtime(node, value)
 
@@ -1856,12 +1909,12 @@ class Analyzer:
         self.fail("MS0332", f"there is no label '{node.label}' around this place", node)
 
     def st_break(self, node: ast.Break):
+        target = self.find_target(node, False)
         if self.fb is None:
             raise BreakSignal(node.label, VOID if node.value is None else self.rv(node.value))
-        target = self.find_target(node, False)
         target.breaks += 1
         if target.types is not None:
-            target.types.append(T.VOID if node.value is None else self.rv(node.value).ty)
+            target.types.append(T.VOID if node.value is None else self.rv(node.value, target.result_type).ty)
             return True
         if node.value is not None:
             t = target.result_type or T.VOID
@@ -1878,19 +1931,18 @@ class Analyzer:
         return True
 
     def st_continue(self, node):
+        target = self.find_target(node, True)
         if self.fb is None:
             raise ContinueSignal(node.label)
-        self.fb.jump(Op.JMP, self.find_target(node, True).cont)
+        self.fb.jump(Op.JMP, target.cont)
         return True
 
     def st_return(self, node: ast.Return):
         frame = self.frame
         if self.fb is None:
-            ret = None
-            value = VOID if node.value is None else self.rv(node.value, ret)
-            raise ReturnSignal(value)
-        if frame is None:
-            self.fail("MS0332", "return stands in a function or task only", node)
+            if self.returns is None:
+                self.fail("MS0332", "return stands in a function or task only", node)
+            raise ReturnSignal(VOID if node.value is None else self.rv(node.value, self.returns))
         t = frame.ret
         if node.value is None:
             if t is not T.VOID:
@@ -1964,12 +2016,19 @@ def taken(decl: ast.FnDecl) -> set[str]:
     return names
 
 
+def holds_array(t: T.Type) -> bool:
+    return any(isinstance(s, T.ArrayType) for s in T.flatten(t))
+
+
 def plain_instance(unit: Unit, fn: FnValue) -> Instance:
     """The instance of a function or task without comptime parameters."""
     def make(index: int) -> Instance:
         env = Analyzer(unit, fn.module)
         params = [(p.name, env.type_expr(p.type)) for p in fn.decl.params]
         ret = env.type_expr(fn.decl.ret) if fn.decl.ret is not None else T.VOID
+        for n, t in [*params, ("the result", ret)]:
+            if holds_array(t):
+                env.fail("MS0326", f"'{fn.decl.name}' cannot be called at run time: {n} is a {t}", fn.decl.name_span, "use a pointer to the array")
         return Instance(index, fn, {}, params, ret, task=fn.decl.is_task)
     return unit.instance(fn, (), make)
 
@@ -1985,17 +2044,21 @@ def compile_instance(unit: Unit, inst: Instance) -> None:
     fb.regs(max(0, len(T.flatten(inst.ret)) - len(flat)))
     for name, t in inst.params:
         scope[name] = a.unflat(t, regs)
-        if name in a.address_taken:
-            unit.error("MS0314", f"'{name}' is a function parameter: it has no address", decl.name_span,
-                       help="copy it to a 'var' first")
     a.scopes = [scope]
     a.frame = Frame(inst.ret, None, 0)
+    a.instance = inst
+    reported = len(unit.diagnostics.items)
     try:
         terminated = a.block(decl.body)
     except MeshlangError as e:
         for d in e.diagnostics:
             unit.diagnostics.add(d)
         terminated = True
+    caller = inst
+    while caller is not None and caller.env and caller.span is not None:    # the arguments of a generic may be what is wrong
+        for d in unit.diagnostics.items[reported:]:
+            d.labels.append(Label(caller.span, f"'{caller.fn.decl.name}' is called here"))
+        caller = caller.caller
     if not terminated:
         if inst.ret is not T.VOID:
             # control cannot be proven to stop before the end: reaching it is a fault, not a made-up value
@@ -2004,4 +2067,5 @@ def compile_instance(unit: Unit, inst: Instance) -> None:
         fb.emit(Op.RET)
     elif not fb.code:
         fb.emit(Op.RET)
-    fb.finish()
+    if not unit.diagnostics.errors:     # a statement in error may have left labels without a place
+        fb.finish()

@@ -18,7 +18,8 @@ class Label:
 class FunctionBuilder:
     """Emits instructions of one function. Registers are handed out as a stack: take `mark()`, allocate, `release(mark)`.
 
-    r0 is zero; the parameters are r1..rn. `calls` keeps (callee index or -1 for an indirect call, base) for the stack size.
+    r0 is zero; the parameters are r1..rn. `calls` keeps (callee index or -1 for an indirect
+    call, base, types of an indirect call) for the stack size and the check of recursion.
     """
 
     def __init__(self, name: str, params: int):
@@ -27,8 +28,9 @@ class FunctionBuilder:
         self.spans: list[Any] = []
         self.next = params + 1
         self.high = params + 1
-        self.calls: list[tuple[int, int]] = []
+        self.calls: list[tuple[int, int, Any]] = []
         self.labels: list[Label] = []
+        self.statics: list[tuple[str, Any]] = []    # locals in static storage: (name, span)
         self.span: Any = None
         self.free = False                           # mark what is emitted as taking no cycles
 

@@ -15,7 +15,7 @@ from ..paths import stdlib_dir
 from ..syntax import ast
 from ..syntax.parser import parse_file
 from . import types as T
-from .analyzer import INLINE_LIMIT, LOOP_LIMIT, Analyzer, compile_instance
+from .analyzer import INLINE_LIMIT, LOOP_LIMIT, POISON, Analyzer, compile_instance
 from .layout import LayoutState, TileSpec
 from .modules import ModuleInstance
 from .unit import PE_MEMORY, QueueState, Unit, memory_map
@@ -115,8 +115,15 @@ class Compiler:
         a = Analyzer(module.unit, module)
         a.top_level = not module.unit.is_layout
         a.scopes.append({})
-        for s in item.body.stmts:       # statement by statement, so that one run reports the errors of all of them
+        self.statements(a, item.body)
+
+    def statements(self, a: Analyzer, body: ast.Block) -> None:
+        """Run comptime statements one by one, so that one run reports the errors of all of them."""
+        for s in body.stmts:
+            before = len(self.diagnostics.errors)
             self.guarded(lambda s=s: a.stmt(s))
+            if isinstance(s, ast.Decl) and len(self.diagnostics.errors) > before:
+                a.scopes[-1].setdefault(s.name, POISON)
 
     def guarded(self, action) -> None:
         try:
@@ -150,7 +157,8 @@ class Compiler:
         self.diagnostics.raise_if_errors()
         a = Analyzer(unit, top)
         a.in_layout = True
-        self.guarded(lambda: a.block(layouts[0].body))
+        a.scopes.append({})
+        self.statements(a, layouts[0].body)
         if layout.width == 0 and not self.diagnostics.errors:
             self.diagnostics.add(Diagnostic("MS0601", "the layout never calls @set_rectangle", layouts[0].span))
         self.diagnostics.raise_if_errors()
@@ -252,6 +260,7 @@ class Compiler:
         for hook in unit.hooks:
             hook()
         self.check_queues(unit)
+        unit.check_recursion()
         return unit
 
     def keep_exported(self, unit: Unit, module: ModuleInstance, item: ast.Decl) -> None:
@@ -338,7 +347,7 @@ def fixed_literals(tree: ast.Module) -> dict[int, Any]:
         if kind is ast.FieldInit:
             return all(results)
         if kind is ast.TupleLit or kind is ast.StructLit and node.type is None:
-            fixed = all(results)
+            fixed = all(results) and (kind is ast.TupleLit or len({f.name for f in node.fields}) == len(node.fields))
             if fixed:
                 found[id(node)] = True
             return fixed

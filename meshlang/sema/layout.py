@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..diag import MeshlangError
 from ..ir.program import DIRECTIONS, RAMP, ColorConfig
 from . import types as T
 from .values import Known, KeyedCache
@@ -38,6 +39,7 @@ class LayoutState:
     width: int = 0
     height: int = 0
     rectangle_span: Any = None
+    refused: bool = False                                   # a wrong @set_rectangle was reported
     tile: Any = None                                        # array("i"), y * width + x -> spec or -1
     specs: list[TileSpec] = field(default_factory=list)
     spec_of: dict[str | None, KeyedCache] = field(default_factory=dict)     # file -> params -> number of its spec
@@ -57,10 +59,12 @@ class LayoutState:
         if dims is not None and (w + offsets[0] > dims[0] or h + offsets[1] > dims[1]):
             cx.fail("MS0601", f"a rectangle of {w} x {h} PEs at offset {offsets[0]},{offsets[1]} does not fit in a fabric of "
                     f"{dims[0]} x {dims[1]}", node, "raise --fabric-dims (with memcpy: width + 7, height + 2)")
-        self.width, self.height, self.rectangle_span = w, h, node.span
+        self.width, self.height, self.rectangle_span, self.refused = w, h, node.span, False
         self.tile = array("i", [-1]) * (w * h)
 
     def place(self, cx, node, x: int, y: int) -> int:
+        if self.refused:
+            raise MeshlangError()   # reported where the rectangle was set
         if not self.width:
             cx.fail("MS0601", f"@{node.name} needs the rectangle: @set_rectangle comes first", node)
         if not (0 <= x < self.width and 0 <= y < self.height):

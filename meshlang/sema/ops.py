@@ -323,7 +323,7 @@ def _shift(op: str, a: Known, b: Known) -> Known:
     if b.v < 0 or (isinstance(b.ty, T.IntType) and b.ty.signed):
         raise Fail("MS0304", f"the amount of '{op}' must be unsigned, found {b.ty}{describe(b)}", "use @as(u16, amount)")
     if isinstance(t, T.IntType) and b.v >= t.bits:
-        raise Fail("MS0306", f"shift of {t} by {b.v}: the amount must be below {t.bits}")
+        raise Fail("MS0306", f"shift of {t} by {b.v}: the amount must be 0 to {t.bits - 1}")
     r = a.v << b.v if op == "<<" else a.v >> b.v
     return Known(t, wrap(r, t) if isinstance(t, T.IntType) else r)
 

@@ -31,6 +31,8 @@ class Instance:
     ret: T.Type
     builder: FunctionBuilder | None = None
     task: bool = False
+    span: Any = None                        # the first call, for messages
+    caller: Instance | None = None          # the function it stands in
 
 
 @dataclass(eq=False)
@@ -86,6 +88,7 @@ class Unit:
     host_out: dict[int, str] = field(default_factory=dict)
     uses_memcpy: bool = False
     param_text: dict[str, str] = field(default_factory=dict)
+    pointed: set[int] = field(default_factory=set)      # functions whose address is taken
     hooks: list[Any] = field(default_factory=list)      # run after the functions, before assembly
     constant_table: dict[int, tuple] = field(default_factory=dict)      # id of a const value -> its memory copy
 
@@ -223,7 +226,9 @@ class Unit:
     def function_index(self, fn: FnValue) -> int:
         """The index of a plain function (no comptime parameters), compiled when first asked for."""
         from .analyzer import plain_instance
-        return plain_instance(self, fn).index
+        inst = plain_instance(self, fn)
+        self.pointed.add(inst.index)
+        return inst.index
 
     def task_id(self, fn: FnValue) -> int | None:
         return next((b.id for b in self.bound.values() if b.fn.decl is fn.decl and b.fn.module is fn.module), None)
@@ -280,6 +285,36 @@ class Unit:
             blocked = blocked | 1 << i if state else blocked & ~(1 << i)
         return blocked
 
+    def check_recursion(self) -> None:
+        """Locals in static storage exist once, so a function that has some cannot run a second time inside itself."""
+        insts = self.instances
+
+        def type_of(inst: Instance) -> tuple:
+            return tuple(t for _, t in inst.params), inst.ret
+
+        def callees(inst: Instance) -> set[int]:
+            found = set()
+            for callee, _, signature in inst.builder.calls:
+                found |= {callee} if callee >= 0 else {i for i in self.pointed if type_of(insts[i]) == signature}
+            return found
+
+        graph = {i.index: callees(i) for i in insts if i.builder is not None}
+        for inst in insts:
+            if inst.builder is None or not inst.builder.statics:
+                continue
+            seen: set[int] = set()
+            todo = list(graph[inst.index])
+            while todo:
+                i = todo.pop()
+                if i not in seen:
+                    seen.add(i)
+                    todo.extend(graph.get(i, ()))
+            if inst.index in seen:
+                name, span = inst.builder.statics[0]
+                self.error("MS0338", f"'{inst.fn.decl.name}' can call itself, and {name} is kept in memory: there is one copy of it only", span,
+                           labels=[(inst.fn.decl.name_span, "this function is recursive")],
+                           help="hand the memory in as a pointer, or replace the recursion by a loop")
+
     def stack_size(self) -> tuple[int, bool]:
         """Registers the deepest chain of calls needs; recursion gets a fixed stack, whose overflow is a fault."""
         need: dict[int, int] = {}
@@ -297,7 +332,7 @@ class Unit:
             visiting.add(i)
             fb = self.instances[i].builder
             size = fb.high
-            for callee, base in fb.calls:
+            for callee, base, _ in fb.calls:
                 for c in ([callee] if callee >= 0 else indirect):
                     size = max(size, base + visit(c))
             visiting.discard(i)
