@@ -120,19 +120,20 @@ class Compiler:
     def statements(self, a: Analyzer, body: ast.Block) -> None:
         """Run comptime statements one by one, so that one run reports the errors of all of them."""
         for s in body.stmts:
-            before = len(self.diagnostics.errors)
-            self.guarded(lambda s=s: a.stmt(s))
-            if isinstance(s, ast.Decl) and len(self.diagnostics.errors) > before:
+            if not self.guarded(lambda s=s: a.stmt(s)) and isinstance(s, ast.Decl):
                 a.scopes[-1].setdefault(s.name, POISON)
 
-    def guarded(self, action) -> None:
+    def guarded(self, action) -> bool:
+        """Run it and collect its errors; False if there were any."""
         try:
             action()
+            return True
         except MeshlangError as e:
             for d in e.diagnostics:
                 self.diagnostics.add(d)
         except RecursionError:
             self.diagnostics.add(Diagnostic("MS0309", "comptime evaluation is nested too deeply", help="is a recursion endless?"))
+        return False
 
     def print(self, text: str) -> None:
         self.printed.append(text)
