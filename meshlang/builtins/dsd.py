@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ir import isa
+from ..ir import features, isa
 from ..ir.isa import Action, Op, Simd
 from ..sema import types as T
 
@@ -165,12 +165,12 @@ def fabric_dsd(cx, node, kind: T.Type, cfg: dict[str, Any]) -> Any:
         cx.fail("MS0510", f"the {kind} needs '{queue_field}' on wse3", where)
     zero = 0
     if "zero" in cfg:
+        cx.need(features.ZERO, where)
         zero = choice(cx, where, cfg["zero"], {"first_source": 1, "second_source": 2}, "zero")
-        cx.fail("MS0399", "'zero' of a fabout_dsd is not supported yet", where)
     flags = {n: flag(cx, cfg[n], where) for n in ("control", "advance_switch", "wavelet_index_offset", "control_transform") if n in cfg}
-    for n in ("advance_switch", "control_transform"):
+    for n in (features.ADVANCE_SWITCH, features.CONTROL_TRANSFORM):
         if flags.get(n):
-            cx.fail("MS0399", f"'{n}' of a fabric DSD is not supported yet", where)
+            cx.need(n, where)
     d = Dsd(kind.name.removesuffix("_dsd"), None, extent if isinstance(extent, int) else 0, queue=queue, color=color,
             simd=choice(cx, where, cfg["simd_mode"], SIMD, "simd_mode") if "simd_mode" in cfg else 0,
             priority=choice(cx, where, cfg["priority"], PRIORITY, "priority") if "priority" in cfg else 0, zero=zero, **flags)
@@ -292,6 +292,16 @@ def dsr_index(cx, value: Known) -> int:
     return cx.unit.dsr(value.ty.name.removeprefix("dsr_"), value.v)
 
 
+@builtin("get_xdsr", "n", phase="comptime", doc="An extended DSR, by number. MeshLang needs none: they are accepted and ignored.")
+def get_xdsr(cx, node, hint):
+    return Known(T.XDSR, cx.known_int(node.args[0]))
+
+
+@builtin("get_sr", "n", phase="comptime", doc="A stride register, by number. MeshLang needs none: they are accepted and ignored.")
+def get_sr(cx, node, hint):
+    return Known(T.SR, cx.known_int(node.args[0]))
+
+
 ACTION_FIELDS = ("async", "activate", "unblock", "priority", "on_control", "ut_id")
 DSR_FIELDS = dict.fromkeys((*ACTION_FIELDS, "save_address", "single_step"), "")
 
@@ -343,18 +353,32 @@ def op_config(cx, node, cfg: dict[str, Any]) -> tuple[dict[str, int], Any, Any]:
 
 @builtin("load_to_dsr", "dsr, dsd[, config]", doc="Put a DSD into a DSR.")
 def load_to_dsr(cx, node, hint):
+    return load(cx, node, node.args[1], node.args[2] if len(node.args) > 2 else None)
+
+
+@builtin("load_to_dsr_xdsr_sr", "dsr, xdsr, srs, mem4d[, config]", doc="Put a mem4d_dsd into a DSR with its extension and strides.")
+def load_to_dsr_xdsr_sr(cx, node, hint):
+    if cx.known(node.args[1]).ty is not T.XDSR:
+        cx.fail("MS0301", "the second argument must be an xdsr", node.args[1], "use @get_xdsr(n)")
+    strides = cx.known(node.args[2])
+    if not isinstance(strides.ty, T.StructType) or any(v.ty is not T.SR for v in strides.v.values()):
+        cx.fail("MS0301", "the third argument must be a tuple of stride registers", node.args[2], "use .{ @get_sr(n) }")
+    return load(cx, node, node.args[3], node.args[4] if len(node.args) > 4 else None)
+
+
+def load(cx, node, dsd_node, cfg_node):
     unit = cx.unit
     dsr = cx.known(node.args[0])
     if not isinstance(dsr.ty, T.DsrType):
         cx.fail("MS0301", f"@load_to_dsr takes a DSR, found {dsr.ty}", node.args[0])
-    dsd = cx.rv(node.args[1])
-    if not isinstance(dsd.ty, T.DsdType):
-        cx.fail("MS0301", f"@load_to_dsr takes a DSD, found {dsd.ty}", node.args[1])
+    dsd = cx.rv(dsd_node)
+    if not isinstance(dsd.ty, T.DsdType) or dsd.ty is T.FIFO:
+        cx.fail("MS0301", f"@{node.name} takes a DSD, found {dsd.ty}", dsd_node)
     if dsd.ty is T.FABIN and dsr.ty is T.DSR_DEST:
         cx.fail("MS0503", "a fabin_dsd is a source: it cannot be loaded to a dsr_dest", node)
     if dsd.ty is T.FABOUT and dsr.ty is T.DSR_SRC1:
         cx.fail("MS0504", "a fabout_dsd is a destination: it cannot be loaded to a dsr_src1", node)
-    cfg = config(cx, node.args[2], DSR_FIELDS, "the DSR configuration") if len(node.args) > 2 else {}
+    cfg = config(cx, cfg_node, DSR_FIELDS, "the DSR configuration") if cfg_node is not None else {}
     columns, id_, ctl_id = op_config(cx, node, cfg)
     if columns["async"] and dsd.ty not in (T.FABIN, T.FABOUT):
         cx.fail("MS0501", "only a fabric DSD can be asynchronous", node)

@@ -60,6 +60,8 @@ def lower(cx, node, name: str, op: DsdOp):
             cx.fail("MS0503", "a fabin_dsd is a source: it cannot be the destination", arg, "receive from it, into memory or a fabout_dsd")
         if t is T.FABOUT and i > 0:
             cx.fail("MS0504", "a fabout_dsd is a destination: it cannot be a source", arg)
+        if t is T.FIFO and i == 1 and len(elements) > 2 and form[2:3] == "V":
+            cx.fail("MS0514", "a FIFO cannot be the first of two sources", arg, "make it the second one")
         if t is T.DSR_SRC1 and i == 0:
             cx.fail("MS0513", "a destination is a dsr_dest or dsr_src0, found dsr_src1", arg)
         if t is T.DSR_DEST and i > 0:
@@ -174,6 +176,8 @@ def map_(cx, node, hint):
         is_out = not ret_void and i == want - 1
         if v.ty is T.FABIN and is_out:
             cx.fail("MS0503", "a fabin_dsd is a source: it cannot be the output of @map", operands[i])
+        if v.ty is T.FIFO:
+            cx.fail("MS0515", "@map cannot take a FIFO", operands[i])
         if v.ty is T.FABOUT and not is_out:
             cx.fail("MS0504", "a fabout_dsd is a destination: it cannot be an input of @map", operands[i])
         if isinstance(v.ty, T.DsrType):

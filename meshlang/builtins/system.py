@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from ..ir import features
 from ..ir.isa import MathFn, Op, Print, Sys
 from ..ir.program import HOST, RAMP, ColorConfig
 from ..sema import ops
@@ -57,6 +58,40 @@ def sys_(cx, node, hint):
     r = cx.fb.reg()
     cx.emit(node, Op.SYS, r, argument, fn)
     return Reg(T.U16, r)
+
+
+@builtin("__sys32", "name[, argument]", phase="run", doc="As __sys, with a 32-bit result.")
+def sys32(cx, node, hint):
+    return Reg(T.U32, sys_(cx, node, hint).reg)
+
+
+@builtin("__route", "color[, value]", phase="run", doc="The packed route of a color at this PE (ir.isa, R_*), or a new one.")
+def route(cx, node, hint):
+    cx.need(features.RECONFIGURATION, node)
+    color = cx.rv(node.args[0])
+    pair = cx.fb.regs(2)
+    cx.into(color, pair, node)
+    result = cx.fb.reg()
+    if len(node.args) == 1:
+        cx.emit(node, Op.SYS, result, pair, Sys.ROUTE_GET)
+        return Reg(T.U64, result)
+    cx.into(cx.coerce(cx.rv(node.args[1], T.U64), T.U64, node), pair + 1, node)
+    cx.emit(node, Op.SYS, result, pair, Sys.ROUTE_SET)
+    return VOID
+
+
+@builtin("__filter", "selector[, value]", phase="run", doc="A field of a filter of this PE: selector = color | field << 8 (ir.isa.FILTER_FIELDS).")
+def filter_(cx, node, hint):
+    cx.need(features.FILTERS, node)
+    pair = cx.fb.regs(2)
+    cx.into(cx.coerce(cx.rv(node.args[0], T.U16), T.U16, node), pair, node)
+    result = cx.fb.reg()
+    if len(node.args) == 1:
+        cx.emit(node, Op.SYS, result, pair, Sys.FILTER_GET)
+        return Reg(T.U16, result)
+    cx.into(cx.coerce(cx.rv(node.args[1], T.U16), T.U16, node), pair + 1, node)
+    cx.emit(node, Op.SYS, result, pair, Sys.FILTER_SET)
+    return VOID
 
 
 _PYTHON = {

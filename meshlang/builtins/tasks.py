@@ -244,10 +244,7 @@ def _unsupported(name: str, args: str, phase: str):
         cx.fail("MS0399", f"@{name} is not supported yet", node)
 
 
-for _n, _a in [("queue_flush", "queue"), ("set_empty_queue_handler", "fn, queue"), ("set_teardown_handler", "fn, color"),
-               ("set_control_task_table", "config"), ("bind_rotating_tasks", "main, alt, id, config"), ("allocate_fifo", "buffer[, config]"),
+for _n, _a in [("set_control_task_table", "config"), ("bind_rotating_tasks", "main, alt, id, config"),
                ("set_config", "address, value[, range]"), ("get_config", "address[, range]"), ("get_filter_id", "color"),
-               ("dfilt", "fabin, config"), ("set_fifo_read_length", "fifo, n"), ("set_fifo_write_length", "fifo, n"),
-               ("get_xdsr", "n"), ("get_sr", "n"), ("load_to_dsr_xdsr", "dsr, xdsr, circbuf[, config]"),
-               ("load_to_dsr_xdsr_sr", "dsr, xdsr, srs, mem4d[, config]")]:
+               ("dfilt", "fabin, config"), ("load_to_dsr_xdsr", "dsr, xdsr, circbuf[, config]")]:
     _unsupported(_n, _a, "any")

@@ -141,6 +141,18 @@ class Sys(IntEnum):
     TASK_PRIORITY = 10  # r[b] = id | level << 8
     PERF = 11           # r[a] = word r[b] & 3 of performance counter r[b] >> 2
     MAIN_PRIORITY = 12
+    FIFO_READ_LENGTH = 13       # r[b] = row of TileProgram.fifos | length << 16
+    FIFO_WRITE_LENGTH = 14
+    ROUTE_GET = 15              # r[a] = packed route (R_*) of color r[b] at this PE's router
+    ROUTE_SET = 16              # color r[b] gets the packed route r[b+1]
+    TEARDOWN_PENDING = 17       # r[a] = mask of colors whose teardown was not taken notice of; reading clears it
+    TEARDOWN_EXIT = 18          # color r[b] leaves teardown
+    FILTER_GET = 19             # r[a] = field (r[b] >> 8) of the filter of color r[b] & 31; fields as in FILTER_FIELDS
+    FILTER_SET = 20             # the same, from r[b+1]
+    QUEUE_FLUSH = 21            # output or input queue r[b] (bit 3: output): handler task when empty (WSE-3)
+    FLUSH_STATUS = 22           # r[a] = mask of flushed queues: inputs in bits 0-7, outputs in 8-15
+    FLUSH_EXIT = 23             # queue r[b] (bit 3: output)
+    QUEUE_COLOR = 24            # queue r[b] & 7 (bit 3: output) is bound to color r[b] >> 8; it must be empty
 
 
 class Print(IntEnum):
@@ -211,6 +223,25 @@ D_ZERO = (44, 2)        # 1 first source, 2 second source
 
 INFINITE = 0x7fff
 RECORD_REGISTERS = 7     # registers from the base of a DSDOP: operands, index, two action ids
+
+
+D_FIFO = (4, 16)        # FIFO: row of TileProgram.fifos
+
+# a packed route (Sys.ROUTE_GET, ROUTE_SET): base masks, three switch positions as changes to the position before, state.
+# A mask has bits NORTH, SOUTH, EAST, WEST, RAMP as program.py numbers them.
+R_RX, R_TX = (0, 5), (5, 5)
+R_POS = (10, 13)        # position k at bit 10 + 13 * (k - 1): valid 1, rx given 1, rx mask 5, tx given 1, tx mask 5
+R_CURRENT = (49, 2)
+R_RING = (51, 1)
+R_POP = (52, 2)         # no_pop, always_pop, pop_on_advance, pop_on_advance_nop
+R_TEARDOWN = (54, 1)
+
+# fields of Sys.FILTER_GET and FILTER_SET
+FILTER_FIELDS = ("counter", "max_counter", "limit1")
+
+# columns of TileProgram.fifos (int32): buffer address, capacity in elements, element bytes, task ids or -1, WSE-3 priority
+FIFO_BASE, FIFO_CAPACITY, FIFO_SIZE, FIFO_PUSH, FIFO_POP, FIFO_PRIO = range(6)
+FIFO_COLUMNS = 6
 
 
 class Simd(IntEnum):

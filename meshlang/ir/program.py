@@ -95,6 +95,7 @@ class TileProgram:
     recursive: bool = False
     uses_memcpy: bool = False                   # imports <memcpy/memcpy>: takes part in the command stream
     ut_blocked: int = 0                         # initial @block(ut_id) mask
+    fifos: np.ndarray = field(default_factory=lambda: np.zeros((0, 6), np.int32))    # int32 [n, FIFO_COLUMNS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class ColorConfig:
     position: int = 0
     ring: bool = False
     pop: str = "no_pop"
-    filter: tuple | None = None
+    filter: tuple | None = None                 # (kind, ((field, value), ...)), see sema.layout.FILTER_FIELDS
     teardown: bool = False
     swap_x: bool = False
     swap_y: bool = False

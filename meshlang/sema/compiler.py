@@ -234,6 +234,7 @@ class Compiler:
         return out
 
     def compile_tile(self, spec: TileSpec, layout: LayoutState, name: str, bindings: dict[str, Known]) -> Unit:
+        from ..builtins.handlers import dispatcher_params
         from ..builtins.values import show
         unit = self.unit(name, layout)
         unit.param_text = {n: show(v) for n, v in spec.params.items()}
@@ -252,6 +253,10 @@ class Compiler:
         for item in tree.items:
             if isinstance(item, ast.Decl) and item.export:
                 self.guarded(lambda item=item: self.keep_exported(unit, module, item))
+        handlers = dispatcher_params(unit)
+        if handlers is not None:
+            path = str(stdlib_dir() / "system" / "task29.csl")
+            self.instantiate(ModuleInstance("task29", path, self.tree(path), unit, handlers))
         while unit.pending:
             inst = unit.pending.pop(0)
             try:

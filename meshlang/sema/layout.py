@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..diag import MeshlangError
+from ..ir import features
 from ..ir.program import DIRECTIONS, RAMP, ColorConfig
 from . import types as T
 from .values import Known, KeyedCache
@@ -19,7 +20,6 @@ ROUTE_FIELDS = ("rx", "tx", "color_swap_x", "color_swap_y")
 SWITCH_FIELDS = ("pos1", "pos2", "pos3", "current_switch_pos", "ring_mode", "pop_mode")
 FILTER_FIELDS = {"init_counter": 0, "max_counter": 0xffff, "limit1": 0xffff, "limit2": -1, "count_data": 0, "count_control": 0,
                  "filter_control": 0, "min_idx": 0, "max_idx": 0xffff}
-ENGINE_SUPPORTS: frozenset[str] = frozenset()      # of: switches, filters, teardown, color swap
 POP_MODES = ("no_pop", "always_pop", "pop_on_advance", "pop_on_advance_nop")
 SWITCH_COLORS_WSE3 = frozenset([*range(10), 12, 13, 16, 17, 20, 21])
 
@@ -142,10 +142,10 @@ class LayoutState:
         cfg = ColorConfig(rx, tx, positions, position, ring, pop,
                           self.filter(cx, where, rest["filter"].v) if "filter" in rest else None,
                           "teardown" in rest and bool(rest["teardown"].v), **swaps)
-        for what, used in (("switches", cfg.positions), ("filters", cfg.filter), ("teardown", cfg.teardown),
-                           ("color swap", cfg.swap_x or cfg.swap_y)):
-            if used and what not in ENGINE_SUPPORTS:
-                cx.fail("MS0399", f"{what} {'are' if what.endswith('s') else 'is'} not supported yet", where)
+        for what, used in ((features.SWITCHES, cfg.positions), (features.FILTERS, cfg.filter), (features.TEARDOWN, cfg.teardown),
+                           (features.COLOR_SWAP, cfg.swap_x or cfg.swap_y)):
+            if used:
+                cx.need(what, where)
         return cfg
 
     def switches(self, cx, where, rx: int, tx: int, cfg: dict) -> tuple:

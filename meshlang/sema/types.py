@@ -193,15 +193,18 @@ MEM4D = DsdType("mem4d_dsd", 8, Ty.I64)
 CIRCBUF = DsdType("circbuf_dsd", 8, Ty.I64)
 FABIN = DsdType("fabin_dsd", 8, Ty.I64)
 FABOUT = DsdType("fabout_dsd", 8, Ty.I64)
+FIFO = DsdType("fifo", 8, Ty.I64)
 
 DSR_DEST = DsrType("dsr_dest", comptime_only=True)
 DSR_SRC0 = DsrType("dsr_src0", comptime_only=True)
 DSR_SRC1 = DsrType("dsr_src1", comptime_only=True)
+XDSR = IdType("xdsr", comptime_only=True)
+SR = IdType("sr", comptime_only=True)
 
 PREDECLARED: dict[str, Type] = {t.name: t for t in [
     BOOL, VOID, F16, F32, BF16, CB16, COMPTIME_INT, COMPTIME_FLOAT, COMPTIME_STRING, COMPTIME_STRUCT, TYPE, MODULE, RANGE,
     DIRECTION, COLOR, DATA_TASK_ID, LOCAL_TASK_ID, CONTROL_TASK_ID, INPUT_QUEUE, OUTPUT_QUEUE, UT_ID,
-    MEM1D, MEM4D, CIRCBUF, FABIN, FABOUT, DSR_DEST, DSR_SRC0, DSR_SRC1, ANYTYPE, ANYOPAQUE]}
+    MEM1D, MEM4D, CIRCBUF, FABIN, FABOUT, DSR_DEST, DSR_SRC0, DSR_SRC1, XDSR, SR, ANYTYPE, ANYOPAQUE]}
 
 
 def named_type(name: str) -> Type | None:

@@ -86,6 +86,9 @@ class Unit:
     colors: dict[int, tuple[Any, Any]] = field(default_factory=dict)    # local color configs: color -> (ColorConfig, span)
     host_in: dict[int, str] = field(default_factory=dict)
     host_out: dict[int, str] = field(default_factory=dict)
+    fifos: list[list[int]] = field(default_factory=list)
+    teardown_handlers: dict[int, tuple[FnValue, Any]] = field(default_factory=dict)     # color -> function, span
+    empty_handlers: dict[int, tuple[FnValue, Any]] = field(default_factory=dict)        # queue (bit 3: output) -> function, span
     uses_memcpy: bool = False
     param_text: dict[str, str] = field(default_factory=dict)
     pointed: set[int] = field(default_factory=set)      # functions whose address is taken
@@ -143,6 +146,8 @@ class Unit:
 
     def pack(self, d: Dsd, span: Any = None) -> int:
         """A packed DSD (isa.py). Binding a fabric DSD to code also binds its queue, as the 1.4 compiler does on WSE-2."""
+        if d.kind == "fifo":
+            return isa.DsdKind.FIFO | d.queue << 4
         if d.kind in ("mem1d", "mem4d"):
             base = 0 if d.base is None else self.scalar_bits(Known(T.U16, d.base))
             tag = {1: 0, 2: 1, 4: 2, 8: 3}[d.elem]
@@ -271,7 +276,8 @@ class Unit:
             inputs=[Queue(q, s.color, s.priority, s.span) for q, s in sorted(self.inputs.items())],
             outputs=[Queue(q, s.color, s.priority, s.span) for q, s in sorted(self.outputs.items())],
             exports=self.exports, strings=list(self.strings), stack_registers=stack, recursive=recursive,
-            uses_memcpy=self.uses_memcpy, ut_blocked=self.ut_blocked)
+            uses_memcpy=self.uses_memcpy, ut_blocked=self.ut_blocked,
+            fifos=np.array(self.fifos, dtype=np.int32).reshape(-1, isa.FIFO_COLUMNS))
         return program
 
     def initial_blocked(self) -> int:

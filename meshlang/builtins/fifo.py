@@ -1,0 +1,76 @@
+"""Builtins on FIFOs: queues in PE memory that vector operations push to and pop from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..ir import features
+from ..ir.isa import Op, Sys
+from ..sema import types as T
+from ..sema.values import VOID, Dsd, FnValue, Known, Mem, Pointer
+from .dsd import PRIORITY, choice, integer
+from .registry import builtin, config
+from .tasks import action_target, check_bound
+
+MIN_ALIGNMENT = 16      # bytes; <tile_config>.FIFO_MIN_ALIGNMENT
+FIELDS = dict.fromkeys(("activate_push", "activate_pop", "priority", "simd_mode", "dest", "src", "xdsr", "empty_action", "full_action"), "")
+
+
+@builtin("allocate_fifo", "buffer[, config]", phase="comptime", doc="A FIFO over a global array.")
+def allocate_fifo(cx, node, hint):
+    cx.need(features.FIFOS, node)
+    unit = cx.unit
+    place: Any = cx.ev(node.args[0])
+    if isinstance(place, Known) and isinstance(place.v, Pointer):
+        place = Mem(place.ty.elem, 0, place.v.offset, place.ty.const, place.v.var)
+    t = place.ty
+    if not isinstance(place, Mem) or not isinstance(t, T.ArrayType) or place.const or t.elem.size not in (2, 4) or not T.is_numeric(t.elem):
+        cx.fail("MS0516", "@allocate_fifo takes a global 'var' array of 16-bit or 32-bit numbers", node.args[0])
+    if place.var.align and place.var.align < MIN_ALIGNMENT:
+        cx.fail("MS0516", f"a FIFO buffer needs align({MIN_ALIGNMENT}) or more, found align({place.var.align})", node.args[0])
+    place.var.align = max(place.var.align, MIN_ALIGNMENT)
+    cfg = config(cx, node.args[1], FIELDS, "the FIFO configuration") if len(node.args) > 1 else {}
+    for n in ("empty_action", "full_action"):
+        if n in cfg and [a for a, v in cfg[n].v.items() if v.v] not in ([], ["test_or_suspend"]):
+            cx.fail("MS0399", f"'{n}' other than test_or_suspend is not supported yet", node.args[1])
+    row = [unit.address_of(place.var) + place.offset, t.count, t.elem.size, -1, -1,
+           choice(cx, node.args[1], cfg["priority"], PRIORITY, "priority") if "priority" in cfg else 0]
+    number = len(unit.fifos)
+    unit.fifos.append(row)
+    for column, name in ((3, "activate_push"), (4, "activate_pop")):
+        value = cfg.get(name)
+        if value is not None:
+            # a task may be named before it is bound: the id is filled in when the comptime blocks have run
+            unit.hooks.append(lambda column=column, value=value: fill(cx, row, column, value, node))
+    return Known(T.FIFO, Dsd("fifo", queue=number, elem=t.elem.size))
+
+
+def fill(cx, row: list[int], column: int, value: Known, node) -> None:
+    if isinstance(value.v, FnValue):
+        row[column] = action_target(cx, value, node)
+    elif value.ty is T.LOCAL_TASK_ID:
+        row[column] = value.v
+        check_bound(cx, value.v, node)
+    else:
+        cx.fail("MS0301", f"a FIFO activates a local task, found {value.ty}", node)
+
+
+def _set_length(name: str, fn: Sys):
+    @builtin(name, "fifo, n", phase="run", doc="The number of elements the FIFO takes part with in an operation.")
+    def set_length(cx, node, hint):
+        fifo = cx.known(node.args[0])
+        if fifo.ty is not T.FIFO:
+            cx.fail("MS0301", f"@{name} takes a FIFO, found {fifo.ty}", node.args[0])
+        n = integer(cx, node.args[1], cx.rv(node.args[1], T.U16), "the length", 0, 0x7fff)
+        r = cx.fb.reg()
+        if isinstance(n, int):
+            cx.fb.constant(fifo.v.queue | n << 16, r)
+        else:
+            cx.emit(node, Op.MULI, r, n.reg, 1 << 16)
+            cx.emit(node, Op.ADDI, r, r, fifo.v.queue)
+        cx.emit(node, Op.SYS, cx.fb.reg(), r, fn)
+        return VOID
+
+
+_set_length("set_fifo_read_length", Sys.FIFO_READ_LENGTH)
+_set_length("set_fifo_write_length", Sys.FIFO_WRITE_LENGTH)

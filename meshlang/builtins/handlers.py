@@ -1,0 +1,70 @@
+"""Builtins that give task 29 its handlers: teardown of a color, a queue that has run empty."""
+
+from __future__ import annotations
+
+from ..ir import features
+from ..ir.isa import Op, Sys
+from ..sema import types as T
+from ..sema.values import VOID, FnValue, Known
+from .registry import builtin
+
+
+def handler(cx, node) -> FnValue:
+    fn = cx.known(node.args[0])
+    if not isinstance(fn.v, FnValue) or fn.v.decl.is_task or fn.v.decl.params:
+        cx.fail("MS0412", f"@{node.name} takes a function without parameters", node.args[0])
+    return fn.v
+
+
+@builtin("set_teardown_handler", "fn, color", phase="top", doc="The function to call when a color goes into teardown.")
+def set_teardown_handler(cx, node, hint):
+    cx.need(features.TEARDOWN, node)
+    fn, color = handler(cx, node), cx.known(node.args[1])
+    if color.ty is not T.COLOR:
+        cx.fail("MS0301", f"expected a color, found {color.ty}", node.args[1])
+    first = cx.unit.teardown_handlers.get(color.v)
+    if first is not None:
+        cx.fail("MS0412", f"color {color.v} has two teardown handlers", node, labels=[(first[1], "first set here")])
+    cx.unit.teardown_handlers[color.v] = (fn, node.span)
+    return VOID
+
+
+def queue_number(cx, node, arg) -> int:
+    value = cx.known(arg)
+    if value.ty not in (T.INPUT_QUEUE, T.OUTPUT_QUEUE):
+        cx.fail("MS0301", f"@{node.name} takes a queue, found {value.ty}", arg)
+    return value.v | (8 if value.ty is T.OUTPUT_QUEUE else 0)
+
+
+@builtin("set_empty_queue_handler", "fn, queue", phase="top", arch=("wse3",), doc="The function to call when a flushed queue is empty.")
+def set_empty_queue_handler(cx, node, hint):
+    cx.need(features.QUEUE_FLUSH, node)
+    fn, queue = handler(cx, node), queue_number(cx, node, node.args[1])
+    first = cx.unit.empty_handlers.get(queue)
+    if first is not None:
+        cx.fail("MS0412", f"queue {queue & 7} has two handlers", node, labels=[(first[1], "first set here")])
+    cx.unit.empty_handlers[queue] = (fn, node.span)
+    return VOID
+
+
+@builtin("queue_flush", "queue", phase="run", arch=("wse3",), doc="Start task 29 when the queue is empty.")
+def queue_flush(cx, node, hint):
+    cx.need(features.QUEUE_FLUSH, node)
+    number = queue_number(cx, node, node.args[0])
+    cx.emit(node, Op.SYS, cx.fb.reg(), cx.to_reg(Known(T.U16, number), node), Sys.QUEUE_FLUSH)
+    return VOID
+
+
+def dispatcher_params(unit) -> dict[str, Known] | None:
+    """The params of <system/task29>, or None where the program has no handlers."""
+    from ..sema.analyzer import FN
+    if not unit.teardown_handlers and not unit.empty_handlers:
+        return None
+
+    def table(entries):
+        numbers = {str(i): Known(T.U16, n) for i, n in enumerate(entries)}
+        fns = {str(i): Known(FN, fn) for i, (fn, _) in enumerate(entries.values())}
+        return [Known(T.struct(tuple((k, v.ty) for k, v in d.items()), True), d) for d in (numbers, fns)]
+    colors, teardown = table(unit.teardown_handlers)
+    queues, empty = table(unit.empty_handlers)
+    return {"colors": colors, "teardown": teardown, "queues": queues, "empty": empty}
