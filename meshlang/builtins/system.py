@@ -65,6 +65,14 @@ def sys32(cx, node, hint):
     return Reg(T.U32, sys_(cx, node, hint).reg)
 
 
+@builtin("__direction", "d", doc="The number of a direction, as masks count them.")
+def direction(cx, node, hint):
+    value = cx.rv(node.args[0])
+    if value.ty is not T.DIRECTION:
+        cx.fail("MS0301", f"expected a direction, found {value.ty}", node.args[0])
+    return Known(T.U16, value.v) if isinstance(value, Known) else Reg(T.U16, value.reg)
+
+
 @builtin("__route", "color[, value]", phase="run", doc="The packed route of a color at this PE (ir.isa, R_*), or a new one.")
 def route(cx, node, hint):
     cx.need(features.RECONFIGURATION, node)
