@@ -50,7 +50,7 @@ def execute(args: argparse.Namespace) -> int:
     from meshlang.host.build import build
     from meshlang.ir.serial import save
 
-    from ._errors import print_diagnostics, usage_error
+    from ._errors import print_diagnostics
     from ._values import int_pair, vendor_pairs
 
     _check_channels(args.channels)
@@ -58,12 +58,6 @@ def execute(args: argparse.Namespace) -> int:
     params, colors = vendor_pairs(args.params, "--params"), vendor_pairs(args.colors, "--colors")
     program = build(args.file, arch=args.arch, params=params, colors=colors, import_paths=args.import_path, fabric_dims=dims,
                     fabric_offsets=offsets, fp16_format=args.fp16_format, max_inlined_iterations=args.max_inlined_iterations)
-    if dims is not None:
-        x, y = offsets or (0, 0)
-        if x + program.fabric.width > dims[0] or y + program.fabric.height > dims[1]:
-            raise usage_error(f"the rectangle of {program.fabric.width} x {program.fabric.height} PEs at offset {x},{y} does not "
-                              f"fit the fabric of {dims[0]} x {dims[1]}",
-                              help="make --fabric-dims larger; with memcpy the vendor needs width + 7 and height + 2")
     print_diagnostics(program.warnings)
     if args.warnings_as_errors and program.warnings:
         raise MeshlangError(Diagnostic("MS0905", f"{len(program.warnings)} warnings, and --warnings-as-errors was given"))

@@ -1,0 +1,232 @@
+"""The command line: exit codes, messages, JSON, and that a user's mistake never shows a traceback."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import meshlang
+from meshlang.cli import COMMANDS, main
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
+from host_programs import write_program  # noqa: E402
+
+HOST = """
+import numpy as np
+import meshlang
+args = meshlang.params(W=3, times=1)
+context = meshlang.run_context()
+with meshlang.compile("layout.csl", params={"W": args["W"]}).start() as fabric:
+    fabric.launch("scale", 2.0, args["times"])
+    context.result(a=fabric.read("a"), seed=context.seed)
+print("from the host script")
+"""
+
+VENDOR = """
+import argparse, json
+import numpy as np
+from cerebras.sdk.runtime.sdkruntimepybind import SdkRuntime, MemcpyDataType, MemcpyOrder
+parser = argparse.ArgumentParser()
+parser.add_argument("--name")
+parser.add_argument("--launch", default="scale")
+args = parser.parse_args()
+width = int(json.load(open(args.name + "/out.json"))["params"]["W"])
+runner = SdkRuntime(args.name)
+runner.load()
+runner.run()
+runner.launch(args.launch, *([np.float32(2), np.int16(1)] if args.launch == "scale" else []), nonblock=False)
+out = np.zeros(width * 2 * 4, np.float32)
+runner.memcpy_d2h(out, runner.get_id("a"), 0, 0, width, 2, 4, streaming=False, data_type=MemcpyDataType.MEMCPY_32BIT,
+                  order=MemcpyOrder.ROW_MAJOR, nonblock=False)
+runner.stop()
+assert (out.reshape(-1, 4) == [2, 4, 6, 8]).all()
+print("SUCCESS!")
+"""
+
+
+@pytest.fixture()
+def folder(tmp_path, monkeypatch):
+    write_program(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*args: str, code: int = 0, capsys=None) -> tuple[str, str]:
+    """Run in this process; returns what was printed."""
+    try:
+        got = main(list(args))
+    except SystemExit as exit_:
+        got = exit_.code
+    out, err = capsys.readouterr()
+    assert got == code, (got, out, err)
+    assert "Traceback" not in err
+    return out, err
+
+
+def command(*args: str, **kwargs) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "meshlang", *args], capture_output=True, text=True, **kwargs)
+
+
+def test_version_is_quick():
+    best = 9.0
+    for _ in range(3):
+        start = time.perf_counter()
+        result = command("--version")
+        best = min(best, time.perf_counter() - start)
+    assert result.stdout == f"meshlang {meshlang.__version__}\n" and result.returncode == 0
+    assert best < 0.2
+
+
+def test_help_needs_nothing_heavy():
+    code = ("import sys; from meshlang.cli import build_parser; build_parser().format_help();"
+            "print([m for m in ('numba', 'lark', 'numpy', 'rich') if m in sys.modules])")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_examples(name, capsys):
+    out, _ = run(name, "--help", capsys=capsys)
+    assert "examples:" in out and f"meshlang {name}" in out
+
+
+def test_usage(capsys):
+    assert "COMMAND" in run(code=2, capsys=capsys)[1]
+    assert "invalid choice" in run("rum", code=2, capsys=capsys)[1]
+    assert "MS0905" in run("run", ".", "-p", "P", code=2, capsys=capsys)[1]
+    assert "which script" in run("cs_python", code=2, capsys=capsys)[1]
+    assert "which command" in run("sdk", code=2, capsys=capsys)[1]
+
+
+def test_explain(capsys):
+    assert "Unknown host symbol" in run("explain", "MS0910", capsys=capsys)[0]
+    assert run("explain", "910", capsys=capsys)[0] == run("explain", "ms0910", capsys=capsys)[0]
+    assert "MS0101" in run("explain", capsys=capsys)[0]
+    assert "MS0920" in run("explain", "MS0999", code=2, capsys=capsys)[1]
+
+
+def test_check(folder, capsys):
+    assert "no errors" in run("check", "layout.csl", capsys=capsys)[0]
+    assert "no errors" in run("check", ".", "-p", "W=2", capsys=capsys)[0]
+    assert "pe.csl" in run("check", "layout.csl", "--listing", capsys=capsys)[0]
+    assert json.loads(run("check", "layout.csl", "--json", capsys=capsys)[0]) == {"ok": True, "exit_code": 0, "diagnostics": []}
+    assert "MS0901" in run("check", "nothing.csl", code=1, capsys=capsys)[1]
+    (folder / "pe.csl").write_text("comptime { const x: i16 = 1.5; }\n")
+    err = run("check", "layout.csl", code=1, capsys=capsys)[1]
+    assert "pe.csl:1" in err
+    report = json.loads(run("check", "layout.csl", "--json", code=1, capsys=capsys)[0])
+    assert report["exit_code"] == 1 and report["diagnostics"][0]["code"].startswith("MS")
+
+
+def test_run_layout(folder, capsys):
+    np.save("b.npy", np.arange(36, dtype=np.uint16).reshape(2, 3, 6))
+    out, _ = run("run", "layout.csl", "--set", "b=b.npy", "--launch", "scale,2,3", "--get", "a", "--get", "b=out.npy", capsys=capsys)
+    assert "a = float32 [2, 3, 4]" in out and " cycles (wse2 profile)" in out and "3 x 2 rectangle, 6 PEs" in out
+    assert "PE(0,0): 7 00FF" in out
+    assert np.array_equal(np.load("out.npy"), np.load("b.npy"))
+
+
+def test_run_json_random_and_zeros(folder, capsys):
+    def values(*more):
+        out, _ = run("run", "layout.csl", "--launch", "none", "--set", "a=random", "--set", "b=zeros", "--get", "a", "--json", *more,
+                     capsys=capsys)
+        return json.loads(out)
+    first = values("--seed", "1")
+    assert first["results"] == values("--seed", "1")["results"] != values("--seed", "2")["results"]
+    assert np.abs(first["results"]["a"]).max() <= 1
+    assert first["ok"] and first["runs"][0]["resources"]["pes"] == 6 and first["runs"][0]["cycles"] >= 1
+
+
+@pytest.mark.parametrize("args, exit_code, code", [
+    (("--launch", "nope"), 1, "MS0915"), (("--launch", "scale,2"), 1, "MS0916"), (("--launch", "scale,2,x"), 1, "MS0917"),
+    (("--launch", "forget"), 3, "MS0860"), (("--launch", "spin", "--max-cycles", "500"), 1, "MS0919"),
+    (("--get", "nope"), 1, "MS0910"), (("--set", "a"), 2, "MS0905"), (("--set", "a=nope.npy"), 1, "MS0901"),
+    (("--set", "a=layout.csl"), 1, "MS0901"), (("-p", "nope=1"), 1, "MS0217"), (("--max-cycles", "0"), 2, "MS0905"),
+    (("--profile", "wse9"), 1, "MS0841"), (("--launch", "none", "--get", "a=no/where.npy"), 1, "MS0901"),
+])
+def test_run_mistakes(folder, capsys, args, exit_code, code):
+    assert code in run("run", "layout.csl", *args, code=exit_code, capsys=capsys)[1]
+
+
+def test_run_mistakes_as_json(folder, capsys):
+    out, _ = run("run", "layout.csl", "--launch", "forget", "--json", code=3, capsys=capsys)
+    assert json.loads(out)["diagnostics"][0]["code"] == "MS0860"
+
+
+def test_run_program_folder(folder, capsys):
+    (folder / "run.py").write_text(HOST)
+    out, _ = run("run", str(folder), "-p", "W=2", capsys=capsys)
+    assert "from the host script" in out and "2 x 2 rectangle" in out
+    out, err = run("run", str(folder / "run.py"), "-p", "times=2", "--seed", "5", "--json", capsys=capsys)
+    report = json.loads(out)
+    assert report["results"]["a"][0][0] == [4, 8, 12, 16] and report["results"]["seed"] == 5
+    assert "from the host script" in err
+    err = run("run", str(folder), "-p", "w=2", code=2, capsys=capsys)[1]
+    assert "MS0904" in err and "W" in err and "run.py:4" in err
+    assert "no use here" in run("run", str(folder), "--get", "a", code=2, capsys=capsys)[1]
+    assert subprocess.run([sys.executable, "run.py"], capture_output=True, text=True).stdout == "from the host script\n"
+
+
+def test_a_host_scripts_own_exception_is_its_own(folder):
+    (folder / "run.py").write_text("import meshlang\n\ndef f():\n    return 1 / 0\n\nf()\n")
+    result = command("run", ".")
+    assert result.returncode == 1 and "ZeroDivisionError" in result.stderr
+    assert 'run.py", line 6' in result.stderr and "meshlang/host/script.py" not in result.stderr
+    (folder / "run.py").write_text("import sys\nsys.exit(7)\n")
+    assert command("run", ".").returncode == 7
+
+
+def test_cslc_and_cs_python(folder, capsys):
+    run("cslc", "--arch", "wse2", "./layout.csl", "--fabric-dims=9,4", "--fabric-offsets=4,1", "--params=W:2", "--params=H:2", "-o=out",
+        "--memcpy", "--channels", "1", "--width-west-buf=0", "--width-east-buf=0", capsys=capsys)
+    assert json.loads((folder / "out" / "out.json").read_text())["params"]["W"] == "2"
+    (folder / "host.py").write_text(VENDOR)
+    result = command("cs_python", "host.py", "--name", "out")
+    assert (result.returncode, result.stdout) == (0, "SUCCESS!\n"), result.stderr
+    result = command("cs_python", "host.py", "--name", "out", "--launch", "forget")
+    assert result.returncode == 3 and "MS0860" in result.stderr and "Traceback" not in result.stderr
+    assert "host.py:13" in result.stderr
+    result = command("cs_python", "host.py", "--name", "out", "--launch", "nope")
+    assert result.returncode == 1 and "MS0915" in result.stderr and "Traceback" not in result.stderr
+    result = command("cs_python", "-c", "import cerebras.sdk.client as c; c.SdkCompiler()")
+    assert result.returncode == 1 and "MS0922" in result.stderr
+    result = command("cs_python", "-c", "from cerebras.sdk.runtime.sdkruntimepybind import SdkLayout, SimfabConfig; SimfabConfig(1)")
+    assert result.returncode == 1 and "MS0922" in result.stderr
+
+
+@pytest.mark.parametrize("args, code", [
+    (("--params=W=2",), 2), (("--params=W:x",), 2), (("--params=W:-1",), 2), (("--channels=0",), 2), (("--fabric-dims=3",), 2),
+    (("--fabric-dims=3,2", "--fabric-offsets=4,1"), 1), (("--params=nope:1",), 1),
+])
+def test_cslc_mistakes(folder, capsys, args, code):
+    assert "MS0" in run("cslc", "layout.csl", *args, code=code, capsys=capsys)[1]
+
+
+def test_sdk(folder):
+    (folder / "host.py").write_text(VENDOR)
+    (folder / "commands.sh").write_text("set -e\ncslc layout.csl --params=W:2 -o out --memcpy --channels 1\ncs_python host.py --name out\n")
+    result = command("sdk", "--", "bash", "commands.sh")
+    assert (result.returncode, result.stdout) == (0, "SUCCESS!\n"), result.stderr
+    assert command("sdk", "--", "bash", "-c", "exit 9").returncode == 9
+    assert command("sdk", "bash", "-c", "cslc nothing.csl").returncode == 1
+    assert command("sdk", "--", "cslc", "layout.csl").returncode == 0
+    result = command("sdk", "--", "python", "-c", "import cerebras.sdk.sdk_utils as u; print(u.memcpy_view.__name__)")
+    assert result.stdout == "memcpy_view\n"
+    result = command("sdk", "--", "no-such-command")
+    assert result.returncode == 2 and "MS0921" in result.stderr
+    result = command("sdk", "--", "./commands.sh")
+    assert result.returncode == 2 and "bash ./commands.sh" in result.stderr
+
+
+def test_nothing_named_cerebras_is_importable_elsewhere():
+    code = "import importlib.util; print(importlib.util.find_spec('cerebras'))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "None\n"
+
+
+def test_run_compiled_folder(folder, capsys):
+    run("cslc", "layout.csl", "-o", "out", capsys=capsys)
+    assert "a = float32" in run("run", "out", "--launch", "swap", "--get", "a", capsys=capsys)[0]
+    assert "no use here" in run("run", "out", "-p", "W=2", code=2, capsys=capsys)[1]

@@ -1,0 +1,53 @@
+"""The vendor's public examples, run as they are: `meshlang sdk -- bash commands_wse2.sh` in a copy of each folder.
+
+MESHLANG_CSL_EXAMPLES names a checkout of github.com/Cerebras/csl-examples (162e0f3). Nothing of it is committed here.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = os.environ.get("MESHLANG_CSL_EXAMPLES")
+
+# folder -> how the script says that its own comparison succeeded
+EXAMPLES = {
+    **{f"tutorials/{name}": "SUCCESS" for name in (
+        "gemv-01-complete-program", "gemv-02-memory-dsds", "gemv-03-memcpy", "gemv-04-params", "gemv-05-multiple-pes", "gemv-06-routes-1",
+        "gemv-07-routes-2", "gemv-08-routes-3", "gemv-09-streaming", "pipeline-01-basic", "topic-01-arrays-and-pointers",
+        "topic-02-libraries", "topic-03-streaming-wavelet-data", "topic-04-sparse-tensors", "topic-05-sentinels",
+        "topic-10-map-builtin", "topic-12-debug-library", "topic-13-simprint", "topic-15-wse3-microthreads")},
+    **{f"benchmarks/{name}": "SUCCESS" for name in ("residual", "mandelbrot", "wide-multiplication", "game-of-life")},
+    "benchmarks/single-tile-matvec": "PetaFLOPS",
+}
+NEEDS = {"benchmarks/game-of-life": "matplotlib"}
+
+
+@pytest.mark.skipif(not CHECKOUT, reason="MESHLANG_CSL_EXAMPLES names no checkout of csl-examples")
+@pytest.mark.parametrize("arch", ["wse2", "wse3"])
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_example(example, arch, tmp_path):
+    source = Path(CHECKOUT) / example
+    assert source.is_dir(), f"{CHECKOUT} has no {example}"
+    if not (source / f"commands_{arch}.sh").is_file():
+        pytest.skip(f"{example} has no commands_{arch}.sh")
+    if example in NEEDS and find_spec(NEEDS[example]) is None:
+        pytest.skip(f"{example} needs {NEEDS[example]}")
+    folder = tmp_path / "example"
+    shutil.copytree(source, folder)
+    result = subprocess.run([sys.executable, "-m", "meshlang", "sdk", "--", "bash", f"commands_{arch}.sh"], cwd=folder,
+                            capture_output=True, text=True, timeout=600)
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
+    assert EXAMPLES[example] in result.stdout
+    if example.endswith("topic-13-simprint"):
+        lines = (folder / "sim.log").read_text().splitlines()
+        texts = [line.partition(" ")[2] for line in lines]
+        cycles = [int(line.partition(" ")[0].removeprefix("@")) for line in lines]
+        assert cycles == sorted(cycles)
+        assert texts[0] == "PE(0,0): sender beginning main_fn"
+        assert [t for t in texts if t.startswith("PE(3,0)")] == [
+            f"PE(3,0): recv_task: in_data = {i}, global = {i * (i + 1)}" for i in range(5)]
