@@ -9,19 +9,19 @@ from __future__ import annotations
 import numpy as np
 
 from ..ir.dsdops import DsdOpCode as D
-from .f16 import NAN16, NAN32, f32_to_half, fmach, fmachs, fmacs, h_of, h_of64, half_to_f32, s_of
+from .f16 import NAN16, NAN32, fmach, fmachs, fmacs, h_of, h_of64, half_to_f32, s_of
 from .jit import f32_of, inline, jit
 
 (ADD16, ADDC16, SUB16, AND16, OR16, XOR16, SLL16, SLR16, SAR16, CLZ, CTZ, POPCNT, MOV16, MOV32, FMOVH, FMOVS, FADDH, FADDS, FADDHS,
  FSUBH, FSUBS, FMULH, FMULS, FMAXH, FMAXS, FMACH, FMACS, FMACHS, FNEGH, FNEGS, FABSH, FABSS, FNORMH, FNORMS, FSCALEH, FSCALES, FH2S,
- FS2H, FH2XP16, FS2XP16, XP162FH, XP162FS) = (int(c) for c in D)
+ FS2H, FH2XP16, FS2XP16, XP162FH, XP162FS) = (np.int64(c) for c in list(D)[:42])
 
 # classes of operation: which kernel does a contiguous run; 0: element by element
-CLASS_NONE, CLASS_HALF, CLASS_SINGLE, CLASS_WORD, CLASS_MOVE16, CLASS_MOVE32 = range(6)
+CLASS_NONE, CLASS_HALF, CLASS_SINGLE, CLASS_WORD, CLASS_MOVE16, CLASS_MOVE32 = (np.int64(i) for i in range(6))
 KERNEL_CLASS = {
-    **{c: CLASS_HALF for c in (FADDH, FSUBH, FMULH, FMAXH, FMACH)},
-    **{c: CLASS_SINGLE for c in (FADDS, FSUBS, FMULS, FMAXS, FMACS)},
-    **{c: CLASS_WORD for c in (ADD16, SUB16, AND16, OR16, XOR16)},
+    **dict.fromkeys((FADDH, FSUBH, FMULH, FMAXH, FMACH), CLASS_HALF),
+    **dict.fromkeys((FADDS, FSUBS, FMULS, FMAXS, FMACS), CLASS_SINGLE),
+    **dict.fromkeys((ADD16, SUB16, AND16, OR16, XOR16), CLASS_WORD),
     MOV16: CLASS_MOVE16, FMOVH: CLASS_MOVE16, MOV32: CLASS_MOVE32, FMOVS: CLASS_MOVE32,
 }
 

@@ -12,33 +12,44 @@ import numpy as np
 
 from ..ir import isa
 from .alu import (
-    ADDC16, CLASS_HALF, CLASS_MOVE16, CLASS_MOVE32, CLASS_NONE, CLASS_SINGLE, CLASS_WORD,
-    copy_kernel, element, half_kernel, single_kernel, word_kernel,
+    ADDC16,
+    CLASS_HALF,
+    CLASS_MOVE16,
+    CLASS_MOVE32,
+    CLASS_NONE,
+    CLASS_SINGLE,
+    CLASS_WORD,
+    copy_kernel,
+    element,
+    half_kernel,
+    single_kernel,
+    word_kernel,
 )
 from .faults import Fault
 from .jit import ctz, inline, jit
-from .state import *  # noqa: F403
-from .wheel import fail, wake_ce, wake_router
+from .state import *
+from .wheel import fail, wake_router
 
-(KIND_NONE, KIND_MEM1D, KIND_MEM4D, KIND_FABIN, KIND_FABOUT) = (int(k) for k in list(isa.DsdKind)[:5])
-OPERAND_DSD, OPERAND_DSR, OPERAND_SCALAR, OPERAND_POINTER = 1, 2, 3, 4
-ENDLESS = isa.INFINITE
-OP_DST, OP_S0, OP_DST_DSR, OP_ASYNC, OP_ACTION = isa.OP_DST, isa.OP_S0, isa.OP_DST_DSR, isa.OP_ASYNC, isa.OP_ACTION
-OP_ONCTRL, OP_ONCTRL_SET, OP_UT, OP_PRIO, OP_INDEX = isa.OP_ONCTRL, isa.OP_ONCTRL_SET, isa.OP_UT, isa.OP_PRIO, isa.OP_INDEX
-RC_ASYNC, RC_ACTION, RC_ONCTRL, RC_ONCTRL_SET, RC_UT, RC_PRIO, RC_SAVE = (
-    isa.RC_ASYNC, isa.RC_ACTION, isa.RC_ONCTRL, isa.RC_ONCTRL_SET, isa.RC_UT, isa.RC_PRIO, isa.RC_SAVE)
-M4_RANK, M4_EXT, M4_STRIDE, M4_COLUMNS = isa.M4_RANK, isa.M4_EXT, isa.M4_STRIDE, isa.M4_COLUMNS
-RC_COLUMNS = isa.RC_COLUMNS
-CHUNK = 256         # elements a bulk operation stages at a time; scratch for three operands is at the start of the memories
+(KIND_NONE, KIND_MEM1D, KIND_MEM4D, KIND_FABIN, KIND_FABOUT) = (np.int64(k) for k in list(isa.DsdKind)[:5])
+OPERAND_DSD, OPERAND_DSR, OPERAND_SCALAR, OPERAND_POINTER = (np.int64(i) for i in range(1, 5))
+ENDLESS = np.int64(isa.INFINITE)
+OP_DST, OP_DST_DSR, OP_ASYNC, OP_ACTION, OP_ONCTRL, OP_ONCTRL_SET, OP_UT, OP_PRIO, OP_INDEX = (np.int64(i) for i in (
+    isa.OP_DST, isa.OP_DST_DSR, isa.OP_ASYNC, isa.OP_ACTION, isa.OP_ONCTRL, isa.OP_ONCTRL_SET, isa.OP_UT, isa.OP_PRIO,
+    isa.OP_INDEX))
+RC_ASYNC, RC_ACTION, RC_ONCTRL, RC_ONCTRL_SET, RC_UT, RC_PRIO, RC_SAVE = (np.int64(i) for i in (
+    isa.RC_ASYNC, isa.RC_ACTION, isa.RC_ONCTRL, isa.RC_ONCTRL_SET, isa.RC_UT, isa.RC_PRIO, isa.RC_SAVE))
+M4_RANK, M4_EXT, M4_STRIDE, M4_COLUMNS = (np.int64(i) for i in (isa.M4_RANK, isa.M4_EXT, isa.M4_STRIDE, isa.M4_COLUMNS))
+CHUNK = np.int64(256)         # elements a bulk operation stages at a time; scratch for three operands is at the start of the memories
 SCRATCH = 4 * CHUNK     # bytes per operand
 MEMORY_START = 4 * SCRATCH
 
-FWIDTH, FWALK, FNOWHERE = int(Fault.WIDTH), int(Fault.WALK), int(Fault.WALK_NOWHERE)
-FNO_QUEUE, FNO_COLOR, FUNSUPPORTED = int(Fault.NO_QUEUE), int(Fault.NO_COLOR), int(Fault.UNSUPPORTED_DSD)
-FOPERAND, FASYNC, FUT_BUSY = int(Fault.OPERAND), int(Fault.ASYNC_NO_FABRIC), int(Fault.UT_BUSY)
-FQUEUE_BUSY, FUT_UNKNOWN, FENDLESS = int(Fault.QUEUE_BUSY), int(Fault.UT_UNKNOWN), int(Fault.ENDLESS_WALK)
+FWIDTH, FWALK, FNOWHERE = np.int64(Fault.WIDTH), np.int64(Fault.WALK), np.int64(Fault.WALK_NOWHERE)
+FNO_QUEUE, FNO_COLOR, FUNSUPPORTED = np.int64(Fault.NO_QUEUE), np.int64(Fault.NO_COLOR), np.int64(Fault.UNSUPPORTED_DSD)
+FOPERAND, FASYNC, FUT_BUSY = np.int64(Fault.OPERAND), np.int64(Fault.ASYNC_NO_FABRIC), np.int64(Fault.UT_BUSY)
+FQUEUE_BUSY, FUT_UNKNOWN, FENDLESS = np.int64(Fault.QUEUE_BUSY), np.int64(Fault.UT_UNKNOWN), np.int64(Fault.ENDLESS_WALK)
 
-PROGRESS, STALLED, FINISHED, FAILED = 0, 1, 2, -1
+ZERO = np.int64(0)
+PROGRESS, STALLED, FINISHED, FAILED = np.int64(0), np.int64(1), np.int64(2), np.int64(-1)
 
 
 @inline
@@ -125,21 +136,21 @@ def walk_offset(T, row, k, size):
 
 
 @jit
-def check_walk(I, T, pe, o, n):
+def check_walk(W, T, pe, o, n):
     """The first n elements of a memory walk have to stay inside the object that contains the base address."""
-    tile = I[P0 + pe * PK + P_TILE]
-    base = I[o + O_ADDR]
-    size = I[o + O_SIZE]
+    tile = W[P0 + pe * PK + P_TILE]
+    base = W[o + O_ADDR]
+    size = W[o + O_SIZE]
     low = base
     high = base
-    if I[o + O_KIND] == K_MEM:
-        last = base + (n - 1) * I[o + O_STRIDE]
+    if W[o + O_KIND] == K_MEM:
+        last = base + (n - 1) * W[o + O_STRIDE]
         if last < low:
             low = last
         else:
             high = last
     else:
-        row = I[o + O_QUEUE]
+        row = W[o + O_QUEUE]
         rank = np.int64(T[row + M4_RANK])
         inner = np.int64(0)
         for d in range(rank):
@@ -154,84 +165,84 @@ def check_walk(I, T, pe, o, n):
     high += size
     obj = object_of(T, tile, base)
     if obj < 0:
-        fail(I, FNOWHERE, pe, base, np.int64(0), np.int64(0))
+        fail(W, FNOWHERE, pe, base, ZERO, ZERO)
         return False
     if low < np.int64(T[obj]) or high > np.int64(T[obj]) + np.int64(T[obj + 1]):
-        fail(I, FWALK, pe, low, high, np.int64(T[obj]))
+        fail(W, FWALK, pe, low, high, np.int64(T[obj]))
         return False
     return True
 
 
 @jit
-def decode(I, T, pe, o, kind, v, size, position):
+def decode(W, T, pe, o, kind, v, size, position):
     """Set up operand record `o` from a DSD, scalar or pointer. False after a fault."""
     p = P0 + pe * PK
-    I[o + O_SIZE] = size
-    I[o + O_LEN] = 0
-    I[o + O_AUX] = 0
-    I[o + O_STRIDE] = 0
+    W[o + O_SIZE] = size
+    W[o + O_LEN] = 0
+    W[o + O_AUX] = 0
+    W[o + O_STRIDE] = 0
     if kind == OPERAND_SCALAR:
-        I[o + O_KIND] = K_SCALAR
-        I[o + O_ADDR] = v & 0xffff if size == 2 else v & 0xffffffff
+        W[o + O_KIND] = K_SCALAR
+        W[o + O_ADDR] = v & 0xffff if size == 2 else v & 0xffffffff
         return True
     if kind == OPERAND_POINTER:
-        I[o + O_KIND] = K_POINTER
-        I[o + O_ADDR] = v
-        obj = object_of(T, I[p + P_TILE], v)
+        W[o + O_KIND] = K_POINTER
+        W[o + O_ADDR] = v
+        obj = object_of(T, W[p + P_TILE], v)
         if obj < 0:
-            fail(I, FNOWHERE, pe, v, np.int64(0), np.int64(0))
+            fail(W, FNOWHERE, pe, v, ZERO, ZERO)
             return False
         if v + size > np.int64(T[obj]) + np.int64(T[obj + 1]):
-            fail(I, FWALK, pe, v, v + size, np.int64(T[obj]))
+            fail(W, FWALK, pe, v, v + size, np.int64(T[obj]))
             return False
         return True
     what = v & 15
     if what == KIND_MEM1D or what == KIND_MEM4D:
         tag = field(v, 52, 2)
         if (np.int64(1) << tag) != size:
-            fail(I, FWIDTH, pe, np.int64(1) << tag, size, position)
+            fail(W, FWIDTH, pe, np.int64(1) << tag, size, position)
             return False
-        I[o + O_ADDR] = field(v, 4, 16)
+        W[o + O_ADDR] = field(v, 4, 16)
         if what == KIND_MEM1D:
-            I[o + O_KIND] = K_MEM
-            I[o + O_LEN] = field(v, 20, 16)
-            I[o + O_STRIDE] = sfield(v, 36, 16) * size
+            W[o + O_KIND] = K_MEM
+            W[o + O_LEN] = field(v, 20, 16)
+            W[o + O_STRIDE] = sfield(v, 36, 16) * size
         else:
-            I[o + O_KIND] = K_MEM4
-            row = np.int64(T[I[p + P_TILE] + TT_MEM4D]) + field(v, 20, 16) * M4_COLUMNS
-            I[o + O_QUEUE] = row
-            I[o + O_LEN] = walk_length(T, row)
+            W[o + O_KIND] = K_MEM4
+            row = np.int64(T[W[p + P_TILE] + TT_MEM4D]) + field(v, 20, 16) * M4_COLUMNS
+            W[o + O_QUEUE] = row
+            W[o + O_LEN] = walk_length(T, row)
         if field(v, 54, 1) != 0:
-            I[o + O_AUX] = np.int64(1) << 62        # wavelet_index_offset: the caller adds the index
+            W[o + O_AUX] = np.int64(1) << 62        # wavelet_index_offset: the caller adds the index
         return True
     if what == KIND_FABIN or what == KIND_FABOUT:
-        tile = I[p + P_TILE]
+        tile = W[p + P_TILE]
         count = np.int64(T[tile + (TT_NIQ if what == KIND_FABIN else TT_NOQ)])
-        first = I[p + (P_IQ if what == KIND_FABIN else P_OQ)]
+        first = W[p + (P_IQ if what == KIND_FABIN else P_OQ)]
         wanted = -1
         if field(v, 7, 1) != 0:
             wanted = field(v, 4, 3)
         color = -1
         if field(v, 13, 1) != 0:
             color = field(v, 8, 5)
-        I[o + O_LEN] = field(v, 20, 16)
-        I[o + O_KIND] = K_IN if what == KIND_FABIN else K_OUT
+        W[o + O_LEN] = field(v, 20, 16)
+        W[o + O_KIND] = K_IN if what == KIND_FABIN else K_OUT
         simd = field(v, 36, 2)
-        I[o + O_AUX] = simd | (field(v, 41, 1) << 2) | (field(v, 54, 1) << 3) | (field(v, 38, 2) << 4)
-        I[o + O_ADDR] = 0
-        return decode_queue(I, T, pe, o, wanted, color, count, first, what)
+        W[o + O_AUX] = simd | (field(v, 41, 1) << 2) | (field(v, 54, 1) << 3) | (field(v, 38, 2) << 4)
+        W[o + O_ADDR] = 0
+        return decode_queue(W, T, pe, o, wanted, color, count, first, what)
     if what == KIND_NONE:
-        fail(I, FOPERAND, pe, position, np.int64(0), np.int64(0))
+        fail(W, FOPERAND, pe, position, ZERO, ZERO)
     else:
-        fail(I, FUNSUPPORTED, pe, what, np.int64(0), np.int64(0))
+        fail(W, FUNSUPPORTED, pe, what, ZERO, ZERO)
     return False
 
 
 @jit
-def decode_queue(I, T, pe, o, wanted, color, count, first, what):
-    """The operand's queue: the one it names, else the one bound to its color. Position in I is found through the tile's tables,
+def decode_queue(W, T, pe, o, wanted, color, count, first, what):
+    """The operand's queue: the one it names, else the one bound to its color. Position in W is found through the tile's tables,
     because the ids and colors of a queue are the tile's."""
-    tile = I[P0 + pe * PK + P_TILE]
+    tile = W[P0 + pe * PK + P_TILE]
     base = tile + (TT_IQMAP if what == KIND_FABIN else TT_OQMAP)
     table = np.int64(T[base])       # rows (id, color) in dense order
     n = np.int64(-1)
@@ -243,43 +254,43 @@ def decode_queue(I, T, pe, o, wanted, color, count, first, what):
         elif np.int64(T[table + i * 2 + 1]) == color and color >= 0:
             n = np.int64(i)
             break
-    if n < 0 and wanted < 0 and what == KIND_FABOUT and I[G_WSE3] == 0 and count > 0:
+    if n < 0 and wanted < 0 and what == KIND_FABOUT and W[G_WSE3] == 0 and count > 0:
         n = count - 1               # WSE-2: an output queue may be left to the compiler; the loader keeps a spare one
     if n < 0:
-        fail(I, FNO_QUEUE, pe, np.int64(0 if what == KIND_FABIN else 1), np.int64(0), np.int64(0))
+        fail(W, FNO_QUEUE, pe, np.int64(0 if what == KIND_FABIN else 1), ZERO, ZERO)
         return False
-    I[o + O_QUEUE] = first + n * QK
+    W[o + O_QUEUE] = first + n * QK
     if what == KIND_FABOUT:
         bound = np.int64(T[table + n * 2 + 1])
         if bound >= 0:
             color = bound
-        I[o + O_STRIDE] = color     # resolved to a channel slot by the caller, which has U
+        W[o + O_STRIDE] = color     # resolved to a channel slot by the caller, which has U
     return True
 
 
 @inline
-def step4(I, T, o):
+def step4(W, T, o):
     """Advance a mem4d walk by one element: the innermost counter that has not ended steps by its jump stride."""
-    row = I[o + O_QUEUE]
+    row = W[o + O_QUEUE]
     rank = np.int64(T[row + M4_RANK])
-    counters = I[o + O_AUX]
+    counters = W[o + O_AUX]
     for d in range(rank):
         shift = 16 * d
         c = ((counters >> shift) & 0xffff) + 1
         if c < np.int64(T[row + M4_EXT + rank - 1 - d]) or d == rank - 1:
             counters = (counters & ~(np.int64(0xffff) << shift)) | ((c & 0x7fff) << shift)
-            I[o + O_ADDR] += np.int64(T[row + M4_STRIDE + d]) * I[o + O_SIZE]
+            W[o + O_ADDR] += np.int64(T[row + M4_STRIDE + d]) * W[o + O_SIZE]
             break
         counters &= ~(np.int64(0xffff) << shift)
-    I[o + O_AUX] = counters
+    W[o + O_AUX] = counters
 
 
 @inline
-def next_element(I, T, o):
-    if I[o + O_KIND] == K_MEM:
-        I[o + O_ADDR] += I[o + O_STRIDE]
+def next_element(W, T, o):
+    if W[o + O_KIND] == K_MEM:
+        W[o + O_ADDR] += W[o + O_STRIDE]
     else:
-        step4(I, T, o)
+        step4(W, T, o)
 
 
 # ---------------------------------------------------------------- queues, seen from the CE
@@ -297,12 +308,12 @@ def head_entry(U, q, now):
 
 
 @inline
-def pop_input(I, U, pe, q, now):
+def pop_input(W, U, pe, q, now):
     """Take the head of an input queue away, and wake the router if it waited for the place."""
     head = np.int64(U[q + Q_HEAD]) + 1
     U[q + Q_HEAD] = np.uint32(head if head < np.int64(U[q + Q_CAP]) else 0)
     U[q + Q_COUNT] = np.uint32(np.int64(U[q + Q_COUNT]) - 1)
-    I[P0 + pe * PK + P_RECV] += 1
+    W[P0 + pe * PK + P_RECV] += 1
     if U[q + Q_WAITER] != 0:
         U[q + Q_WAITER] = np.uint32(0)
         ch = np.int64(U[q + Q_CHANNEL])
@@ -310,11 +321,11 @@ def pop_input(I, U, pe, q, now):
         if (np.int64(U[ch + CH_STATE]) >> 2) & 7 != 0:
             slot = (ch - np.int64(U[r + R_BASE])) >> 4
             U[r + R_MASK] = np.uint32(np.int64(U[r + R_MASK]) | (np.int64(1) << slot))
-        wake_router(I, pe, now + 1)
+        wake_router(W, pe, now + 1)
 
 
 @inline
-def push_output(I, U, pe, q, value, flags, now):
+def push_output(W, U, pe, q, value, flags, now):
     """Put a wavelet into an output queue that has room; the ramp takes it from the next cycle on."""
     cap = np.int64(U[q + Q_CAP])
     count = np.int64(U[q + Q_COUNT])
@@ -327,12 +338,12 @@ def push_output(I, U, pe, q, value, flags, now):
     U[e + E_FLAGS] = np.uint32(flags)
     U[q + Q_COUNT] = np.uint32(count + 1)
     p = P0 + pe * PK
-    I[p + P_SENT] += 1
+    W[p + P_SENT] += 1
     r = pe * RK
-    n = (q - I[p + P_OQ]) // QK
+    n = (q - W[p + P_OQ]) // QK
     U[r + R_OQ] = np.uint32(np.int64(U[r + R_OQ]) | (np.int64(1) << n))
     if count == 0:
-        wake_router(I, pe, now + 1)
+        wake_router(W, pe, now + 1)
 
 
 @jit
@@ -348,181 +359,181 @@ def color_slot(U, pe, color):
 # ---------------------------------------------------------------- issue
 
 @jit
-def make_operand(I, U, T, pe, v, j, row, fp, base):
+def make_operand(W, U, T, pe, v, j, row, fp, base):
     """Operand j (0 destination, 1..3 sources) of operation row `row`. False after a fault."""
     o = v + V_OPERANDS + j * OK
     kind = np.int64(T[row + OP_DST + j])
-    I[o + O_KIND] = K_NONE
+    W[o + O_KIND] = K_NONE
     if kind == 0:
         return True
     code = np.int64(T[row])
     size = np.int64(T[code * OI + j])
-    value = I[fp + base + j]
+    value = W[fp + base + j]
     if kind == OPERAND_DSR:
         dsr = np.int64(T[row + OP_DST_DSR + j])
-        d = I[P0 + pe * PK + P_DSR] + dsr * 2
-        value = I[d]
-        if I[d + 1] & 1 != 0:                   # configuration row << 1 | 1, then action ids
-            config = (I[d + 1] >> 1) & 0x7fffffff
+        d = W[P0 + pe * PK + P_DSR] + dsr * 2
+        value = W[d]
+        if W[d + 1] & 1 != 0:                   # configuration row << 1 | 1, then action ids
+            config = (W[d + 1] >> 1) & 0x7fffffff
             if np.int64(T[config + RC_ASYNC]) != 0:
-                I[v + V_FLAGS] |= F_ASYNC
+                W[v + V_FLAGS] |= F_ASYNC
             if np.int64(T[config + RC_ACTION]) != 0:
-                I[v + V_ACTION] = np.int64(T[config + RC_ACTION]) | (((I[d + 1] >> 32) & 0xff) << 4)
+                W[v + V_ACTION] = np.int64(T[config + RC_ACTION]) | (((W[d + 1] >> 32) & 0xff) << 4)
             if np.int64(T[config + RC_ONCTRL_SET]) != 0:
-                I[v + V_ONCTRL] = np.int64(T[config + RC_ONCTRL]) | (((I[d + 1] >> 40) & 0xff) << 4) | (1 << 12)
+                W[v + V_ONCTRL] = np.int64(T[config + RC_ONCTRL]) | (((W[d + 1] >> 40) & 0xff) << 4) | (1 << 12)
             if np.int64(T[config + RC_UT]) >= 0:
-                I[v + V_ID] = np.int64(T[config + RC_UT])
+                W[v + V_ID] = np.int64(T[config + RC_UT])
             if np.int64(T[config + RC_PRIO]) != 0:
-                I[v + V_RANK] = np.int64(T[config + RC_PRIO])
-    if not decode(I, T, pe, o, kind if kind != OPERAND_DSR else np.int64(OPERAND_DSD), value, size, np.int64(j)):
+                W[v + V_RANK] = np.int64(T[config + RC_PRIO])
+    if not decode(W, T, pe, o, kind if kind != OPERAND_DSR else np.int64(OPERAND_DSD), value, size, np.int64(j)):
         return False
-    what = I[o + O_KIND]
-    if (what == K_MEM or what == K_MEM4) and I[o + O_AUX] != 0:
-        I[o + O_AUX] = 0
+    what = W[o + O_KIND]
+    if (what == K_MEM or what == K_MEM4) and W[o + O_AUX] != 0:
+        W[o + O_AUX] = 0
         if np.int64(T[row + OP_INDEX]) != 0:
-            I[o + O_ADDR] += (I[fp + base + 4] & 0xffff) * 2        # in words
+            W[o + O_ADDR] += (W[fp + base + 4] & 0xffff) * 2        # in words
     if what == K_OUT:
         if j != 0:
-            fail(I, FOPERAND, pe, np.int64(j), np.int64(0), np.int64(0))
+            fail(W, FOPERAND, pe, np.int64(j), ZERO, ZERO)
             return False
-        slot = color_slot(U, pe, I[o + O_STRIDE])
+        slot = color_slot(U, pe, W[o + O_STRIDE])
         if slot < 0:
-            fail(I, FNO_COLOR, pe, I[o + O_STRIDE], np.int64(0), np.int64(0))
+            fail(W, FNO_COLOR, pe, W[o + O_STRIDE], ZERO, ZERO)
             return False
-        I[o + O_STRIDE] = slot
+        W[o + O_STRIDE] = slot
     if what == K_IN and j == 0:
-        fail(I, FOPERAND, pe, np.int64(0), np.int64(0), np.int64(0))
+        fail(W, FOPERAND, pe, ZERO, ZERO, ZERO)
         return False
-    if (what == K_IN or what == K_OUT) and I[v + V_RANK] == 0:
-        I[v + V_RANK] = (I[o + O_AUX] >> 4) & 3
+    if (what == K_IN or what == K_OUT) and W[v + V_RANK] == 0:
+        W[v + V_RANK] = (W[o + O_AUX] >> 4) & 3
     return True
 
 
 @jit
-def prepare(I, U, T, pe, v, row, fp, base):
+def prepare(W, U, T, pe, v, row, fp, base):
     """Fill a thread record from an operation row and its registers.
 
     Returns 0 for an operation in memory only, 1 for one with a fabric operand, -1 after a fault.
     """
     code = np.int64(T[row])
-    I[v + V_ROW] = row
-    I[v + V_CODE] = code
-    I[v + V_K] = 0
-    I[v + V_FLAGS] = F_ASYNC if np.int64(T[row + OP_ASYNC]) != 0 else 0
-    I[v + V_ACTION] = np.int64(T[row + OP_ACTION])
+    W[v + V_ROW] = row
+    W[v + V_CODE] = code
+    W[v + V_K] = 0
+    W[v + V_FLAGS] = F_ASYNC if np.int64(T[row + OP_ASYNC]) != 0 else 0
+    W[v + V_ACTION] = np.int64(T[row + OP_ACTION])
     if np.int64(T[row + OP_ACTION]) != 0:
-        I[v + V_ACTION] |= (I[fp + base + 5] & 0xff) << 4
-    I[v + V_ONCTRL] = 0
+        W[v + V_ACTION] |= (W[fp + base + 5] & 0xff) << 4
+    W[v + V_ONCTRL] = 0
     if np.int64(T[row + OP_ONCTRL_SET]) != 0:
-        I[v + V_ONCTRL] = np.int64(T[row + OP_ONCTRL]) | ((I[fp + base + 6] & 0xff) << 4) | (1 << 12)
-    I[v + V_ID] = np.int64(T[row + OP_UT])
-    I[v + V_RANK] = np.int64(T[row + OP_PRIO])
-    I[v + V_INDEX] = -1
+        W[v + V_ONCTRL] = np.int64(T[row + OP_ONCTRL]) | ((W[fp + base + 6] & 0xff) << 4) | (1 << 12)
+    W[v + V_ID] = np.int64(T[row + OP_UT])
+    W[v + V_RANK] = np.int64(T[row + OP_PRIO])
+    W[v + V_INDEX] = -1
     if np.int64(T[row + OP_INDEX]) != 0:
-        I[v + V_INDEX] = I[fp + base + 4] & 0xffff
-    I[v + V_ZERO] = 0
+        W[v + V_INDEX] = W[fp + base + 4] & 0xffff
+    W[v + V_ZERO] = 0
     for j in range(4):
-        if not make_operand(I, U, T, pe, v, np.int64(j), row, fp, base):
+        if not make_operand(W, U, T, pe, v, np.int64(j), row, fp, base):
             return np.int64(-1)
     # length
     d = v + V_OPERANDS
-    n = I[d + OK + O_LEN]
+    n = W[d + OK + O_LEN]
     if n == 0:
-        n = I[d + 2 * OK + O_LEN]
+        n = W[d + 2 * OK + O_LEN]
     if n == 0:
-        n = I[d + O_LEN]
+        n = W[d + O_LEN]
     if n == 0:
         n = np.int64(1)
     if n == ENDLESS:
-        I[v + V_FLAGS] |= F_ENDLESS
-    I[v + V_N] = n
-    if I[d + O_KIND] == K_POINTER and np.int64(T[code * OI + OI_ACC]) != 0 and I[d + OK + O_KIND] == K_SCALAR:
-        I[v + V_FLAGS] |= F_ACCUMULATE
-        I[v + V_ACC] = I[d + OK + O_ADDR]
+        W[v + V_FLAGS] |= F_ENDLESS
+    W[v + V_N] = n
+    if W[d + O_KIND] == K_POINTER and np.int64(T[code * OI + OI_ACC]) != 0 and W[d + OK + O_KIND] == K_SCALAR:
+        W[v + V_FLAGS] |= F_ACCUMULATE
+        W[v + V_ACC] = W[d + OK + O_ADDR]
     fabric = np.int64(0)
     step = np.int64(2)
     for j in range(4):
         o = d + j * OK
-        kind = I[o + O_KIND]
+        kind = W[o + O_KIND]
         if kind == K_IN or kind == K_OUT:
             fabric = np.int64(1)
             # two 16-bit elements in a wavelet in any SIMD mode. A mode of 64 bits would want two wavelets at a time; the link brings
             # one per cycle, so it is the same rate
-            if I[o + O_SIZE] != 2:
-                I[o + O_AUX] &= ~np.int64(3)
-            if I[o + O_AUX] & 3 == 0:
+            if W[o + O_SIZE] != 2:
+                W[o + O_AUX] &= ~np.int64(3)
+            if W[o + O_AUX] & 3 == 0:
                 step = np.int64(1)
         elif kind == K_MEM or kind == K_MEM4:
-            own = I[o + O_LEN]
+            own = W[o + O_LEN]
             if n == ENDLESS:
-                if own == ENDLESS and not (kind == K_MEM and I[o + O_STRIDE] == 0):
-                    fail(I, FENDLESS, pe, own, np.int64(0), np.int64(0))
+                if own == ENDLESS and not (kind == K_MEM and W[o + O_STRIDE] == 0):
+                    fail(W, FENDLESS, pe, own, ZERO, ZERO)
                     return np.int64(-1)
-                if own != ENDLESS and own > 0 and not check_walk(I, T, pe, o, own):
+                if own != ENDLESS and own > 0 and not check_walk(W, T, pe, o, own):
                     return np.int64(-1)
             else:
                 if own != n and own != ENDLESS:
                     T[row + ROW_WARNED] += 1        # lengths differ: reported as a warning
                     if kind == K_MEM4 and n > own:
-                        fail(I, FWALK, pe, I[o + O_ADDR], I[o + O_ADDR] + n * I[o + O_SIZE], I[o + O_ADDR])
+                        fail(W, FWALK, pe, W[o + O_ADDR], W[o + O_ADDR] + n * W[o + O_SIZE], W[o + O_ADDR])
                         return np.int64(-1)
-                if not check_walk(I, T, pe, o, n):
+                if not check_walk(W, T, pe, o, n):
                     return np.int64(-1)
     if fabric == 0 and n == ENDLESS:
-        fail(I, FENDLESS, pe, n, np.int64(0), np.int64(0))
+        fail(W, FENDLESS, pe, n, ZERO, ZERO)
         return np.int64(-1)
-    I[v + V_STEP] = step
-    I[v + V_RATE] = np.int64(T[code * OI + OI_RATE])
+    W[v + V_STEP] = step
+    W[v + V_RATE] = np.int64(T[code * OI + OI_RATE])
     return fabric
 
 
 @jit
-def setup_cost(I, T, v):
+def setup_cost(W, T, v):
     """Set-up cycles of an operation in memory: a base, plus a share per vector and per scalar source (STREAM rows: copy 10,
     scale 11, add 12, triad 13), plus what the operation itself adds."""
-    row = I[v + V_ROW]
+    row = W[v + V_ROW]
     loaded = True       # every vector already is in a DSR: nothing to set up but the operation itself
     for j in range(4):
         if np.int64(T[row + OP_DST + j]) == OPERAND_DSD:
             loaded = False
     if loaded:
-        return I[G_SETUP_DSR]
-    t = I[G_SETUP] + np.int64(T[I[v + V_CODE] * OI + OI_SETUP])
+        return W[G_SETUP_DSR]
+    t = W[G_SETUP] + np.int64(T[W[v + V_CODE] * OI + OI_SETUP])
     for j in range(1, 4):
-        kind = I[v + V_OPERANDS + j * OK + O_KIND]
+        kind = W[v + V_OPERANDS + j * OK + O_KIND]
         if kind == K_MEM or kind == K_MEM4 or kind == K_IN:
-            t += I[G_SETUP_V]
+            t += W[G_SETUP_V]
         elif kind == K_SCALAR:
-            t += I[G_SETUP_S]
+            t += W[G_SETUP_S]
     return t
 
 
 @jit
-def save_addresses(I, T, pe, v):
+def save_addresses(W, T, pe, v):
     """DSRs loaded with save_address go on after the last element (facts A.1)."""
-    row = I[v + V_ROW]
-    n = I[v + V_K]
+    row = W[v + V_ROW]
+    n = W[v + V_K]
     for j in range(4):
         if np.int64(T[row + OP_DST + j]) == OPERAND_DSR:
-            save_dsr(I, T, pe, np.int64(T[row + OP_DST_DSR + j]), n)
+            save_dsr(W, T, pe, np.int64(T[row + OP_DST_DSR + j]), n)
 
 
 @jit
-def save_dsr(I, T, pe, dsr, n):
+def save_dsr(W, T, pe, dsr, n):
     """Advance one DSR by n elements if it was loaded with save_address."""
-    d = I[P0 + pe * PK + P_DSR] + dsr * 2
-    if I[d + 1] & 1 == 0:
+    d = W[P0 + pe * PK + P_DSR] + dsr * 2
+    if W[d + 1] & 1 == 0:
         return
-    config = (I[d + 1] >> 1) & 0x7fffffff
+    config = (W[d + 1] >> 1) & 0x7fffffff
     if np.int64(T[config + RC_SAVE]) == 0:
         return
-    v = I[d]
+    v = W[d]
     what = v & 15
     size = np.int64(1) << field(v, 52, 2)
     if what == KIND_MEM1D:
         base = field(v, 4, 16) + n * sfield(v, 36, 16) * size
     elif what == KIND_MEM4D:
-        row = np.int64(T[I[P0 + pe * PK + P_TILE] + TT_MEM4D]) + field(v, 20, 16) * M4_COLUMNS
+        row = np.int64(T[W[P0 + pe * PK + P_TILE] + TT_MEM4D]) + field(v, 20, 16) * M4_COLUMNS
         rank = np.int64(T[row + M4_RANK])
         inner = np.int64(0)
         step = np.int64(0)
@@ -534,26 +545,26 @@ def save_dsr(I, T, pe, dsr, n):
         base = field(v, 4, 16) + extent * step * size
     else:
         return
-    I[d] = (v & ~(np.int64(0xffff) << 4)) | ((base & 0xffff) << 4)
+    W[d] = (v & ~(np.int64(0xffff) << 4)) | ((base & 0xffff) << 4)
 
 
 # ---------------------------------------------------------------- bulk execution
 
 @jit
-def gather(I, T, M16, M32, o, mem, n, at):
+def gather(W, T, M16, M32, o, mem, n, at):
     """Stage n elements of an operand in scratch at byte `at`."""
-    size = I[o + O_SIZE]
-    if I[o + O_KIND] == K_SCALAR:
+    size = W[o + O_SIZE]
+    if W[o + O_KIND] == K_SCALAR:
         if size == 2:
             for i in range(n):
-                M16[(at >> 1) + i] = np.uint16(I[o + O_ADDR])
+                M16[(at >> 1) + i] = np.uint16(W[o + O_ADDR])
         else:
             for i in range(n):
-                M32[(at >> 2) + i] = np.uint32(I[o + O_ADDR])
+                M32[(at >> 2) + i] = np.uint32(W[o + O_ADDR])
         return
-    if I[o + O_KIND] == K_MEM:
-        address = mem + I[o + O_ADDR]
-        stride = I[o + O_STRIDE]
+    if W[o + O_KIND] == K_MEM:
+        address = mem + W[o + O_ADDR]
+        stride = W[o + O_STRIDE]
         if size == 2:
             for i in range(n):
                 M16[(at >> 1) + i] = M16[(address + i * stride) >> 1]
@@ -562,126 +573,126 @@ def gather(I, T, M16, M32, o, mem, n, at):
                 x = (address + i * stride) >> 1
                 M16[(at >> 1) + 2 * i] = M16[x]
                 M16[(at >> 1) + 2 * i + 1] = M16[x + 1]
-        I[o + O_ADDR] += n * stride
+        W[o + O_ADDR] += n * stride
         return
     for i in range(n):
-        x = (mem + I[o + O_ADDR]) >> 1
+        x = (mem + W[o + O_ADDR]) >> 1
         if size == 2:
             M16[(at >> 1) + i] = M16[x]
         else:
             M16[(at >> 1) + 2 * i] = M16[x]
             M16[(at >> 1) + 2 * i + 1] = M16[x + 1]
-        step4(I, T, o)
+        step4(W, T, o)
 
 
 @jit
-def scatter(I, T, M16, o, mem, n, at):
+def scatter(W, T, M16, o, mem, n, at):
     """Write n staged elements to the destination walk."""
-    size = I[o + O_SIZE]
+    size = W[o + O_SIZE]
     for i in range(n):
-        x = (mem + I[o + O_ADDR]) >> 1
+        x = (mem + W[o + O_ADDR]) >> 1
         if size == 2:
             M16[x] = M16[(at >> 1) + i]
         else:
             M16[x] = M16[(at >> 1) + 2 * i]
             M16[x + 1] = M16[(at >> 1) + 2 * i + 1]
-        next_element(I, T, o)
+        next_element(W, T, o)
 
 
 @inline
-def contiguous(I, o, mem):
+def contiguous(W, o, mem):
     """Can the operand's elements be used in place as a slice of their natural alignment?"""
-    size = I[o + O_SIZE]
-    return I[o + O_KIND] == K_MEM and I[o + O_STRIDE] == size and (mem + I[o + O_ADDR]) & (size - 1) == 0
+    size = W[o + O_SIZE]
+    return W[o + O_KIND] == K_MEM and W[o + O_STRIDE] == size and (mem + W[o + O_ADDR]) & (size - 1) == 0
 
 
 @jit
-def span_of(I, T, o, n):
+def span_of(W, T, o, n):
     """(first byte, byte after the last) of a memory walk of n elements, packed low | high << 20."""
-    low = I[o + O_ADDR]
+    low = W[o + O_ADDR]
     high = low
-    if I[o + O_KIND] == K_MEM:
-        last = low + (n - 1) * I[o + O_STRIDE]
+    if W[o + O_KIND] == K_MEM:
+        last = low + (n - 1) * W[o + O_STRIDE]
         if last < low:
             low = last
         else:
             high = last
     else:
-        row = I[o + O_QUEUE]
+        row = W[o + O_QUEUE]
         rank = np.int64(T[row + M4_RANK])
         inner = np.int64(0)
         for d in range(rank):
             extent = np.int64(T[row + M4_EXT + rank - 1 - d])
             step = np.int64(T[row + M4_STRIDE + d]) + inner
-            reach = step * (extent - 1) * I[o + O_SIZE]
+            reach = step * (extent - 1) * W[o + O_SIZE]
             if reach < 0:
                 low += reach
             else:
                 high += reach
             inner += step * (extent - 1)
-    return low | ((high + I[o + O_SIZE]) << 20)
+    return low | ((high + W[o + O_SIZE]) << 20)
 
 
 @jit
-def independent(I, T, v, n):
+def independent(W, T, v, n):
     """May elements be read in chunks before results are written? Yes if no source overlaps the destination, or only by being the
     same walk. Otherwise the order of elements matters."""
     d = v + V_OPERANDS
-    if I[d + O_KIND] != K_MEM and I[d + O_KIND] != K_MEM4:
+    if W[d + O_KIND] != K_MEM and W[d + O_KIND] != K_MEM4:
         return False
-    own = span_of(I, T, d, n)
+    own = span_of(W, T, d, n)
     for j in range(1, 4):
         o = d + j * OK
-        if I[o + O_KIND] == K_MEM or I[o + O_KIND] == K_MEM4:
-            other = span_of(I, T, o, n)
+        if W[o + O_KIND] == K_MEM or W[o + O_KIND] == K_MEM4:
+            other = span_of(W, T, o, n)
             if (other & 0xfffff) < (own >> 20) and (own & 0xfffff) < (other >> 20):
-                same = (I[o + O_KIND] == K_MEM and I[d + O_KIND] == K_MEM and I[o + O_ADDR] == I[d + O_ADDR]
-                        and I[o + O_STRIDE] == I[d + O_STRIDE] and abs(I[d + O_STRIDE]) >= I[d + O_SIZE])
+                same = (W[o + O_KIND] == K_MEM and W[d + O_KIND] == K_MEM and W[o + O_ADDR] == W[d + O_ADDR]
+                        and W[o + O_STRIDE] == W[d + O_STRIDE] and abs(W[d + O_STRIDE]) >= W[d + O_SIZE])
                 if not same:
                     return False
     return True
 
 
 @jit
-def bulk(I, T, M16, M32, v, mem, kernel):
+def bulk(W, T, M16, M32, v, mem, kernel):
     """Run an operation in memory with a kernel, 256 elements at a time; operands that are not contiguous are staged."""
     d = v + V_OPERANDS
     a = d + OK
     b = d + 2 * OK
-    c = I[d + 3 * OK + O_ADDR]
-    code = I[v + V_CODE]
-    n = I[v + V_N]
+    c = W[d + 3 * OK + O_ADDR]
+    code = W[v + V_CODE]
+    n = W[v + V_N]
     done = np.int64(0)
-    d_in_place = contiguous(I, d, mem)
-    a_in_place = contiguous(I, a, mem)
-    b_in_place = contiguous(I, b, mem)
+    d_in_place = contiguous(W, d, mem)
+    a_in_place = contiguous(W, a, mem)
+    b_in_place = contiguous(W, b, mem)
     two = kernel != CLASS_MOVE16 and kernel != CLASS_MOVE32
-    size = I[d + O_SIZE]
+    size = W[d + O_SIZE]
     half = size == 2
     chunk_max = np.int64(CHUNK)
     if d_in_place and a_in_place and (b_in_place or not two):
         chunk_max = n
     if a_in_place:
-        xa = mem + I[a + O_ADDR]
+        xa = mem + W[a + O_ADDR]
     else:
         xa = np.int64(SCRATCH)
-        if I[a + O_KIND] == K_SCALAR:
-            gather(I, T, M16, M32, a, mem, np.int64(CHUNK) if n > CHUNK else n, xa)
+        if W[a + O_KIND] == K_SCALAR:
+            gather(W, T, M16, M32, a, mem, np.int64(CHUNK) if n > CHUNK else n, xa)
     if b_in_place:
-        xb = mem + I[b + O_ADDR]
+        xb = mem + W[b + O_ADDR]
     else:
         xb = np.int64(2 * SCRATCH)
-        if two and I[b + O_KIND] == K_SCALAR:
-            gather(I, T, M16, M32, b, mem, np.int64(CHUNK) if n > CHUNK else n, xb)
-    xd = mem + I[d + O_ADDR] if d_in_place else np.int64(0)
+        if two and W[b + O_KIND] == K_SCALAR:
+            gather(W, T, M16, M32, b, mem, np.int64(CHUNK) if n > CHUNK else n, xb)
+    xd = mem + W[d + O_ADDR] if d_in_place else np.int64(0)
     while done < n:
         m = n - done
         if m > chunk_max:
             m = chunk_max
-        if not a_in_place and I[a + O_KIND] != K_SCALAR:
-            gather(I, T, M16, M32, a, mem, m, xa)
-        if two and not b_in_place and I[b + O_KIND] != K_SCALAR:
-            gather(I, T, M16, M32, b, mem, m, xb)
+        if not a_in_place and W[a + O_KIND] != K_SCALAR:
+            gather(W, T, M16, M32, a, mem, m, xa)
+        if two and not b_in_place and W[b + O_KIND] != K_SCALAR:
+            gather(W, T, M16, M32, b, mem, m, xb)
         if half:
             i = xd >> 1
             j = xa >> 1
@@ -701,7 +712,7 @@ def bulk(I, T, M16, M32, v, mem, kernel):
             else:
                 copy_kernel(m, M32[i:i + m], M32[j:j + m])
         if not d_in_place:
-            scatter(I, T, M16, d, mem, m, xd)
+            scatter(W, T, M16, d, mem, m, xd)
         else:
             xd += m * size
         if a_in_place:
@@ -712,281 +723,281 @@ def bulk(I, T, M16, M32, v, mem, kernel):
 
 
 @inline
-def fetch_memory(I, T, M8, M16, M32, o, mem):
+def fetch_memory(W, T, M8, M16, M32, o, mem):
     """Next element of a memory vector or a scalar."""
-    kind = I[o + O_KIND]
+    kind = W[o + O_KIND]
     if kind == K_SCALAR:
-        return I[o + O_ADDR]
+        return W[o + O_ADDR]
     if kind == K_MEM or kind == K_MEM4:
-        r = load_bits(M8, M16, M32, mem + I[o + O_ADDR], I[o + O_SIZE])
-        next_element(I, T, o)
+        r = load_bits(M8, M16, M32, mem + W[o + O_ADDR], W[o + O_SIZE])
+        next_element(W, T, o)
         return r
     return np.int64(0)
 
 
 @jit
-def add_with_carry(I, p, a, b):
+def add_with_carry(W, p, a, b):
     """16-bit add with the PE's carry flag. The flag goes on from element to element (GUESS: multi-word addition)."""
-    r = a + b + I[p + P_CARRY]
-    I[p + P_CARRY] = r >> 16
+    r = a + b + W[p + P_CARRY]
+    W[p + P_CARRY] = r >> 16
     return r & 0xffff
 
 
 @jit
-def run_in_memory(I, T, M8, M16, M32, pe, v):
+def run_in_memory(W, T, M8, M16, M32, pe, v):
     """A whole operation without fabric operands. Returns its cycles."""
     p = P0 + pe * PK
-    mem = I[p + P_MEM]
-    code = I[v + V_CODE]
-    n = I[v + V_N]
+    mem = W[p + P_MEM]
+    code = W[v + V_CODE]
+    n = W[v + V_N]
     d = v + V_OPERANDS
-    cycles = setup_cost(I, T, v)
+    cycles = setup_cost(W, T, v)
     kernel = np.int64(T[code * OI + OI_CLASS])
-    rate = I[v + V_RATE]
-    I[G_VECTOR] += n
-    if I[v + V_FLAGS] & F_ACCUMULATE != 0:
+    rate = W[v + V_RATE]
+    W[G_VECTOR] += n
+    if W[v + V_FLAGS] & F_ACCUMULATE != 0:
         rate = np.int64(T[code * OI + OI_REDUCE])
     cycles += (n * rate + 65535) >> 16
-    if kernel != CLASS_NONE and independent(I, T, v, n):
-        bulk(I, T, M16, M32, v, mem, kernel)
+    if kernel != CLASS_NONE and independent(W, T, v, n):
+        bulk(W, T, M16, M32, v, mem, kernel)
     else:
-        accumulate = I[v + V_FLAGS] & F_ACCUMULATE != 0
-        c = I[d + 3 * OK + O_ADDR] if I[d + 3 * OK + O_KIND] == K_SCALAR else np.int64(0)
+        accumulate = W[v + V_FLAGS] & F_ACCUMULATE != 0
+        c = W[d + 3 * OK + O_ADDR] if W[d + 3 * OK + O_KIND] == K_SCALAR else np.int64(0)
         r = np.int64(0)
         for _ in range(n):
-            a = I[v + V_ACC] if accumulate else fetch_memory(I, T, M8, M16, M32, d + OK, mem)
-            b = fetch_memory(I, T, M8, M16, M32, d + 2 * OK, mem)
+            a = W[v + V_ACC] if accumulate else fetch_memory(W, T, M8, M16, M32, d + OK, mem)
+            b = fetch_memory(W, T, M8, M16, M32, d + 2 * OK, mem)
             if code == ADDC16:
-                r = add_with_carry(I, p, a, b)
+                r = add_with_carry(W, p, a, b)
             else:
                 r = element(code, a, b, c)
             if accumulate:
-                I[v + V_ACC] = r
-            elif I[d + O_KIND] != K_POINTER:
-                store_bits(M8, M16, M32, mem + I[d + O_ADDR], I[d + O_SIZE], r)
-                next_element(I, T, d)
-        if I[d + O_KIND] == K_POINTER:
-            store_bits(M8, M16, M32, mem + I[d + O_ADDR], I[d + O_SIZE], r)
-    I[v + V_K] = n
-    save_addresses(I, T, pe, v)
+                W[v + V_ACC] = r
+            elif W[d + O_KIND] != K_POINTER:
+                store_bits(M8, M16, M32, mem + W[d + O_ADDR], W[d + O_SIZE], r)
+                next_element(W, T, d)
+        if W[d + O_KIND] == K_POINTER:
+            store_bits(M8, M16, M32, mem + W[d + O_ADDR], W[d + O_SIZE], r)
+    W[v + V_K] = n
+    save_addresses(W, T, pe, v)
     return cycles
 
 
 # ---------------------------------------------------------------- fabric operations
 
 @jit
-def microthread_of(I, U, v):
+def microthread_of(W, U, v):
     """Id of the microthread of an asynchronous operation (facts 4.5)."""
-    if I[v + V_ID] >= 0:
-        return I[v + V_ID]
+    if W[v + V_ID] >= 0:
+        return W[v + V_ID]
     d = v + V_OPERANDS
     for j in range(4):
-        kind = I[d + j * OK + O_KIND]
+        kind = W[d + j * OK + O_KIND]
         if kind == K_OUT or kind == K_IN:
             # the destination comes first, so on WSE-2 this is "the output queue if there is one, else the first input queue"
-            return np.int64(U[I[d + j * OK + O_QUEUE] + Q_ID])
+            return np.int64(U[W[d + j * OK + O_QUEUE] + Q_ID])
     return np.int64(-1)
 
 
 @jit
-def claim_queues(I, U, pe, v, user):
+def claim_queues(W, U, pe, v, user):
     """Mark the operation's queues as used. False after a fault."""
     d = v + V_OPERANDS
     for j in range(4):
         o = d + j * OK
-        if I[o + O_KIND] == K_IN or I[o + O_KIND] == K_OUT:
-            q = I[o + O_QUEUE]
+        if W[o + O_KIND] == K_IN or W[o + O_KIND] == K_OUT:
+            q = W[o + O_QUEUE]
             if U[q + Q_USER] != 0:
-                fail(I, FQUEUE_BUSY, pe, np.int64(U[q + Q_ID]), np.int64(0 if I[o + O_KIND] == K_IN else 1), np.int64(0))
+                fail(W, FQUEUE_BUSY, pe, np.int64(U[q + Q_ID]), np.int64(0 if W[o + O_KIND] == K_IN else 1), ZERO)
                 return False
             U[q + Q_USER] = np.uint32(user)
     return True
 
 
 @jit
-def start_thread(I, U, T, pe, scratch, dense, at):
+def start_thread(W, U, T, pe, scratch, dense, at):
     """Copy a prepared record to thread `dense` and let it run from cycle `at`."""
     p = P0 + pe * PK
-    v = I[p + P_UT] + dense * TK
+    v = W[p + P_UT] + dense * TK
     for i in range(TK):
-        I[v + i] = I[scratch + i]
-    I[v + V_START] = at
-    I[v + V_PC] = I[p + P_PC]
-    I[v + V_TASK] = I[p + P_TASK]
+        W[v + i] = W[scratch + i]
+    W[v + V_START] = at
+    W[v + V_PC] = W[p + P_PC]
+    W[v + V_TASK] = W[p + P_TASK]
     # ranks: high 6, medium 4, main thread 3, low and default 2 (facts 4.5)
     if dense == 0:
-        I[v + V_RANK] = 3
-    elif I[v + V_RANK] == 3:
-        I[v + V_RANK] = 6
-    elif I[v + V_RANK] == 2:
-        I[v + V_RANK] = 4
+        W[v + V_RANK] = 3
+    elif W[v + V_RANK] == 3:
+        W[v + V_RANK] = 6
+    elif W[v + V_RANK] == 2:
+        W[v + V_RANK] = 4
     else:
-        I[v + V_RANK] = 2
-    I[p + P_UTMASK] |= np.int64(1) << dense
-    return claim_queues(I, U, pe, v, dense + 1)
+        W[v + V_RANK] = 2
+    W[p + P_UTMASK] |= np.int64(1) << dense
+    return claim_queues(W, U, pe, v, dense + 1)
 
 
 @jit
-def act(I, T, pe, action, now):
+def act(W, T, pe, action, now):
     """A completion action: activate or unblock. The packed form is kind | id << 4."""
     p = P0 + pe * PK
     kind = action & 15
     bit = np.int64(1) << ((action >> 4) & 63)
     if kind == 1:
-        I[p + P_ACTIVE] |= bit
+        W[p + P_ACTIVE] |= bit
     elif kind == 2:
-        I[p + P_BLOCKED] &= ~bit
+        W[p + P_BLOCKED] &= ~bit
     else:
         return
     # the task picker sees it after the completion latency
-    if I[p + P_ST] == ST_IDLE and I[p + P_TIME] < now + I[G_DONE]:
-        I[p + P_TIME] = now + I[G_DONE]
+    if W[p + P_ST] == ST_IDLE and W[p + P_TIME] < now + W[G_DONE]:
+        W[p + P_TIME] = now + W[G_DONE]
 
 
 @jit
-def finish_thread(I, U, T, M8, M16, M32, pe, dense, action, now):
+def finish_thread(W, U, T, M8, M16, M32, pe, dense, action, now):
     """The operation has ended: release queues, store an accumulated scalar, act."""
     p = P0 + pe * PK
-    v = I[p + P_UT] + dense * TK
+    v = W[p + P_UT] + dense * TK
     d = v + V_OPERANDS
-    I[p + P_UTMASK] &= ~(np.int64(1) << dense)
+    W[p + P_UTMASK] &= ~(np.int64(1) << dense)
     for j in range(4):
         o = d + j * OK
-        if I[o + O_KIND] == K_IN or I[o + O_KIND] == K_OUT:
-            U[I[o + O_QUEUE] + Q_USER] = np.uint32(0)
-    if I[v + V_FLAGS] & F_ACCUMULATE != 0:
-        store_bits(M8, M16, M32, I[p + P_MEM] + I[d + O_ADDR], I[d + O_SIZE], I[v + V_ACC])
-    save_addresses(I, T, pe, v)
-    act(I, T, pe, action, now)
-    if dense == 0 and I[p + P_ST] == ST_OP:
-        I[p + P_ST] = ST_RUN
-        I[p + P_TIME] = now + I[G_SYNCDONE]
-        I[I[v + V_RESULT]] = 1
+        if W[o + O_KIND] == K_IN or W[o + O_KIND] == K_OUT:
+            U[W[o + O_QUEUE] + Q_USER] = np.uint32(0)
+    if W[v + V_FLAGS] & F_ACCUMULATE != 0:
+        store_bits(M8, M16, M32, W[p + P_MEM] + W[d + O_ADDR], W[d + O_SIZE], W[v + V_ACC])
+    save_addresses(W, T, pe, v)
+    act(W, T, pe, action, now)
+    if dense == 0 and W[p + P_ST] == ST_OP:
+        W[p + P_ST] = ST_RUN
+        W[p + P_TIME] = now + W[G_SYNCDONE]
+        W[W[v + V_RESULT]] = 1
 
 
 @inline
-def fetch_fabric(I, U, T, M8, M16, M32, pe, o, mem, k, last, now):
+def fetch_fabric(W, U, T, M8, M16, M32, pe, o, mem, k, last, now):
     """Element k of an operand; input from the fabric is known to be there."""
-    if I[o + O_KIND] != K_IN:
-        return fetch_memory(I, T, M8, M16, M32, o, mem)
-    q = I[o + O_QUEUE]
+    if W[o + O_KIND] != K_IN:
+        return fetch_memory(W, T, M8, M16, M32, o, mem)
+    q = W[o + O_QUEUE]
     e = np.int64(U[q + Q_BUF]) + np.int64(U[q + Q_HEAD]) * EK
     value = np.int64(U[e + E_VALUE])
-    if I[o + O_SIZE] == 4:
-        pop_input(I, U, pe, q, now)
+    if W[o + O_SIZE] == 4:
+        pop_input(W, U, pe, q, now)
         return value
-    if I[o + O_AUX] & 3 == 0:
-        pop_input(I, U, pe, q, now)
+    if W[o + O_AUX] & 3 == 0:
+        pop_input(W, U, pe, q, now)
         return value & 0xffff
     if k & 1 == 0:
         if last:
-            pop_input(I, U, pe, q, now)
+            pop_input(W, U, pe, q, now)
         return value & 0xffff
-    pop_input(I, U, pe, q, now)
+    pop_input(W, U, pe, q, now)
     return value >> 16
 
 
 @jit
-def thread_step(I, U, T, M8, M16, M32, pe, dense, now):
+def thread_step(W, U, T, M8, M16, M32, pe, dense, now):
     """Try to move one step of a fabric operation: PROGRESS, STALLED, FINISHED or FAILED."""
     p = P0 + pe * PK
-    v = I[p + P_UT] + dense * TK
+    v = W[p + P_UT] + dense * TK
     d = v + V_OPERANDS
-    k = I[v + V_K]
-    n = I[v + V_N]
-    step = I[v + V_STEP]
+    k = W[v + V_K]
+    n = W[v + V_N]
+    step = W[v + V_STEP]
     # is everything there?
     for j in range(1, 3):
         o = d + j * OK
-        if I[o + O_KIND] == K_IN:
-            q = I[o + O_QUEUE]
+        if W[o + O_KIND] == K_IN:
+            q = W[o + O_QUEUE]
             e = head_entry(U, q, now)
             if e < 0:
                 return STALLED
-            if I[v + V_ONCTRL] != 0 and np.int64(U[e + E_FLAGS]) & 1 != 0:
-                pop_input(I, U, pe, q, now)
-                finish_thread(I, U, T, M8, M16, M32, pe, dense, I[v + V_ONCTRL] & 0xfff, now)
+            if W[v + V_ONCTRL] != 0 and np.int64(U[e + E_FLAGS]) & 1 != 0:
+                pop_input(W, U, pe, q, now)
+                finish_thread(W, U, T, M8, M16, M32, pe, dense, W[v + V_ONCTRL] & 0xfff, now)
                 return FINISHED
-    if I[d + O_KIND] == K_OUT:
-        q = I[d + O_QUEUE]
+    if W[d + O_KIND] == K_OUT:
+        q = W[d + O_QUEUE]
         if U[q + Q_COUNT] >= U[q + Q_CAP]:
             U[q + Q_WAITER] = np.uint32(1)
             return STALLED
-    if I[v + V_FLAGS] & F_ENDLESS != 0:
+    if W[v + V_FLAGS] & F_ENDLESS != 0:
         for j in range(3):
             o = d + j * OK
-            if (I[o + O_KIND] == K_MEM or I[o + O_KIND] == K_MEM4) and k >= I[o + O_LEN] and I[o + O_STRIDE] != 0:
-                fail(I, FENDLESS, pe, I[o + O_LEN], np.int64(0), np.int64(0))
-                I[G_FPC] = I[v + V_PC]
+            if (W[o + O_KIND] == K_MEM or W[o + O_KIND] == K_MEM4) and k >= W[o + O_LEN] and W[o + O_STRIDE] != 0:
+                fail(W, FENDLESS, pe, W[o + O_LEN], ZERO, ZERO)
+                W[G_FPC] = W[v + V_PC]
                 return FAILED
         if step == 2 and k >= 0x4000:
             k = np.int64(0)
-    mem = I[p + P_MEM]
-    code = I[v + V_CODE]
-    c = I[d + 3 * OK + O_ADDR]
+    mem = W[p + P_MEM]
+    code = W[v + V_CODE]
+    c = W[d + 3 * OK + O_ADDR]
     for _ in range(step):
         last = k == n - 1 and n != ENDLESS
-        if I[v + V_FLAGS] & F_ACCUMULATE != 0:
-            a = I[v + V_ACC]
+        if W[v + V_FLAGS] & F_ACCUMULATE != 0:
+            a = W[v + V_ACC]
         else:
-            a = fetch_fabric(I, U, T, M8, M16, M32, pe, d + OK, mem, k, last, now)
-        b = fetch_fabric(I, U, T, M8, M16, M32, pe, d + 2 * OK, mem, k, last, now)
+            a = fetch_fabric(W, U, T, M8, M16, M32, pe, d + OK, mem, k, last, now)
+        b = fetch_fabric(W, U, T, M8, M16, M32, pe, d + 2 * OK, mem, k, last, now)
         if code == ADDC16:
-            r = add_with_carry(I, p, a, b)
+            r = add_with_carry(W, p, a, b)
         else:
             r = element(code, a, b, c)
-        kind = I[d + O_KIND]
+        kind = W[d + O_KIND]
         if kind == K_OUT:
-            aux = I[d + O_AUX]
-            flags = ((aux >> 2) & 1) | (I[d + O_STRIDE] << 8)
-            q = I[d + O_QUEUE]
+            aux = W[d + O_AUX]
+            flags = ((aux >> 2) & 1) | (W[d + O_STRIDE] << 8)
+            q = W[d + O_QUEUE]
             if aux & 3 == 0:
-                if aux & 8 != 0 and I[v + V_INDEX] >= 0:
-                    r = (r & 0xffff) | (I[v + V_INDEX] << 16)
-                push_output(I, U, pe, q, r, flags, now)
+                if aux & 8 != 0 and W[v + V_INDEX] >= 0:
+                    r = (r & 0xffff) | (W[v + V_INDEX] << 16)
+                push_output(W, U, pe, q, r, flags, now)
             elif k & 1 == 0:
                 if last:
-                    push_output(I, U, pe, q, r, flags, now)
+                    push_output(W, U, pe, q, r, flags, now)
                 else:
-                    I[d + O_ADDR] = r
+                    W[d + O_ADDR] = r
             else:
-                push_output(I, U, pe, q, I[d + O_ADDR] | (r << 16), flags, now)
-        elif I[v + V_FLAGS] & F_ACCUMULATE != 0:
-            I[v + V_ACC] = r
+                push_output(W, U, pe, q, W[d + O_ADDR] | (r << 16), flags, now)
+        elif W[v + V_FLAGS] & F_ACCUMULATE != 0:
+            W[v + V_ACC] = r
         elif kind == K_POINTER:
-            store_bits(M8, M16, M32, mem + I[d + O_ADDR], I[d + O_SIZE], r)
+            store_bits(M8, M16, M32, mem + W[d + O_ADDR], W[d + O_SIZE], r)
         else:
-            store_bits(M8, M16, M32, mem + I[d + O_ADDR], I[d + O_SIZE], r)
-            next_element(I, T, d)
-        I[G_VECTOR] += 1
+            store_bits(M8, M16, M32, mem + W[d + O_ADDR], W[d + O_SIZE], r)
+            next_element(W, T, d)
+        W[G_VECTOR] += 1
         k += 1
         if last:
             break
-    I[v + V_K] = k
+    W[v + V_K] = k
     if k == n and n != ENDLESS:
-        finish_thread(I, U, T, M8, M16, M32, pe, dense, I[v + V_ACTION], now)
+        finish_thread(W, U, T, M8, M16, M32, pe, dense, W[v + V_ACTION], now)
         return FINISHED
     return PROGRESS
 
 
 @jit
-def vector_phase(I, U, T, M8, M16, M32, pe, now):
+def vector_phase(W, U, T, M8, M16, M32, pe, now):
     """One cycle of the vector unit: of the threads that can move, the one of highest rank, round robin among equals.
 
     Returns the next cycle at which it is worth looking again, or 0.
     """
     p = P0 + pe * PK
-    if I[p + P_VBUSY] > now:
-        return I[p + P_VBUSY]
-    running = I[p + P_UTMASK] & ~I[p + P_UTBLOCK]
-    base = I[p + P_UT]
+    if W[p + P_VBUSY] > now:
+        return W[p + P_VBUSY]
+    running = W[p + P_UTMASK] & ~W[p + P_UTBLOCK]
+    base = W[p + P_UT]
     ready = np.int64(0)
     wake = np.int64(0)
     rest = running
     while rest != 0:
         i = ctz(rest)
         rest &= rest - 1
-        start = I[base + i * TK + V_START]
+        start = W[base + i * TK + V_START]
         if start <= now:
             ready |= np.int64(1) << i
         elif wake == 0 or start < wake:
@@ -995,26 +1006,26 @@ def vector_phase(I, U, T, M8, M16, M32, pe, now):
         # highest rank, first at or after the round-robin pointer
         best = np.int64(-1)
         rank = np.int64(-1)
-        rr = I[p + P_VRR]
+        rr = W[p + P_VRR]
         rest = ready
         while rest != 0:
             i = ctz(rest)
             rest &= rest - 1
-            key = I[base + i * TK + V_RANK] * 32 + (15 - ((i - rr) & 15))
+            key = W[base + i * TK + V_RANK] * 32 + (15 - ((i - rr) & 15))
             if key > rank:
                 rank = key
                 best = i
         ready &= ~(np.int64(1) << best)
-        step = I[base + best * TK + V_STEP]
-        rate = I[base + best * TK + V_RATE]
-        result = thread_step(I, U, T, M8, M16, M32, pe, best, now)
+        step = W[base + best * TK + V_STEP]
+        rate = W[base + best * TK + V_RATE]
+        result = thread_step(W, U, T, M8, M16, M32, pe, best, now)
         if result == FAILED:
             return np.int64(0)
         if result != STALLED:
-            I[p + P_VRR] = (best + 1) & 15
+            W[p + P_VRR] = (best + 1) & 15
             busy = (step * rate + 65535) >> 16
             if busy < 1:
                 busy = np.int64(1)
-            I[p + P_VBUSY] = now + busy
-            return now + busy if I[p + P_UTMASK] != 0 else np.int64(0)
+            W[p + P_VBUSY] = now + busy
+            return now + busy if W[p + P_UTMASK] != 0 else np.int64(0)
     return wake

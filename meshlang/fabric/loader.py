@@ -29,7 +29,7 @@ SPARE_QUEUE = 8         # id of the output queue that stands for "the compiler c
 @dataclass
 class State:
     """The arrays of a loaded machine, and what Python needs to find its way in them."""
-    I: np.ndarray
+    W: np.ndarray
     U: np.ndarray
     C: np.ndarray
     T: np.ndarray
@@ -285,7 +285,7 @@ def load(program: Program, profile: Profile) -> State:
     if U_end >= s.OFF_RECTANGLE:
         raise MeshlangError(Diagnostic("MS0842", f"the fabric of {npe} PEs with {total} channels is too large for this engine"))
 
-    I = np.zeros(I_end, np.int64)
+    W = np.zeros(I_end, np.int64)
     raw = np.zeros(U_end + 16, np.uint32)
     shift = (-raw.ctypes.data % 64) // 4        # channel records on cache lines
     U = raw[shift:shift + U_end]
@@ -293,24 +293,27 @@ def load(program: Program, profile: Profile) -> State:
     M8, M16, M32 = M64.view(np.uint8), M64.view(np.uint16), M64.view(np.uint32)
 
     # ------------------------------------------------------------ globals
-    I[s.G_NOW] = 1
-    I[s.G_NPE], I[s.G_WIDTH], I[s.G_HEIGHT] = npe, width, height
-    I[s.G_L0], I[s.G_L1], I[s.G_BITS_R], I[s.G_BITS_C] = l0, l1, bits_r, bits_c
-    I[s.G_PLOG], I[s.G_PLOGCAP], I[s.G_HLOG], I[s.G_HLOGCAP], I[s.G_NHOUT] = plog, plog_cap, hlog, hlog_cap, hosts_out
-    I[s.G_WSE3] = wse3
+    W[s.G_NOW] = 1
+    W[s.G_NPE], W[s.G_WIDTH], W[s.G_HEIGHT] = npe, width, height
+    W[s.G_L0], W[s.G_L1], W[s.G_BITS_R], W[s.G_BITS_C] = l0, l1, bits_r, bits_c
+    W[s.G_PLOG], W[s.G_PLOGCAP], W[s.G_HLOG], W[s.G_HLOGCAP], W[s.G_NHOUT] = plog, plog_cap, hlog, hlog_cap, hosts_out
+    W[s.G_WSE3] = wse3
     for index, name in ((s.G_HOP, "fabric.hop"), (s.G_RAMP, "fabric.ramp"), (s.G_SETUP, "dsd.setup"), (s.G_SETUP_DSR, "dsd.setup_dsr"),
                         (s.G_SETUP_V, "dsd.setup_vector"), (s.G_SETUP_S, "dsd.setup_scalar"), (s.G_FSETUP, "dsd.fabric_setup"),
                         (s.G_ISSUE, "dsd.issue"), (s.G_TASK_START, "task.start"), (s.G_TASK_END, "task.end"),
                         (s.G_DONE, "task.completion"), (s.G_TAKEN, "scalar.taken"), (s.G_LAUNCH, "fabric.launch_latency"),
                         (s.G_LAUNCHHOP, "fabric.launch_hop"), (s.G_SYNCDONE, "dsd.sync_done")):
-        I[index] = int(profile[name])
-    if not (1 <= I[s.G_HOP] <= 2 and 2 <= I[s.G_RAMP] <= 8):
+        W[index] = int(profile[name])
+    if not (1 <= W[s.G_HOP] <= 2 and 2 <= W[s.G_RAMP] <= 8):
         raise MeshlangError(Diagnostic("MS0840", f"profile {profile.name}: the engine needs a hop of 1 or 2 and a ramp of 2 to 8 cycles"))
-    I[s.G_QUANTUM] = 20_000
-    I[s.G_HIN:s.G_HIN + 32] = -1
+    W[s.G_QUANTUM] = 20_000
+    for ty, size in isa.TY_SIZE.items():
+        W[s.G_MASK + ty] = _signed((1 << 8 * size) - 1)
+        W[s.G_SIGN + ty] = 1 << (8 * size - 1) if ty in (isa.Ty.I32, isa.Ty.I16, isa.Ty.I8) else 0
+    W[s.G_HIN:s.G_HIN + 32] = -1
     hin_index = {color: i for i, color in enumerate(sorted(c for c in fabric.host_in if c in present))}
     for color, i in hin_index.items():
-        I[s.G_HIN + color] = i
+        W[s.G_HIN + color] = i
 
     # ------------------------------------------------------------ routers
     R = U[:npe * s.RK].reshape(npe, s.RK)
@@ -340,7 +343,7 @@ def load(program: Program, profile: Profile) -> State:
             H[rows, s.CH_NEAR + direction] = np.where(inside, np.where(near >= 0, near, s.NO_CHANNEL), s.OFF_RECTANGLE)
 
     # ------------------------------------------------------------ PEs
-    P = I[s.P0:s.P0 + npe * s.PK].reshape(npe, s.PK)
+    P = W[s.P0:s.P0 + npe * s.PK].reshape(npe, s.PK)
     P[:, s.P_TILE] = -1
     P[:, s.P_TASK] = -1
     for t, tile in enumerate(program.tiles):
@@ -385,7 +388,7 @@ def load(program: Program, profile: Profile) -> State:
                     block[:, i, s.Q_CHANNEL] = np.maximum(channels[color][pes], 0)
                 entries = entries + cap * s.EK
         configs = row_tiles[t][3]
-        block = I[row["dsr"]:row["dsr"] + n * 2 * len(tile.dsrs)].reshape(n, -1)
+        block = W[row["dsr"]:row["dsr"] + n * 2 * len(tile.dsrs)].reshape(n, -1)
         for dense, packed, config, action, on_control in tile.dsr_init:
             block[:, 2 * dense] = _signed(packed)
             if config >= 0:
@@ -397,12 +400,12 @@ def load(program: Program, profile: Profile) -> State:
     bits[:npe] = tile_of >= 0
     words = np.packbits(bits, bitorder="little").view(np.int64)
     at = bits_c + 1 * (l0 + l1)
-    I[at:at + l0] = words
+    W[at:at + l0] = words
     upper = np.zeros(l1 * 64, bool)
     upper[:l0] = words != 0
-    I[at + l0:at + l0 + l1] = np.packbits(upper, bitorder="little").view(np.int64)
-    I[s.G_OCC_C] = 2 if bits.any() else 0
-    return State(I, U, C, T, M8, M16, M32, strings, code_base, function_base, [r[:3] for r in row_tiles], tile_pes, tile_of,
+    W[at + l0:at + l0 + l1] = np.packbits(upper, bitorder="little").view(np.int64)
+    W[s.G_OCC_C] = 2 if bits.any() else 0
+    return State(W, U, C, T, M8, M16, M32, strings, code_base, function_base, [r[:3] for r in row_tiles], tile_pes, tile_of,
                  channels, hin_index, (first_channel, queue_start), regions, input_colors)
 
 

@@ -73,12 +73,12 @@ class Machine:
     @property
     def cycle(self) -> int:
         """The next cycle to run."""
-        return int(self.state.I[s.G_NOW])
+        return int(self.state.W[s.G_NOW])
 
     @property
     def commands_outstanding(self) -> int:
         """PEs that have not finished the launched function."""
-        return int(self.state.I[s.G_CMDS])
+        return int(self.state.W[s.G_CMDS])
 
     def pe(self, x: int, y: int) -> int:
         """Number of a PE."""
@@ -89,7 +89,7 @@ class Machine:
     def records(self) -> np.ndarray:
         """The PE records, int64 [pe, field] (fields: state.P_*). A view."""
         npe = self.width * self.height
-        return self.state.I[s.P0:s.P0 + npe * s.PK].reshape(npe, s.PK)
+        return self.state.W[s.P0:s.P0 + npe * s.PK].reshape(npe, s.PK)
 
     # ------------------------------------------------------------ commands
 
@@ -98,7 +98,7 @@ class Machine:
 
         args are register values (ir.isa: normal form). The call reaches PE (x, y) after the launch latency and x + y hops.
         """
-        I = self.state.I
+        W = self.state.W
         if self.commands_outstanding:
             raise MeshlangError(Diagnostic(
                 "MS0844", f"{name!r} is launched while {self.command!r} has not finished on {self.commands_outstanding} PEs",
@@ -116,7 +116,7 @@ class Machine:
                 raise MeshlangError(Diagnostic("MS0845", f"{name!r} takes {function.params} arguments, {len(args)} were given"))
             y, x = np.divmod(pes, self.width)
             P[pes, s.P_CMD] = self.state.function_base[t] + export.function * s.FK + 1
-            P[pes, s.P_CMDTIME] = now + I[s.G_LAUNCH] + I[s.G_LAUNCHHOP] * (x + y)
+            P[pes, s.P_CMDTIME] = now + W[s.G_LAUNCH] + W[s.G_LAUNCHHOP] * (x + y)
             P[pes, s.P_CMDOPEN] = 1
             self._wake(pes)
             called += len(pes)
@@ -124,27 +124,27 @@ class Machine:
             names = sorted({n for tile in self.program.tiles for n, e in tile.exports.items() if e.kind == "fn"})
             raise MeshlangError(Diagnostic("MS0846", f"no PE exports a function {name!r}",
                                            help=f"exported functions: {', '.join(names)}" if names else None))
-        I[s.G_ARGN] = len(args)
+        W[s.G_ARGN] = len(args)
         for i, value in enumerate(args):
-            I[s.G_ARGS + i] = _int64(value)
-        I[s.G_CMDS] = called
+            W[s.G_ARGS + i] = _int64(value)
+        W[s.G_CMDS] = called
         self.command = name
         return called
 
     def _wake(self, pes: np.ndarray, routers: bool = False) -> None:
         """Visit the compute elements (or routers) of some PEs in the next cycle."""
-        I = self.state.I
+        W = self.state.W
         slot = self.cycle & 63
-        l0, l1 = int(I[s.G_L0]), int(I[s.G_L1])
-        base = int(I[s.G_BITS_R if routers else s.G_BITS_C]) + slot * (l0 + l1)
+        l0, l1 = int(W[s.G_L0]), int(W[s.G_L1])
+        base = int(W[s.G_BITS_R if routers else s.G_BITS_C]) + slot * (l0 + l1)
         bits = np.zeros(l0 * 64, bool)
         bits[pes] = True
         words = np.packbits(bits, bitorder="little").view(np.int64)
-        I[base:base + l0] |= words
+        W[base:base + l0] |= words
         upper = np.zeros(l1 * 64, bool)
         upper[:l0] = words != 0
-        I[base + l0:base + l0 + l1] |= np.packbits(upper, bitorder="little").view(np.int64)
-        I[s.G_OCC_R if routers else s.G_OCC_C] |= _int64(1 << slot)
+        W[base + l0:base + l0 + l1] |= np.packbits(upper, bitorder="little").view(np.int64)
+        W[s.G_OCC_R if routers else s.G_OCC_C] |= _int64(1 << slot)
 
     # ------------------------------------------------------------ running
 
@@ -156,22 +156,22 @@ class Machine:
         max_cycles: run at most so many cycles from here.
         Raises MeshlangError for a fault, and (exit_code 3) for a deadlock: nothing can happen, but `until` is not reached.
         """
-        I = self.state.I
+        W = self.state.W
         limit = self.cycle + max_cycles if max_cycles is not None else 1 << 62
         if until == "commands" and self.commands_outstanding == 0:
             return Stop("commands_done", self.cycle)
-        I[s.G_UNTIL] = 1 if until == "commands" else 0
+        W[s.G_UNTIL] = 1 if until == "commands" else 0
         last = time.monotonic()
         while True:
             if isinstance(until, tuple):
                 missing = self._stream_missing(until)
                 if missing == 0:
                     return Stop("stream", self.cycle)
-                I[s.G_UNTIL], I[s.G_SCOLOR] = 2, until[1]
-                I[s.G_STARGET] = I[s.G_SCOUNT + until[1]] + missing
+                W[s.G_UNTIL], W[s.G_SCOLOR] = 2, until[1]
+                W[s.G_STARGET] = W[s.G_SCOUNT + until[1]] + missing
             period_end = (self._period + 1) * _PERIOD
             start = self.cycle
-            I[s.G_LIMIT] = min(limit, start + self._chunk, period_end)
+            W[s.G_LIMIT] = min(limit, start + self._chunk, period_end)
             began = time.monotonic()
             code = self._call()
             now = time.monotonic()
@@ -204,7 +204,7 @@ class Machine:
     def _call(self) -> int:
         st = self.state
         with np.errstate(all="ignore"):
-            return int(engine()(st.I, st.U, st.C, st.T, st.M8, st.M16, st.M32, self._host_in, self._segments))
+            return int(engine()(st.W, st.U, st.C, st.T, st.M8, st.M16, st.M32, self._host_in, self._segments))
 
     def _bring_forward(self) -> None:
         """Arrival times are kept modulo 2^32: bring those long past up to now, before they could look like the future."""
@@ -230,17 +230,17 @@ class Machine:
 
     def _drain(self) -> None:
         """Take over what the engine logged."""
-        I = self.state.I
-        n = int(I[s.G_PLOGN])
+        W = self.state.W
+        n = int(W[s.G_PLOGN])
         if n:
-            base = int(I[s.G_PLOG])
-            self._print_log.append(I[base:base + n * s.LK].reshape(n, s.LK).copy())
-            I[s.G_PLOGN] = 0
-        n = int(I[s.G_HLOGN])
+            base = int(W[s.G_PLOG])
+            self._print_log.append(W[base:base + n * s.LK].reshape(n, s.LK).copy())
+            W[s.G_PLOGN] = 0
+        n = int(W[s.G_HLOGN])
         if n:
-            base = int(I[s.G_HLOG])
-            log = I[base:base + n]
-            I[s.G_HLOGN] = 0
+            base = int(W[s.G_HLOG])
+            log = W[base:base + n]
+            W[s.G_HLOGN] = 0
             colors = (log >> 56) & 31
             for color in np.unique(colors):
                 part = log[colors == color] & ((1 << 56) - 1)
@@ -453,15 +453,15 @@ class Machine:
 
     def stats(self) -> dict[str, Any]:
         """Counters of the whole run, and per-PE arrays [h, w]."""
-        I, P = self.state.I, self.records()
+        W, P = self.state.W, self.records()
         shape = (self.height, self.width)
         self._collect_warnings()
         return {
-            "cycles": self.cycle, "instructions": int(I[s.G_INSTR]), "vector_elements": int(I[s.G_VECTOR]),
-            "hops": int(I[s.G_HOPS]), "delivered": int(I[s.G_DELIVERED]),
+            "cycles": self.cycle, "instructions": int(W[s.G_INSTR]), "vector_elements": int(W[s.G_VECTOR]),
+            "hops": int(W[s.G_HOPS]), "delivered": int(W[s.G_DELIVERED]),
             "wavelets_sent": int(P[:, s.P_SENT].sum()), "wavelets_received": int(P[:, s.P_RECV].sum()),
             "tasks": int(P[:, s.P_TASKS].sum()),
-            "router_visits": int(I[s.G_VISITS_R]), "ce_visits": int(I[s.G_VISITS_C]), "steps": int(I[s.G_STEPS]),
+            "router_visits": int(W[s.G_VISITS_R]), "ce_visits": int(W[s.G_VISITS_C]), "steps": int(W[s.G_STEPS]),
             "busy": P[:, s.P_BUSY].reshape(shape).copy(), "sent": P[:, s.P_SENT].reshape(shape).copy(),
             "received": P[:, s.P_RECV].reshape(shape).copy(), "tasks_started": P[:, s.P_TASKS].reshape(shape).copy(),
         }

@@ -72,10 +72,10 @@ def _task_name(machine: Machine, tile: int, task: int) -> str | None:
 
 def fault_error(machine: Machine) -> MeshlangError:
     """The exception for the fault the engine recorded."""
-    I = machine.state.I
-    fault = Fault(int(I[s.G_FAULT]))
-    pe, pc, cycle = int(I[s.G_FPE]), int(I[s.G_FPC]), int(I[s.G_FCYCLE])
-    a, b, c = int(I[s.G_FA]), int(I[s.G_FB]), int(I[s.G_FC])
+    W = machine.state.W
+    fault = Fault(int(W[s.G_FAULT]))
+    pe, pc, cycle = int(W[s.G_FPE]), int(W[s.G_FPC]), int(W[s.G_FCYCLE])
+    a, b, c = int(W[s.G_FA]), int(W[s.G_FB]), int(W[s.G_FC])
     record = machine.records()[pe]
     tile = int(machine.state.tile_of[pe])
     words: dict[str, Any] = {"a": a, "b": b, "c": c, "memory": int(record[s.P_MEMSIZE]), "text": ""}
@@ -131,7 +131,7 @@ def deadlock_error(machine: Machine, until: Any) -> MeshlangError:
 def find_waiting(machine: Machine) -> list[Waiting]:
     """All that is unfinished, grouped: operations, stuck instructions, tasks, output queues, wavelets in routers, commands."""
     st = machine.state
-    I, U, T = st.I, st.U, st.T
+    W, U, T = st.W, st.U, st.T
     P = machine.records()
     groups: dict[tuple, Waiting] = {}
 
@@ -154,22 +154,22 @@ def find_waiting(machine: Machine) -> list[Waiting]:
             if not mask >> dense & 1:
                 continue
             v = int(P[pe, s.P_UT]) + dense * s.TK
-            code, n, k, pc = (int(I[v + f]) for f in (s.V_CODE, s.V_N, s.V_K, s.V_PC))
-            who = "main thread" if dense == 0 else f"microthread {int(I[v + s.V_ID])}"
+            code, n, k, pc = (int(W[v + f]) for f in (s.V_CODE, s.V_N, s.V_K, s.V_PC))
+            who = "main thread" if dense == 0 else f"microthread {int(W[v + s.V_ID])}"
             waits, color, queue = "", None, None
             for j in range(4):
                 o = v + s.V_OPERANDS + j * s.OK
-                q = int(I[o + s.O_QUEUE])
-                if I[o + s.O_KIND] == s.K_IN and U[q + s.Q_COUNT] == 0:
+                q = int(W[o + s.O_QUEUE])
+                if W[o + s.O_KIND] == s.K_IN and U[q + s.Q_COUNT] == 0:
                     words, color, queue = queue_words(q, False)
                     waits = f"waits for {words}"
                     break
-                if I[o + s.O_KIND] == s.K_OUT and U[q + s.Q_COUNT] >= U[q + s.Q_CAP]:
+                if W[o + s.O_KIND] == s.K_OUT and U[q + s.Q_COUNT] >= U[q + s.Q_CAP]:
                     words, color, queue = queue_words(q, True)
                     waits = f"waits for room in {words}"
             if int(P[pe, s.P_UTBLOCK]) >> dense & 1:
                 waits = "is blocked"
-            of = "endless" if int(I[v + s.V_FLAGS]) & s.F_ENDLESS else f"{k} of {n} elements"
+            of = "endless" if int(W[v + s.V_FLAGS]) & s.F_ENDLESS else f"{k} of {n} elements"
             text = f"{who}: {DsdOpCode(code).name.lower()}, {of}, {waits or 'can go on'}"
             add(("op", tile, pc, text), int(pe), "operation", text, _span(machine, tile, pc), color, queue)
     # @map and friends
@@ -189,7 +189,7 @@ def find_waiting(machine: Machine) -> list[Waiting]:
                 text = f"local task {binding.name} (id {binding.id}) is activated, but {state}"
                 add(("task", tile, text), int(pe), "task", text, binding.span)
     # queues
-    wse3 = bool(I[s.G_WSE3])
+    wse3 = bool(W[s.G_WSE3])
     for t, pes in enumerate(st.tile_pes):
         record = s.T_TILES + t * s.TT
         for i in range(int(T[record + s.TT_NIQ])):

@@ -15,15 +15,16 @@ import numpy as np
 
 from .faults import Fault
 from .jit import ctz, inline, jit
-from .state import *  # noqa: F403
+from .state import *
 from .wheel import fail, wake_ce, wake_router
 
-F_NO_ROUTE, F_OFF_RECT = int(Fault.NO_ROUTE), int(Fault.OFF_RECT)
-F_MISROUTED, F_TWO_SIDES = int(Fault.MISROUTED), int(Fault.TWO_SIDES)
+ZERO = np.int64(0)
+F_NO_ROUTE, F_OFF_RECT = np.int64(Fault.NO_ROUTE), np.int64(Fault.OFF_RECT)
+F_MISROUTED, F_TWO_SIDES = np.int64(Fault.MISROUTED), np.int64(Fault.TWO_SIDES)
 
 
 @inline
-def push_channel(I, U, pe, ch, value, control, arrival, now):
+def push_channel(W, U, pe, ch, value, control, arrival, now):
     """Put a wavelet into a channel that has room. False if another one came in this cycle (a fault)."""
     now32 = now & 0xffffffff
     if np.int64(U[ch + CH_PUSH]) == now32:
@@ -43,7 +44,7 @@ def push_channel(I, U, pe, ch, value, control, arrival, now):
         r = pe * RK
         slot = (ch - np.int64(U[r + R_BASE])) >> 4
         U[r + R_MASK] = np.uint32(np.int64(U[r + R_MASK]) | (np.int64(1) << slot))
-        wake_router(I, pe, arrival)
+        wake_router(W, pe, arrival)
     return True
 
 
@@ -57,29 +58,29 @@ def has_room(U, ch, now):
 
 
 @inline
-def wake_channel(I, U, pe, ch, at):
+def wake_channel(W, U, pe, ch, at):
     """A sleeping channel of `pe` may go on."""
     if (np.int64(U[ch + CH_STATE]) >> 2) & 7 != 0:
         r = pe * RK
         slot = (ch - np.int64(U[r + R_BASE])) >> 4
         U[r + R_MASK] = np.uint32(np.int64(U[r + R_MASK]) | (np.int64(1) << slot))
-        wake_router(I, pe, at)
+        wake_router(W, pe, at)
 
 
 @inline
-def neighbour(I, pe, direction):
+def neighbour(W, pe, direction):
     """PE number of a neighbour that is known to exist: N, S, E, W."""
     if direction == 0:
-        return pe - I[G_WIDTH]
+        return pe - W[G_WIDTH]
     if direction == 1:
-        return pe + I[G_WIDTH]
+        return pe + W[G_WIDTH]
     if direction == 2:
         return pe + 1
     return pe - 1
 
 
 @jit
-def wake_upstream(I, U, pe, ch, now):
+def wake_upstream(W, U, pe, ch, now):
     """A place in `ch` became free: wake all that may have been waiting for it."""
     U[ch + CH_STATE] = np.uint32(np.int64(U[ch + CH_STATE]) & ~S_WAITER)
     rx = np.int64(U[ch + CH_CONFIG]) & 63
@@ -87,13 +88,13 @@ def wake_upstream(I, U, pe, ch, now):
         if (rx >> direction) & 1:
             near = np.int64(U[ch + CH_NEAR + direction])
             if near < OFF_RECTANGLE:
-                wake_channel(I, U, neighbour(I, pe, direction), near, now + 1)
+                wake_channel(W, U, neighbour(W, pe, direction), near, now + 1)
     if rx >> 4 != 0:
-        wake_router(I, pe, now + 1)
+        wake_router(W, pe, now + 1)
 
 
 @inline
-def push_input(I, U, pe, q, value, control, arrival):
+def push_input(W, U, pe, q, value, control, arrival):
     """Hand a wavelet to an input queue that has room."""
     cap = np.int64(U[q + Q_CAP])
     count = np.int64(U[q + Q_COUNT])
@@ -105,12 +106,12 @@ def push_input(I, U, pe, q, value, control, arrival):
     U[e + E_TIME] = np.uint32(arrival & 0xffffffff)
     U[e + E_FLAGS] = np.uint32(control)
     U[q + Q_COUNT] = np.uint32(count + 1)
-    I[G_DELIVERED] += 1
-    wake_ce(I, pe, arrival)
+    W[G_DELIVERED] += 1
+    wake_ce(W, pe, arrival)
 
 
 @jit
-def refill_from_host(I, U, HP, HS, pe, now):
+def refill_from_host(W, U, HP, HS, pe, now):
     """Colors streamed in by the host: at most one wavelet per color and cycle."""
     r = pe * RK
     mask = np.int64(U[r + R_HIN])
@@ -128,10 +129,10 @@ def refill_from_host(I, U, HP, HS, pe, now):
                 again = True
             continue
         color = (np.int64(U[ch + CH_CONFIG]) >> 12) & 31
-        head = I[G_HIN + color] * I[G_NPE] + pe
+        head = W[G_HIN + color] * W[G_NPE] + pe
         segment = HS[head]
         position = HS[segment]
-        push_channel(I, U, pe, ch, np.int64(HP[position]), np.int64(0), now + 1, now)
+        push_channel(W, U, pe, ch, np.int64(HP[position]), np.int64(0), now + 1, now)
         position += 1
         HS[segment] = position
         if position == HS[segment + 1]:
@@ -142,11 +143,11 @@ def refill_from_host(I, U, HP, HS, pe, now):
         again = True
     U[r + R_HIN] = np.uint32(mask)
     if again:
-        wake_router(I, pe, now + 1)
+        wake_router(W, pe, now + 1)
 
 
 @jit
-def serve_ramp(I, U, pe, now):
+def serve_ramp(W, U, pe, now):
     """Move one wavelet from the output queues onto the router: the ramp carries one per cycle."""
     r = pe * RK
     p = P0 + pe * PK
@@ -158,7 +159,7 @@ def serve_ramp(I, U, pe, now):
         n = (first + i) & 15
         if (queues >> n) & 1 == 0:
             continue
-        q = I[p + P_OQ] + n * QK
+        q = W[p + P_OQ] + n * QK
         e = np.int64(U[q + Q_BUF]) + np.int64(U[q + Q_HEAD]) * EK
         delta = (np.int64(U[e + E_TIME]) - now) & 0xffffffff
         if delta != 0 and delta < 0x80000000:
@@ -178,8 +179,8 @@ def serve_ramp(I, U, pe, now):
         if room == 1:
             wake = now + 1
             continue
-        if not push_channel(I, U, pe, ch, np.int64(U[e + E_VALUE]), flags & 1, now + I[G_RAMP] - 1, now):
-            fail(I, F_TWO_SIDES, pe, (np.int64(U[ch + CH_CONFIG]) >> 12) & 31, np.int64(4), np.int64(0))
+        if not push_channel(W, U, pe, ch, np.int64(U[e + E_VALUE]), flags & 1, now + W[G_RAMP] - 1, now):
+            fail(W, F_TWO_SIDES, pe, (np.int64(U[ch + CH_CONFIG]) >> 12) & 31, np.int64(4), ZERO)
             return
         moved = True
         U[r + R_ORR] = np.uint32((n + 1) & 15)
@@ -199,13 +200,13 @@ def serve_ramp(I, U, pe, now):
                 wake = at
         if np.int64(U[q + Q_WAITER]) != 0:
             U[q + Q_WAITER] = np.uint32(0)
-            wake_ce(I, pe, now)             # the CE phase of this cycle comes after this one
+            wake_ce(W, pe, now)             # the CE phase of this cycle comes after this one
     if wake != 0:
-        wake_router(I, pe, wake)
+        wake_router(W, pe, wake)
 
 
 @jit
-def route(I, U, HP, HS, pe, now):
+def route(W, U, HP, HS, pe, now):
     """One cycle of one router."""
     r = pe * RK
     mask = np.int64(U[r + R_MASK])
@@ -250,10 +251,10 @@ def route(I, U, HP, HS, pe, now):
                 near = np.int64(U[ch + CH_NEAR + d])
                 if near >= OFF_RECTANGLE:
                     fault = F_OFF_RECT if near == OFF_RECTANGLE else F_NO_ROUTE
-                    fail(I, fault, pe, (config >> 12) & 31, d, np.int64(0))
+                    fail(W, fault, pe, (config >> 12) & 31, d, ZERO)
                     return
                 if (np.int64(U[near + CH_CONFIG]) >> (d ^ 1)) & 1 == 0:
-                    fail(I, F_MISROUTED, neighbour(I, pe, d), (config >> 12) & 31, d ^ 1, pe)
+                    fail(W, F_MISROUTED, neighbour(W, pe, d), (config >> 12) & 31, d ^ 1, pe)
                     return
                 room = has_room(U, near, now)
                 if room < 2:
@@ -268,7 +269,7 @@ def route(I, U, HP, HS, pe, now):
                     ready = False           # no queue takes this color: the wavelet stays, and a hang report shows it
                     asleep = True
                 else:
-                    q = I[P0 + pe * PK + P_IQ] + n * QK
+                    q = W[P0 + pe * PK + P_IQ] + n * QK
                     if U[q + Q_COUNT] >= U[q + Q_CAP]:
                         ready = False
                         asleep = True
@@ -287,17 +288,17 @@ def route(I, U, HP, HS, pe, now):
                 d = ctz(links)
                 links &= links - 1
                 near = np.int64(U[ch + CH_NEAR + d])
-                if not push_channel(I, U, neighbour(I, pe, d), near, value, control, now + I[G_HOP], now):
-                    fail(I, F_TWO_SIDES, neighbour(I, pe, d), (config >> 12) & 31, d ^ 1, np.int64(0))
+                if not push_channel(W, U, neighbour(W, pe, d), near, value, control, now + W[G_HOP], now):
+                    fail(W, F_TWO_SIDES, neighbour(W, pe, d), (config >> 12) & 31, d ^ 1, ZERO)
                     return
-                I[G_HOPS] += 1
+                W[G_HOPS] += 1
             if tx & 16 != 0:
-                push_input(I, U, pe, q, value, control, now + I[G_RAMP])
+                push_input(W, U, pe, q, value, control, now + W[G_RAMP])
             if tx & 32 != 0:
                 color = (config >> 12) & 31
-                I[I[G_HLOG] + I[G_HLOGN]] = value | (pe << 32) | (color << 56)
-                I[G_HLOGN] += 1
-                I[G_SCOUNT + color] += 1
+                W[W[G_HLOG] + W[G_HLOGN]] = value | (pe << 32) | (color << 56)
+                W[G_HLOGN] += 1
+                W[G_SCOUNT + color] += 1
             used |= tx
             if served < 0:
                 served = slot
@@ -307,7 +308,7 @@ def route(I, U, HP, HS, pe, now):
             U[ch + CH_STATE] = np.uint32((state & ~31) | ((head + 1) & 3) | (count << 2))
             U[ch + CH_POP] = np.uint32(now32)
             if state & S_WAITER != 0:
-                wake_upstream(I, U, pe, ch, now)
+                wake_upstream(W, U, pe, ch, now)
             if count == 0:
                 mask &= ~(np.int64(1) << slot)
             else:
@@ -323,8 +324,8 @@ def route(I, U, HP, HS, pe, now):
             served += 1
             U[r + R_RR] = np.uint32(served if served < np.int64(U[r + R_N]) else 0)
         if wake < now + 1000:
-            wake_router(I, pe, wake)
+            wake_router(W, pe, wake)
     if U[r + R_OQ] != 0:
-        serve_ramp(I, U, pe, now)
+        serve_ramp(W, U, pe, now)
     if U[r + R_HIN] != 0:
-        refill_from_host(I, U, HP, HS, pe, now)
+        refill_from_host(W, U, HP, HS, pe, now)

@@ -15,9 +15,12 @@ from .alu import leading_zeros, population, trailing_zeros
 from .f16 import h_of, h_of64, half_to_f32, s_of, s_of64
 from .jit import f32_of, inline, jit
 
-I64, U64, I32, U32, I16, U16, I8, U8, F16, F32 = (int(t) for t in Ty)
+I64, U64, I32, U32, I16, U16, I8, U8, F16, F32 = (np.int64(t) for t in list(Ty)[:10])
 (M_SQRT, M_EXP, M_LOG, M_SIN, M_COS, M_TANH, M_FLOOR, M_CEIL, M_ABS, M_INVSQRT, M_INV, M_POW, M_FSCALE, M_NORM, M_POPCNT, M_CLZ,
- M_CTZ) = (int(f) for f in MathFn)
+ M_CTZ) = (np.int64(f) for f in list(MathFn)[:17])
+
+
+TOP = np.int64(-0x8000000000000000)        # the sign bit
 
 
 @inline
@@ -76,20 +79,22 @@ def remainder(a, b, ty):
 
 
 @jit
-def less(a, b, ty, or_equal):
-    """a < b or a <= b, by type."""
+def less(a, b, ty):
+    """a < b, for the types whose registers do not compare like numbers."""
     if ty == F32:
-        x = f32_of(a)
-        y = f32_of(b)
-        return x <= y if or_equal else x < y
+        return f32_of(a) < f32_of(b)
     if ty == F16:
-        x = half_to_f32(a)
-        y = half_to_f32(b)
-        return x <= y if or_equal else x < y
-    if ty == U64:
-        a = a ^ np.int64(-0x8000000000000000)
-        b = b ^ np.int64(-0x8000000000000000)
-    return a <= b if or_equal else a < b
+        return half_to_f32(a) < half_to_f32(b)
+    return a ^ TOP < b ^ TOP
+
+
+@jit
+def less_equal(a, b, ty):
+    if ty == F32:
+        return f32_of(a) <= f32_of(b)
+    if ty == F16:
+        return half_to_f32(a) <= half_to_f32(b)
+    return a ^ TOP <= b ^ TOP
 
 
 @jit

@@ -4,7 +4,7 @@ State is a few flat arrays; every name below is an offset into one of them.
 
 | array | type | holds |
 |---|---|---|
-| I | int64 | globals, PE records, registers, DSRs, threads of vector operations, wake-up bitmaps, logs |
+| W | int64 | globals, PE records, registers, DSRs, threads of vector operations, wake-up bitmaps, logs |
 | U | uint32 | router records, channels (one 64-byte record per PE and configured color), queues and their entries |
 | M8, M16, M32 | views of one uint8 array | the memories of all PEs, one after the other |
 | C | int32 | code of all tile programs |
@@ -16,7 +16,9 @@ Flat arrays with constant record sizes make an access a shift and a load; a wafe
 
 from __future__ import annotations
 
-# ---------------------------------------------------------------- I: globals
+import numpy as np
+
+# ---------------------------------------------------------------- W: globals
 G_NOW = 0               # current cycle
 G_LIMIT = 1             # run until this cycle
 G_NPE, G_WIDTH, G_HEIGHT = 2, 3, 4
@@ -54,10 +56,11 @@ G_ARGN, G_ARGS = 60, 61                 # up to 15
 G_SCOUNT = 80                           # 32
 # host_in color -> index, -1
 G_HIN = 112                             # 32
+G_MASK, G_SIGN = 144, 208               # per type: normal form is ((v & mask) ^ sign) - sign
 G_SCRATCH = 160                         # one thread record for operations that run at once
 P0 = 256                                # PE records start here
 
-# ---------------------------------------------------------------- I: PE records
+# ---------------------------------------------------------------- W: PE records
 PK = 40
 P_ST, P_PC, P_FP, P_TIME = 0, 1, 2, 3
 P_ACTIVE, P_BLOCKED, P_RR = 4, 5, 6
@@ -81,7 +84,7 @@ P_BUSYFROM = 37                         # start of the running task
 
 ST_IDLE, ST_RUN, ST_OP = 0, 1, 2
 
-# ---------------------------------------------------------------- I: thread records
+# ---------------------------------------------------------------- W: thread records
 TK = 48
 V_ROW, V_CODE, V_N, V_K, V_STEP, V_RATE = 0, 1, 2, 3, 4, 5
 V_START, V_RANK, V_ACTION, V_ONCTRL, V_PC, V_TASK = 6, 7, 8, 9, 10, 11      # actions: kind | id << 4 | set << 12
@@ -128,3 +131,6 @@ ROW = 20                                # vector operation rows: OP_COLUMNS, the
 ROW_WARNED = 16
 # print records: cycle, PE, kind | ty << 8 | string << 16, value
 LK = 4
+
+# Numba gives a plain int constant a literal type and resolves every operation with it twice; int64 constants halve type inference
+globals().update({name: np.int64(value) for name, value in list(globals().items()) if isinstance(value, int)})

@@ -10,49 +10,49 @@ from __future__ import annotations
 import numpy as np
 
 from .jit import inline
-from .state import *  # noqa: F403
+from .state import *
 
 
 @inline
-def wake_router(I, pe, at):
+def wake_router(W, pe, at):
     """Visit the router of `pe` in cycle `at`."""
-    now = I[G_NOW]
+    now = W[G_NOW]
     if at > now + 63:
         at = now + 63
     slot = at & 63
-    I[G_OCC_R] |= np.int64(1) << slot
-    l0 = I[G_L0]
-    l1 = I[G_L1]
-    base = I[G_BITS_R] + slot * (l0 + l1)
+    W[G_OCC_R] |= np.int64(1) << slot
+    l0 = W[G_L0]
+    l1 = W[G_L1]
+    base = W[G_BITS_R] + slot * (l0 + l1)
     word = pe >> 6
-    I[base + word] |= np.int64(1) << (pe & 63)
-    I[base + l0 + (word >> 6)] |= np.int64(1) << (word & 63)
+    W[base + word] |= np.int64(1) << (pe & 63)
+    W[base + l0 + (word >> 6)] |= np.int64(1) << (word & 63)
 
 
 @inline
-def wake_ce(I, pe, at):
+def wake_ce(W, pe, at):
     """Visit the compute element of `pe` in cycle `at`."""
-    now = I[G_NOW]
+    now = W[G_NOW]
     if at > now + 63:
         at = now + 63
     slot = at & 63
-    I[G_OCC_C] |= np.int64(1) << slot
-    l0 = I[G_L0]
-    l1 = I[G_L1]
-    base = I[G_BITS_C] + slot * (l0 + l1)
+    W[G_OCC_C] |= np.int64(1) << slot
+    l0 = W[G_L0]
+    l1 = W[G_L1]
+    base = W[G_BITS_C] + slot * (l0 + l1)
     word = pe >> 6
-    I[base + word] |= np.int64(1) << (pe & 63)
-    I[base + l0 + (word >> 6)] |= np.int64(1) << (word & 63)
+    W[base + word] |= np.int64(1) << (pe & 63)
+    W[base + l0 + (word >> 6)] |= np.int64(1) << (word & 63)
 
 
 @inline
-def fail(I, fault, pe, a, b, c):
+def fail(W, fault, pe, a, b, c):
     """Record the first fault; the run loop stops after the current PE."""
-    if I[G_FAULT] == 0:
-        I[G_FAULT] = fault
-        I[G_FPE] = pe
-        I[G_FCYCLE] = I[G_NOW]
-        I[G_FPC] = -1
-        I[G_FA] = a
-        I[G_FB] = b
-        I[G_FC] = c
+    if W[G_FAULT] == 0:
+        W[G_FAULT] = fault
+        W[G_FPE] = pe
+        W[G_FCYCLE] = W[G_NOW]
+        W[G_FPC] = -1
+        W[G_FA] = a
+        W[G_FB] = b
+        W[G_FC] = c
