@@ -100,3 +100,89 @@ fn main() void {
     assert (out["p"] < 16).all() and len(set(out["p"].tolist())) == 16
     again = one_pe(source, arrays)
     np.testing.assert_array_equal(out["u"], again["u"])
+
+
+def test_types_and_data_utils(one_pe):
+    out = one_pe("""
+const types = @import_module("<types>");
+const data = @import_module("<data_utils>");
+comptime {
+  @comptime_assert(types.is_unsigned_int(u16) and !types.is_unsigned_int(i16));
+  @comptime_assert(types.is_float(f32) and types.is_float16(f16) and !types.is_float(u32));
+  @comptime_assert(types.is_dsd(fabin_dsd) and types.is_dsr(dsr_src0) and types.is_numeric(comptime_int));
+  @comptime_assert(types.word_size_of(f32) == 2 and types.byte_size_of(u8) == 1 and types.bit_size_of(i64) == 64);
+}
+fn main() void {
+  var x: u32 = 0x12345678;
+  var y: u64 = @as(u64, x) << 32 | 0x9abcdef0;
+  r[0] = data.lo16(x);
+  r[1] = data.hi16(x);
+  r[2] = data.hi32(y);
+  r[3] = data.lo32(y);
+  sys.unblock_cmd_stream();
+}
+""", {"r": ("u32", 4)})
+    assert out["r"].tolist() == [0x5678, 0x1234, 0x12345678, 0x9abcdef0]
+
+
+def test_malloc(one_pe):
+    out = one_pe("""
+const pool = @import_module("<malloc>", .{ .buffer_num_words = 10 });
+fn main() void {
+  const a = pool.malloc(u16, 3);
+  const b = pool.malloc_f32(2);
+  for (@range(u16, 3)) |i| { a[i] = 100 + i; }
+  b[0] = 1.5;
+  b[1] = 2.5;
+  r[0] = @as(f32, a[2]);
+  r[1] = b[0] + b[1];
+  r[2] = @as(f32, pool.has_enough_space(f32, 1));
+  r[3] = @as(f32, pool.has_enough_words(3));
+  pool.free();
+  r[4] = @as(f32, pool.has_enough_words(10));
+  sys.unblock_cmd_stream();
+}
+""", {"r": ("f32", 5)})
+    assert out["r"].tolist() == [102, 4, 1, 0, 1]
+
+
+def test_timer(one_pe):
+    out = one_pe("""
+const time = @import_module("<time>");
+const timer = @import_module("<timer>", .{ .timerCount = 2 });
+var t: timer.timerType;
+var s: u16 = 0;
+fn work(n: u16) void { for (@range(u16, n)) |i| { s += i; } }
+fn main() void {
+  time.enable_tsc();
+  timer.start(0);
+  work(10);
+  timer.start(1);
+  work(100);
+  timer.stop(1);
+  timer.stop(0);
+  for (@range(i16, 2)) |i| {
+    timer.elapsed(i, &t);
+    r[i] = @as(u32, t[0]) | @as(u32, t[1]) << 16;
+  }
+  r[2] = s;
+  sys.unblock_cmd_stream();
+}
+""", {"r": ("u32", 3)})
+    assert out["r"][1] > 100 and out["r"][0] > out["r"][1]
+
+
+def test_complex(one_pe):
+    out = one_pe("""
+const c = @import_module("<complex>");
+fn main() void {
+  var x = c.get_complex_64(1.0, 2.0);
+  var y = c.get_complex(f32, 3.0, -1.0);
+  const p = c.multiply_complex_64(x, y);
+  const s = c.add_complex(f32, x, y);
+  const d = c.subtract_complex_64(x, y);
+  r[0] = p.real; r[1] = p.imag; r[2] = s.real; r[3] = s.imag; r[4] = d.real; r[5] = d.imag;
+  sys.unblock_cmd_stream();
+}
+""", {"r": ("f32", 6)})
+    assert out["r"].tolist() == [5, 5, 4, 1, -2, 3]
