@@ -20,6 +20,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .diag import Diagnostic, MeshlangError
+    from .host import placement
     from .host.api import CompiledProgram, FabricHandle, compile, load
     from .host.context import RunContext, params, run_context
 
@@ -34,15 +35,30 @@ _LAZY = {
     "MeshlangError": "meshlang.diag",
     "Diagnostic": "meshlang.diag",
 }
+_LAZY_MODULES = {"placement": "meshlang.host.placement"}
 
-__all__ = ["CompiledProgram", "Diagnostic", "FabricHandle", "MeshlangError", "RunContext", "__version__", "compile", "load",
-           "params", "run_context"]
+__all__ = [
+    "CompiledProgram",
+    "Diagnostic",
+    "FabricHandle",
+    "MeshlangError",
+    "RunContext",
+    "__version__",
+    "compile",
+    "load",
+    "params",
+    "placement",
+    "run_context",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    if name in _LAZY_MODULES:
+        value: Any = import_module(_LAZY_MODULES[name])
+    elif name in _LAZY:
+        value = getattr(import_module(_LAZY[name]), name)
+    else:
         raise AttributeError(f"module 'meshlang' has no attribute {name!r}")
-    value = getattr(import_module(_LAZY[name]), name)
     globals()[name] = value
     return value
 
