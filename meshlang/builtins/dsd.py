@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..ir import features, isa
 from ..ir.isa import Action, Op, Simd
 from ..sema import types as T
-
 from ..sema.values import VOID, Dsd, FnValue, Known, Mem, Pointer, Reg
 from .registry import builtin, config, flag
 
@@ -20,7 +20,7 @@ PRIORITY = {"low": 1, "medium": 2, "high": 3}
 ELEMENTS = (1, 2, 4)
 
 
-def choice(cx, node, value: Any, names: dict[str, int], what: str) -> int:
+def choice(cx, node, value: Any, names: Mapping[str, int], what: str) -> int:
     """The one field set to true of a struct such as `.{ .high = true }`."""
     if not isinstance(value, Known) or not isinstance(value.ty, T.StructType) or len(value.v) != 1:
         cx.fail("MS0506", f"'{what}' takes a struct with one field", node, f"one of {', '.join(f'.{{ .{n} = true }}' for n in names)}")
@@ -102,7 +102,7 @@ def memory_dsd(cx, node, cfg: dict[str, Any], four: bool = False) -> Any:
     if isinstance(base, Known):
         moved = offset * elem.size if isinstance(offset, int) else 0
         start = start.with_(base=Pointer(base.v.var, base.v.offset + moved))
-    value = Known(T.MEM1D, start)
+    value: Any = Known(T.MEM1D, start)
     if not isinstance(base, Known):
         value = edit(cx, node, Op.DBASE, value, base, elem.ty)
     if not isinstance(extent, int):
@@ -167,7 +167,7 @@ def fabric_dsd(cx, node, kind: T.Type, cfg: dict[str, Any]) -> Any:
     if "zero" in cfg:
         cx.need(features.ZERO, where)
         zero = choice(cx, where, cfg["zero"], {"first_source": 1, "second_source": 2}, "zero")
-    flags = {n: flag(cx, cfg[n], where) for n in ("control", "advance_switch", "wavelet_index_offset", "control_transform") if n in cfg}
+    flags: dict[str, Any] = {n: flag(cx, cfg[n], where) for n in ("control", "advance_switch", "wavelet_index_offset", "control_transform") if n in cfg}
     for n in (features.ADVANCE_SWITCH, features.CONTROL_TRANSFORM):
         if flags.get(n):
             cx.need(n, where)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from typing import Any
 
 import numpy as np
 
@@ -83,7 +84,7 @@ def fp16(cx, node, hint):
 
 
 def array_arg(cx, node, i: int) -> T.ArrayType:
-    t = cx.type_expr(node.args[i])
+    t: Any = cx.type_expr(node.args[i])
     if not isinstance(t, T.ArrayType):
         cx.fail("MS0301", f"@{node.name} takes an array type, found {t}", node.args[i], "for example [4]f32")
     return t

@@ -30,8 +30,22 @@ from . import program as P
 FORMAT = 1
 MAGIC = "meshlang program"
 
-RECORDS: dict[str, type] = {c.__name__: c for c in (P.MemoryObject, P.Export, P.Function, P.TaskBinding, P.Queue, P.TileProgram,
-                                                    P.ColorConfig, P.Fabric, P.Program, Diagnostic, Label)}
+RECORDS: dict[str, type] = {
+    c.__name__: c
+    for c in (
+        P.MemoryObject,
+        P.Export,
+        P.Function,
+        P.TaskBinding,
+        P.Queue,
+        P.TileProgram,
+        P.ColorConfig,
+        P.Fabric,
+        P.Program,
+        Diagnostic,
+        Label,
+    )
+}
 
 
 def schema() -> dict[str, list[str]]:
@@ -44,12 +58,18 @@ def save(program: P.Program, folder: str | Path) -> Path:
     folder = Path(folder)
     encoder = _Encoder()
     body = encoder.encode(program)
-    document = {"what": MAGIC, "format": FORMAT, "version": __version__, "schema": schema(),
-                "sources": [{"path": s.path, "text": s.text} for s in encoder.sources], "program": body}
+    document = {
+        "what": MAGIC,
+        "format": FORMAT,
+        "version": __version__,
+        "schema": schema(),
+        "sources": [{"path": s.path, "text": s.text} for s in encoder.sources],
+        "program": body,
+    }
     try:
         (folder / "bin").mkdir(parents=True, exist_ok=True)
         _dump(folder / "bin" / "program.json", document, indent=None)
-        np.savez_compressed(folder / "bin" / "program.npz", **encoder.arrays)       # type: ignore[arg-type]
+        np.savez_compressed(folder / "bin" / "program.npz", **encoder.arrays)  # type: ignore[arg-type]
         _dump(folder / "bin" / "out_rpc.json", {"rpc_symbols": rpc_symbols(program)})
         _dump(folder / "out.json", {"params": program.params, "colors": {}, "target": program.arch})
     except OSError as error:
@@ -74,8 +94,14 @@ def load(folder: str | Path) -> P.Program:
     if not isinstance(document, dict) or document.get("what") != MAGIC:
         raise _foreign(folder)
     if document.get("format") != FORMAT or document.get("schema") != schema():
-        raise MeshlangError(Diagnostic("MS0903", f"{folder} was compiled by MeshLang {document.get('version', '?')} in a form that "
-                                                 f"this version, {__version__}, does not read", help="compile the program again"))
+        raise MeshlangError(
+            Diagnostic(
+                "MS0903",
+                f"{folder} was compiled by MeshLang {document.get('version', '?')} in a form that "
+                f"this version, {__version__}, does not read",
+                help="compile the program again",
+            )
+        )
     try:
         with np.load(folder / "bin" / "program.npz", allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
@@ -98,8 +124,14 @@ def rpc_symbols(program: P.Program) -> list[dict[str, Any]]:
     for number, (name, (type_text, mutable)) in enumerate(program.exports.items()):
         export = next((t.exports[name] for t in program.tiles if name in t.exports), None)
         function = export.kind == "fn" if export is not None else type_text.startswith("fn")
-        row: dict[str, Any] = {"id": number, "name": name, "type": type_text, "kind": "Func" if function else "Var",
-                               "immutable": not mutable, "color": None}
+        row: dict[str, Any] = {
+            "id": number,
+            "name": name,
+            "type": type_text,
+            "kind": "Func" if function else "Var",
+            "immutable": not mutable,
+            "color": None,
+        }
         row["inputs"] = [{"type": t} for t in (export.params if export is not None and function else ())]
         rows.append(row)
     for color, name in {**program.fabric.host_in, **program.fabric.host_out}.items():
@@ -113,10 +145,18 @@ def _dump(path: Path, value: Any, indent: int | None = 2) -> None:
 
 def _foreign(folder: Path) -> MeshlangError:
     elf = (folder / "bin").is_dir() and any((folder / "bin").glob("*.elf"))
-    note = "it holds ELF files of the vendor's compiler" if elf else ("there is no such folder" if not folder.exists() else
-                                                                     "bin/program.json is missing")
-    return MeshlangError(Diagnostic("MS0902", f"{folder} is not a program compiled by MeshLang: {note}",
-                                    help=f"compile it first: meshlang cslc layout.csl -o {folder}"))
+    note = (
+        "it holds ELF files of the vendor's compiler"
+        if elf
+        else ("there is no such folder" if not folder.exists() else "bin/program.json is missing")
+    )
+    return MeshlangError(
+        Diagnostic(
+            "MS0902",
+            f"{folder} is not a program compiled by MeshLang: {note}",
+            help=f"compile it first: meshlang cslc layout.csl -o {folder}",
+        )
+    )
 
 
 def _damaged(path: Path, reason: str) -> MeshlangError:
@@ -152,7 +192,7 @@ class _Encoder:
         if isinstance(value, dict):
             return {"$d": [[self.encode(k), self.encode(v)] for k, v in value.items()]}
         name = type(value).__name__
-        if RECORDS.get(name) is type(value):
+        if RECORDS.get(name) is type(value) and dataclasses.is_dataclass(value):
             return {"$": name, **{f.name: self.encode(getattr(value, f.name)) for f in dataclasses.fields(value)}}
         raise TypeError(f"a Program holds a {type(value).__name__}, which cannot be saved")
 

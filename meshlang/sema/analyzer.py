@@ -23,8 +23,25 @@ from .codegen import FunctionBuilder
 from .modules import ModuleInstance, Resolving, bind_param
 from .ops import Fail
 from .unit import Instance, Unit
-from .values import (FALSE, TRUE, VOID, ArrayValue, Cell, ElemRef, Fields, FnValue, GlobalVar, Known, Mem, Pointer, RangeValue, Reg,
-                     RegVar, key, own)
+from .values import (
+    FALSE,
+    TRUE,
+    VOID,
+    ArrayValue,
+    Cell,
+    ElemRef,
+    Fields,
+    FnValue,
+    GlobalVar,
+    Known,
+    Mem,
+    Pointer,
+    RangeValue,
+    Reg,
+    RegVar,
+    key,
+    own,
+)
 
 FN = T.Type("function", comptime_only=True)         # the type of a bare function name
 POISON = Known(T.Type("<error>"), None)             # stands for a value whose computation was reported
@@ -105,12 +122,12 @@ class Analyzer:
 
     # ================================================================ errors
 
-    def fail(self, code: str, message: str, node: Any, help: str | None = None, labels: list | None = None,  # noqa: A002
+    def fail(self, code: str, message: str, node: Any, help: str | None = None, labels: list | None = None,
              notes: list[str] | None = None):
         span = getattr(node, "span", node)
         raise MeshlangError(Diagnostic(code, message, span, "error", [Label(s, t) for s, t in labels or []], notes or [], help))
 
-    def warn(self, code: str, message: str, node: Any, help: str | None = None) -> None:    # noqa: A002
+    def warn(self, code: str, message: str, node: Any, help: str | None = None) -> None:
         self.unit.error(code, message, getattr(node, "span", node), help=help, severity="warning")
 
     def need(self, feature: str, node: Any) -> None:
@@ -330,13 +347,15 @@ class Analyzer:
         if isinstance(t, T.StructType):
             v = self.load(value, node).v
             return [s for n, f in t.fields for s in self.flat(v[n], f, node)]
-        return [] if t is T.VOID else [value]
+        return [] if t is T.VOID or t.comptime_only else [value]
 
-    def unflat(self, t: T.Type, regs: list[int]) -> Any:
-        """A value of type `t` from registers, consuming them from the front."""
+    def unflat(self, t: T.Type, regs: list[int], part: Any = None) -> Any:
+        """A value of type `t` from registers, consuming them from the front. `part` has the fields that exist at compile time only."""
         if isinstance(t, T.StructType):
-            return Fields(t, {n: self.unflat(f, regs) for n, f in t.fields})
-        return VOID if t is T.VOID else Reg(t, regs.pop(0))
+            return Fields(t, {n: self.unflat(f, regs, None if part is None else part.v[n]) for n, f in t.fields})
+        if t is T.VOID:
+            return VOID
+        return part if t.comptime_only else Reg(t, regs.pop(0))
 
     # ---------------------------------------------------------------- conversions
 
@@ -1278,10 +1297,12 @@ class Analyzer:
         if holds_array(ret):
             self.fail("MS0326", f"'{decl.name}' returns a {ret}: an array cannot be returned at run time", node,
                       "let the caller pass a pointer to it, or call it with 'comptime'", labels=[(decl.name_span, "defined here")])
-        cache_key = (tuple((n, key(v)) for n, v in env.items()), tuple((n, t) for n, _, t in run))
+        parts = {n: v for n, v, t in run if t.comptime_only}        # structs with some fields that exist at compile time only
+        cache_key = (tuple((n, key(v)) for n, v in env.items()), tuple((n, t) for n, _, t in run),
+                     tuple((n, part_key(v)) for n, v in parts.items()))
         inst = self.unit.instance(fn, cache_key if env or any(p.type is None for p in decl.params) else (),
-                                  lambda i: Instance(i, fn, dict(env), [(n, t) for n, _, t in run], ret, span=getattr(node, "span", None),
-                                                     caller=self.instance))
+                                  lambda i: Instance(i, fn, dict(env), [(n, t) for n, _, t in run], ret, parts=parts,
+                                                     span=getattr(node, "span", None), caller=self.instance))
         return self.emit_call(node, inst, 0, [(v, t) for _, v, t in run], ret)
 
     def emit_call(self, node: Any, inst: Instance | None, pointer: int, args: list[tuple[Any, T.Type]], ret: T.Type) -> Any:
@@ -2022,6 +2043,13 @@ def taken(decl: ast.FnDecl) -> set[str]:
     return names
 
 
+def part_key(v: Any) -> Any:
+    """The identity of the comptime-only fields of a struct value."""
+    if isinstance(v.ty, T.StructType):
+        return tuple(part_key(f) for f in v.v.values())
+    return key(v) if v.ty.comptime_only else None
+
+
 def holds_array(t: T.Type) -> bool:
     return any(isinstance(s, T.ArrayType) for s in T.flatten(t))
 
@@ -2049,7 +2077,7 @@ def compile_instance(unit: Unit, inst: Instance) -> None:
     scope: dict[str, Any] = dict(inst.env)
     fb.regs(max(0, len(T.flatten(inst.ret)) - len(flat)))
     for name, t in inst.params:
-        scope[name] = a.unflat(t, regs)
+        scope[name] = a.unflat(t, regs, inst.parts.get(name))
     a.scopes = [scope]
     a.frame = Frame(inst.ret, None, 0)
     a.instance = inst
@@ -2061,7 +2089,7 @@ def compile_instance(unit: Unit, inst: Instance) -> None:
             unit.diagnostics.add(d)
         terminated = True
     caller = inst
-    while caller is not None and caller.env and caller.span is not None:    # the arguments of a generic may be what is wrong
+    while caller is not None and (caller.env or caller.parts) and caller.span is not None:    # the arguments of a generic may be what is wrong
         for d in unit.diagnostics.items[reported:]:
             d.labels.append(Label(caller.span, f"'{caller.fn.decl.name}' is called here"))
         caller = caller.caller

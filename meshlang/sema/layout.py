@@ -12,7 +12,7 @@ from ..diag import MeshlangError
 from ..ir import features
 from ..ir.program import DIRECTIONS, RAMP, ColorConfig
 from . import types as T
-from .values import Known, KeyedCache
+from .values import KeyedCache, Known
 
 MAX_WIDTH, MAX_HEIGHT = 1024, 1280      # above any wafer (762 x 1172, facts 4.7); guards against absurd requests
 CONFIG_FIELDS = ("routes", "switches", "filter", "teardown")

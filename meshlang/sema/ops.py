@@ -15,7 +15,7 @@ from .values import FALSE, TRUE, ArrayValue, FnValue, Known, Pointer
 class Fail(Exception):
     """An error without a place; the analyzer adds the span. (code, message, help)"""
 
-    def __init__(self, code: str, message: str, help: str | None = None):    # noqa: A002
+    def __init__(self, code: str, message: str, help: str | None = None):
         super().__init__(message)
         self.code, self.message, self.help = code, message, help
 

@@ -230,7 +230,8 @@ def is_numeric(t: Type) -> bool:
 
 
 def flatten(t: Type) -> list[Type]:
-    """The scalars a value of type `t` takes in registers (a struct is its fields, one after the other)."""
+    """The scalars a value of type `t` takes in registers: a struct is its fields, one after the other; what exists at
+    compile time only takes none."""
     if isinstance(t, StructType):
         return [s for _, f in t.fields for s in flatten(f)]
-    return [] if t is VOID else [t]
+    return [] if t is VOID or t.comptime_only else [t]

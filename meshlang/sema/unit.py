@@ -31,6 +31,7 @@ class Instance:
     ret: T.Type
     builder: FunctionBuilder | None = None
     task: bool = False
+    parts: dict[str, Any] = field(default_factory=dict)     # arguments that are structs with fields of compile time
     span: Any = None                        # the first call, for messages
     caller: Instance | None = None          # the function it stands in
 
@@ -210,7 +211,7 @@ class Unit:
     def dsr(self, file: str, number: int) -> int:
         return self.dsrs.setdefault((file, number), len(self.dsrs))
 
-    def error(self, code: str, message: str, span: Any, labels: list | None = None, help: str | None = None,  # noqa: A002
+    def error(self, code: str, message: str, span: Any, labels: list | None = None, help: str | None = None,
               severity: str = "error") -> None:
         from ..diag import Diagnostic, Label
         self.diagnostics.add(Diagnostic(code, message, span, severity,

@@ -71,7 +71,7 @@ class ElemRef:
     """An element or field of a comptime variable: assignable, reads and writes through `get` and `set`."""
     __slots__ = ("ty", "get", "set")
 
-    def __init__(self, ty: T.Type, get, set):       # noqa: A002
+    def __init__(self, ty: T.Type, get, set):
         self.ty, self.get, self.set = ty, get, set
 
 
