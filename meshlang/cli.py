@@ -61,8 +61,14 @@ def build_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     for name in COMMANDS:
         module = import_module(f"meshlang.commands.{name}")
-        sub = subparsers.add_parser(name, help=module.HELP, description=getattr(module, "DESCRIPTION", module.HELP),
-                                    epilog=module.EXAMPLES, formatter_class=_Help, allow_abbrev=False)
+        sub = subparsers.add_parser(
+            name,
+            help=module.HELP,
+            description=getattr(module, "DESCRIPTION", module.HELP),
+            epilog=module.EXAMPLES,
+            formatter_class=_Help,
+            allow_abbrev=False,
+        )
         module.configure(sub)
         sub.set_defaults(_execute=module.execute)
     return parser
@@ -71,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point. Returns the exit code; --help and usage errors leave through SystemExit (0 and 2)."""
     args_list = list(sys.argv[1:] if argv is None else argv)
-    if args_list[:1] in (["--version"], ["-V"]):        # the quickest path: no command module is imported
+    if args_list[:1] in (["--version"], ["-V"]):  # the quickest path: no command module is imported
         print(f"meshlang {__version__}")
         return 0
     if args_list[:1] in (["cs_python"], ["sdk"]) and args_list[1:2] not in ([], ["-h"], ["--help"]):
@@ -88,10 +94,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser.print_help(sys.stderr)
             return 2
     from .diag import MeshlangError
+
     try:
         return args._execute(args)
     except MeshlangError as error:
         from .commands._errors import report_error
+
         return report_error(error, json_output=getattr(args, "json", False))
     except KeyboardInterrupt:
         print("meshlang: interrupted", file=sys.stderr)

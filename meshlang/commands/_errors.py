@@ -17,6 +17,7 @@ def report_error(error: MeshlangError, json_output: bool = False) -> int:
 
 def print_diagnostics(diagnostics: Sequence[Diagnostic], json_output: bool = False, exit_code: int = 0) -> None:
     from meshlang.diag import render
+
     if json_output:
         print(json.dumps({"ok": exit_code == 0, "exit_code": exit_code, "diagnostics": render.to_json(diagnostics)}, indent=2))
     elif diagnostics:

@@ -17,7 +17,7 @@ def number_or_text(text: str) -> Value:
     except ValueError:
         pass
     try:
-        return int(text)            # "007": decimal with leading zeros
+        return int(text)  # "007": decimal with leading zeros
     except ValueError:
         pass
     try:

@@ -19,6 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     from meshlang.fabric import bench
+
     rows = bench.run()
     if args.json:
         print(json.dumps(rows, indent=2, default=str))

@@ -41,6 +41,7 @@ def execute(args: argparse.Namespace) -> int:
     print_diagnostics(program.warnings)
     if args.listing:
         from meshlang.ir.listing import listing
+
         text = listing(program)
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
     else:

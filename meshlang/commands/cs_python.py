@@ -20,6 +20,7 @@ def execute(args: argparse.Namespace) -> int:
     from meshlang.host.script import run_arguments
 
     from ._errors import usage_error
+
     if not args.arguments:
         raise usage_error("cs_python: which script?", help="for example: meshlang cs_python run.py --name out")
     return run_arguments(args.arguments, vendor=True)

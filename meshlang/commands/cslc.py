@@ -17,10 +17,20 @@ examples:
 """
 
 # (flag, takes a value): of interest to the vendor's assembler, linker and file formats only
-NO_EFFECT = (("--channels", True), ("--width-west-buf", True), ("--width-east-buf", True), ("--out-routes", False),
-             ("--comptime-func-depth-limit", True), ("--max-parallelism", True), ("-g0", False),
-             ("--link-section-start-address-bytes", True), ("--link-section-start-addresses", True), ("--verbose", False),
-             ("--no-warn-code-cov", False), ("--memcpy", False))
+NO_EFFECT = (
+    ("--channels", True),
+    ("--width-west-buf", True),
+    ("--width-east-buf", True),
+    ("--out-routes", False),
+    ("--comptime-func-depth-limit", True),
+    ("--max-parallelism", True),
+    ("-g0", False),
+    ("--link-section-start-address-bytes", True),
+    ("--link-section-start-addresses", True),
+    ("--verbose", False),
+    ("--no-warn-code-cov", False),
+    ("--memcpy", False),
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -56,8 +66,17 @@ def execute(args: argparse.Namespace) -> int:
     _check_channels(args.channels)
     dims, offsets = int_pair(args.fabric_dims, "--fabric-dims"), int_pair(args.fabric_offsets, "--fabric-offsets")
     params, colors = vendor_pairs(args.params, "--params"), vendor_pairs(args.colors, "--colors")
-    program = build(args.file, arch=args.arch, params=params, colors=colors, import_paths=args.import_path, fabric_dims=dims,
-                    fabric_offsets=offsets, fp16_format=args.fp16_format, max_inlined_iterations=args.max_inlined_iterations)
+    program = build(
+        args.file,
+        arch=args.arch,
+        params=params,
+        colors=colors,
+        import_paths=args.import_path,
+        fabric_dims=dims,
+        fabric_offsets=offsets,
+        fp16_format=args.fp16_format,
+        max_inlined_iterations=args.max_inlined_iterations,
+    )
     print_diagnostics(program.warnings)
     if args.warnings_as_errors and program.warnings:
         raise MeshlangError(Diagnostic("MS0905", f"{len(program.warnings)} warnings, and --warnings-as-errors was given"))
@@ -71,6 +90,7 @@ def execute(args: argparse.Namespace) -> int:
 
 def _check_channels(text: str | None) -> None:
     from ._errors import usage_error
+
     if text is None:
         return
     if not text.isdigit() or not 1 <= int(text) <= 16:

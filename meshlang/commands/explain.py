@@ -12,6 +12,7 @@ examples:
   meshlang explain              the list of all codes
 """
 
+
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("code", nargs="?", help="for example MS0301; without it, the list of codes")
 
@@ -20,6 +21,7 @@ def execute(args: argparse.Namespace) -> int:
     import difflib
 
     from meshlang.diag import Diagnostic, MeshlangError, catalog
+
     titles = catalog.titles()
     if args.code is None:
         for code, title in titles.items():
@@ -29,8 +31,13 @@ def execute(args: argparse.Namespace) -> int:
     text = catalog.page(wanted)
     if text is None:
         near = difflib.get_close_matches(wanted, titles, n=3)
-        raise MeshlangError(Diagnostic("MS0920", f"no diagnostic has the code {args.code!r}",
-                                       help=(f"did you mean {', '.join(near)}? " if near else "")
-                                       + "`meshlang explain` lists all codes"), exit_code=2)
+        raise MeshlangError(
+            Diagnostic(
+                "MS0920",
+                f"no diagnostic has the code {args.code!r}",
+                help=(f"did you mean {', '.join(near)}? " if near else "") + "`meshlang explain` lists all codes",
+            ),
+            exit_code=2,
+        )
     print(text.removeprefix("## ").rstrip())
     return 0

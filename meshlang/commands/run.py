@@ -42,8 +42,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--arch", choices=("wse2", "wse3"), help="machine generation (default wse2)")
     parser.add_argument("--profile", help="timing profile: wse2, wse3, wse3-silicon, or a .toml file")
     parser.add_argument("--launch", action="append", metavar="NAME[,ARGS]", help="call an exported function (repeatable)")
-    parser.add_argument("--set", action="append", metavar="SYMBOL=VALUE", dest="sets",
-                        help="data for a symbol: file.npy, random or zeros (repeatable)")
+    parser.add_argument(
+        "--set", action="append", metavar="SYMBOL=VALUE", dest="sets", help="data for a symbol: file.npy, random or zeros (repeatable)"
+    )
     parser.add_argument("--get", action="append", metavar="SYMBOL[=FILE]", help="print a symbol, or save it as file.npy (repeatable)")
     parser.add_argument("--seed", type=int, help="seed of random data (default 0)")
     parser.add_argument("--max-cycles", type=int, metavar="N", help="stop a run that takes longer")
@@ -62,21 +63,32 @@ def execute(args: argparse.Namespace) -> int:
         raise unreadable(path, FileNotFoundError(2, "No such file or directory"))
     if args.max_cycles is not None and args.max_cycles < 1:
         raise usage_error(f"--max-cycles {args.max_cycles}: expected at least 1")
-    context = set_context(RunContext(params=name_values(args.param), arch=args.arch, profile=args.profile, seed=args.seed,
-                                     max_cycles=args.max_cycles, json=args.json, active=True))
+    context = set_context(
+        RunContext(
+            params=name_values(args.param),
+            arch=args.arch,
+            profile=args.profile,
+            seed=args.seed,
+            max_cycles=args.max_cycles,
+            json=args.json,
+            active=True,
+        )
+    )
     try:
         script = path if path.suffix == ".py" else path / "run.py" if (path / "run.py").is_file() else None
         if script is None:
             with _stdout_to_stderr(args.json):
                 _run_layout(args, path, context)
-            if not args.json:           # a host script prints for itself; what it records is for --json
+            if not args.json:  # a host script prints for itself; what it records is for --json
                 for name, value in context.results.items():
                     print(f"{name} = {_short(value)}")
         else:
             given = [o for o, v in (("--launch", args.launch), ("--set", args.sets), ("--get", args.get)) if v]
             if given:
-                raise usage_error(f"{given[0]} has no use here: {script} is the host of this program",
-                                  help=f"name the layout file to do without it: meshlang run {path / 'layout.csl'} ...")
+                raise usage_error(
+                    f"{given[0]} has no use here: {script} is the host of this program",
+                    help=f"name the layout file to do without it: meshlang run {path / 'layout.csl'} ...",
+                )
             context.folder = script.resolve().parent
             code = _run_script(args, script, context)
             if code:
@@ -90,6 +102,7 @@ def execute(args: argparse.Namespace) -> int:
 def _run_script(args: argparse.Namespace, script: Path, context: RunContext) -> int:
     from meshlang.host.context import unknown_param
     from meshlang.host.script import run_script
+
     with _stdout_to_stderr(args.json):
         code = run_script(script)
     ignored = [name for name in context.params if name not in context.used]
@@ -110,14 +123,17 @@ def _stdout_to_stderr(active: bool) -> Iterator[None]:
 
 # ---------------------------------------------------------------- without a host script
 
+
 def _run_layout(args: argparse.Namespace, path: Path, context: RunContext) -> None:
     from meshlang.host import api
 
     from ._values import number_or_text
+
     if path.is_dir() and (path / "bin" / "program.json").is_file():
         program = api.load(path)
         if context.params:
             from ._errors import usage_error
+
             raise usage_error(f"-p has no use here: {path} is compiled already")
     else:
         program = api.compile(path, params={k: number_or_text(v) for k, v in context.params.items()})
@@ -138,6 +154,7 @@ def _run_layout(args: argparse.Namespace, path: Path, context: RunContext) -> No
 
 def _launches(given: list[str] | None, program: CompiledProgram) -> list[tuple[str, list[Any]]]:
     from meshlang.host.symbols import Symbols
+
     symbols = Symbols(program.ir)
     functions = [s for s in symbols.all if s.kind == "fn"]
     if given == ["none"]:
@@ -148,13 +165,14 @@ def _launches(given: list[str] | None, program: CompiledProgram) -> list[tuple[s
     for item in given:
         name, *texts = item.split(",")
         function = symbols.function(name)
-        out.append((name, [_argument(t, k) for t, k in zip(texts, function.params)] + texts[len(function.params):]))
+        out.append((name, [_argument(t, k) for t, k in zip(texts, function.params)] + texts[len(function.params) :]))
     return out
 
 
 def _argument(text: str, kind: str) -> Any:
     """A launch argument in its parameter's type; text that is no number is left for the type check to refuse."""
     from ._values import number_or_text
+
     value = number_or_text(text)
     if kind == "bool" and value in (0, 1):
         return bool(value)
@@ -170,6 +188,7 @@ def _set(fabric: FabricHandle, item: str, seed: int) -> None:
     from meshlang.diag import Diagnostic, MeshlangError
 
     from ._errors import usage_error
+
     symbol, eq, value = item.partition("=")
     if not eq:
         raise usage_error(f"--set {item}: expected SYMBOL=VALUE", help="VALUE is a .npy file, random or zeros")
@@ -188,10 +207,14 @@ def _set(fabric: FabricHandle, item: str, seed: int) -> None:
         data = np.load(value, allow_pickle=False)
     except OSError as error:
         from meshlang.host.build import unreadable
+
         raise unreadable(value, error) from None
     except ValueError as error:
-        raise MeshlangError(Diagnostic("MS0901", f"cannot read {value}: it is no .npy file of numbers ({error})",
-                                       help="VALUE is a .npy file, random or zeros")) from None
+        raise MeshlangError(
+            Diagnostic(
+                "MS0901", f"cannot read {value}: it is no .npy file of numbers ({error})", help="VALUE is a .npy file, random or zeros"
+            )
+        ) from None
     fabric.write(symbol, data)
 
 
@@ -199,6 +222,7 @@ def _save(file: str, value: Any) -> None:
     import numpy as np
 
     from meshlang.diag import Diagnostic, MeshlangError
+
     try:
         with open(file, "wb") as out:
             np.save(out, value)
@@ -208,8 +232,10 @@ def _save(file: str, value: Any) -> None:
 
 # ---------------------------------------------------------------- afterwards
 
+
 def _print_summary(context: RunContext) -> None:
     from meshlang.host.report import resource_table
+
     if context.json:
         print(json.dumps(_summary(context), indent=2, default=_plain))
         return
@@ -222,8 +248,15 @@ def _summary(context: RunContext) -> dict[str, Any]:
     runs = []
     for handle in context.handles:
         stats = {k: v for k, v in handle.stats().items() if isinstance(v, (int, float, str))}
-        runs.append({"cycles": handle.cycles, "profile": handle.session.machine.profile.name, "stats": stats,
-                     "resources": handle.program.resources(), "sim_log": handle.lines})
+        runs.append(
+            {
+                "cycles": handle.cycles,
+                "profile": handle.session.machine.profile.name,
+                "stats": stats,
+                "resources": handle.program.resources(),
+                "sim_log": handle.lines,
+            }
+        )
     return {"ok": True, "exit_code": 0, "results": context.results, "runs": runs}
 
 
@@ -233,6 +266,7 @@ def _plain(value: Any) -> Any:
 
 def _short(value: Any) -> str:
     import numpy as np
+
     if not isinstance(value, np.ndarray):
         return str(value)
     text = np.array2string(value, threshold=64, edgeitems=3, max_line_width=110)

@@ -42,13 +42,14 @@ def write_stand_ins(folder: Path) -> None:
 def environment(folder: Path) -> dict[str, str]:
     """The command's environment: PATH with the stand-ins, PYTHONPATH with `cerebras` and this MeshLang."""
     from meshlang.paths import PACKAGE, sdk_site_dir
+
     env = dict(os.environ)
     path = [str(folder)]
-    if sys.prefix != sys.base_prefix:           # a `python` in the command is then the one that has MeshLang
+    if sys.prefix != sys.base_prefix:  # a `python` in the command is then the one that has MeshLang
         path.append(str(Path(sys.executable).parent))
     env["PATH"] = os.pathsep.join([*path, env.get("PATH", os.defpath)])
     extra = [str(sdk_site_dir())]
-    if (PACKAGE.parent / "pyproject.toml").is_file():       # run from a checkout that may not be installed
+    if (PACKAGE.parent / "pyproject.toml").is_file():  # run from a checkout that may not be installed
         extra.append(str(PACKAGE.parent))
     env["PYTHONPATH"] = os.pathsep.join([*extra, *filter(None, [env.get("PYTHONPATH")])])
     return env
@@ -58,6 +59,7 @@ def execute(args: argparse.Namespace) -> int:
     from meshlang.diag import Diagnostic, MeshlangError
 
     from ._errors import usage_error
+
     command = args.arguments[1:] if args.arguments[:1] == ["--"] else args.arguments
     if not command:
         raise usage_error("sdk: which command?", help="for example: meshlang sdk -- bash commands_wse2.sh")
@@ -71,12 +73,16 @@ def execute(args: argparse.Namespace) -> int:
         except FileNotFoundError:
             raise MeshlangError(Diagnostic("MS0921", f"sdk: no command named {command[0]!r}"), exit_code=2) from None
         except PermissionError:
-            raise MeshlangError(Diagnostic("MS0921", f"sdk: {command[0]!r} is not executable",
-                                           help=f"for a shell script: meshlang sdk -- bash {command[0]}"), exit_code=2) from None
+            raise MeshlangError(
+                Diagnostic(
+                    "MS0921", f"sdk: {command[0]!r} is not executable", help=f"for a shell script: meshlang sdk -- bash {command[0]}"
+                ),
+                exit_code=2,
+            ) from None
         while True:
             try:
                 code = process.wait()
                 break
-            except KeyboardInterrupt:           # the terminal sent it to the command as well: let it end in its own way
+            except KeyboardInterrupt:  # the terminal sent it to the command as well: let it end in its own way
                 process.send_signal(signal.SIGINT)
     return code if code >= 0 else 128 - code

@@ -12,7 +12,7 @@ Every mistake of the caller is a MeshlangError (codes MS0910 to MS0926).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,10 +31,18 @@ if TYPE_CHECKING:
     from meshlang.ir.program import Program
 
 
-def compile(path: str | Path, *, params: dict[str, int | float | str] | None = None, arch: str | None = None,
-            colors: dict[str, int] | None = None, import_paths: Sequence[str] = (), fabric_dims: tuple[int, int] | None = None,
-            fabric_offsets: tuple[int, int] | None = None, fp16_format: str = "f16",
-            max_inlined_iterations: int | None = None) -> CompiledProgram:
+def compile(
+    path: str | Path,
+    *,
+    params: Mapping[str, Any] | None = None,
+    arch: str | None = None,
+    colors: dict[str, int] | None = None,
+    import_paths: Sequence[str] = (),
+    fabric_dims: tuple[int, int] | None = None,
+    fabric_offsets: tuple[int, int] | None = None,
+    fp16_format: str = "f16",
+    max_inlined_iterations: int | None = None,
+) -> CompiledProgram:
     """Compile a layout file (or a folder with a layout.csl).
 
     A relative path is looked up in the current directory, then in the program folder that `meshlang run` was given.
@@ -44,11 +52,20 @@ def compile(path: str | Path, *, params: dict[str, int | float | str] | None = N
     if context.folder is not None and not Path(path).exists() and (context.folder / path).exists():
         path = context.folder / path
     params = {k: _plain(v) for k, v in (params or {}).items()}
-    program = build(layout_of(path), arch=arch or context.arch or "wse2", params=params, colors=colors, import_paths=import_paths,
-                    fabric_dims=fabric_dims, fabric_offsets=fabric_offsets, fp16_format=fp16_format,
-                    max_inlined_iterations=max_inlined_iterations)
+    program = build(
+        layout_of(path),
+        arch=arch or context.arch or "wse2",
+        params=params,
+        colors=colors,
+        import_paths=import_paths,
+        fabric_dims=fabric_dims,
+        fabric_offsets=fabric_offsets,
+        fp16_format=fp16_format,
+        max_inlined_iterations=max_inlined_iterations,
+    )
     if program.warnings:
         from meshlang.diag.render import render_text
+
         render_text(program.warnings)
     return CompiledProgram(program)
 
@@ -56,6 +73,7 @@ def compile(path: str | Path, *, params: dict[str, int | float | str] | None = N
 def load(folder: str | Path) -> CompiledProgram:
     """A program that `meshlang cslc -o folder` (or `CompiledProgram.save`) wrote."""
     from meshlang.ir import serial
+
     return CompiledProgram(serial.load(folder))
 
 
@@ -78,8 +96,9 @@ class CompiledProgram:
     def height(self) -> int:
         return self.ir.fabric.height
 
-    def start(self, profile: str | None = None, *, max_cycles: int | None = None, sim_log: str | Path | None = None,
-              echo: bool | None = None) -> FabricHandle:
+    def start(
+        self, profile: str | None = None, *, max_cycles: int | None = None, sim_log: str | Path | None = None, echo: bool | None = None
+    ) -> FabricHandle:
         """Load the program on a fabric. Tasks active from the start begin to run with the first command or `run()`.
 
         profile: name of a timing profile ("wse2", "wse3", "wse3-silicon") or path of a .toml file; None: the architecture's.
@@ -87,8 +106,13 @@ class CompiledProgram:
         echo: print those lines as they come (None: yes under `meshlang run`).
         """
         context = run_context()
-        handle = FabricHandle(self, profile or context.profile, max_cycles if max_cycles is not None else context.max_cycles,
-                              sim_log, context.active if echo is None else echo)
+        handle = FabricHandle(
+            self,
+            profile or context.profile,
+            max_cycles if max_cycles is not None else context.max_cycles,
+            sim_log,
+            context.active if echo is None else echo,
+        )
         if context.active:
             context.handles.append(handle)
         return handle
@@ -96,6 +120,7 @@ class CompiledProgram:
     def save(self, folder: str | Path) -> Path:
         """Write the `-o` folder that `load` and host scripts read."""
         from meshlang.ir import serial
+
         return serial.save(self.ir, folder)
 
     def resources(self) -> dict[str, Any]:
@@ -109,8 +134,7 @@ class CompiledProgram:
 class FabricHandle:
     """A program on a fabric. Use it as a context manager: leaving it completes what is under way."""
 
-    def __init__(self, program: CompiledProgram, profile: str | None, max_cycles: int | None, sim_log: str | Path | None,
-                 echo: bool):
+    def __init__(self, program: CompiledProgram, profile: str | None, max_cycles: int | None, sim_log: str | Path | None, echo: bool):
         self.program = program
         self.session = Session(program.ir, profile, max_cycles, sim_log)
         if echo:
@@ -136,16 +160,20 @@ class FabricHandle:
         if data.ndim == 1 or (data.ndim == 0 and target.kind == "var"):
             data = data.reshape(1, 1, -1)
         if data.ndim != 3 or 0 in data.shape:
-            raise MeshlangError(Diagnostic("MS0911", f"{symbol!r}: expected an array [height, width, elements], got one of shape "
-                                                     f"{list(data.shape)}", help="reshape(h, w, -1) names height and width"))
+            raise MeshlangError(
+                Diagnostic(
+                    "MS0911",
+                    f"{symbol!r}: expected an array [height, width, elements], got one of shape {list(data.shape)}",
+                    help="reshape(h, w, -1) names height and width",
+                )
+            )
         data = _converted(target, data)
         h, w, n = data.shape
         if target.kind == "var" and n != 1:
             raise MeshlangError(Diagnostic("MS0911", f"{symbol!r} is one {target.element} per PE, not {n}"))
         self.session.write(target, (x, y, w, h), np.ascontiguousarray(data).view(np.uint8).reshape(h, w, -1))
 
-    def read(self, symbol: str, x: int = 0, y: int = 0, w: int | None = None, h: int | None = None,
-             count: int | None = None) -> np.ndarray:
+    def read(self, symbol: str, x: int = 0, y: int = 0, w: int | None = None, h: int | None = None, count: int | None = None) -> np.ndarray:
         """Array [h, w, count] of `symbol`; the whole rectangle and the whole variable unless said otherwise."""
         source = self.session.symbols.data(symbol)
         region: Region = (x, y, self.program.width - x if w is None else w, self.program.height - y if h is None else h)
@@ -159,6 +187,7 @@ class FabricHandle:
             def sink(_: np.ndarray) -> None:
                 nbytes = self.session.memory.extent(source, region) // size * size
                 out.append(self.session.memory.read(source, region, nbytes))
+
             self.session.read(source, region, size, sink)
         else:
             self.session.read(source, region, count * size, out.append)
@@ -181,8 +210,13 @@ class FabricHandle:
         if data.ndim != 3:
             raise MeshlangError(Diagnostic("MS0911", f"a stream is an array [height, width, words], not {list(data.shape)}"))
         if data.dtype.itemsize != 4:
-            raise MeshlangError(Diagnostic("MS0912", f"a stream carries 32-bit words, not {data.dtype.name}",
-                                           help="16-bit values: array.view(np.uint16).astype(np.uint32)"))
+            raise MeshlangError(
+                Diagnostic(
+                    "MS0912",
+                    f"a stream carries 32-bit words, not {data.dtype.name}",
+                    help="16-bit values: array.view(np.uint16).astype(np.uint32)",
+                )
+            )
         self.session.stream_in(int(color), (x, y, data.shape[1], data.shape[0]), np.ascontiguousarray(data).view(np.uint32))
 
     def stream_out(self, color: int, count: int, x: int = 0, y: int = 0, w: int = 1, h: int = 1, dtype: Any = np.uint32) -> np.ndarray:
@@ -240,5 +274,10 @@ def _converted(symbol: HostSymbol, data: np.ndarray) -> np.ndarray:
         why = "and some values do not fit exactly"
     else:
         why = "which does not convert"
-    raise MeshlangError(Diagnostic("MS0912", f"{symbol.name!r} holds {symbol.element}; the array is {data.dtype.name}, {why}",
-                                   help=f"convert it: array.astype(np.{dtype.name})"))
+    raise MeshlangError(
+        Diagnostic(
+            "MS0912",
+            f"{symbol.name!r} holds {symbol.element}; the array is {data.dtype.name}, {why}",
+            help=f"convert it: array.astype(np.{dtype.name})",
+        )
+    )

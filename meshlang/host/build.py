@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,27 +26,49 @@ def layout_of(path: str | Path) -> str:
             if (p / name).is_file():
                 return str(p / name)
         found = sorted(f.name for f in p.glob("*.csl"))
-        raise MeshlangError(Diagnostic("MS0907", f"{p}: no layout.csl in this folder",
-                                       help=f"name the layout file itself: {', '.join(found[:6])}" if found else None))
+        raise MeshlangError(
+            Diagnostic(
+                "MS0907",
+                f"{p}: no layout.csl in this folder",
+                help=f"name the layout file itself: {', '.join(found[:6])}" if found else None,
+            )
+        )
     if not p.exists():
         raise unreadable(p, FileNotFoundError(2, "No such file or directory"))
     return str(path)
 
 
-def build(path: str | Path, *, arch: str = "wse2", params: dict[str, int | float | str] | None = None,
-          colors: dict[str, int] | None = None, import_paths: Sequence[str] = (), fabric_dims: tuple[int, int] | None = None,
-          fabric_offsets: tuple[int, int] | None = None, fp16_format: str = "f16",
-          max_inlined_iterations: int | None = None) -> Program:
+def build(
+    path: str | Path,
+    *,
+    arch: str = "wse2",
+    params: Mapping[str, int | float | str] | None = None,
+    colors: dict[str, int] | None = None,
+    import_paths: Sequence[str] = (),
+    fabric_dims: tuple[int, int] | None = None,
+    fabric_offsets: tuple[int, int] | None = None,
+    fp16_format: str = "f16",
+    max_inlined_iterations: int | None = None,
+) -> Program:
     """Compile a layout file. Loads the compiler. Raises MeshlangError with everything that is wrong."""
     from meshlang.sema import compile_program
+
     try:
         with open(path, "rb") as file:
             file.read(1)
     except OSError as error:
         raise unreadable(path, error) from None
     try:
-        return compile_program(str(path), arch=arch, params=params, colors=colors, import_paths=list(import_paths), fabric_dims=fabric_dims,
-                               fabric_offsets=fabric_offsets, fp16_format=fp16_format,
-                               max_inlined_iterations=max_inlined_iterations)
+        return compile_program(
+            str(path),
+            arch=arch,
+            params=dict(params or {}),
+            colors=colors,
+            import_paths=list(import_paths),
+            fabric_dims=fabric_dims,
+            fabric_offsets=fabric_offsets,
+            fp16_format=fp16_format,
+            max_inlined_iterations=max_inlined_iterations,
+        )
     except UnicodeDecodeError as error:
         raise unreadable(path, error) from None

@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 @dataclass
 class RunContext:
     """The options of one `meshlang run`. `params` holds the -p values still as text."""
+
     params: dict[str, str] = field(default_factory=dict)
-    arch: str | None = None                 # None: the script's own choice, else wse2
-    profile: str | None = None              # None: the profile named like the architecture
+    arch: str | None = None  # None: the script's own choice, else wse2
+    profile: str | None = None  # None: the profile named like the architecture
     seed: int | None = None
     max_cycles: int | None = None
     json: bool = False
-    folder: Path | None = None              # the program folder
-    active: bool = False                    # started by `meshlang run`
+    folder: Path | None = None  # the program folder
+    active: bool = False  # started by `meshlang run`
     used: set[str] = field(default_factory=set)
     results: dict[str, Any] = field(default_factory=dict)
     handles: list[FabricHandle] = field(default_factory=list)
@@ -76,8 +77,10 @@ def unknown_param(name: str, known: Any) -> MeshlangError:
     """MS0904, naming what there is."""
     near = difflib.get_close_matches(name, list(known), n=1)
     names = ", ".join(sorted(known)) or "none"
-    return MeshlangError(Diagnostic("MS0904", f"this program has no parameter {name!r}; it has: {names}",
-                                    help=f"did you mean {near[0]}?" if near else None), exit_code=2)
+    return MeshlangError(
+        Diagnostic("MS0904", f"this program has no parameter {name!r}; it has: {names}", help=f"did you mean {near[0]}?" if near else None),
+        exit_code=2,
+    )
 
 
 def _convert(name: str, text: str, default: Any) -> Any:

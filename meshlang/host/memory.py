@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from meshlang.fabric.machine import Machine
     from meshlang.ir.program import Program
 
-Region = tuple[int, int, int, int]      # x, y, w, h in PEs
+Region = tuple[int, int, int, int]  # x, y, w, h in PEs
 
 
 class Memory:
@@ -34,10 +34,14 @@ class Memory:
         x, y, w, h = region
         width, height = self.program.fabric.width, self.program.fabric.height
         if w < 1 or h < 1 or x < 0 or y < 0 or x + w > width or y + h > height:
-            raise MeshlangError(Diagnostic(
-                "MS0913", f"the copy covers columns {x} to {x + w - 1} and rows {y} to {y + h - 1}, but the program's rectangle "
-                          f"has columns 0 to {width - 1} and rows 0 to {height - 1}"))
-        tiles = self.tile_of[y:y + h, x:x + w]
+            raise MeshlangError(
+                Diagnostic(
+                    "MS0913",
+                    f"the copy covers columns {x} to {x + w - 1} and rows {y} to {y + h - 1}, but the program's rectangle "
+                    f"has columns 0 to {width - 1} and rows 0 to {height - 1}",
+                )
+            )
+        tiles = self.tile_of[y : y + h, x : x + w]
         for t in np.unique(tiles):
             if t < 0 or symbol.exports[t] is None:
                 self.refuse_absent(symbol, np.argwhere(tiles == t)[:, ::-1] + (x, y), int(t))
@@ -65,7 +69,7 @@ class Memory:
     def _ends(self, region: Region, address: np.ndarray) -> np.ndarray:
         """Where the variable at each address ends; the address itself where there is none. int64 [h, w]."""
         x, y, w, h = region
-        tiles = self.tile_of[y:y + h, x:x + w]
+        tiles = self.tile_of[y : y + h, x : x + w]
         ends = address.copy()
         for t in np.unique(tiles):
             starts, limits = self._limits[t]
@@ -81,9 +85,13 @@ class Memory:
         what = "has no code" if tile < 0 else f"runs {self.program.tiles[tile].name}, which does not export it"
         more = f" (and {len(places) - 1} more)" if len(places) > 1 else ""
         have = [t.name for t, e in zip(self.program.tiles, symbol.exports) if e is not None]
-        raise MeshlangError(Diagnostic(
-            "MS0914", f"{symbol.name!r} is not on every PE concerned: PE ({places[0][0]}, {places[0][1]}){more} {what}",
-            help=f"these export it: {', '.join(have[:4])}" if have else "no tile program exports it with @export_symbol"))
+        raise MeshlangError(
+            Diagnostic(
+                "MS0914",
+                f"{symbol.name!r} is not on every PE concerned: PE ({places[0][0]}, {places[0][1]}){more} {what}",
+                help=f"these export it: {', '.join(have[:4])}" if have else "no tile program exports it with @export_symbol",
+            )
+        )
 
     def _refuse_extent(self, symbol: HostSymbol, region: Region, address: np.ndarray, bad: np.ndarray, nbytes: int) -> None:
         j, i = np.argwhere(bad)[0]
@@ -94,8 +102,9 @@ class Memory:
             detail = f"it points to address {a} there, where no variable is"
         else:
             detail = f"{found.address + found.size - a} bytes are there ({found.name}: {found.type})"
-        raise MeshlangError(Diagnostic(
-            "MS0918", f"a copy of {nbytes} bytes per PE does not fit {symbol.name!r} on PE ({x}, {y}): {detail}"))
+        raise MeshlangError(
+            Diagnostic("MS0918", f"a copy of {nbytes} bytes per PE does not fit {symbol.name!r} on PE ({x}, {y}): {detail}")
+        )
 
 
 def _object_limits(objects: list) -> tuple[np.ndarray, np.ndarray]:

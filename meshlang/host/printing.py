@@ -24,9 +24,9 @@ def value_of(ty: int, bits: int) -> int | float:
     """A register's content as a Python number; floats are exact."""
     ty = Ty(ty)
     if ty == Ty.F16:
-        return float(np.uint16(bits & 0xffff).view(np.float16))
+        return float(np.uint16(bits & 0xFFFF).view(np.float16))
     if ty == Ty.F32:
-        return float(np.uint32(bits & 0xffffffff).view(np.float32))
+        return float(np.uint32(bits & 0xFFFFFFFF).view(np.float32))
     width = 8 * TY_SIZE[ty]
     bits &= (1 << width) - 1
     if ty in _SIGNED and bits >> (width - 1):
@@ -48,6 +48,7 @@ def text_of(kind: int, ty: int, bits: int) -> str:
 @dataclass(slots=True, frozen=True)
 class LogLine:
     """One line of simulator output. `pe` is y * width + x in the rectangle."""
+
     cycle: int
     pe: int
     text: str
@@ -63,8 +64,9 @@ class Output:
     records: (cycle, pe, kind, ty, value, string): `string` is text or None; for TRACE kinds it is the key, and for TRACE_TEXT
     `value` is an index into the strings of the PE's tile program, which `text_at(pe, index)` looks up.
     """
+
     text_at: Any = None
-    path: Path | None = None                # sim.log; None keeps the lines in memory only
+    path: Path | None = None  # sim.log; None keeps the lines in memory only
     lines: list[LogLine] = field(default_factory=list)
     traces: dict[tuple[int, str], list[Any]] = field(default_factory=lambda: defaultdict(list))
     _partial: dict[int, list[str]] = field(default_factory=dict)
@@ -83,7 +85,7 @@ class Output:
                 self._partial.setdefault(pe, []).append(text_of(kind, ty, value))
             else:
                 self.traces[pe, string or ""].append(self._traced(kind, ty, value, cycle, pe))
-        done.sort(key=lambda line: line.cycle)          # stable: within a cycle the machine's order
+        done.sort(key=lambda line: line.cycle)  # stable: within a cycle the machine's order
         self.lines += done
         self._write(done)
         return done
@@ -110,6 +112,7 @@ class Output:
 
     def _write_text(self, text: str, mode: str) -> None:
         from meshlang.diag import Diagnostic, MeshlangError
+
         assert self.path is not None
         try:
             with open(self.path, mode, encoding="utf-8") as file:

@@ -7,8 +7,8 @@ import sys
 import time
 from typing import Any
 
-DELAY = 2.0         # seconds before the line appears
-INTERVAL = 0.2      # between updates
+DELAY = 2.0  # seconds before the line appears
+INTERVAL = 0.2  # between updates
 
 
 class Progress:
@@ -36,6 +36,7 @@ class Progress:
         text = f"{self.label}: cycle {cycle:,}, {rate:,.0f} cycles/s, {elapsed:.0f} s {note}".rstrip()
         if self._status is None:
             from rich.console import Console
+
             self._status = Console(stderr=True).status(text)
             self._status.start()
         self._status.update(text)

@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from meshlang.ir.program import Program, TileProgram
 
-PE_MEMORY = 48 * 1024       # bytes
+PE_MEMORY = 48 * 1024  # bytes
 
 
 def memory_bytes(tile: TileProgram) -> int:
@@ -20,28 +20,56 @@ def memory_bytes(tile: TileProgram) -> int:
 def resources(program: Program) -> dict[str, Any]:
     """Figures of a program, for --json. Lists are per tile program."""
     fabric = program.fabric
-    counts = np.bincount(fabric.tile[fabric.tile >= 0].ravel(), minlength=len(program.tiles)) if fabric.tile.size else []
-    tiles = [{"name": t.name, "pes": int(n), "memory": memory_bytes(t), "instructions": len(t.code),
-              "tasks": {k: sum(b.kind == k for b in t.tasks) for k in ("data", "local", "control")},
-              "input_queues": len(t.inputs), "output_queues": len(t.outputs), "dsrs": len(t.dsrs)}
-             for t, n in zip(program.tiles, counts)]
-    return {"arch": program.arch, "width": fabric.width, "height": fabric.height, "pes": int((fabric.tile >= 0).sum()),
-            "colors": sorted(int(c) for c in fabric.color), "host_in": sorted(fabric.host_in), "host_out": sorted(fabric.host_out),
-            "tiles": tiles}
+    counts = np.bincount(fabric.tile[fabric.tile >= 0].ravel(), minlength=len(program.tiles))
+    tiles = [
+        {
+            "name": t.name,
+            "pes": int(n),
+            "memory": memory_bytes(t),
+            "instructions": len(t.code),
+            "tasks": {k: sum(b.kind == k for b in t.tasks) for k in ("data", "local", "control")},
+            "input_queues": len(t.inputs),
+            "output_queues": len(t.outputs),
+            "dsrs": len(t.dsrs),
+        }
+        for t, n in zip(program.tiles, counts)
+    ]
+    return {
+        "arch": program.arch,
+        "width": fabric.width,
+        "height": fabric.height,
+        "pes": int((fabric.tile >= 0).sum()),
+        "colors": sorted(int(c) for c in fabric.color),
+        "host_in": sorted(fabric.host_in),
+        "host_out": sorted(fabric.host_out),
+        "tiles": tiles,
+    }
 
 
 def resource_table(program: Program, limit: int = 12) -> str:
     """The table as text; more than `limit` tile programs are summed up in a line."""
     r = resources(program)
-    colors = f"{len(r['colors'])} color" + ("" if len(r['colors']) == 1 else "s") + (f" ({', '.join(map(str, r['colors']))})" if r["colors"] else "")
+    colors = (
+        f"{len(r['colors'])} color"
+        + ("" if len(r["colors"]) == 1 else "s")
+        + (f" ({', '.join(map(str, r['colors']))})" if r["colors"] else "")
+    )
     if r["host_in"] or r["host_out"]:
         colors += f", {len(r['host_in'])} streams in, {len(r['host_out'])} out"
     head = f"{r['arch']}: {r['width']} x {r['height']} rectangle, {r['pes']:,} PEs with code, {colors}"
     rows = [("tile program", "PEs", "memory", "instructions", "tasks d/l/c", "queues in/out")]
     for t in sorted(r["tiles"], key=lambda t: -t["pes"])[:limit]:
         tasks = t["tasks"]
-        rows.append((t["name"], f"{t['pes']:,}", f"{t['memory']:,} B ({100 * t['memory'] / PE_MEMORY:.0f}%)", f"{t['instructions']:,}",
-                     f"{tasks['data']}/{tasks['local']}/{tasks['control']}", f"{t['input_queues']}/{t['output_queues']}"))
+        rows.append(
+            (
+                t["name"],
+                f"{t['pes']:,}",
+                f"{t['memory']:,} B ({100 * t['memory'] / PE_MEMORY:.0f}%)",
+                f"{t['instructions']:,}",
+                f"{tasks['data']}/{tasks['local']}/{tasks['control']}",
+                f"{t['input_queues']}/{t['output_queues']}",
+            )
+        )
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [head]
     for row in rows:

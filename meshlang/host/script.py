@@ -17,6 +17,7 @@ from .build import unreadable
 def enable_vendor_modules() -> None:
     """Make `cerebras...` importable in this process and in Python processes it starts."""
     from meshlang.paths import sdk_site_dir
+
     site = str(sdk_site_dir())
     if site not in sys.path:
         sys.path.insert(0, site)
@@ -34,6 +35,7 @@ def run_arguments(arguments: Sequence[str], vendor: bool = False) -> int:
         return _execute(rest[0], "<string>", ["-c", *rest[1:]], folder="")
     if first == "-m" and rest:
         import runpy
+
         sys.path.insert(0, "")
         sys.argv = rest
         return _guard(lambda: runpy.run_module(rest[0], run_name="__main__", alter_sys=True), None)
@@ -52,13 +54,14 @@ def run_script(path: str | Path, arguments: Sequence[str] = ()) -> int:
 def _execute(source: str, path: str, argv: list[str], folder: str) -> int:
     module = types.ModuleType("__main__")
     module.__file__ = path
-    module.__builtins__ = __builtins__      # type: ignore[attr-defined]
+    module.__builtins__ = __builtins__  # type: ignore[attr-defined]
     saved = sys.argv, sys.modules["__main__"], list(sys.path)
     sys.argv, sys.modules["__main__"] = argv, module
     sys.path.insert(0, folder)
 
     def body() -> None:
         exec(compile(source, path, "exec"), module.__dict__)
+
     try:
         return _guard(body, path)
     finally:

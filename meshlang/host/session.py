@@ -29,13 +29,14 @@ from .symbols import HostSymbol, Symbols, launch_arguments
 if TYPE_CHECKING:
     from meshlang.ir.program import Program
 
-POLL_CYCLES = 10_000        # how far the machine runs for one is_task_done
-POLL_LIMIT = 1_000          # polls of a machine with nothing to do before that is called a deadlock
+POLL_CYCLES = 10_000  # how far the machine runs for one is_task_done
+POLL_LIMIT = 1_000  # polls of a machine with nothing to do before that is called a deadlock
 
 
 def announce_compilation() -> None:
     """Say so when the first run on this machine (or after an update) will compile the engine, which takes a while."""
     from meshlang.fabric import engine, jit
+
     if not jit.COMPILED or engine._compiled is not None:
         return
     directory = jit.cache_directory()
@@ -46,6 +47,7 @@ def announce_compilation() -> None:
 @dataclass(eq=False)
 class Task:
     """A command under way. `what` says it in words, for messages."""
+
     what: str
     done: bool = False
 
@@ -65,12 +67,14 @@ class Launch(Task):
 @dataclass(eq=False)
 class Send(Task):
     """Wavelets handed over to the machine for the host-in stream of a color."""
+
     color: int = 0
 
 
 @dataclass(eq=False)
 class Receive(Task):
     """Wavelets wanted from the host-out stream of a color: n from each PE of a region."""
+
     color: int = 0
     region: Region = (0, 0, 1, 1)
     n: int = 0
@@ -85,9 +89,9 @@ class Session:
     sim_log: where the lines of <simprint> go; None: only to `output`.
     """
 
-    def __init__(self, program: Program, profile: str | None = None, max_cycles: int | None = None,
-                 sim_log: str | Path | None = None):
+    def __init__(self, program: Program, profile: str | None = None, max_cycles: int | None = None, sim_log: str | Path | None = None):
         from meshlang.fabric.machine import Machine
+
         self.program = program
         self.symbols = Symbols(program)
         self.max_cycles = max_cycles
@@ -99,7 +103,7 @@ class Session:
         self.on_lines: Callable[[list[LogLine]], None] | None = None
         self.commands: deque[Task] = deque()
         self.receiving: deque[Receive] = deque()
-        self._prints = any((np.asarray(t.code).reshape(-1, 4)[:, 0] & 0xff == Op.PRINT).any() for t in program.tiles)
+        self._prints = any((np.asarray(t.code).reshape(-1, 4)[:, 0] & 0xFF == Op.PRINT).any() for t in program.tiles)
         self._records_seen = 0
         self._idle_polls = 0
 
@@ -113,13 +117,17 @@ class Session:
         """Copy to the device. data uint8 [h, w, bytes], taken as it is now."""
         self.memory.check(symbol, region)
         if symbol.kind == "var" and not symbol.mutable:
-            raise MeshlangError(Diagnostic("MS0926", f"{symbol.name!r} is exported as immutable and cannot be written",
-                                           help="export it with true as the third argument of @export_name"))
+            raise MeshlangError(
+                Diagnostic(
+                    "MS0926",
+                    f"{symbol.name!r} is exported as immutable and cannot be written",
+                    help="export it with true as the third argument of @export_name",
+                )
+            )
         taken = np.array(data, dtype=np.uint8, order="C")
         return self._submit(Copy(f"copy to {symbol.name!r}", run=lambda: self.memory.write(symbol, region, taken)), block)
 
-    def read(self, symbol: HostSymbol, region: Region, nbytes: int, sink: Callable[[np.ndarray], None],
-             block: bool = True) -> Task:
+    def read(self, symbol: HostSymbol, region: Region, nbytes: int, sink: Callable[[np.ndarray], None], block: bool = True) -> Task:
         """Copy from the device: `sink` is called with uint8 [h, w, nbytes] when the command executes."""
         self.memory.check(symbol, region)
         return self._submit(Copy(f"copy from {symbol.name!r}", run=lambda: sink(self.memory.read(symbol, region, nbytes))), block)
@@ -174,7 +182,7 @@ class Session:
         self._advance()
         self._idle_polls = self._idle_polls + 1 if self.cycle == before else 0
         if self._idle_polls > POLL_LIMIT:
-            self.wait(task)             # reports what is waited for
+            self.wait(task)  # reports what is waited for
         return task.done
 
     def settle(self) -> None:
@@ -214,7 +222,7 @@ class Session:
                 try:
                     head.run()
                 except BaseException:
-                    self.commands.popleft()         # a refused copy must not be tried again by the next call
+                    self.commands.popleft()  # a refused copy must not be tried again by the next call
                     raise
             head.done = True
             self.commands.popleft()
@@ -267,19 +275,34 @@ class Session:
             raise self._too_long(task)
 
     def _too_long(self, task: Task) -> MeshlangError:
-        return MeshlangError(Diagnostic("MS0919", f"{task.what} is not complete after {self.max_cycles:,} cycles",
-                                        help="raise --max-cycles (max_cycles=), or look for a loop that does not end"))
+        return MeshlangError(
+            Diagnostic(
+                "MS0919",
+                f"{task.what} is not complete after {self.max_cycles:,} cycles",
+                help="raise --max-cycles (max_cycles=), or look for a loop that does not end",
+            )
+        )
 
     def _check_stream(self, color: int, known: dict[int, str], way: str, region: Region) -> None:
         x, y, w, h = region
         width, height = self.program.fabric.width, self.program.fabric.height
         if w < 1 or h < 1 or x < 0 or y < 0 or x + w > width or y + h > height:
-            raise MeshlangError(Diagnostic("MS0913", f"the stream covers columns {x} to {x + w - 1} and rows {y} to {y + h - 1}; the "
-                                                     f"program's rectangle is {width} x {height} PEs"))
+            raise MeshlangError(
+                Diagnostic(
+                    "MS0913",
+                    f"the stream covers columns {x} to {x + w - 1} and rows {y} to {y + h - 1}; the "
+                    f"program's rectangle is {width} x {height} PEs",
+                )
+            )
         if color not in known:
             listed = ", ".join(f"{c} ({n})" for c, n in known.items()) or "none"
-            raise MeshlangError(Diagnostic("MS0924", f"color {color} does not stream {way}; colors of the program that do: {listed}",
-                                           help=f"name it in <memcpy/get_params> as MEMCPY{'H2D' if way == 'in' else 'D2H'}_1"))
+            raise MeshlangError(
+                Diagnostic(
+                    "MS0924",
+                    f"color {color} does not stream {way}; colors of the program that do: {listed}",
+                    help=f"name it in <memcpy/get_params> as MEMCPY{'H2D' if way == 'in' else 'D2H'}_1",
+                )
+            )
 
     def _text_at(self, pe: int, index: int) -> str:
         strings = self.program.tiles[int(self.memory.tile_of.ravel()[pe])].strings
@@ -290,7 +313,7 @@ class Session:
         if not self._prints:
             return
         records = self.machine.print_log
-        new = records[self._records_seen:]
+        new = records[self._records_seen :]
         self._records_seen = len(records)
         width = self.program.fabric.width
         lines = self.output.take((r.cycle, r.pe[1] * width + r.pe[0], r.kind, r.ty, r.value, r.string) for r in new)

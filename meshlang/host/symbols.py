@@ -16,9 +16,21 @@ if TYPE_CHECKING:
 
 # element types of exports -> numpy; 16-bit floats other than f16 travel as their bits
 DTYPES: dict[str, Any] = {
-    "f16": np.float16, "f32": np.float32, "i8": np.int8, "u8": np.uint8, "i16": np.int16, "u16": np.uint16, "i32": np.int32,
-    "u32": np.uint32, "i64": np.int64, "u64": np.uint64, "bool": np.bool_, "cb16": np.uint16, "bf16": np.uint16,
-    "color": np.uint16, "direction": np.uint16,
+    "f16": np.float16,
+    "f32": np.float32,
+    "i8": np.int8,
+    "u8": np.uint8,
+    "i16": np.int16,
+    "u16": np.uint16,
+    "i32": np.int32,
+    "u32": np.uint32,
+    "i64": np.int64,
+    "u64": np.uint64,
+    "bool": np.bool_,
+    "cb16": np.uint16,
+    "bf16": np.uint16,
+    "color": np.uint16,
+    "direction": np.uint16,
 }
 
 
@@ -29,13 +41,14 @@ def dtype_of(element: str) -> np.dtype:
 @dataclass(frozen=True)
 class HostSymbol:
     """One exported name. `exports[t]` is tile program t's export of it, or None."""
+
     name: str
     id: int
     type: str
     mutable: bool
-    kind: str                       # "var", "pointer", "fn"
-    element: str                    # element type name of data
-    params: tuple[str, ...]         # parameter type names of a function
+    kind: str  # "var", "pointer", "fn"
+    element: str  # element type name of data
+    params: tuple[str, ...]  # parameter type names of a function
     exports: tuple[Export | None, ...]
 
     @property
@@ -82,17 +95,26 @@ class Symbols:
         if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
             if 0 <= key < len(self.all):
                 return self.all[int(key)]
-            raise MeshlangError(Diagnostic(code, f"no exported {what} has the id {key}",
-                                           help="ids come from get_id; a streaming copy needs streaming=True"))
+            raise MeshlangError(
+                Diagnostic(code, f"no exported {what} has the id {key}", help="ids come from get_id; a streaming copy needs streaming=True")
+            )
         name = str(key)
         if name in self.by_name:
             return self.by_name[name]
         names = [s.name for s in candidates]
         near = difflib.get_close_matches(name, names, n=1)
         listed = ", ".join(names) if names else "none"
-        raise MeshlangError(Diagnostic(code, f"the program exports no {what} {name!r}; it exports: {listed}",
-                                       help=f"did you mean {near[0]!r}?" if near else
-                                       None if names else "export it with @export_name (layout) and @export_symbol (PE code)"))
+        raise MeshlangError(
+            Diagnostic(
+                code,
+                f"the program exports no {what} {name!r}; it exports: {listed}",
+                help=f"did you mean {near[0]!r}?"
+                if near
+                else None
+                if names
+                else "export it with @export_name (layout) and @export_symbol (PE code)",
+            )
+        )
 
 
 def launch_arguments(symbol: HostSymbol, args: tuple[Any, ...]) -> list[int]:
@@ -101,8 +123,12 @@ def launch_arguments(symbol: HostSymbol, args: tuple[Any, ...]) -> list[int]:
     numpy scalars must have the parameter's type; Python numbers are taken where they fit. MS0916 count, MS0917 type.
     """
     if len(args) != len(symbol.params):
-        raise MeshlangError(Diagnostic("MS0916", f"{symbol.name} takes {_count(len(symbol.params), 'argument')} "
-                                                 f"({', '.join(symbol.params) or 'none'}), {len(args)} given"))
+        raise MeshlangError(
+            Diagnostic(
+                "MS0916",
+                f"{symbol.name} takes {_count(len(symbol.params), 'argument')} ({', '.join(symbol.params) or 'none'}), {len(args)} given",
+            )
+        )
     return [_register(symbol.name, i, kind, arg) for i, (kind, arg) in enumerate(zip(symbol.params, args))]
 
 
@@ -113,8 +139,8 @@ def _count(n: int, what: str) -> str:
 def _register(function: str, index: int, kind: str, arg: Any) -> int:
     def refuse(reason: str) -> MeshlangError:
         shown = f"np.{np.dtype(dtype).name}"
-        return MeshlangError(Diagnostic("MS0917", f"argument {index + 1} of {function} is {kind}, {reason}",
-                                        help=f"pass {shown}(...)"))
+        return MeshlangError(Diagnostic("MS0917", f"argument {index + 1} of {function} is {kind}, {reason}", help=f"pass {shown}(...)"))
+
     dtype = dtype_of(kind)
     if isinstance(arg, np.ndarray) and arg.ndim == 0:
         arg = arg[()]

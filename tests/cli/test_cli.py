@@ -13,7 +13,7 @@ import meshlang
 from meshlang.cli import COMMANDS, main
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
-from host_programs import write_program  # noqa: E402
+from host_programs import write_program
 
 HOST = """
 import numpy as np
@@ -82,8 +82,10 @@ def test_version_is_quick():
 
 
 def test_help_needs_nothing_heavy():
-    code = ("import sys; from meshlang.cli import build_parser; build_parser().format_help();"
-            "print([m for m in ('numba', 'lark', 'numpy', 'rich') if m in sys.modules])")
+    code = (
+        "import sys; from meshlang.cli import build_parser; build_parser().format_help();"
+        "print([m for m in ('numba', 'lark', 'numpy', 'rich') if m in sys.modules])"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
@@ -131,22 +133,35 @@ def test_run_layout(folder, capsys):
 
 def test_run_json_random_and_zeros(folder, capsys):
     def values(*more):
-        out, _ = run("run", "layout.csl", "--launch", "none", "--set", "a=random", "--set", "b=zeros", "--get", "a", "--json", *more,
-                     capsys=capsys)
+        out, _ = run(
+            "run", "layout.csl", "--launch", "none", "--set", "a=random", "--set", "b=zeros", "--get", "a", "--json", *more, capsys=capsys
+        )
         return json.loads(out)
+
     first = values("--seed", "1")
     assert first["results"] == values("--seed", "1")["results"] != values("--seed", "2")["results"]
     assert np.abs(first["results"]["a"]).max() <= 1
     assert first["ok"] and first["runs"][0]["resources"]["pes"] == 6 and first["runs"][0]["cycles"] >= 1
 
 
-@pytest.mark.parametrize("args, exit_code, code", [
-    (("--launch", "nope"), 1, "MS0915"), (("--launch", "scale,2"), 1, "MS0916"), (("--launch", "scale,2,x"), 1, "MS0917"),
-    (("--launch", "forget"), 3, "MS0860"), (("--launch", "spin", "--max-cycles", "500"), 1, "MS0919"),
-    (("--get", "nope"), 1, "MS0910"), (("--set", "a"), 2, "MS0905"), (("--set", "a=nope.npy"), 1, "MS0901"),
-    (("--set", "a=layout.csl"), 1, "MS0901"), (("-p", "nope=1"), 1, "MS0217"), (("--max-cycles", "0"), 2, "MS0905"),
-    (("--profile", "wse9"), 1, "MS0841"), (("--launch", "none", "--get", "a=no/where.npy"), 1, "MS0901"),
-])
+@pytest.mark.parametrize(
+    "args, exit_code, code",
+    [
+        (("--launch", "nope"), 1, "MS0915"),
+        (("--launch", "scale,2"), 1, "MS0916"),
+        (("--launch", "scale,2,x"), 1, "MS0917"),
+        (("--launch", "forget"), 3, "MS0860"),
+        (("--launch", "spin", "--max-cycles", "500"), 1, "MS0919"),
+        (("--get", "nope"), 1, "MS0910"),
+        (("--set", "a"), 2, "MS0905"),
+        (("--set", "a=nope.npy"), 1, "MS0901"),
+        (("--set", "a=layout.csl"), 1, "MS0901"),
+        (("-p", "nope=1"), 1, "MS0217"),
+        (("--max-cycles", "0"), 2, "MS0905"),
+        (("--profile", "wse9"), 1, "MS0841"),
+        (("--launch", "none", "--get", "a=no/where.npy"), 1, "MS0901"),
+    ],
+)
 def test_run_mistakes(folder, capsys, args, exit_code, code):
     assert code in run("run", "layout.csl", *args, code=exit_code, capsys=capsys)[1]
 
@@ -180,8 +195,23 @@ def test_a_host_scripts_own_exception_is_its_own(folder):
 
 
 def test_cslc_and_cs_python(folder, capsys):
-    run("cslc", "--arch", "wse2", "./layout.csl", "--fabric-dims=9,4", "--fabric-offsets=4,1", "--params=W:2", "--params=H:2", "-o=out",
-        "--memcpy", "--channels", "1", "--width-west-buf=0", "--width-east-buf=0", capsys=capsys)
+    run(
+        "cslc",
+        "--arch",
+        "wse2",
+        "./layout.csl",
+        "--fabric-dims=9,4",
+        "--fabric-offsets=4,1",
+        "--params=W:2",
+        "--params=H:2",
+        "-o=out",
+        "--memcpy",
+        "--channels",
+        "1",
+        "--width-west-buf=0",
+        "--width-east-buf=0",
+        capsys=capsys,
+    )
     assert json.loads((folder / "out" / "out.json").read_text())["params"]["W"] == "2"
     (folder / "host.py").write_text(VENDOR)
     result = command("cs_python", "host.py", "--name", "out")
@@ -197,10 +227,18 @@ def test_cslc_and_cs_python(folder, capsys):
     assert result.returncode == 1 and "MS0922" in result.stderr
 
 
-@pytest.mark.parametrize("args, code", [
-    (("--params=W=2",), 2), (("--params=W:x",), 2), (("--params=W:-1",), 2), (("--channels=0",), 2), (("--fabric-dims=3",), 2),
-    (("--fabric-dims=3,2", "--fabric-offsets=4,1"), 1), (("--params=nope:1",), 1),
-])
+@pytest.mark.parametrize(
+    "args, code",
+    [
+        (("--params=W=2",), 2),
+        (("--params=W:x",), 2),
+        (("--params=W:-1",), 2),
+        (("--channels=0",), 2),
+        (("--fabric-dims=3",), 2),
+        (("--fabric-dims=3,2", "--fabric-offsets=4,1"), 1),
+        (("--params=nope:1",), 1),
+    ],
+)
 def test_cslc_mistakes(folder, capsys, args, code):
     assert "MS0" in run("cslc", "layout.csl", *args, code=code, capsys=capsys)[1]
 

@@ -16,11 +16,30 @@ CHECKOUT = os.environ.get("MESHLANG_CSL_EXAMPLES")
 
 # folder -> how the script says that its own comparison succeeded
 EXAMPLES = {
-    **{f"tutorials/{name}": "SUCCESS" for name in (
-        "gemv-01-complete-program", "gemv-02-memory-dsds", "gemv-03-memcpy", "gemv-04-params", "gemv-05-multiple-pes", "gemv-06-routes-1",
-        "gemv-07-routes-2", "gemv-08-routes-3", "gemv-09-streaming", "pipeline-01-basic", "topic-01-arrays-and-pointers",
-        "topic-02-libraries", "topic-03-streaming-wavelet-data", "topic-04-sparse-tensors", "topic-05-sentinels",
-        "topic-10-map-builtin", "topic-12-debug-library", "topic-13-simprint", "topic-15-wse3-microthreads")},
+    **{
+        f"tutorials/{name}": "SUCCESS"
+        for name in (
+            "gemv-01-complete-program",
+            "gemv-02-memory-dsds",
+            "gemv-03-memcpy",
+            "gemv-04-params",
+            "gemv-05-multiple-pes",
+            "gemv-06-routes-1",
+            "gemv-07-routes-2",
+            "gemv-08-routes-3",
+            "gemv-09-streaming",
+            "pipeline-01-basic",
+            "topic-01-arrays-and-pointers",
+            "topic-02-libraries",
+            "topic-03-streaming-wavelet-data",
+            "topic-04-sparse-tensors",
+            "topic-05-sentinels",
+            "topic-10-map-builtin",
+            "topic-12-debug-library",
+            "topic-13-simprint",
+            "topic-15-wse3-microthreads",
+        )
+    },
     **{f"benchmarks/{name}": "SUCCESS" for name in ("residual", "mandelbrot", "wide-multiplication", "game-of-life")},
     "benchmarks/single-tile-matvec": "PetaFLOPS",
 }
@@ -39,8 +58,13 @@ def test_example(example, arch, tmp_path):
         pytest.skip(f"{example} needs {NEEDS[example]}")
     folder = tmp_path / "example"
     shutil.copytree(source, folder)
-    result = subprocess.run([sys.executable, "-m", "meshlang", "sdk", "--", "bash", f"commands_{arch}.sh"], cwd=folder,
-                            capture_output=True, text=True, timeout=600)
+    result = subprocess.run(
+        [sys.executable, "-m", "meshlang", "sdk", "--", "bash", f"commands_{arch}.sh"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
     assert EXAMPLES[example] in result.stdout
     if example.endswith("topic-13-simprint"):
@@ -50,4 +74,5 @@ def test_example(example, arch, tmp_path):
         assert cycles == sorted(cycles)
         assert texts[0] == "PE(0,0): sender beginning main_fn"
         assert [t for t in texts if t.startswith("PE(3,0)")] == [
-            f"PE(3,0): recv_task: in_data = {i}, global = {i * (i + 1)}" for i in range(5)]
+            f"PE(3,0): recv_task: in_data = {i}, global = {i * (i + 1)}" for i in range(5)
+        ]

@@ -32,8 +32,14 @@ def run(arch: str, size: tuple[int, ...], tmp_path: Path) -> tuple[list[float], 
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(SITE)
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")])}
-    result = subprocess.run([sys.executable, "-m", "meshlang", "sdk", "--", "bash", "run_sim.sh", *map(str, size)], cwd=tmp_path / "e",
-                            capture_output=True, text=True, timeout=600, env=env)
+    result = subprocess.run(
+        [sys.executable, "-m", "meshlang", "sdk", "--", "bash", "run_sim.sh", *map(str, size)],
+        cwd=tmp_path / "e",
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env=env,
+    )
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
     expected, actual = re.search(r"Expected result:\n(.*)Actual result:\n(.*?)\n\n", result.stdout, re.S).groups()
     cycles = float(re.search(r"Mean cycle count: ([\d.]+)", result.stdout)[1])
@@ -47,10 +53,10 @@ def test_meshgemv(arch, size, tmp_path):
     expected, actual, cycles = run(arch, size, tmp_path)
     P, M, N, _ = size
     assert len(actual) == P and len(expected) == N
-    for row in actual:                      # every row of PEs holds the whole result
+    for row in actual:  # every row of PEs holds the whole result
         assert len(row) == N
         # sums of M products of numbers in [0, 1), rounded to f16 after each step: at most M/2 units in the last place, 2^-11
-        assert all(abs(a - e) <= e * M * 2 ** -12 + 2 ** -9 for a, e in zip(row, expected))
+        assert all(abs(a - e) <= e * M * 2**-12 + 2**-9 for a, e in zip(row, expected))
     assert 50 < cycles < 5_000
 
 

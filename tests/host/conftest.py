@@ -9,8 +9,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 @pytest.fixture(scope="session")
 def program(tmp_path_factory):
     """The compiled test program of support/host_programs.py: 3 x 2 PEs."""
-    import meshlang
     from host_programs import write_program
+
+    import meshlang
+
     return meshlang.compile(write_program(tmp_path_factory.mktemp("host")))
 
 

@@ -11,6 +11,7 @@ import meshlang
 
 def fails(code, exit_code=1):
     """A context that expects one MeshlangError with a code."""
+
     class Context:
         def __enter__(self):
             self.raises = pytest.raises(meshlang.MeshlangError)
@@ -23,6 +24,7 @@ def fails(code, exit_code=1):
             assert self.diagnostic.code == code, self.diagnostic
             assert self.info.value.exit_code == exit_code
             return done
+
     return Context()
 
 
@@ -73,7 +75,9 @@ def test_launch_arguments(fabric):
     assert fabric.traces(2, 1, "steps") == [2, 2, "done"]
     cycles = [int(line.split()[0][1:]) for line in fabric.lines]
     assert [line.split(" ", 1)[1] for line in fabric.lines] == [
-        "PE(0,0): 7 00FF 0000000000000101 2.000000", "PE(0,1): 7 00FF 0000000000000101 2.000000"]
+        "PE(0,0): 7 00FF 0000000000000101 2.000000",
+        "PE(0,1): 7 00FF 0000000000000101 2.000000",
+    ]
     assert cycles == sorted(cycles) and 0 < cycles[0] < fabric.cycles
 
 
@@ -118,12 +122,21 @@ def test_shapes_and_regions(fabric):
     assert "16 bytes" in e.diagnostic.message
     with fails("MS0926"):
         fabric.write("limit", np.uint32(1))
-    fabric.read("a")            # the machine goes on after a refused command
+    fabric.read("a")  # the machine goes on after a refused command
 
 
-@pytest.mark.parametrize("args, code", [((), "MS0916"), ((1.0, 2, 3), "MS0916"), ((1.0, np.int32(2)), "MS0917"),
-                                        ((1.0, 40000), "MS0917"), ((np.float64(1), 2), "MS0917"), (("x", 2), "MS0917"),
-                                        ((1.0, 2.5), "MS0917")])
+@pytest.mark.parametrize(
+    "args, code",
+    [
+        ((), "MS0916"),
+        ((1.0, 2, 3), "MS0916"),
+        ((1.0, np.int32(2)), "MS0917"),
+        ((1.0, 40000), "MS0917"),
+        ((np.float64(1), 2), "MS0917"),
+        (("x", 2), "MS0917"),
+        ((1.0, 2.5), "MS0917"),
+    ],
+)
 def test_launch_arguments_are_checked(fabric, args, code):
     with fails(code):
         fabric.launch("scale", *args)
@@ -157,10 +170,12 @@ def test_cycle_limit(fabric):
 
 def test_symbol_missing_on_some_pes(tmp_path):
     from host_programs import LAYOUT, PE
+
     (tmp_path / "pe.csl").write_text(PE)
     (tmp_path / "bare.csl").write_text('param memcpy_params;\nconst sys = @import_module("<memcpy/memcpy>", memcpy_params);\n')
-    (tmp_path / "layout.csl").write_text(LAYOUT.replace(
-        '@set_tile_code(x, y, "pe.csl"', 'const file = if (x == 2) "bare.csl" else "pe.csl";\n    @set_tile_code(x, y, file'))
+    (tmp_path / "layout.csl").write_text(
+        LAYOUT.replace('@set_tile_code(x, y, "pe.csl"', 'const file = if (x == 2) "bare.csl" else "pe.csl";\n    @set_tile_code(x, y, file')
+    )
     with meshlang.compile(tmp_path / "layout.csl").start() as fabric:
         assert fabric.read("a", w=2).shape == (2, 2, 4)
         with fails("MS0914") as e:
@@ -179,6 +194,7 @@ def test_missing_layout(tmp_path):
 
 def test_params_of_a_host_script():
     from meshlang.host.context import RunContext, set_context
+
     set_context(RunContext(params={"P": "16", "f": "2.5", "on": "true", "name": "x"}))
     try:
         assert meshlang.params({"P": 8, "Q": 1}, f=1.0, on=False, name="y") == {"P": 16, "Q": 1, "f": 2.5, "on": True, "name": "x"}

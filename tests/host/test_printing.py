@@ -9,18 +9,24 @@ from meshlang.ir.isa import Print, Ty
 def test_numbers():
     assert text_of(Print.DEC, Ty.I16, -3) == "-3"
     assert text_of(Print.DEC, Ty.U16, 65533) == "65533"
-    assert text_of(Print.HEX, Ty.U16, 0xab) == "00AB" and text_of(Print.HEX, Ty.U32, 0xab) == "000000AB"
+    assert text_of(Print.HEX, Ty.U16, 0xAB) == "00AB" and text_of(Print.HEX, Ty.U32, 0xAB) == "000000AB"
     assert text_of(Print.BIN, Ty.U16, 5) == "0000000000000101" and len(text_of(Print.BIN, Ty.U32, 5)) == 32
     assert text_of(Print.HEX, Ty.I16, -1) == "FFFF"
     assert text_of(Print.FLOAT, Ty.F16, int(np.float16(1.5).view(np.uint16))) == "1.500000"
     assert text_of(Print.FLOAT, Ty.F32, int(np.float32(-0.25).view(np.uint32))) == "-0.250000"
-    assert value_of(Ty.I16, 0xffff) == -1 and value_of(Ty.U8, 255) == 255
+    assert value_of(Ty.I16, 0xFFFF) == -1 and value_of(Ty.U8, 255) == 255
 
 
 def test_lines_are_put_together_per_pe(tmp_path):
     out = Output(path=tmp_path / "sim.log")
-    done = out.take([(5, 0, Print.TEXT, 0, 0, "a = "), (5, 1, Print.TEXT, 0, 0, "other"), (6, 0, Print.DEC, Ty.U16, 7, ""),
-                     (7, 0, Print.FLUSH, 0, 0, "")])
+    done = out.take(
+        [
+            (5, 0, Print.TEXT, 0, 0, "a = "),
+            (5, 1, Print.TEXT, 0, 0, "other"),
+            (6, 0, Print.DEC, Ty.U16, 7, ""),
+            (7, 0, Print.FLUSH, 0, 0, ""),
+        ]
+    )
     assert [str(line) for line in done] == ["@7 a = 7"]
     out.take([(9, 1, Print.FLUSH, 0, 0, ""), (9, 1, Print.TEXT, 0, 0, "never ended")])
     assert (tmp_path / "sim.log").read_text() == "@7 a = 7\n@9 other\n"
@@ -34,6 +40,13 @@ def test_an_old_log_is_replaced(tmp_path):
 
 def test_traces():
     out = Output(text_at=lambda pe, index: f"text {pe} {index}")
-    out.take([(1, 2, Print.TRACE, Ty.I16, -4, "k"), (2, 2, Print.TRACE_TEXT, 0, 3, "k"), (3, 2, Print.TRACE_TIME, 0, 0, "k"),
-              (4, 2, Print.TRACE_BOOL, 0, 1, "k"), (5, 2, Print.TRACE, Ty.F32, 0x3f800000, "other")])
+    out.take(
+        [
+            (1, 2, Print.TRACE, Ty.I16, -4, "k"),
+            (2, 2, Print.TRACE_TEXT, 0, 3, "k"),
+            (3, 2, Print.TRACE_TIME, 0, 0, "k"),
+            (4, 2, Print.TRACE_BOOL, 0, 1, "k"),
+            (5, 2, Print.TRACE, Ty.F32, 0x3F800000, "other"),
+        ]
+    )
     assert out.traces[2, "k"] == [-4, "text 2 3", 3, True] and out.traces[2, "other"] == [1.0]

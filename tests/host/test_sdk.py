@@ -10,7 +10,12 @@ from meshlang.host.sdk.debug import debug_util
 from meshlang.host.sdk.runtime import MemcpyDataType, MemcpyOrder, SdkRuntime
 from meshlang.host.sdk.utils import calculate_cycles, input_array_to_u32, memcpy_view
 
-COPY = dict(streaming=False, data_type=MemcpyDataType.MEMCPY_32BIT, order=MemcpyOrder.ROW_MAJOR, nonblock=False)
+COPY = {
+    "streaming": False,
+    "data_type": MemcpyDataType.MEMCPY_32BIT,
+    "order": MemcpyOrder.ROW_MAJOR,
+    "nonblock": False,
+}
 HALF = {**COPY, "data_type": MemcpyDataType.MEMCPY_16BIT}
 COLUMNS = {**COPY, "order": MemcpyOrder.COL_MAJOR}
 STREAM = {**COPY, "streaming": True}
@@ -21,7 +26,7 @@ def runner(program, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     program.save("out")
     runner = SdkRuntime("out", cmaddr=None, suppress_simfab_trace=True)
-    assert runner.get_id("a") != runner.get_id("b")         # before load
+    assert runner.get_id("a") != runner.get_id("b")  # before load
     runner.load()
     runner.run()
     return runner
@@ -74,13 +79,13 @@ def test_stride(runner):
 
 def test_16_bit(runner):
     b = runner.get_id("b")
-    words = np.arange(12, dtype=np.uint32) | 0xffff0000         # the upper halves do not count
+    words = np.arange(12, dtype=np.uint32) | 0xFFFF0000  # the upper halves do not count
     runner.memcpy_h2d(b, words, 0, 0, 3, 2, 2, **HALF)
-    out = np.full(12, 0xffffffff, np.uint32)
+    out = np.full(12, 0xFFFFFFFF, np.uint32)
     runner.memcpy_d2h(out, b, 0, 0, 3, 2, 2, **HALF)
     assert out.tolist() == list(range(12))
     pairs = np.zeros(6, np.uint32)
-    runner.memcpy_d2h(pairs, b, 0, 0, 3, 2, 1, **COPY)          # two 16-bit elements are one word
+    runner.memcpy_d2h(pairs, b, 0, 0, 3, 2, 1, **COPY)  # two 16-bit elements are one word
     assert pairs.tolist() == [(2 * i + 1) << 16 | 2 * i for i in range(6)]
     half = np.array([0.5, -2], np.float16)
     runner.memcpy_h2d(runner.get_id("half"), input_array_to_u32(half, 1, 1), 1, 0, 1, 1, 2, **HALF)
@@ -93,7 +98,7 @@ def test_commands_are_ordered(runner):
     a, nonblock = runner.get_id("a"), {**COPY, "nonblock": True}
     source = np.full(24, 3, np.float32)
     tasks = [runner.memcpy_h2d(a, source, 0, 0, 3, 2, 4, **nonblock)]
-    source[:] = 0                                               # the data are taken at the call
+    source[:] = 0  # the data are taken at the call
     tasks.append(runner.launch("scale", np.float32(2), np.int16(1), nonblock=True))
     out = np.zeros(24, np.float32)
     tasks.append(runner.memcpy_d2h(out, a, 0, 0, 3, 2, 4, **nonblock))
@@ -165,11 +170,20 @@ def test_sim_log_and_debug_util(runner):
         assert code_of(info) == "MS0927"
 
 
-@pytest.mark.parametrize("array, code", [(np.zeros(5, np.float32), "MS0911"), (np.zeros(4, np.float64), "MS0912"),
-                                         (np.zeros(4, np.float16), "MS0912"), ([0, 0, 0, 0], "MS0912")])
+@pytest.mark.parametrize(
+    "array, code",
+    [
+        (np.zeros(5, np.float32), "MS0911"),
+        (np.zeros(4, np.float64), "MS0912"),
+        (np.zeros(4, np.float16), "MS0912"),
+        ([0, 0, 0, 0], "MS0912"),
+    ],
+)
 def test_arrays_are_checked(runner, array, code):
-    for copy in (lambda: runner.memcpy_h2d(runner.get_id("a"), array, 0, 0, 1, 1, 4, **COPY),
-                 lambda: runner.memcpy_d2h(array, runner.get_id("a"), 0, 0, 1, 1, 4, **COPY)):
+    for copy in (
+        lambda: runner.memcpy_h2d(runner.get_id("a"), array, 0, 0, 1, 1, 4, **COPY),
+        lambda: runner.memcpy_d2h(array, runner.get_id("a"), 0, 0, 1, 1, 4, **COPY),
+    ):
         with pytest.raises(meshlang.MeshlangError) as info:
             copy()
         assert code_of(info) == code
@@ -186,23 +200,27 @@ def test_order_of_calls(program, tmp_path):
 
 def test_not_yet_supported(program, tmp_path):
     program.save(tmp_path)
-    for wrong in (lambda: SdkRuntime(tmp_path, cmaddr="10.0.0.1:9000"), lambda: SdkRuntime(tmp_path, object()),
-                  lambda: SdkRuntime(tmp_path).dump_core("corefile.cs1"), lambda: SdkRuntime(tmp_path).get_port_id("x")):
+    for wrong in (
+        lambda: SdkRuntime(tmp_path, cmaddr="10.0.0.1:9000"),
+        lambda: SdkRuntime(tmp_path, object()),
+        lambda: SdkRuntime(tmp_path).dump_core("corefile.cs1"),
+        lambda: SdkRuntime(tmp_path).get_port_id("x"),
+    ):
         with pytest.raises(meshlang.MeshlangError) as info:
             wrong()
         assert code_of(info) == "MS0922"
 
 
 def test_input_array_to_u32():
-    a = np.array([[1, -1], [0x7fff, 3]], np.int16)
-    assert input_array_to_u32(a, None, 2).tolist() == [1, 0xffff, 0x7fff, 3]
-    assert input_array_to_u32(a, 1, 2).tolist() == [1, 0x1ffff, 0x7fff, 0x10003]
-    assert input_array_to_u32(np_arr=a.ravel(), sentinel=0, fast_dim_sz=4).tolist() == [1, 0x1ffff, 0x27fff, 0x30003]
-    assert input_array_to_u32(np.array([1.0], np.float32), 1, 1).tolist() == [0x3f800000]
+    a = np.array([[1, -1], [0x7FFF, 3]], np.int16)
+    assert input_array_to_u32(a, None, 2).tolist() == [1, 0xFFFF, 0x7FFF, 3]
+    assert input_array_to_u32(a, 1, 2).tolist() == [1, 0x1FFFF, 0x7FFF, 0x10003]
+    assert input_array_to_u32(np_arr=a.ravel(), sentinel=0, fast_dim_sz=4).tolist() == [1, 0x1FFFF, 0x27FFF, 0x30003]
+    assert input_array_to_u32(np.array([1.0], np.float32), 1, 1).tolist() == [0x3F800000]
 
 
 def test_memcpy_view_is_a_view():
-    words = np.array([[0x12345678, 0xabcd0001]], np.uint32)
+    words = np.array([[0x12345678, 0xABCD0001]], np.uint32)
     assert memcpy_view(words, np.dtype(np.uint16)).tolist() == [[0x5678, 1]]
     assert memcpy_view(words, np.uint8).tolist() == [[0x78, 1]]
     memcpy_view(words, np.uint16)[0, 0] = 9
@@ -210,6 +228,6 @@ def test_memcpy_view_is_a_view():
 
 
 def test_calculate_cycles():
-    start, end = 0x0001_fffe_0003, 0x0002_0001_0005
-    parts = [start & 0xffff, start >> 16 & 0xffff, start >> 32, end & 0xffff, end >> 16 & 0xffff, end >> 32]
+    start, end = 0x0001_FFFE_0003, 0x0002_0001_0005
+    parts = [start & 0xFFFF, start >> 16 & 0xFFFF, start >> 32, end & 0xFFFF, end >> 16 & 0xFFFF, end >> 32]
     assert calculate_cycles(np.array(parts, np.uint16).view(np.float32)) == end - start

@@ -15,7 +15,7 @@ from meshlang.ir.program import ColorConfig
 from meshlang.syntax.source import SourceFile, Span
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
-from host_programs import write_program  # noqa: E402
+from host_programs import write_program
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +50,10 @@ def test_round_trip(compiled, tmp_path):
 
 def test_round_trip_of_rare_values(compiled, tmp_path):
     odd = dataclasses.replace(compiled, warnings=[Diagnostic("MS0216", "w", Span(SourceFile("a", "text"), 1, 2), "warning")])
-    odd.fabric = dataclasses.replace(compiled.fabric, configs=[
-        *compiled.fabric.configs, ColorConfig(1, 16, ((1, 2), None, (3, 4)), filter=("range", 1, (2, 3)), pop="always_pop")])
+    odd.fabric = dataclasses.replace(
+        compiled.fabric,
+        configs=[*compiled.fabric.configs, ColorConfig(1, 16, ((1, 2), None, (3, 4)), filter=("range", 1, (2, 3)), pop="always_pop")],
+    )
     serial.save(odd, tmp_path)
     assert same(odd, serial.load(tmp_path))
 

@@ -19,9 +19,14 @@ def place(session: Session, x: int, y: int) -> tuple[int, int]:
     dx, dy = session.program.fabric_offsets or (0, 0)
     width, height = session.program.fabric.width, session.program.fabric.height
     if not (0 <= x - dx < width and 0 <= y - dy < height):
-        raise MeshlangError(Diagnostic(
-            "MS0927", f"fabric coordinates ({x}, {y}) are outside the program: its PEs are at x {dx} to {dx + width - 1}, "
-                      f"y {dy} to {dy + height - 1}", help="add the --fabric-offsets to the rectangle's coordinates"))
+        raise MeshlangError(
+            Diagnostic(
+                "MS0927",
+                f"fabric coordinates ({x}, {y}) are outside the program: its PEs are at x {dx} to {dx + width - 1}, "
+                f"y {dy} to {dy + height - 1}",
+                help="add the --fabric-offsets to the rectangle's coordinates",
+            )
+        )
     return x - dx, y - dy
 
 
@@ -42,8 +47,13 @@ def read_variable(session: Session, x: int, y: int, name: str, dtype: Any) -> np
     else:
         names = sorted({o.name.rpartition(".")[2] for o in tile.objects} | set(tile.exports))
         near = difflib.get_close_matches(name, names, n=1)
-        raise MeshlangError(Diagnostic("MS0927", f"PE ({x}, {y}) runs {tile.name}, which has no variable {name!r}",
-                                       help=f"did you mean {near[0]!r}?" if near else None))
+        raise MeshlangError(
+            Diagnostic(
+                "MS0927",
+                f"PE ({x}, {y}) runs {tile.name}, which has no variable {name!r}",
+                help=f"did you mean {near[0]!r}?" if near else None,
+            )
+        )
     kind = np.dtype(dtype)
     if data.size % kind.itemsize:
         raise MeshlangError(Diagnostic("MS0912", f"{name!r} has {data.size} bytes, which are no whole number of {kind.name}"))
@@ -55,10 +65,16 @@ class debug_util:
 
     def __init__(self, bindir: str | os.PathLike, cmaddr: str | None = None, **kwargs: Any):
         from .runtime import stopped
+
         runtime = stopped.get(os.path.realpath(bindir))
         if runtime is None or runtime._session is None:
-            raise MeshlangError(Diagnostic("MS0927", f"debug_util: no finished run of {bindir} in this process",
-                                           help="create it after SdkRuntime.stop(), in the same script"))
+            raise MeshlangError(
+                Diagnostic(
+                    "MS0927",
+                    f"debug_util: no finished run of {bindir} in this process",
+                    help="create it after SdkRuntime.stop(), in the same script",
+                )
+            )
         self._session = runtime._session
 
     def get_symbol(self, col: int, row: int, symbol: str, dtype: Any) -> np.ndarray:
@@ -68,8 +84,9 @@ class debug_util:
     def get_symbol_rect(self, rectangle: tuple[tuple[int, int], tuple[int, int]], symbol: str, dtype: Any) -> np.ndarray:
         """A variable of a rectangle ((col, row), (width, height)): array [width, height, elements]."""
         (col, row), (width, height) = rectangle
-        return np.stack([np.stack([read_variable(self._session, col + i, row + j, symbol, dtype) for j in range(height)])
-                         for i in range(width)])
+        return np.stack(
+            [np.stack([read_variable(self._session, col + i, row + j, symbol, dtype) for j in range(height)]) for i in range(width)]
+        )
 
     def read_trace(self, px: int, py: int, key: str) -> list[Any]:
         """What <debug> has traced under a key, in order. MS0927 when there is nothing under that key."""
@@ -81,6 +98,6 @@ class debug_util:
             return list(traces[pe, key])
         keys = sorted({k for p, k in traces if p == pe})
         strings = {s for t in self._session.program.tiles for s in t.strings}
-        if key in strings:                      # the program knows the key, this PE has traced nothing
+        if key in strings:  # the program knows the key, this PE has traced nothing
             return []
         raise MeshlangError(Diagnostic("MS0927", f"PE ({px}, {py}) has no trace {key!r}; it has: {', '.join(keys) or 'none'}"))

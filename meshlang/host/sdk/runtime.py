@@ -40,8 +40,17 @@ stopped: dict[str, SdkRuntime] = {}
 class SdkRuntime:
     """A program folder on a machine. Options of the vendor's simulator (threads, traces, message level) have no effect."""
 
-    def __init__(self, bindir: str | os.PathLike, *platform: Any, cmaddr: str | None = None, suppress_simfab_trace: bool = False,
-                 simfab_numthreads: int = 5, msg_level: str = "WARNING", memcpy_required: bool = True, **kwargs: Any):
+    def __init__(
+        self,
+        bindir: str | os.PathLike,
+        *platform: Any,
+        cmaddr: str | None = None,
+        suppress_simfab_trace: bool = False,
+        simfab_numthreads: int = 5,
+        msg_level: str = "WARNING",
+        memcpy_required: bool = True,
+        **kwargs: Any,
+    ):
         if cmaddr:
             raise not_yet(f"running on a real system (cmaddr={cmaddr!r})", "leave cmaddr out to run on the fabric interpreter")
         if platform or not isinstance(bindir, (str, os.PathLike)):
@@ -52,6 +61,7 @@ class SdkRuntime:
         self._running = False
         self._pending: list[tuple[Any, np.ndarray]] = []
         from meshlang.host.symbols import Symbols
+
         self._symbols = Symbols(self._program)
 
     # ------------------------------------------------------------ life
@@ -77,8 +87,14 @@ class SdkRuntime:
         if left:
             notes = [f"color {c}: {n} PEs have not taken all that was streamed in" for c, n in left.items()]
             notes += [f"{g.places()}: {g.text}" for g in session.machine.waiting()[:12]]
-            raise MeshlangError(Diagnostic("MS0860", f"deadlock at cycle {session.cycle}: nothing can happen any more, but data the "
-                                                     f"host streams in is not consumed", notes=notes), exit_code=3)
+            raise MeshlangError(
+                Diagnostic(
+                    "MS0860",
+                    f"deadlock at cycle {session.cycle}: nothing can happen any more, but data the host streams in is not consumed",
+                    notes=notes,
+                ),
+                exit_code=3,
+            )
         stopped[os.path.realpath(self.bindir)] = self
         if sys.stderr.isatty() or os.environ.get("MESHLANG_VERBOSE"):
             print(f"meshlang: {session.cycle:,} cycles", file=sys.stderr)
@@ -94,8 +110,11 @@ class SdkRuntime:
 
     def _live(self, what: str) -> Session:
         if self._session is None or not self._running:
-            raise _order(f"{what} needs load() and run() before it" if self._session is None or not self._was_stopped()
-                         else f"{what} comes after stop()")
+            raise _order(
+                f"{what} needs load() and run() before it"
+                if self._session is None or not self._was_stopped()
+                else f"{what} comes after stop()"
+            )
         return self._session
 
     def _was_stopped(self) -> bool:
@@ -109,29 +128,82 @@ class SdkRuntime:
 
     # ------------------------------------------------------------ copies
 
-    def memcpy_h2d(self, dest: int, src: np.ndarray, px: int, py: int, w: int, h: int, elem_per_pe: int, *, streaming: bool,
-                   data_type: MemcpyDataType, order: MemcpyOrder, nonblock: bool) -> Task:
+    def memcpy_h2d(
+        self,
+        dest: int,
+        src: np.ndarray,
+        px: int,
+        py: int,
+        w: int,
+        h: int,
+        elem_per_pe: int,
+        *,
+        streaming: bool,
+        data_type: MemcpyDataType,
+        order: MemcpyOrder,
+        nonblock: bool,
+    ) -> Task:
         """Host to device: A[h][w][l] to the w x h PEs from (px, py) on."""
         words = _unpack(_words(src, w * h * elem_per_pe, "memcpy_h2d", (h, w, elem_per_pe)), h, w, elem_per_pe, order)
         return self._send(dest, words, (px, py, w, h), streaming, data_type, nonblock, "memcpy_h2d")
 
-    def memcpy_h2d_rowbcast(self, dest: int, src: np.ndarray, px: int, py: int, w: int, h: int, elem_per_pe: int, *,
-                            streaming: bool, data_type: MemcpyDataType, order: MemcpyOrder, nonblock: bool) -> Task:
+    def memcpy_h2d_rowbcast(
+        self,
+        dest: int,
+        src: np.ndarray,
+        px: int,
+        py: int,
+        w: int,
+        h: int,
+        elem_per_pe: int,
+        *,
+        streaming: bool,
+        data_type: MemcpyDataType,
+        order: MemcpyOrder,
+        nonblock: bool,
+    ) -> Task:
         """A[h][l], the data of one column of PEs, copied along each row."""
         words = _unpack(_words(src, h * elem_per_pe, "memcpy_h2d_rowbcast", (h, elem_per_pe)), h, 1, elem_per_pe, order)
         words = np.broadcast_to(words, (h, w, elem_per_pe))
         return self._send(dest, words, (px, py, w, h), streaming, data_type, nonblock, "memcpy_h2d_rowbcast")
 
-    def memcpy_h2d_colbcast(self, dest: int, src: np.ndarray, px: int, py: int, w: int, h: int, elem_per_pe: int, *,
-                            streaming: bool, data_type: MemcpyDataType, order: MemcpyOrder, nonblock: bool) -> Task:
+    def memcpy_h2d_colbcast(
+        self,
+        dest: int,
+        src: np.ndarray,
+        px: int,
+        py: int,
+        w: int,
+        h: int,
+        elem_per_pe: int,
+        *,
+        streaming: bool,
+        data_type: MemcpyDataType,
+        order: MemcpyOrder,
+        nonblock: bool,
+    ) -> Task:
         """A[w][l], the data of one row of PEs, copied down each column."""
         words = _unpack(_words(src, w * elem_per_pe, "memcpy_h2d_colbcast", (w, elem_per_pe)), 1, w, elem_per_pe, order)
         words = np.broadcast_to(words, (h, w, elem_per_pe))
         return self._send(dest, words, (px, py, w, h), streaming, data_type, nonblock, "memcpy_h2d_colbcast")
 
-    def memcpy_h2d_stride(self, dest: int, src: np.ndarray, px: int, py: int, w: int, h: int, elem_per_pe: int, row_stride: int,
-                          col_stride: int, *, streaming: bool, data_type: MemcpyDataType, order: MemcpyOrder,
-                          nonblock: bool) -> Task:
+    def memcpy_h2d_stride(
+        self,
+        dest: int,
+        src: np.ndarray,
+        px: int,
+        py: int,
+        w: int,
+        h: int,
+        elem_per_pe: int,
+        row_stride: int,
+        col_stride: int,
+        *,
+        streaming: bool,
+        data_type: MemcpyDataType,
+        order: MemcpyOrder,
+        nonblock: bool,
+    ) -> Task:
         """To every row_stride-th column and col_stride-th row: the tensor is documented as A[xi][eta][l], with
         xi = 1 + (w-1) // row_stride columns and eta = 1 + (h-1) // col_stride rows."""
         if row_stride < 1 or col_stride < 1:
@@ -141,24 +213,45 @@ class SdkRuntime:
         task: Task | None = None
         for i in range(xi):
             for j in range(eta):
-                task = self._send(dest, words[i:i + 1, j:j + 1], (px + i * row_stride, py + j * col_stride, 1, 1), streaming,
-                                  data_type, nonblock, "memcpy_h2d_stride")
-        assert task is not None             # commands are ordered: the last one done means all are
+                task = self._send(
+                    dest,
+                    words[i : i + 1, j : j + 1],
+                    (px + i * row_stride, py + j * col_stride, 1, 1),
+                    streaming,
+                    data_type,
+                    nonblock,
+                    "memcpy_h2d_stride",
+                )
+        assert task is not None  # commands are ordered: the last one done means all are
         return task
 
-    def _send(self, dest: int, words: np.ndarray, region: Region, streaming: bool, data_type: MemcpyDataType, nonblock: bool,
-              what: str) -> Task:
+    def _send(
+        self, dest: int, words: np.ndarray, region: Region, streaming: bool, data_type: MemcpyDataType, nonblock: bool, what: str
+    ) -> Task:
         session = self._live(what)
         if streaming:
             return session.stream_in(int(dest), region, words)
         if _size(data_type) == 2:
-            words = words.astype(np.uint16)         # the low halves
+            words = words.astype(np.uint16)  # the low halves
         h, w, _ = words.shape
         data = np.ascontiguousarray(words).view(np.uint8).reshape(h, w, -1)
         return session.write(session.symbols.data(dest), region, data, block=not nonblock)
 
-    def memcpy_d2h(self, dest: np.ndarray, src: int, px: int, py: int, w: int, h: int, elem_per_pe: int, *, streaming: bool,
-                   data_type: MemcpyDataType, order: MemcpyOrder, nonblock: bool) -> Task:
+    def memcpy_d2h(
+        self,
+        dest: np.ndarray,
+        src: int,
+        px: int,
+        py: int,
+        w: int,
+        h: int,
+        elem_per_pe: int,
+        *,
+        streaming: bool,
+        data_type: MemcpyDataType,
+        order: MemcpyOrder,
+        nonblock: bool,
+    ) -> Task:
         """Device to host: from the w x h PEs from (px, py) on to A[h][w][l]. `dest` is filled when the task is done."""
         session = self._live("memcpy_d2h")
         _words(dest, w * h * elem_per_pe, "memcpy_d2h", (h, w, elem_per_pe))
@@ -168,10 +261,11 @@ class SdkRuntime:
 
         def store(words: np.ndarray) -> None:
             flat = words if order == MemcpyOrder.ROW_MAJOR else words.transpose(2, 1, 0)
-            dest.flat = np.ascontiguousarray(flat, dtype=np.uint32).reshape(-1).view(dest.dtype)
+            dest.flat[:] = np.ascontiguousarray(flat, dtype=np.uint32).reshape(-1).view(dest.dtype)
 
         def store_bytes(data: np.ndarray) -> None:
             store(np.ascontiguousarray(data).view(np.uint16 if size == 2 else np.uint32))
+
         region: Region = (px, py, w, h)
         if streaming:
             return session.stream_out(int(src), region, elem_per_pe, store, block=not nonblock)
@@ -190,11 +284,17 @@ class SdkRuntime:
         words = np.asarray(params, dtype=np.uint32).ravel() if len(params) else np.zeros(0, np.uint32)
         args: list[Any] = []
         from meshlang.host.symbols import dtype_of
+
         for word, kind in zip(words, function.params):
             dtype = dtype_of(kind)
-            args.append(np.uint32(word).view(dtype) if dtype.itemsize == 4 else np.uint16(word & 0xffff).view(dtype)
-                        if dtype.itemsize == 2 else dtype.type(word & 0xff))
-        args += words[len(function.params):].tolist()           # too many: launch says so
+            args.append(
+                np.uint32(word).view(dtype)
+                if dtype.itemsize == 4
+                else np.uint16(word & 0xFFFF).view(dtype)
+                if dtype.itemsize == 2
+                else dtype.type(word & 0xFF)
+            )
+        args += words[len(function.params) :].tolist()  # too many: launch says so
         return session.launch(symbol, tuple(args), block=not nonblock)
 
     # ------------------------------------------------------------ tasks
@@ -217,6 +317,7 @@ class SdkRuntime:
         if self._session is None:
             raise _order("read_symbol needs load() before it")
         from .debug import read_variable
+
         return read_variable(self._session, x, y, name, dtype)
 
     def dump_core(self, path: str) -> None:
@@ -242,8 +343,9 @@ class SdkRuntime:
 
 
 def _order(message: str) -> MeshlangError:
-    return MeshlangError(Diagnostic("MS0925", f"SdkRuntime: {message}",
-                                    help="the order is SdkRuntime(name), load(), run(), copies and launches, stop()"))
+    return MeshlangError(
+        Diagnostic("MS0925", f"SdkRuntime: {message}", help="the order is SdkRuntime(name), load(), run(), copies and launches, stop()")
+    )
 
 
 def _size(data_type: MemcpyDataType) -> int:
@@ -259,8 +361,13 @@ def _words(array: Any, count: int, what: str, shape: tuple[int, ...]) -> np.ndar
     if not isinstance(array, np.ndarray):
         raise MeshlangError(Diagnostic("MS0912", f"{what}: expected a numpy array, got {type(array).__name__}"))
     if array.dtype.itemsize != 4 or array.dtype.kind not in "iuf":
-        raise MeshlangError(Diagnostic("MS0912", f"{what}: the array is {array.dtype.name}; host arrays have 32-bit elements",
-                                       help="for 16-bit data: sdk_utils.input_array_to_u32 and memcpy_view; else array.astype(...)"))
+        raise MeshlangError(
+            Diagnostic(
+                "MS0912",
+                f"{what}: the array is {array.dtype.name}; host arrays have 32-bit elements",
+                help="for 16-bit data: sdk_utils.input_array_to_u32 and memcpy_view; else array.astype(...)",
+            )
+        )
     if array.size != count:
         product = " x ".join(map(str, shape))
         raise MeshlangError(Diagnostic("MS0911", f"{what}: the array has {array.size} elements, the copy {product} = {count}"))

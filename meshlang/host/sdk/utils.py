@@ -17,7 +17,7 @@ def memcpy_view(arr: np.ndarray, datatype: np.dtype) -> np.ndarray:
     if dtype.itemsize == 4:
         return arr.view(dtype)
     # little endian: the low part of a word comes first
-    return arr.view(dtype)[..., ::4 // dtype.itemsize]
+    return arr.view(dtype)[..., :: 4 // dtype.itemsize]
 
 
 def input_array_to_u32(np_arr: np.ndarray, sentinel: int | None, fast_dim_sz: int) -> np.ndarray:
@@ -29,12 +29,14 @@ def input_array_to_u32(np_arr: np.ndarray, sentinel: int | None, fast_dim_sz: in
     if np_arr.dtype.itemsize == 4:
         return np.ascontiguousarray(np_arr).reshape(-1).view(np.uint32)
     if np_arr.dtype.itemsize != 2:
-        raise MeshlangError(Diagnostic("MS0912", f"input_array_to_u32: the array must have 16- or 32-bit elements, not {np_arr.dtype.name}"))
+        raise MeshlangError(
+            Diagnostic("MS0912", f"input_array_to_u32: the array must have 16- or 32-bit elements, not {np_arr.dtype.name}")
+        )
     low = np.ascontiguousarray(np_arr).reshape(-1).view(np.uint16).astype(np.uint32)
     if sentinel is None:
         return low
     index = np.arange(low.size, dtype=np.uint32) % np.uint32(max(1, fast_dim_sz))
-    return low | ((index & np.uint32(0xffff)) << np.uint32(16))
+    return low | ((index & np.uint32(0xFFFF)) << np.uint32(16))
 
 
 def calculate_cycles(timestamp_buf: np.ndarray) -> np.int64:

@@ -9,10 +9,12 @@ def _install_hook() -> None:
 
     def hook(kind, value, trace):
         from meshlang.diag import MeshlangError
+
         if not isinstance(value, MeshlangError):
             previous(kind, value, trace)
             return
         from meshlang.diag.render import render_text
+
         _sys.stdout.flush()
         render_text(value.diagnostics)
 

@@ -3,8 +3,24 @@
 from meshlang.host.sdk.runtime import MemcpyDataType, MemcpyOrder, SdkRuntime
 from meshlang.host.sdk.unsupported import placeholder
 
-_LATER = ("Color", "CodeRegion", "Edge", "FP16TYPE", "Route", "RoutingPosition", "SdkCompileArtifacts", "SdkExecutionPlatform",
-          "SdkLayout", "SdkTarget", "SimfabConfig", "Task", "get_edge_routing", "get_platform", "get_simulator", "get_system")
+_LATER = (
+    "Color",
+    "CodeRegion",
+    "Edge",
+    "FP16TYPE",
+    "Route",
+    "RoutingPosition",
+    "SdkCompileArtifacts",
+    "SdkExecutionPlatform",
+    "SdkLayout",
+    "SdkTarget",
+    "SimfabConfig",
+    "Task",
+    "get_edge_routing",
+    "get_platform",
+    "get_simulator",
+    "get_system",
+)
 
 __all__ = ["MemcpyDataType", "MemcpyOrder", "SdkRuntime"]
 
