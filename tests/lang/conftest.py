@@ -1,4 +1,69 @@
+"""Programs of the language, run on the reference interpreter and (when asked for) on the engine, and compared by value."""
+
 import sys
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
+
+from compiling import compile_files  # noqa: E402
+from reference_vm import ReferenceVM  # noqa: E402
+
+import meshlang  # noqa: E402
+
+LAYOUT = """
+const memcpy = @import_module("<memcpy/get_params>", .{ .width = 1, .height = 1 });
+layout {
+  @set_rectangle(1, 1);
+  @set_tile_code(0, 0, "pe.csl", .{ .memcpy_params = memcpy.get_params(0) });
+  @export_name("run", fn()void);
+%s}
+"""
+PE = """
+param memcpy_params;
+const sys = @import_module("<memcpy/memcpy>", memcpy_params);
+fn run() void { main(); sys.unblock_cmd_stream(); }
+comptime { @export_symbol(run); }
+%s"""
+
+
+class Machines:
+    """`run(source)` compiles a PE program with `fn main() void`, runs it and returns its globals by name."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def run(self, source: str, *names: str, arch: str = "wse2") -> list[np.ndarray]:
+        """On the reference interpreter."""
+        program = compile_files(self.folder, {"pe.csl": source}, arch=arch)
+        vm = ReferenceVM(program.tiles[0])
+        vm.call("main")
+        return [vm.read(n) for n in names] if len(names) != 1 else vm.read(names[0])
+
+    def run_both(self, source: str, arrays: dict[str, str], arch: str = "wse2") -> dict[str, np.ndarray]:
+        """On both; `arrays` are the exported ones, name -> element type. The machines must agree bit for bit."""
+        slow = dict(zip(arrays, self.run_all(source, list(arrays), arch)))
+        exports = "".join(f'  @export_name("{n}", [*]{t}, true);\n' for n, t in arrays.items())
+        pointers = "".join(f'var {n}_ptr: [*]{t} = &{n};\ncomptime {{ @export_symbol({n}_ptr, "{n}"); }}\n' for n, t in arrays.items())
+        folder = self.folder / "engine"
+        folder.mkdir()
+        (folder / "layout.csl").write_text(LAYOUT % exports)
+        (folder / "pe.csl").write_text(PE % (source + "\n" + pointers))
+        program = meshlang.compile(str(folder / "layout.csl"), arch=arch)
+        with program.start() as fabric:
+            fabric.launch("run")
+            fast = {n: fabric.read(n, count=len(slow[n]))[0, 0] for n in arrays}
+        for n in arrays:
+            assert fast[n].tobytes() == slow[n].tobytes(), (n, fast[n], slow[n])
+        return fast
+
+    def run_all(self, source: str, names: list[str], arch: str) -> list[np.ndarray]:
+        found = self.run(source, *names, arch=arch)
+        return found if len(names) != 1 else [found]
+
+
+@pytest.fixture
+def machines(tmp_path):
+    return Machines(tmp_path)
