@@ -167,7 +167,8 @@ def fabric_dsd(cx, node, kind: T.Type, cfg: dict[str, Any]) -> Any:
     if "zero" in cfg:
         cx.need(features.ZERO, where)
         zero = choice(cx, where, cfg["zero"], {"first_source": 1, "second_source": 2}, "zero")
-    flags: dict[str, Any] = {n: flag(cx, cfg[n], where) for n in ("control", "advance_switch", "wavelet_index_offset", "control_transform") if n in cfg}
+    flags: dict[str, Any] = {n: flag(cx, cfg[n], where)
+                             for n in ("control", "advance_switch", "wavelet_index_offset", "control_transform") if n in cfg}
     for n in (features.ADVANCE_SWITCH, features.CONTROL_TRANSFORM):
         if flags.get(n):
             cx.need(n, where)

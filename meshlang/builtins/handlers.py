@@ -57,7 +57,7 @@ def queue_flush(cx, node, hint):
 
 def dispatcher_params(unit) -> dict[str, Known] | None:
     """The params of <system/task29>, or None where the program has no handlers."""
-    from ..sema.analyzer import FN
+    from ..sema.context import FN
     if not unit.teardown_handlers and not unit.empty_handlers:
         return None
 

@@ -111,7 +111,8 @@ def export_name(cx, node, hint):
 
 @builtin("export_symbol", "symbol[, name]", phase="top", doc="Advertise a variable or function of this PE under a name.")
 def export_symbol(cx, node, hint):
-    from ..sema.analyzer import FN, plain_instance
+    from ..sema.analyzer import plain_instance
+    from ..sema.context import FN
     unit = cx.unit
     target = node.args[0]
     place = cx.ev(target)

@@ -15,7 +15,8 @@ from ..paths import stdlib_dir
 from ..syntax import ast
 from ..syntax.parser import parse_file
 from . import types as T
-from .analyzer import INLINE_LIMIT, LOOP_LIMIT, POISON, Analyzer, compile_instance
+from .analyzer import Analyzer, compile_instance
+from .context import INLINE_LIMIT, LOOP_LIMIT, POISON
 from .layout import LayoutState, TileSpec
 from .modules import ModuleInstance
 from .unit import PE_MEMORY, QueueState, Unit, memory_map

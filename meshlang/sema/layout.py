@@ -75,7 +75,8 @@ class LayoutState:
     def set_tile(self, cx, node, x: int, y: int, path: str | None, params: Any) -> None:
         at = self.place(cx, node, x, y)
         if self.tile[at] >= 0:
-            cx.fail("MS0604", f"PE ({x}, {y}) gets its code twice", node, labels=[(self.specs[self.tile[at]].span, "its program was first used here")])
+            cx.fail("MS0604", f"PE ({x}, {y}) gets its code twice", node,
+                    labels=[(self.specs[self.tile[at]].span, "its program was first used here")])
         cache = self.spec_of.get(path)
         if cache is None:
             cache = self.spec_of[path] = KeyedCache()

@@ -1,0 +1,241 @@
+"""If, switch and labelled blocks as expressions: one value from several paths."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import Any
+
+from ..diag import MeshlangError
+from ..ir.isa import Op
+from ..syntax import ast
+from . import ops
+from . import types as T
+from .context import BreakSignal, Context, Target
+from .values import (
+    VOID,
+    Cell,
+    Known,
+    own,
+)
+
+
+class Choices(Context):
+    """Evaluating choices; a dry run finds their common type."""
+
+    def ev_if(self, node, hint):
+        cond = self.condition(node.cond)
+        if isinstance(cond, Known):
+            branch = node.then if cond.v else node.orelse
+            return VOID if branch is None else self.branch_value(branch, hint)
+        if node.orelse is None:
+            self.run_if(node, cond)
+            return VOID
+        t = self.unify([node.then, node.orelse], hint, node)
+        fb = self.fb
+        regs = [fb.reg() for _ in T.flatten(t)]
+        other, end = fb.label(), fb.label()
+        fb.jump(Op.JZ, other, cond.reg)
+        self.depth += 1
+        for branch, label in ((node.then, other), (node.orelse, end)):
+            mark = fb.mark()
+            self.store_result(branch, t, regs)
+            fb.release(mark)
+            if branch is node.then:
+                fb.jump(Op.JMP, end)
+            fb.place(label)
+        self.depth -= 1
+        return self.unflat(t, list(regs))
+
+    def branch_value(self, node: Any, hint: T.Type | None) -> Any:
+        if isinstance(node, (ast.ExprStmt,)):
+            node = node.expr
+        if isinstance(node, (ast.Assign, ast.Return, ast.Break, ast.Continue, ast.While, ast.For, ast.Decl)):
+            self.stmt(node)
+            return VOID
+        return self.rv(node, hint)
+
+    def store_result(self, node: Any, t: T.Type, regs: list[int]) -> None:
+        value = self.branch_value(node, t)
+        if t is T.VOID:
+            return
+        value = self.coerce(value, t, node)
+        for r, v in zip(regs, self.flat(value, t, node), strict=True):
+            self.into(v, r, node)
+
+    def unify(self, branches: list[Any], hint: T.Type | None, node: Any) -> T.Type:
+        """The common run-time type of several branches, found by a dry run."""
+        t: T.Type | None = None
+        for b in branches:
+            self.depth += 1         # the branches are under run-time control
+            s = self.type_of(b, hint)
+            self.depth -= 1
+            if hint is not None and s is not hint and not hint.comptime_only:
+                s = hint
+            t = s if t is None else self.op(node, ops.peer, t, s, "if")
+        t = t or T.VOID
+        if t is not T.VOID and (t.comptime_only or t is T.COMPTIME_INT):
+            self.fail("MS0320", f"a run-time choice needs values with a run-time type, these are {t}", node,
+                      "give the target a type, or use @as(TYPE, value)")
+        return t
+
+    def type_of(self, node: Any, hint: T.Type | None = None) -> T.Type | None:
+        """The type an expression would have; it is analysed, but neither its code nor its effects stay."""
+        with self.dry_run():
+            return self.branch_value(node, hint).ty
+
+    @contextmanager
+    def dry_run(self):
+        """Analyse without a trace, except for errors: code, static storage and comptime variables are put back.
+
+        Errors stay, because a global whose value was in error is reported once only; the walk that follows would be silent.
+        """
+        fb, unit = self.fb, self.unit
+        saved = None
+        if fb is not None:
+            saved = (len(fb.code), fb.next, fb.high, len(fb.calls), len(fb.labels), fb.span, len(fb.statics),
+                     [(lb, len(lb.uses), lb.pc) for lb in fb.labels])
+        memory = len(unit.image), len(unit.vars)
+        cells = [(c, c.ty, own(c.v)) for scope in self.scopes for c in scope.values() if isinstance(c, Cell)]
+        targets = list(self.targets)
+        state = [(t, t.broke, t.known, t.breaks) for t in self.targets]
+        frame_state = (self.frame.known, self.frame.jumps) if self.frame else None
+        depth = self.depth
+        try:
+            yield
+        finally:
+            self.depth = depth
+            self.targets = targets
+            for t, broke, known, breaks in state:
+                t.broke, t.known, t.breaks = broke, known, breaks
+            if frame_state:
+                self.frame.known, self.frame.jumps = frame_state
+            for c, ty, v in cells:
+                c.ty, c.v = ty, v
+            for var in unit.vars[memory[1]:]:
+                var.address = -1
+            del unit.vars[memory[1]:], unit.image[memory[0]:]
+            if saved:
+                del fb.code[saved[0]:], fb.spans[saved[0]:], fb.calls[saved[3]:], fb.labels[saved[4]:], fb.statics[saved[6]:]
+                fb.next, fb.high, fb.span = saved[1], saved[2], saved[5]
+                for lb, uses, pc in saved[7]:
+                    del lb.uses[uses:]
+                    lb.pc = pc
+
+    def ev_switch(self, node, hint):
+        value = self.rv(node.value)
+        t = value.ty
+        if not (T.is_int(t) or isinstance(t, (T.EnumType, T.IdType)) or t is T.BOOL):
+            self.fail("MS0321", f"switch takes an integer or an enum, found {t}", node.value)
+        seen: dict[int, Any] = {}
+        arms: list[tuple[list[int], Any]] = []
+        other = None
+        for p in node.prongs:
+            if not p.values:
+                if other is not None:
+                    self.fail("MS0321", "a switch has one 'else' at most", p)
+                other = p.body
+                continue
+            numbers = []
+            for v in p.values:
+                k = self.known(v)
+                n = self.coerce(k, t, v).v if t is not T.COMPTIME_INT else k.v
+                if n in seen:
+                    self.fail("MS0321", f"case {v.span.text()} is given twice", v, labels=[(seen[n].span, "first given here")])
+                seen[n] = v
+                numbers.append(n)
+            arms.append((numbers, p.body))
+        if other is None:
+            if isinstance(t, T.EnumType):
+                missing = [n for n, v in t.members.items() if v not in seen]
+            elif isinstance(t, T.IntType) and t.hi - t.lo < 1 << 16:
+                missing = [str(n) for n in range(t.lo, t.hi + 1) if n not in seen][:4]
+            else:
+                missing = ["other values"] if t is not T.BOOL or len(seen) < 2 else []
+            if missing:
+                self.fail("MS0321", f"the switch does not cover {', '.join(missing[:4])}{', ...' if len(missing) > 4 else ''}", node,
+                          "add the cases or an 'else'")
+        if isinstance(value, Known):
+            for numbers, body in arms:
+                if value.v in numbers:
+                    return self.branch_value(body, hint)
+            return VOID if other is None else self.branch_value(other, hint)
+        bodies = [b for _, b in arms] + ([other] if other is not None else [])
+        t_out = self.unify(bodies, hint, node)
+        fb = self.fb
+        regs = [fb.reg() for _ in T.flatten(t_out)]
+        r = self.to_reg(value, node)
+        end, labels = fb.label(), [fb.label() for _ in arms]
+        for (numbers, _), label in zip(arms, labels, strict=True):
+            for n in numbers:
+                mark = fb.mark()
+                flag = fb.reg()
+                self.emit(node, Op.EQ, flag, r, fb.constant(n), self.scalar(t, node))
+                fb.jump(Op.JNZ, label, flag)
+                fb.release(mark)
+        self.depth += 1
+        mark = fb.mark()
+        if other is not None:
+            self.store_result(other, t_out, regs)
+        fb.release(mark)
+        fb.jump(Op.JMP, end)
+        for (_, body), label in zip(arms, labels, strict=True):
+            fb.place(label)
+            self.store_result(body, t_out, regs)
+            fb.release(mark)
+            fb.jump(Op.JMP, end)
+        fb.place(end)
+        self.depth -= 1
+        return self.unflat(t_out, list(regs))
+
+    def ev_block(self, node, hint):
+        if node.label is None:
+            self.block(node)
+            return VOID
+        if self.fb is None:
+            with self.inside(node.label, False):
+                try:
+                    self.block(node)
+                except BreakSignal as s:
+                    if s.label != node.label:
+                        raise
+                    return s.value
+            return VOID
+        # two walks: the first finds the types of the break values
+        probe = Target(node.label, False, self.depth)
+        probe.types = []
+        probe.result_type = hint
+        self.targets.append(probe)
+        self.type_of_block(node)
+        self.targets.pop()
+        t = None
+        for s in probe.types:
+            s = hint if hint is not None and s.comptime_only and not hint.comptime_only else s
+            t = s if t is None else self.op(node, ops.peer, t, s, "if")
+        t = t or T.VOID
+        target = Target(node.label, False, self.depth)
+        target.end = self.fb.label()
+        target.result_type = t
+        single = len(probe.types) == 1
+        if not t.comptime_only:
+            target.regs = [self.fb.reg() for _ in T.flatten(t)]
+        elif not single:
+            self.fail("MS0320", f"a run-time choice needs values with a run-time type, these are {t}", node)
+        self.targets.append(target)
+        terminated = self.block(node)
+        self.targets.pop()
+        self.fb.place(target.end)
+        if single and target.broke and target.known is not None:
+            return target.known
+        if t.comptime_only:
+            self.fail("MS0320", f"a run-time choice needs values with a run-time type, these are {t}", node)
+        if not terminated and t is not T.VOID:
+            self.fail("MS0322", f"this block yields {t} on some paths only", node, f"end it with 'break :{node.label} value;'")
+        return self.unflat(t, list(target.regs))
+
+    def type_of_block(self, node: ast.Block) -> None:
+        """A dry run of a labelled block, for the types of its break values."""
+        try:
+            with self.dry_run():
+                self.block(node)
+        except MeshlangError:
+            pass            # the walk that follows meets it again

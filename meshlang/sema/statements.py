@@ -1,0 +1,639 @@
+"""Statements: declarations, assignments, loops, jumps."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from ..diag import MeshlangError
+from ..ir.isa import Op
+from ..syntax import ast
+from . import ops
+from . import types as T
+from .context import POISON, BreakSignal, Context, ContinueSignal, ReturnSignal, Target
+from .values import (
+    VOID,
+    Cell,
+    ElemRef,
+    Fields,
+    GlobalVar,
+    Known,
+    Mem,
+    RangeValue,
+    Reg,
+    RegVar,
+    own,
+)
+
+
+class Statements(Context):
+    """Walking statements; each says whether control never goes on behind it."""
+
+    def block(self, node: ast.Block) -> bool:
+        """Walk a block in a scope of its own; True if control never reaches its end."""
+        self.scopes.append({})
+        try:
+            if self.fb is None:
+                for s in node.stmts:
+                    self.stmt(s)
+                return False
+            for s in node.stmts:
+                mark = self.fb.mark()
+                try:
+                    terminated = self.stmt(s)
+                except MeshlangError as e:
+                    if isinstance(s, ast.Decl):
+                        self.scopes[-1][s.name] = POISON
+                    for d in e.diagnostics:
+                        self.unit.diagnostics.add(d)
+                    terminated = False
+                if not isinstance(s, ast.Decl):
+                    self.fb.release(mark)
+                if terminated:
+                    return True
+            return False
+        finally:
+            self.scopes.pop()
+
+    def stmt(self, node: Any) -> bool:
+        return bool(self.STMT[node.__class__](self, node))
+
+    def st_expr(self, node):
+        value = self.ev(node.expr)
+        if isinstance(node.expr, (ast.If, ast.Switch, ast.Block)):
+            return False
+        if not isinstance(node.expr, (ast.Call, ast.BuiltinCall, ast.ComptimeExpr)):
+            self.fail("MS0327", "the value of this expression is not used", node, "assign it: _ = ...;")
+        return value is None
+
+    def st_decl(self, node: ast.Decl):
+        scope = self.scopes[-1]
+        for s in self.scopes:
+            if node.name in s and node.name != "_":
+                self.fail("MS0204", f"'{node.name}' is already defined here", node.name_span,
+                          help="inner scopes cannot redefine a name: choose another")
+        t = self.type_expr(node.type) if node.type is not None else None
+        if node.kind == "param":
+            self.fail("MS0208", "params stand at the top level of a file", node)
+        if self.fb is None or node.comptime:
+            with self.comptime():
+                value = self.known(node.init, t) if node.init is not None else None
+            if value is not None and t is not None:
+                value = self.coerce(value, t, node.init)
+            if value is None:
+                if t is None:
+                    self.fail("MS0208", f"'{node.name}' needs a type or a value", node.name_span)
+                value = Known(t, ops.zero(t))
+            if node.kind == "const":
+                scope[node.name] = value
+            else:
+                scope[node.name] = Cell(t, own(value), self.depth, node.name)
+            return False
+        if node.init is None:
+            if node.kind == "const" or t is None:
+                self.fail("MS0208", f"{node.kind} '{node.name}' needs a {'value' if node.kind == 'const' else 'type or a value'}",
+                          node.name_span)
+            scope[node.name] = self.new_local(node, t)
+            return False
+        start = self.fb.mark()
+        value = self.rv(node.init, t)
+        if t is not None:
+            value = self.coerce(value, t, node.init)
+        if node.kind == "const":
+            if isinstance(value, Mem):      # an array: a const is a copy, whatever happens to the original
+                copy = self.new_local(node, value.ty)
+                self.store(copy, value, node)
+                value = Mem(value.ty, 0, 0, True, copy.var)
+            scope[node.name] = self.keep(value, start, node)
+            return False
+        t = value.ty
+        if t is T.VOID or t.comptime_only:
+            self.fail("MS0307", f"a run-time variable cannot have the type {t}", node.name_span,
+                      f"give '{node.name}' a type, or make it 'comptime var'")
+        if isinstance(value, Reg) and node.name not in self.address_taken:
+            kept = self.keep(value, start, node)
+            scope[node.name] = RegVar(t, kept.reg, node.name)
+            return False
+        place = self.new_local(node, t)
+        self.store(place, value, node)
+        scope[node.name] = place
+        return False
+
+    def keep(self, value: Any, start: int, node: Any) -> Any:
+        """Move a run-time value to registers of its own just above `start`, freeing the temporaries."""
+        if isinstance(value, Reg):
+            r = value.reg
+            if r < start or r != start:
+                self.fb.release(start)
+                mine = self.fb.reg()
+                self.emit(node, Op.MOV, mine, r)
+                return Reg(value.ty, mine)
+            self.fb.release(start + 1)
+            return value
+        if isinstance(value, Fields):
+            return Fields(value.ty, {n: self.keep_field(v, node) for n, v in value.v.items()})
+        return value
+
+    def keep_field(self, v: Any, node: Any) -> Any:
+        if isinstance(v, Fields):
+            return Fields(v.ty, {n: self.keep_field(f, node) for n, f in v.v.items()})
+        if isinstance(v, Reg):
+            r = self.fb.reg()
+            self.emit(node, Op.MOV, r, v.reg)
+            return Reg(v.ty, r)
+        return v
+
+    def new_local(self, node: ast.Decl, t: T.Type) -> Any:
+        """Storage for a run-time local: a register, or static memory for aggregates and variables whose address is taken."""
+        if t.ty is not None and not t.comptime_only and node.name not in self.address_taken:
+            return RegVar(t, self.fb.reg(), node.name)
+        if t in (T.BF16, T.CB16):
+            self.scalar(t, node.name_span)
+        if t.comptime_only or t is T.VOID:
+            self.fail("MS0307", f"a run-time variable cannot have the type {t}", node.name_span)
+        var = GlobalVar(self.module.qualified(f"{self.fb.name}.{node.name}"), t, None, False, node.name_span, self.alignment(node))
+        self.fb.statics.append((node.name, node.name_span))
+        return Mem(t, 0, 0, False, var)
+
+    def st_assign(self, node: ast.Assign):
+        if isinstance(node.target, ast.Ident) and node.target.name == "_" and node.op == "=":
+            self.rv(node.value)
+            return False
+        target = self.ev(node.target)
+        if not isinstance(target, (Cell, RegVar, Mem, ElemRef)):
+            self.fail("MS0328", f"{self.what(node.target)} cannot be assigned to", node.target,
+                      "only 'var' variables and what they contain can change")
+        if isinstance(target, Mem) and target.const:
+            self.fail("MS0328", f"{self.what(node.target)} is const: it cannot be assigned to", node.target)
+        if isinstance(target, (Cell, ElemRef)):
+            self.assign_comptime(node, target)
+            return False
+        if self.fb is None:
+            self.fail("MS0311", f"{self.named(target)} is in memory: comptime code cannot assign to it", node)
+        t = target.ty
+        if node.op == "=":
+            value = self.coerce(self.rv(node.value, t), t, node.value)
+        else:
+            old = self.load(target, node)
+            value = self.binary(node, node.op[:-1], old, self.rv(node.value, t), t)
+            value = self.coerce(value, t, node)
+        self.store(target, value, node)
+        return False
+
+    def what(self, node: Any) -> str:
+        return f"'{node.span.text()}'"
+
+    def assign_comptime(self, node: ast.Assign, target: Any) -> None:
+        if isinstance(target, Cell) and self.depth > target.depth:
+            self.fail("MS0329", f"'{target.name}' is a comptime variable: it cannot change under run-time control flow", node)
+        t = target.ty
+        with self.comptime():
+            value = self.known(node.value, t)
+            if node.op != "=":
+                value = self.op(node, ops.binary, node.op[:-1], self.load(target, node), value)
+        if isinstance(target, Cell) and target.open:
+            target.ty = t = value.ty
+        if value.ty is not t:
+            value = self.coerce(value, t, node.value)
+        value = own(value)
+        if isinstance(target, Cell):
+            target.v = value
+        else:
+            target.set(value)
+
+    def store(self, place: Any, value: Any, node: Any) -> None:
+        """Store a value of the place's own type."""
+        if isinstance(place, RegVar):
+            self.into(value, place.reg, node)
+            return
+        t = place.ty
+        if isinstance(t, T.ArrayType):
+            self.store_array(place, value, node)
+            return
+        if isinstance(t, T.StructType):
+            v = self.load(value, node).v
+            for (n, ft), offset in zip(t.fields, t.offsets, strict=True):
+                self.store(Mem(ft, place.base, place.offset + offset, False, place.var), v[n], node)
+            return
+        mark = self.fb.mark()
+        r = self.to_reg(value, node)
+        self.emit(node, Op.ST, r, place.base, self.place(place), self.scalar(t, node))
+        self.fb.release(mark)
+
+    def store_array(self, place: Mem, value: Any, node: Any) -> None:
+        fb, t = self.fb, place.ty
+        mark = fb.mark()
+        if isinstance(value, Known):
+            data = value.v.data
+            if isinstance(data, np.ndarray) and t.count and (data == data[0]).all() and t.count > 1:
+                # one repeated value: a loop of stores
+                elem = Known(t.elem, data[0].item())
+                r, i, step = self.to_reg(elem, node), fb.reg(), fb.reg()
+                self.emit(node, Op.ADDI, i, place.base, self.place(place))
+                self.emit(node, Op.ADDI, step, i, t.size)
+                loop = fb.label()
+                fb.place(loop)
+                self.emit(node, Op.ST, r, i, 0, self.scalar(t.elem, node))
+                self.emit(node, Op.ADDI, i, i, t.elem.size)
+                flag = fb.reg()
+                self.emit(node, Op.LT, flag, i, step)
+                fb.jump(Op.JNZ, loop, flag)
+                fb.release(mark)
+                return
+            value = Mem(t, 0, 0, True, self.constant_storage(value, "constant", node))
+        src, dst = fb.reg(), fb.reg()
+        self.emit(node, Op.ADDI, src, value.base, self.place(value))
+        self.emit(node, Op.ADDI, dst, place.base, self.place(place))
+        self.emit(node, Op.COPY, dst, src, fb.constant(t.size))
+        fb.release(mark)
+
+    # ---------------------------------------------------------------- control flow
+
+    def st_block(self, node: ast.Block):
+        if node.label is None or self.fb is None:
+            if node.label is None:
+                return self.block(node)
+            self.ev_block(node, None)
+            return False
+        self.ev_block(node, None)
+        return False
+
+    def st_comptime(self, node):
+        with self.comptime():
+            self.block(node.body)
+
+    def st_if(self, node: ast.If):
+        cond = self.condition(node.cond)
+        if isinstance(cond, Known):
+            branch = node.then if cond.v else node.orelse
+            return False if branch is None else self.sub(branch)
+        return self.run_if(node, cond)
+
+    def run_if(self, node: ast.If, cond: Reg) -> bool:
+        fb = self.fb
+        other = fb.label()
+        fb.span = node.cond.span
+        fb.jump(Op.JZ, other, cond.reg)
+        self.depth += 1
+        mark = fb.mark()
+        first = self.sub(node.then)
+        fb.release(mark)
+        second = False
+        if node.orelse is not None:
+            end = fb.label()
+            if not first:
+                fb.jump(Op.JMP, end)
+            fb.place(other)
+            second = self.sub(node.orelse)
+            fb.release(mark)
+            fb.place(end)
+        else:
+            fb.place(other)
+        self.depth -= 1
+        return first and second
+
+    def sub(self, node: Any) -> bool:
+        """A branch or loop body: any statement or expression."""
+        if isinstance(node, ast.Block) and node.label is None:
+            return self.block(node)
+        handler = self.STMT.get(node.__class__)
+        if handler is not None:
+            return bool(handler(self, node))
+        self.ev(node)
+        return False
+
+    def step(self, node: Any, limit: int) -> None:
+        self.steps += 1
+        if self.steps > limit:
+            self.fail("MS0330", f"this comptime loop runs more than {limit} times", node,
+                      "is it endless? --max-inlined-iterations raises the limit")
+
+    def st_while(self, node: ast.While):
+        if self.fb is None:
+            return self.while_comptime(node)
+        if node.inline:
+            return self.while_inline(node)
+        fb = self.fb
+        target = Target(node.label, True, self.depth + 1)
+        target.end, target.cont = fb.label(), fb.label()
+        top = fb.label()
+        fb.place(top)
+        self.depth += 1
+        mark = fb.mark()
+        cond = self.condition(node.cond)
+        if isinstance(cond, Known):
+            if not cond.v:
+                self.depth -= 1
+                fb.place(target.cont)
+                fb.place(target.end)
+                return False
+        else:
+            fb.span = node.cond.span
+            fb.jump(Op.JZ, target.end, cond.reg)
+        fb.release(mark)
+        self.targets.append(target)
+        self.sub(node.body)
+        self.targets.pop()
+        fb.release(mark)
+        fb.place(target.cont)
+        if node.cont is not None:
+            self.sub(node.cont)
+            fb.release(mark)
+        fb.jump(Op.JMP, top)
+        fb.place(target.end)
+        self.depth -= 1
+        return isinstance(cond, Known) and target.breaks == 0
+
+    @contextmanager
+    def inside(self, label: str | None, is_loop: bool):
+        """In a loop or labelled block of comptime code."""
+        self.targets.append(Target(label, is_loop, self.depth))
+        try:
+            yield
+        finally:
+            self.targets.pop()
+
+    def while_comptime(self, node):
+        with self.inside(node.label, True):
+            self.while_steps(node)
+
+    def while_steps(self, node):
+        limit = self.unit.compiler.options.loop_limit
+        while True:
+            cond = self.condition(node.cond)
+            if not isinstance(cond, Known):
+                self.fail("MS0310", "this condition must be known at compile time", node.cond)
+            if not cond.v:
+                return
+            self.step(node, limit)
+            try:
+                self.sub(node.body)
+            except BreakSignal as s:
+                if s.label is not None and s.label != node.label:
+                    raise
+                return
+            except ContinueSignal as s:
+                if s.label is not None and s.label != node.label:
+                    raise
+            if node.cont is not None:
+                self.sub(node.cont)
+
+    def while_inline(self, node):
+        fb = self.fb
+        target = Target(node.label, True, self.depth)
+        target.end = fb.label()
+        self.targets.append(target)
+        while not target.broke:
+            cond = self.condition(node.cond)
+            if not isinstance(cond, Known):
+                self.fail("MS0310", "the condition of an inline while must be known at compile time", node.cond)
+            if not cond.v:
+                break
+            self.step(node, self.unit.compiler.options.inline_limit)
+            target.cont = fb.label()
+            self.sub(node.body)
+            fb.place(target.cont)
+            if node.cont is not None and not target.broke:
+                self.sub(node.cont)
+        self.targets.pop()
+        fb.place(target.end)
+        return False
+
+    def iteration(self, node: ast.For) -> Any:
+        value = self.ev(node.iter)
+        if isinstance(value, (Cell, ElemRef)):
+            value = self.load(value, node.iter)
+        if isinstance(value.ty, T.RangeType) or isinstance(value.ty, T.ArrayType):
+            if isinstance(value.ty, T.ArrayType) and len(value.ty.dims) != 1:
+                self.fail("MS0331", f"for takes an array of one dimension, found {value.ty}", node.iter)
+            return value
+        if isinstance(value.ty, T.StructType) and value.ty.tuple:
+            return value
+        self.fail("MS0331", f"for takes an array or a range, found {value.ty}", node.iter, "use @range(TYPE, stop)")
+
+    def st_for(self, node: ast.For):
+        value = self.iteration(node)
+        if self.fb is None:
+            with self.inside(node.label, True):
+                return self.for_unrolled(node, value)
+        if node.inline:
+            return self.for_unrolled(node, value)
+        return self.for_runtime(node, value)
+
+    def known_items(self, value: Any, node: Any):
+        if isinstance(value, Known) and isinstance(value.v, RangeValue):
+            r = value.v
+            if not all(isinstance(x, Known) for x in (r.start, r.stop, r.step)):
+                self.fail("MS0310", "the bounds of this range must be known at compile time", node)
+            t = r.elem
+            for i in range(r.start.v, r.stop.v, r.step.v):
+                yield Known(t, i)
+        elif isinstance(value.ty, T.StructType):
+            for n, _ in value.ty.fields:
+                yield value.v[n]
+        elif isinstance(value, Known):
+            for i in range(value.ty.count):
+                yield ops.get_element(value.ty, value.v, i)
+        elif self.fb is not None:
+            for i in range(value.ty.count):
+                t = value.ty.elem
+                yield self.load(Mem(t, value.base, value.offset + i * t.size, True, value.var), node)
+        else:
+            self.load(value, node)
+
+    def for_unrolled(self, node, value):
+        fb = self.fb
+        target = Target(node.label, True, self.depth)
+        limit = self.unit.compiler.options.loop_limit if fb is None else self.unit.compiler.options.inline_limit
+        if fb is not None:
+            target.end = fb.label()
+            self.targets.append(target)
+        for i, item in enumerate(self.known_items(value, node.iter)):
+            self.step(node, limit)
+            scope = {}
+            if node.elem != "_":
+                scope[node.elem] = item
+            if node.index is not None and node.index != "_":
+                scope[node.index] = Known(T.U16, i)
+            self.scopes.append(scope)
+            try:
+                if fb is None:
+                    try:
+                        self.sub(node.body)
+                    except BreakSignal as s:
+                        if s.label is not None and s.label != node.label:
+                            raise
+                        break
+                    except ContinueSignal as s:
+                        if s.label is not None and s.label != node.label:
+                            raise
+                else:
+                    target.cont = fb.label()
+                    mark = fb.mark()
+                    terminated = self.sub(node.body)
+                    fb.release(mark)
+                    fb.place(target.cont)
+                    if target.broke or (terminated and not target.cont.uses):
+                        break
+            finally:
+                self.scopes.pop()
+        if fb is not None:
+            self.targets.pop()
+            fb.place(target.end)
+        return False
+
+    def for_runtime(self, node, value):
+        fb = self.fb
+        t = value.ty
+        ranged = isinstance(t, T.RangeType)
+        counter = fb.reg()
+        if ranged:
+            r = value.v
+            if r.elem is T.COMPTIME_INT:
+                self.fail("MS0307", "a run-time loop over a range needs an integer type, found comptime_int", node.iter,
+                          "use @range(i16, ...) or 'inline for'")
+            self.into(self.coerce(r.start, r.elem, node.iter), counter, node)
+            stop = self.keep_reg(r.stop, r.elem, node)
+            step = r.step
+        else:
+            if isinstance(value, Known):
+                value = Mem(t, 0, 0, True, self.constant_storage(value, "constant", node))
+            fb.constant(0, counter)
+            stop = self.keep_reg(Known(T.U16, t.count), T.U16, node)
+            step = Known(T.I16, 1)
+        index = None
+        if node.index is not None and node.index != "_":
+            index = fb.reg() if ranged else counter
+            if ranged:
+                fb.constant(0, index)
+        top, target = fb.label(), Target(node.label, True, self.depth + 1)
+        target.end, target.cont = fb.label(), fb.label()
+        step_reg = None if isinstance(step, Known) else self.keep_reg(step, step.ty, node)
+        fb.place(top)
+        mark = fb.mark()
+        flag = fb.reg()
+        if step_reg is None:
+            pair = (counter, stop) if step.v > 0 else (stop, counter)
+            self.emit(node, Op.LT, flag, *pair)
+        else:
+            down, sign, both = fb.reg(), fb.reg(), fb.reg()
+            self.emit(node, Op.LT, flag, counter, stop)
+            self.emit(node, Op.LT, down, stop, counter)
+            self.emit(node, Op.LT, sign, 0, step_reg)
+            self.emit(node, Op.MOV, both, flag)
+            self.emit(node, Op.SEL, both, sign, down)
+            flag = both
+        fb.jump(Op.JZ, target.end, flag)
+        fb.release(mark)
+        scope = {}
+        if node.elem != "_":
+            scope[node.elem] = Reg(t.elem, counter)
+            if not ranged:
+                place = self.element(Mem(t.elem, value.base, value.offset, True, value.var), t.elem, [Reg(T.U16, counter)], (None,), node)
+                scope[node.elem] = self.load(place, node)
+        if index is not None:
+            scope[node.index] = Reg(T.U16, index)
+        self.scopes.append(scope)
+        self.targets.append(target)
+        self.depth += 1
+        self.sub(node.body)
+        self.depth -= 1
+        self.targets.pop()
+        self.scopes.pop()
+        fb.release(mark)
+        fb.place(target.cont)
+        fb.span = node.span
+        if step_reg is None:
+            fb.emit(Op.ADDI, counter, counter, step.v)
+        else:
+            fb.emit(Op.ADD, counter, counter, step_reg)
+        if index is not None and index != counter:
+            fb.emit(Op.ADDI, index, index, 1)
+        fb.jump(Op.JMP, top)
+        fb.place(target.end)
+        return False
+
+    def keep_reg(self, value: Any, t: T.Type, node: Any) -> int:
+        r = self.fb.reg()
+        self.into(self.coerce(value, t, node), r, node)
+        return r
+
+    def st_switch(self, node):
+        self.ev_switch(node, T.VOID)
+        return False
+
+    def find_target(self, node: Any, need_loop: bool) -> Target:
+        for t in reversed(self.targets):
+            if (node.label is None and t.is_loop) or (node.label is not None and t.label == node.label):
+                if need_loop and not t.is_loop:
+                    self.fail("MS0332", f"'{node.label}' is a block: 'continue' needs a loop", node)
+                return t
+        if node.label is None:
+            self.fail("MS0332", "there is no loop here to leave", node)
+        self.fail("MS0332", f"there is no label '{node.label}' around this place", node)
+
+    def st_break(self, node: ast.Break):
+        target = self.find_target(node, False)
+        if self.fb is None:
+            raise BreakSignal(node.label, VOID if node.value is None else self.rv(node.value))
+        target.breaks += 1
+        if target.types is not None:
+            target.types.append(T.VOID if node.value is None else self.rv(node.value, target.result_type).ty)
+            return True
+        if node.value is not None:
+            t = target.result_type or T.VOID
+            value = self.rv(node.value, t)
+            if self.depth == target.depth and isinstance(value, Known):
+                target.known = self.coerce(value, t, node.value) if not t.comptime_only else value
+            if not t.comptime_only:
+                value = self.coerce(value, t, node.value)
+                for r, v in zip(target.regs, self.flat(value, t, node), strict=True):
+                    self.into(v, r, node)
+        if self.depth == target.depth:
+            target.broke = True
+        self.fb.jump(Op.JMP, target.end)
+        return True
+
+    def st_continue(self, node):
+        target = self.find_target(node, True)
+        if self.fb is None:
+            raise ContinueSignal(node.label)
+        self.fb.jump(Op.JMP, target.cont)
+        return True
+
+    def st_return(self, node: ast.Return):
+        frame = self.frame
+        if self.fb is None:
+            if self.returns is None:
+                self.fail("MS0332", "return stands in a function or task only", node)
+            raise ReturnSignal(VOID if node.value is None else self.rv(node.value, self.returns))
+        t = frame.ret
+        if node.value is None:
+            if t is not T.VOID:
+                self.fail("MS0301", f"this function returns {t}: return needs a value", node)
+        else:
+            value = self.rv(node.value, t)
+            if t is T.VOID and value.ty is not T.VOID:
+                self.fail("MS0301", f"this function returns void, found {value.ty}", node.value)
+            value = self.coerce(value, t, node.value)
+            if frame.label is not None and isinstance(value, Known) and self.depth == frame.depth:
+                frame.known = value
+            if not t.comptime_only and t is not T.VOID:
+                values = self.flat(value, t, node)
+                if frame.label is None:
+                    first = 1
+                    if len(values) > 1:
+                        values = [self.keep_field(v, node) for v in values]
+                    for i, v in enumerate(values):
+                        self.into(v, first + i, node)
+                else:
+                    for r, v in zip(frame.regs, values, strict=True):
+                        self.into(v, r, node)
+        frame.jumps += 1
+        if frame.label is None:
+            self.emit(node, Op.RET)
+        else:
+            self.fb.jump(Op.JMP, frame.label)
+        return True
