@@ -364,6 +364,7 @@ def make_operand(W, U, T, pe, v, j, row, fp, base):
     o = v + V_OPERANDS + j * OK
     kind = np.int64(T[row + OP_DST + j])
     W[o + O_KIND] = K_NONE
+    W[o + O_LEN] = 0                            # an absent operand has no length; the record held another operation before
     if kind == 0:
         return True
     code = np.int64(T[row])
