@@ -11,6 +11,7 @@ examples:
   meshlang check layout.csl                   all errors and warnings of one compilation
   meshlang check layout.csl -p P=8 -p Mt=4    with values for its parameters
   meshlang check programs/meshgemv            the layout.csl of a program folder
+  meshlang check pe.csl                       PE code by itself: its syntax
   meshlang check layout.csl --listing         the instructions each tile program became
   meshlang check layout.csl --json            diagnostics for an editor
 """
@@ -26,6 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
+    from meshlang.diag import MeshlangError
     from meshlang.host.build import build, layout_of
     from meshlang.host.report import resource_table
 
@@ -34,7 +36,17 @@ def execute(args: argparse.Namespace) -> int:
 
     layout = layout_of(args.file)
     params = {k: number_or_text(v) for k, v in name_values(args.param).items()}
-    program = build(layout, arch=args.arch, params=params, import_paths=args.import_path)
+    try:
+        program = build(layout, arch=args.arch, params=params, import_paths=args.import_path)
+    except MeshlangError as error:
+        if {d.code for d in error.diagnostics} != {"MS0610"} or args.listing:
+            raise
+        # a file without layout block: its syntax is right, or that would have been said instead
+        if args.json:
+            print_diagnostics([], json_output=True)
+        else:
+            print(f"{layout}: no syntax errors. It has no layout block; check the layout that uses it for names and types.")
+        return 0
     if args.json:
         print_diagnostics(program.warnings, json_output=True)
         return 0

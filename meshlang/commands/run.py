@@ -211,9 +211,7 @@ def _set(fabric: FabricHandle, item: str, seed: int) -> None:
         raise unreadable(value, error) from None
     except ValueError as error:
         raise MeshlangError(
-            Diagnostic(
-                "MS0901", f"cannot read {value}: it is no .npy file of numbers ({error})", help="VALUE is a .npy file, random or zeros"
-            )
+            Diagnostic("MS0901", f"cannot read {value}: it is no .npy file of numbers ({error})", help="VALUE is a .npy file, random or zeros")
         ) from None
     fabric.write(symbol, data)
 

@@ -45,11 +45,11 @@ def compile(
 ) -> CompiledProgram:
     """Compile a layout file (or a folder with a layout.csl).
 
-    A relative path is looked up in the current directory, then in the program folder that `meshlang run` was given.
+    Under `meshlang run` a relative path is looked up beside the host script first, then in the current directory.
     arch: "wse2" or "wse3"; None: what `meshlang run --arch` says, else wse2. Raises MeshlangError with all that is wrong.
     """
     context = run_context()
-    if context.folder is not None and not Path(path).exists() and (context.folder / path).exists():
+    if context.folder is not None and (context.folder / path).exists():
         path = context.folder / path
     params = {k: _plain(v) for k, v in (params or {}).items()}
     program = build(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from meshlang.diag import Diagnostic, MeshlangError
 
+from .progress import busy
+
 if TYPE_CHECKING:
     from meshlang.ir.program import Program
 
@@ -35,6 +37,11 @@ def layout_of(path: str | Path) -> str:
         )
     if not p.exists():
         raise unreadable(p, FileNotFoundError(2, "No such file or directory"))
+    if p.suffix != ".csl":
+        raise MeshlangError(
+            Diagnostic("MS0905", f"{p} is no layout file: the name of one ends in .csl", help="a host script's name ends in .py"),
+            exit_code=2,
+        )
     return str(path)
 
 
@@ -59,16 +66,17 @@ def build(
     except OSError as error:
         raise unreadable(path, error) from None
     try:
-        return compile_program(
-            str(path),
-            arch=arch,
-            params=dict(params or {}),
-            colors=colors,
-            import_paths=list(import_paths),
-            fabric_dims=fabric_dims,
-            fabric_offsets=fabric_offsets,
-            fp16_format=fp16_format,
-            max_inlined_iterations=max_inlined_iterations,
-        )
+        with busy(f"compiling {path}"):
+            return compile_program(
+                str(path),
+                arch=arch,
+                params=dict(params or {}),
+                colors=colors,
+                import_paths=list(import_paths),
+                fabric_dims=fabric_dims,
+                fabric_offsets=fabric_offsets,
+                fp16_format=fp16_format,
+                max_inlined_iterations=max_inlined_iterations,
+            )
     except UnicodeDecodeError as error:
         raise unreadable(path, error) from None

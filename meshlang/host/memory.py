@@ -102,9 +102,7 @@ class Memory:
             detail = f"it points to address {a} there, where no variable is"
         else:
             detail = f"{found.address + found.size - a} bytes are there ({found.name}: {found.type})"
-        raise MeshlangError(
-            Diagnostic("MS0918", f"a copy of {nbytes} bytes per PE does not fit {symbol.name!r} on PE ({x}, {y}): {detail}")
-        )
+        raise MeshlangError(Diagnostic("MS0918", f"a copy of {nbytes} bytes per PE does not fit {symbol.name!r} on PE ({x}, {y}): {detail}"))
 
 
 def _object_limits(objects: list) -> tuple[np.ndarray, np.ndarray]:

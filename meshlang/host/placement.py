@@ -24,7 +24,7 @@ def block(matrix: Any, height: int, width: int) -> np.ndarray:
     matrix = _dimensions(matrix, 2)
     mt, nt = tile_shape(matrix.shape, height, width)
     padded = np.zeros((height * mt, width * nt), matrix.dtype)
-    padded[:matrix.shape[0], :matrix.shape[1]] = matrix
+    padded[: matrix.shape[0], : matrix.shape[1]] = matrix
     return padded.reshape(height, mt, width, nt).transpose(0, 2, 1, 3).reshape(height, width, mt * nt)
 
 
@@ -34,9 +34,14 @@ def unblock(tiles: Any, shape: tuple[int, int]) -> np.ndarray:
     height, width, n = tiles.shape
     mt, nt = tile_shape(shape, height, width)
     if mt * nt != n:
-        raise MeshlangError(Diagnostic("MS0911", f"tiles of {n} elements on {height} x {width} PEs do not make a {shape[0]} x {shape[1]} "
-                                                 f"matrix, whose tiles have {mt} x {nt} = {mt * nt}"))
-    return tiles.reshape(height, width, mt, nt).transpose(0, 2, 1, 3).reshape(height * mt, width * nt)[:shape[0], :shape[1]]
+        raise MeshlangError(
+            Diagnostic(
+                "MS0911",
+                f"tiles of {n} elements on {height} x {width} PEs do not make a {shape[0]} x {shape[1]} "
+                f"matrix, whose tiles have {mt} x {nt} = {mt * nt}",
+            )
+        )
+    return tiles.reshape(height, width, mt, nt).transpose(0, 2, 1, 3).reshape(height * mt, width * nt)[: shape[0], : shape[1]]
 
 
 def block_rows(vector: Any, height: int, width: int) -> np.ndarray:
@@ -88,13 +93,14 @@ def _parts(vector: Any, count: int) -> np.ndarray:
     vector = _dimensions(vector, 1)
     n = -(-len(vector) // count)
     padded = np.zeros(count * n, vector.dtype)
-    padded[:len(vector)] = vector
+    padded[: len(vector)] = vector
     return padded.reshape(count, n)
 
 
 def _dimensions(array: Any, count: int) -> np.ndarray:
     array = np.asarray(array)
     if array.ndim != count or 0 in array.shape:
-        raise MeshlangError(Diagnostic("MS0911", f"expected a non-empty array of {count} dimension{'s' if count > 1 else ''}, got one of "
-                                                 f"shape {list(array.shape)}"))
+        raise MeshlangError(
+            Diagnostic("MS0911", f"expected a non-empty array of {count} dimension{'s' if count > 1 else ''}, got one of shape {list(array.shape)}")
+        )
     return array

@@ -49,11 +49,7 @@ def resources(program: Program) -> dict[str, Any]:
 def resource_table(program: Program, limit: int = 12) -> str:
     """The table as text; more than `limit` tile programs are summed up in a line."""
     r = resources(program)
-    colors = (
-        f"{len(r['colors'])} color"
-        + ("" if len(r["colors"]) == 1 else "s")
-        + (f" ({', '.join(map(str, r['colors']))})" if r["colors"] else "")
-    )
+    colors = f"{len(r['colors'])} color" + ("" if len(r["colors"]) == 1 else "s") + (f" ({', '.join(map(str, r['colors']))})" if r["colors"] else "")
     if r["host_in"] or r["host_out"]:
         colors += f", {len(r['host_in'])} streams in, {len(r['host_out'])} out"
     head = f"{r['arch']}: {r['width']} x {r['height']} rectangle, {r['pes']:,} PEs with code, {colors}"

@@ -290,8 +290,7 @@ class Session:
             raise MeshlangError(
                 Diagnostic(
                     "MS0913",
-                    f"the stream covers columns {x} to {x + w - 1} and rows {y} to {y + h - 1}; the "
-                    f"program's rectangle is {width} x {height} PEs",
+                    f"the stream covers columns {x} to {x + w - 1} and rows {y} to {y + h - 1}; the program's rectangle is {width} x {height} PEs",
                 )
             )
         if color not in known:

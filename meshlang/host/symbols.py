@@ -108,11 +108,7 @@ class Symbols:
             Diagnostic(
                 code,
                 f"the program exports no {what} {name!r}; it exports: {listed}",
-                help=f"did you mean {near[0]!r}?"
-                if near
-                else None
-                if names
-                else "export it with @export_name (layout) and @export_symbol (PE code)",
+                help=f"did you mean {near[0]!r}?" if near else None if names else "export it with @export_name (layout) and @export_symbol (PE code)",
             )
         )
 

@@ -116,6 +116,9 @@ def test_check(folder, capsys):
     assert "pe.csl" in run("check", "layout.csl", "--listing", capsys=capsys)[0]
     assert json.loads(run("check", "layout.csl", "--json", capsys=capsys)[0]) == {"ok": True, "exit_code": 0, "diagnostics": []}
     assert "MS0901" in run("check", "nothing.csl", code=1, capsys=capsys)[1]
+    assert "no layout block" in run("check", "pe.csl", capsys=capsys)[0]
+    (folder / "notes.md").write_text("# notes")
+    assert "MS0905" in run("check", "notes.md", code=2, capsys=capsys)[1]
     (folder / "pe.csl").write_text("comptime { const x: i16 = 1.5; }\n")
     err = run("check", "layout.csl", code=1, capsys=capsys)[1]
     assert "pe.csl:1" in err
@@ -133,9 +136,7 @@ def test_run_layout(folder, capsys):
 
 def test_run_json_random_and_zeros(folder, capsys):
     def values(*more):
-        out, _ = run(
-            "run", "layout.csl", "--launch", "none", "--set", "a=random", "--set", "b=zeros", "--get", "a", "--json", *more, capsys=capsys
-        )
+        out, _ = run("run", "layout.csl", "--launch", "none", "--set", "a=random", "--set", "b=zeros", "--get", "a", "--json", *more, capsys=capsys)
         return json.loads(out)
 
     first = values("--seed", "1")
@@ -183,6 +184,13 @@ def test_run_program_folder(folder, capsys):
     assert "MS0904" in err and "W" in err and "run.py:4" in err
     assert "no use here" in run("run", str(folder), "--get", "a", code=2, capsys=capsys)[1]
     assert subprocess.run([sys.executable, "run.py"], capture_output=True, text=True).stdout == "from the host script\n"
+
+
+def test_a_program_folder_has_its_own_layout(folder, capsys):
+    write_program(folder / "program")
+    (folder / "program" / "run.py").write_text(HOST)
+    (folder / "layout.csl").write_text("another program's")
+    assert "3 x 2 rectangle" in run("run", "program", capsys=capsys)[0]
 
 
 def test_a_host_scripts_own_exception_is_its_own(folder):

@@ -22,8 +22,7 @@ def place(session: Session, x: int, y: int) -> tuple[int, int]:
         raise MeshlangError(
             Diagnostic(
                 "MS0927",
-                f"fabric coordinates ({x}, {y}) are outside the program: its PEs are at x {dx} to {dx + width - 1}, "
-                f"y {dy} to {dy + height - 1}",
+                f"fabric coordinates ({x}, {y}) are outside the program: its PEs are at x {dx} to {dx + width - 1}, y {dy} to {dy + height - 1}",
                 help="add the --fabric-offsets to the rectangle's coordinates",
             )
         )
@@ -84,9 +83,7 @@ class debug_util:
     def get_symbol_rect(self, rectangle: tuple[tuple[int, int], tuple[int, int]], symbol: str, dtype: Any) -> np.ndarray:
         """A variable of a rectangle ((col, row), (width, height)): array [width, height, elements]."""
         (col, row), (width, height) = rectangle
-        return np.stack(
-            [np.stack([read_variable(self._session, col + i, row + j, symbol, dtype) for j in range(height)]) for i in range(width)]
-        )
+        return np.stack([np.stack([read_variable(self._session, col + i, row + j, symbol, dtype) for j in range(height)]) for i in range(width)])
 
     def read_trace(self, px: int, py: int, key: str) -> list[Any]:
         """What <debug> has traced under a key, in order. MS0927 when there is nothing under that key."""

@@ -111,9 +111,7 @@ class SdkRuntime:
     def _live(self, what: str) -> Session:
         if self._session is None or not self._running:
             raise _order(
-                f"{what} needs load() and run() before it"
-                if self._session is None or not self._was_stopped()
-                else f"{what} comes after stop()"
+                f"{what} needs load() and run() before it" if self._session is None or not self._was_stopped() else f"{what} comes after stop()"
             )
         return self._session
 
@@ -225,9 +223,7 @@ class SdkRuntime:
         assert task is not None  # commands are ordered: the last one done means all are
         return task
 
-    def _send(
-        self, dest: int, words: np.ndarray, region: Region, streaming: bool, data_type: MemcpyDataType, nonblock: bool, what: str
-    ) -> Task:
+    def _send(self, dest: int, words: np.ndarray, region: Region, streaming: bool, data_type: MemcpyDataType, nonblock: bool, what: str) -> Task:
         session = self._live(what)
         if streaming:
             return session.stream_in(int(dest), region, words)

@@ -29,9 +29,7 @@ def input_array_to_u32(np_arr: np.ndarray, sentinel: int | None, fast_dim_sz: in
     if np_arr.dtype.itemsize == 4:
         return np.ascontiguousarray(np_arr).reshape(-1).view(np.uint32)
     if np_arr.dtype.itemsize != 2:
-        raise MeshlangError(
-            Diagnostic("MS0912", f"input_array_to_u32: the array must have 16- or 32-bit elements, not {np_arr.dtype.name}")
-        )
+        raise MeshlangError(Diagnostic("MS0912", f"input_array_to_u32: the array must have 16- or 32-bit elements, not {np_arr.dtype.name}"))
     low = np.ascontiguousarray(np_arr).reshape(-1).view(np.uint16).astype(np.uint32)
     if sentinel is None:
         return low
