@@ -69,14 +69,29 @@ class Choices(Context):
             self.depth += 1         # the branches are under run-time control
             s = self.type_of(b, hint)
             self.depth -= 1
-            if hint is not None and s is not hint and not hint.comptime_only:
-                s = hint
-            t = s if t is None else self.op(node, ops.peer, t, s, "if")
-        t = t or T.VOID
+            t = self.common(t, s, hint, node)
+        t = self.settled(t, hint)
         if t is not T.VOID and (t.comptime_only or t is T.COMPTIME_INT):
             self.fail("MS0320", f"a run-time choice needs values with a run-time type, these are {t}", node,
                       "give the target a type, or use @as(TYPE, value)")
         return t
+
+    def common(self, t: T.Type | None, s: T.Type, hint: T.Type | None, node: Any) -> T.Type:
+        """The common type of the values met so far and one of type `s`.
+
+        The hint (the type of the target) settles structs and pointers. Numbers find their own common type: the hint may come
+        from an @as, which converts the result.
+        """
+        if hint is not None and not hint.comptime_only and not T.is_numeric(s):
+            s = hint
+        return s if t is None else self.op(node, ops.peer, t, s, "if")
+
+    @staticmethod
+    def settled(t: T.Type | None, hint: T.Type | None) -> T.Type:
+        """Literals take the type of the target."""
+        if t in (T.COMPTIME_INT, T.COMPTIME_FLOAT) and hint is not None and T.is_numeric(hint):
+            return hint
+        return t or T.VOID
 
     def type_of(self, node: Any, hint: T.Type | None = None) -> T.Type | None:
         """The type an expression would have; it is analysed, but neither its code nor its effects stay."""
@@ -209,9 +224,8 @@ class Choices(Context):
         self.targets.pop()
         t = None
         for s in probe.types:
-            s = hint if hint is not None and s.comptime_only and not hint.comptime_only else s
-            t = s if t is None else self.op(node, ops.peer, t, s, "if")
-        t = t or T.VOID
+            t = self.common(t, s, hint, node)
+        t = self.settled(t, hint)
         target = Target(node.label, False, self.depth)
         target.end = self.fb.label()
         target.result_type = t
