@@ -67,3 +67,15 @@ class Machines:
 @pytest.fixture
 def machines(tmp_path):
     return Machines(tmp_path)
+
+
+@pytest.fixture
+def fresh_machines(tmp_path):
+    """For tests that make many programs: a folder of its own for each."""
+    count = iter(range(1 << 30))
+
+    def make() -> Machines:
+        folder = tmp_path / str(next(count))
+        folder.mkdir()
+        return Machines(folder)
+    return make
