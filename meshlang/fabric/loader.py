@@ -334,8 +334,8 @@ def load(program: Program, profile: Profile) -> State:
         rows = (channels[color][pes] - first_channel) // 16
         cfg = config_of[color][pes]
         H[rows, s.CH_CONFIG] = cfg | (color << 12) | (iq_of[tile_of[pes], color] << 17)
-        H[rows, s.CH_POP] = 0xffffffff
-        H[rows, s.CH_PUSH] = 0xffffffff
+        H[rows, s.CH_POP] = 0           # the clock starts at 1: long ago
+        H[rows, s.CH_PUSH] = 0
         for direction, dx, dy in ((NORTH, 0, -1), (SOUTH, 0, 1), (EAST, 1, 0), (WEST, -1, 0)):
             x, y = pe_x[pes] + dx, pe_y[pes] + dy
             inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
