@@ -1,0 +1,158 @@
+"""`meshlang conformance DIR`: run every script a folder of vendor programs has, and show a scoreboard."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+HELP = "run all programs below a folder that expect the vendor's SDK, and show a scoreboard"
+EXAMPLES = """\
+examples:
+  meshlang conformance csl-examples                      every commands*.sh and run_sim.sh
+  meshlang conformance csl-examples/tutorials --arch wse3
+  meshlang conformance WaferLLM --arguments "4 16 16 2"  arguments for the run_sim.sh scripts
+  meshlang conformance csl-examples --only 'topic-0' -j 2 --json
+"""
+
+# an old spelling of `cs_python run.py` in the SdkLayout examples
+PAINT = "%python_sdk_paint"
+
+
+@dataclass
+class Result:
+    """One script. outcome: pass, wrong result, deadlock, unsupported, error, timeout."""
+
+    script: str
+    arch: str
+    outcome: str
+    seconds: float
+    cycles: int | None = None
+    unsupported: list[str] = field(default_factory=list)
+    last_line: str = ""
+    exit_code: int = 0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", help="the folder to search")
+    parser.add_argument("--arch", choices=("wse2", "wse3"), help="only scripts for one architecture")
+    parser.add_argument("--only", metavar="REGEX", help="only scripts whose path matches")
+    parser.add_argument("--arguments", default="", metavar="ARGS", help="arguments for run_sim.sh scripts")
+    parser.add_argument("--timeout", type=float, default=600, metavar="SECONDS", help="end a script after this time (default 600)")
+    parser.add_argument("-j", type=int, default=1, metavar="N", help="scripts run side by side (default 1)")
+    parser.add_argument("--json", action="store_true", help="the scoreboard as JSON")
+    parser.add_argument("--keep-logs", metavar="DIR", help="write what each script printed to files in DIR")
+
+
+def find_scripts(folder: Path) -> list[Path]:
+    found = [*folder.rglob("commands*.sh"), *folder.rglob("run_sim.sh")]
+    return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
+
+
+def arch_of(script: Path) -> str:
+    """From the name of the script or of a folder above it (WSE-2, WSE-3), else from the text; wse2 is the compiler's default."""
+    for part in (script.name, *reversed(script.parts[:-1])):
+        m = re.search(r"wse-?([23])", part.lower())
+        if m:
+            return f"wse{m.group(1)}"
+    m = re.search(r"--arch[= ]wse([23])", script.read_text(errors="replace"))
+    return f"wse{m.group(1)}" if m else "wse2"
+
+
+def run_script(root: Path, script: Path, arguments: str, timeout: float) -> tuple[Result, str]:
+    """Run one script in a scratch copy of the whole folder (programs share files with their neighbours)."""
+    from .sdk import environment, write_stand_ins
+
+    relative = script.relative_to(root)
+    with tempfile.TemporaryDirectory(prefix="meshlang-conformance-") as name:
+        scratch = Path(name)
+        copy = scratch / "programs"
+        shutil.copytree(root, copy, ignore=shutil.ignore_patterns(".git"))
+        stand_ins = scratch / "bin"
+        stand_ins.mkdir()
+        write_stand_ins(stand_ins)
+        target = copy / relative
+        text = target.read_text(errors="replace")
+        if PAINT in text:
+            target.write_text(text.replace(PAINT, "cs_python run.py"))
+        command = ["bash", target.name, *(arguments.split() if target.name == "run_sim.sh" else [])]
+        start = time.monotonic()
+        try:
+            done = subprocess.run(command, cwd=target.parent, env=environment(stand_ins), stdin=subprocess.DEVNULL, timeout=timeout,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+            output, code = done.stdout, done.returncode
+        except subprocess.TimeoutExpired as e:
+            output, code = (e.stdout or b"").decode(errors="replace") if isinstance(e.stdout, bytes) else e.stdout or "", -1
+        seconds = time.monotonic() - start
+    return judge(str(relative), arch_of(script), output, code, seconds), output
+
+
+def judge(script: str, arch: str, output: str, code: int, seconds: float) -> Result:
+    unsupported = sorted(set(re.findall(r"MS0399\]: (.*)", output) + re.findall(r"MS0215\]: there is no library (<[^>]*>)", output)))
+    lines = [line for line in output.splitlines() if line.strip()]
+    cycles = re.findall(r"(?i)cycle(?:s| count)[^0-9\n]*([0-9][0-9,]*)", output)
+    if code == -1:
+        outcome = "timeout"
+    elif code == 0:
+        outcome = "pass"
+    elif unsupported:
+        outcome = "unsupported"
+    elif code == 3 or "MS0860" in output:
+        outcome = "deadlock"
+    elif "AssertionError" in output:
+        outcome = "wrong result"
+    else:
+        outcome = "error"
+    return Result(script, arch, outcome, round(seconds, 2), int(cycles[-1].replace(",", "")) if cycles else None, unsupported,
+                  lines[-1][:200] if lines else "", code)
+
+
+def execute(args: argparse.Namespace) -> int:
+    from ._errors import usage_error
+
+    root = Path(args.folder).resolve()
+    if not root.is_dir():
+        raise usage_error(f"conformance: {args.folder} is not a folder")
+    scripts = [s for s in find_scripts(root) if (args.arch is None or arch_of(s) == args.arch)
+               and (args.only is None or re.search(args.only, str(s.relative_to(root))))]
+    if not scripts:
+        raise usage_error(f"conformance: no commands*.sh or run_sim.sh below {args.folder} that fits")
+    results: list[Result] = []
+
+    def one(script: Path) -> Result:
+        result, output = run_script(root, script, args.arguments, args.timeout)
+        if args.keep_logs:
+            folder = Path(args.keep_logs)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / (result.script.replace("/", "__") + ".log")).write_text(output)
+        return result
+
+    with ThreadPoolExecutor(max(1, args.j)) as pool:
+        for result in pool.map(one, scripts):
+            results.append(result)
+            if not args.json:
+                note = "; ".join(result.unsupported) or ("" if result.outcome == "pass" else result.last_line)
+                print(f"{result.outcome:<12} {result.seconds:>7.1f} s  {result.script}{'  ' + note[:140] if note else ''}", flush=True)
+    passed = sum(r.outcome == "pass" for r in results)
+    if args.json:
+        json.dump({"passed": passed, "failed": len(results) - passed, "results": [asdict(r) for r in results]}, sys.stdout, indent=2)
+        print()
+    else:
+        missing: dict[str, int] = {}
+        for r in results:
+            for name in r.unsupported:
+                missing[name] = missing.get(name, 0) + 1
+        if missing:
+            print("\nnot supported:")
+            for name, n in sorted(missing.items(), key=lambda kv: -kv[1]):
+                print(f"  {n:>3} scripts  {name}")
+        print(f"\n{passed} passed, {len(results) - passed} failed")
+    return 0 if passed == len(results) else 1
