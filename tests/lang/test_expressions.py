@@ -58,7 +58,7 @@ def int_tree(draw, t: str, depth: int) -> str:
         return f"@as({t}, @as({other}, {sub()}))"
     compare = f"({sub(1)} {draw(st.sampled_from(['==', '!=', '<', '<=', '>', '>=']))} {sub(1)})"
     if kind == "logic":
-        compare = f"({compare} {draw(st.sampled_from(['and', 'or']))} !{draw(int_tree(t, 1))} == {sub(1)})".replace("!", "")
+        compare = f"({compare} {draw(st.sampled_from(['and', 'or']))} !({sub(1)} == {sub(1)}))"
         return f"@as({t}, {compare})"
     return f"(if ({compare}) {sub()} else {sub()})"
 

@@ -5,8 +5,10 @@ import pytest
 from reference_vm import Fault
 
 
-def ints(machines, body: str, top: str = "", n: int = 8) -> list[int]:
-    return machines.run(f"var out: [{n}]i32;\n{top}\nfn main() void {{\n{body}\n}}\n", "out").tolist()
+def ints(machines, body: str, top: str = "") -> list[int]:
+    """What the statements write to `out`; the engine and the reference interpreter must agree."""
+    source = f"var out: [8]i32;\n{top}\nfn main() void {{\n{body}\n}}\n"
+    return machines.run_both(source, {"out": "i32"})["out"].tolist()
 
 
 def test_integers_wrap_and_divide_towards_zero(machines):

@@ -160,7 +160,7 @@ class ReferenceVM:
         low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if ty in _SIGNED else (0, (1 << bits) - 1)
         if np.isnan(x):
             return 0
-        return low if x <= low else high if x >= high else int(x)
+        return low if float(x) <= low else high if float(x) >= high else int(x)
 
 
 def _divide(x: int, y: int, ty: Ty) -> int:
