@@ -262,7 +262,7 @@ def import_comptime_value(cx, node, hint):
         with open(full, encoding="utf-8") as f:
             data = json.load(f)
     except (OSError, ValueError) as e:
-        cx.fail("MS0902", f"cannot read {path}: {e}", node.args[1])
+        cx.fail("MS0901", f"cannot read {path}: {e}", node.args[1])
 
     def build(v):
         if isinstance(v, dict):

@@ -70,6 +70,11 @@ _MOV = ("DV", "PV", "Ds")
 _UN = ("DV", "Ds")
 C = DsdOpCode
 
+
+def _code(name: str) -> DsdOpCode:
+    return DsdOpCode[name.upper()]
+
+
 DSD_OPS: dict[str, DsdOp] = {
     **{n: DsdOp(c, "w", ("w", "w"), _ALU) for n, c in [
         ("add16", C.ADD16), ("addc16", C.ADDC16), ("and16", C.AND16), ("or16", C.OR16), ("xor16", C.XOR16),
@@ -80,13 +85,13 @@ DSD_OPS: dict[str, DsdOp] = {
     "mov32": DsdOp(C.MOV32, "d", ("d",), _MOV),
     "fmovh": DsdOp(C.FMOVH, "h", ("h",), _MOV),
     "fmovs": DsdOp(C.FMOVS, "s", ("s",), _MOV),
-    **{f"{n}{t}": DsdOp(C[f"{n}{t}".upper()], t, (t, t), _FARITH, accumulates=True)
+    **{f"{n}{t}": DsdOp(_code(f"{n}{t}"), t, (t, t), _FARITH, accumulates=True)
        for n in ("fadd", "fsub", "fmul", "fmax") for t in "hs"},
     "faddhs": DsdOp(C.FADDHS, "s", ("s", "h"), _FARITH, accumulates=True),
     "fmach": DsdOp(C.FMACH, "h", ("h", "h", "h"), ("DVVs",)),
     "fmacs": DsdOp(C.FMACS, "s", ("s", "s", "s"), ("DVVs",)),
     "fmachs": DsdOp(C.FMACHS, "s", ("s", "h", "h"), ("DVVs",)),
-    **{f"{n}{t}": DsdOp(C[f"{n}{t}".upper()], t, (t,), _UN) for n in ("fneg", "fabs") for t in "hs"},
+    **{f"{n}{t}": DsdOp(_code(f"{n}{t}"), t, (t,), _UN) for n in ("fneg", "fabs") for t in "hs"},
     "fnormh": DsdOp(C.FNORMH, "h", ("h",), ("Ps",)),
     "fnorms": DsdOp(C.FNORMS, "s", ("s",), ("Ps",)),
     "fscaleh": DsdOp(C.FSCALEH, "h", ("h", "w"), ("Pss",)),

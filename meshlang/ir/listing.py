@@ -12,7 +12,8 @@ from .program import Program, TileProgram
 # how the words a, b, c of each opcode read: r register, w register written, i immediate, t target pc, f function, - unused
 SHAPES: dict[Op, str] = {
     Op.NOP: "---", Op.MOV: "wr-", Op.LDI: "wi-", Op.LDIH: "wi-", Op.SEL: "wrr", Op.LD: "wri", Op.ST: "rri", Op.COPY: "rrr",
-    **dict.fromkeys((Op.ADD, Op.SUB, Op.MUL, Op.DIV, Op.REM, Op.AND, Op.OR, Op.XOR, Op.SHL, Op.SHR, Op.EQ, Op.NE, Op.LT, Op.LE, Op.FADD, Op.FSUB, Op.FMUL, Op.FDIV), "wrr"),
+    **dict.fromkeys((Op.ADD, Op.SUB, Op.MUL, Op.DIV, Op.REM, Op.AND, Op.OR, Op.XOR, Op.SHL, Op.SHR,
+                    Op.EQ, Op.NE, Op.LT, Op.LE, Op.FADD, Op.FSUB, Op.FMUL, Op.FDIV), "wrr"),
     Op.NEG: "wr-", Op.NOT: "wr-", Op.ADDI: "wri", Op.MULI: "wri", Op.WRAP: "wri", Op.LNOT: "wr-", Op.FNEG: "wr-", Op.FUN1: "wri",
     Op.FUN2: "wri", Op.I2F: "wri", Op.F2I: "wri", Op.F2F: "wri", Op.F2B: "wri", Op.JMP: "t--", Op.JZ: "rt-", Op.JNZ: "rt-",
     Op.CALL: "fi-", Op.CALLR: "ri-", Op.TCALL: "f--", Op.RET: "---", Op.CHK: "ri-", Op.ASSERT: "ri-", Op.TRAP: "i--",

@@ -441,7 +441,8 @@ class Builder:
         return ast.If(self._span(c), c[0][1], _unvoid(c[1]), _unvoid(c[3]))
 
     def tensor_access(self, c: list) -> ast.TensorAccess:
-        target, indices = c[7], []
+        target: Any = c[7]
+        indices: list = []
         if type(target) is ast.Index:
             target, indices = target.base, target.indices
         else:

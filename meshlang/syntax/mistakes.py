@@ -5,6 +5,8 @@ A rule looks at the token that does not fit and answers None, or a Finding: the 
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..diag import Diagnostic, Label
 from .lexer import END, Token
 from .source import Span
@@ -202,7 +204,7 @@ class Mistakes(View):
         # `f(a, b }`: the bracket is missing, provided the closer in hand has a partner further out.
         place = self.tokens[i - 1][3]
         outer = any(CLOSER[self.tokens[o][0]] == token[0] for o in openers)
-        repair = ("insert", (wanted, sign, place, place)) if outer else ("replace", (wanted, sign, token[2], token[3]))
+        repair: Any = ("insert", (wanted, sign, place, place)) if outer else ("replace", (wanted, sign, token[2], token[3]))
         if not self.accepts(states, wanted):
             repair = None
         return (
