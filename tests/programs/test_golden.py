@@ -22,6 +22,11 @@ RUNS = [
     ["meshgemv", "-p", "P=2"], ["meshgemv", "-p", "P=5", "-p", "M=17", "-p", "N=23", "-p", "groups=5"],
     ["meshgemv", "-p", "P=7", "-p", "groups=1", "-p", "f32=true"],
     ["meshgemv", "-p", "P=16", "-p", "M=128", "-p", "N=128", "-p", "groups=4", "-p", "repeat=3", "--arch", "wse3"],
+    ["meshgemm"], ["meshgemm", "--arch", "wse3"],
+    ["meshgemm", "-p", "P=2"], ["meshgemm", "-p", "P=5", "-p", "M=17", "-p", "K=12", "-p", "N=23", "-p", "repeat=2"],
+    ["meshgemm", "-p", "P=3", "-p", "f32=true"], ["meshgemm", "-p", "P=4", "-p", "f32_sum=true", "--arch", "wse3"],
+    ["meshgemm", "-p", "P=7", "-p", "cannon=true"],
+    ["meshgemm", "-p", "P=16", "-p", "M=128", "-p", "K=128", "-p", "N=128", "--arch", "wse3"],
 ]
 
 
@@ -60,3 +65,14 @@ def test_meshgemv_bad_parameters(capsys, tmp_path, monkeypatch):
     assert "groups must be 1 to P" in capsys.readouterr().err
     assert main(["run", folder, "-p", "Q=4"]) == 2
     assert "Q" in capsys.readouterr().err
+
+
+def test_meshgemm_bad_parameters(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = str(ROOT / "programs/meshgemm")
+    assert main(["run", folder, "-p", "P=1"]) == 1
+    assert "P >= 2" in capsys.readouterr().err
+    assert main(["run", folder, "-p", "P=2", "-p", "K=-3"]) == 1
+    assert "must be positive, found 8, -3, 8 and 1" in capsys.readouterr().err
+    assert main(["run", folder, "-p", "P=2", "-p", "M=256", "-p", "K=256", "-p", "N=256"]) == 1
+    assert "the tiles do not fit" in capsys.readouterr().err
