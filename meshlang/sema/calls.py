@@ -49,8 +49,6 @@ class Calls(Context):
         if len(node.args) != len(decl.params):
             self.fail("MS0324", f"'{decl.name}' takes {len(decl.params)} argument{'s' * (len(decl.params) != 1)}, found {len(node.args)}",
                       node, labels=[(decl.name_span, "defined here")])
-        if decl.body is None:
-            self.fail("MS0325", f"'{decl.name}' is extern: it has no body here", node)
         return self.call_with(fn, lambda i, pt: self.rv(node.args[i], pt), node, node.args)
 
     def map_returns_void(self, fn: FnValue) -> bool:

@@ -22,6 +22,8 @@ from .modules import ModuleInstance
 from .unit import PE_MEMORY, QueueState, Unit, memory_map
 from .values import Known, Mem
 
+MEMCPY_IDS = frozenset((21, 22, 23, 27, 28, 30))
+
 
 @dataclass
 class Options:
@@ -267,6 +269,7 @@ class Compiler:
         for hook in unit.hooks:
             hook()
         self.check_queues(unit)
+        self.check_reserved(unit)
         unit.check_recursion()
         return unit
 
@@ -292,11 +295,38 @@ class Compiler:
                     continue
                 unit.inputs[queue] = QueueState(b.id, "", b.span, automatic=True)
                 colors.add(b.id)
+            self.check_shared_ids(unit)
             return
         for b in unit.bound.values():
             if b.kind == "data" and b.id not in unit.inputs:
                 unit.error("MS0411", f"data task '{b.fn.decl.name}' is bound to input queue {b.id}, which is never initialised", b.span,
                            help=f"on wse3 write @initialize_queue(@get_input_queue({b.id}), .{{ .color = c }}) in a comptime block")
+        for kind, queue, color, span in unit.used_colors:
+            state = (unit.inputs if kind == "fabin" else unit.outputs).get(queue)
+            if state is not None and state.color != color:
+                unit.error("MS0407", f"{'input' if kind == 'fabin' else 'output'} queue {queue} is bound to color {state.color}, and this DSD "
+                           f"names color {color}", span, labels=[(state.span, "bound here")], help="leave 'fabric_color' out on wse3")
+
+    def check_shared_ids(self, unit: Unit) -> None:
+        """WSE-2: a wavelet of color n starts task n, also where n is bound to a local task (facts 4.3)."""
+        received = {s.color for s in unit.inputs.values()}
+        blocked = dict(unit.blocks)
+        for b in unit.bound.values():
+            if b.kind == "local" and b.id in received and not blocked.get(b.id):
+                unit.error("MS0413", f"local task '{b.fn.decl.name}' has the id {b.id}, which is also a color this program receives", b.span,
+                           help="choose an id that is no color in use, or block it while wavelets may arrive", severity="warning")
+
+    def check_reserved(self, unit: Unit) -> None:
+        """Numbers that memcpy takes for itself on the machine (facts 8.1)."""
+        if not unit.uses_memcpy:
+            return
+        taken = [(f"task id {b.id}", b.span) for b in unit.bound.values() if b.id in MEMCPY_IDS]
+        queues = (0,) if unit.arch == "wse2" else (0, 1)
+        for what, states in (("input", unit.inputs), ("output", unit.outputs)):
+            taken += [(f"{what} queue {q}", states[q].span) for q in queues if q in states and not states[q].automatic]
+        for what, span in taken:
+            unit.error("MS0414", f"{what} is reserved for memcpy, which this program uses", span, severity="warning",
+                       help="it works here; on the machine choose another number")
 
     def check_memory(self, unit: Unit, tile: Any) -> None:
         size = len(tile.image)

@@ -176,6 +176,8 @@ class Context:
     def resolve(self, decl: Any, node: Any) -> Any:
         """Evaluate a global declaration (run in an analyzer of its module)."""
         module = self.module
+        if decl.extern:
+            return self.exported(decl, node)
         if isinstance(decl, ast.FnDecl):
             return Known(FN, FnValue(decl, module))
         if decl.kind in ("param", "color"):
@@ -218,6 +220,27 @@ class Context:
             self.fail("MS0307", f"a variable cannot have the type {t}, which exists at compile time only", decl.name_span,
                       f"give '{decl.name}' a type, for example i16 or f32")
         return GlobalVar(module.qualified(decl.name), t, value, False, decl.name_span, self.alignment(decl), module=module)
+
+    def exported(self, decl: Any, node: Any) -> Any:
+        """What an extern declaration stands for: the export of the same symbol in a module of this program."""
+        symbol = self.symbol(decl)
+        for module in self.unit.modules:
+            for d in module.tree.items:
+                if getattr(d, "export", False) and self.__class__(self.unit, module).symbol(d) == symbol:
+                    value = self.global_value(module, d.name, node)
+                    t = self.type_expr(decl.type) if isinstance(decl, ast.Decl) and decl.type is not None else value.ty
+                    if value.ty is not t:
+                        self.fail("MS0301", f"'{decl.name}' is a {t} here and a {value.ty} where it is exported", decl.name_span,
+                                  labels=[(d.name_span, "exported here")])
+                    return value
+        self.fail("MS0325", f"'{decl.name}' is extern, and no module of this program exports '{symbol}'", node,
+                  labels=[(decl.name_span, "declared here")])
+
+    def symbol(self, decl: Any) -> str:
+        """The name of a declaration in the program's symbol table."""
+        if decl.linkname is None:
+            return decl.name
+        return self.known(decl.linkname).v
 
     def alignment(self, decl: ast.Decl) -> int:
         if decl.align is None:

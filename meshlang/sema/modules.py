@@ -30,6 +30,7 @@ class ModuleInstance:
     _literals: dict[int, Any] | None = None
 
     def __post_init__(self) -> None:
+        self.unit.modules.append(self)
         for item in self.tree.items:
             name = getattr(item, "name", None)
             if name is None:

@@ -63,6 +63,7 @@ class Unit:
     layout: Any = None                      # layout.LayoutState
     is_layout: bool = False
 
+    modules: list[Any] = field(default_factory=list)        # ModuleInstance of every file
     instances: list[Instance] = field(default_factory=list)
     by_key: dict[Any, Instance] = field(default_factory=dict)
     pending: list[Instance] = field(default_factory=list)
@@ -81,6 +82,7 @@ class Unit:
     inputs: dict[int, QueueState] = field(default_factory=dict)
     outputs: dict[int, QueueState] = field(default_factory=dict)
     used_inputs: dict[int, Any] = field(default_factory=dict)       # queue -> span of a DSD that uses it
+    used_colors: list[tuple[str, int, int, Any]] = field(default_factory=list)     # kind, queue, color, span of fabric DSDs
     used_outputs: dict[int, Any] = field(default_factory=dict)
     exports: dict[str, Export] = field(default_factory=dict)
     export_spans: dict[str, Any] = field(default_factory=dict)
@@ -187,6 +189,8 @@ class Unit:
         if queue is None:
             return None
         used.setdefault(queue, span)
+        if d.color is not None:
+            self.used_colors.append((d.kind, queue, d.color, span))
         if self.arch == "wse2" and d.kind == "fabin" and d.color is not None:
             state = states.get(queue)
             if state is None:

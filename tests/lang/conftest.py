@@ -8,10 +8,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 
-from compiling import compile_files  # noqa: E402
-from reference_vm import ReferenceVM  # noqa: E402
+from compiling import compile_files
+from reference_vm import ReferenceVM
 
-import meshlang  # noqa: E402
+import meshlang
 
 LAYOUT = """
 const memcpy = @import_module("<memcpy/get_params>", .{ .width = 1, .height = 1 });
