@@ -845,7 +845,7 @@ def arguments(W, T, fp, entry, value):
         W[fp + 1 + i] = wrap(v, ty)
 
 
-@jit
+@inline
 def compute(W, U, C, T, M8, M16, M32, pe, now):
     """One visit to a compute element: the vector unit moves, then the main thread goes on or picks a task."""
     p = P0 + pe * PK

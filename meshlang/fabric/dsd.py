@@ -898,7 +898,7 @@ def fetch_fabric(W, U, T, M8, M16, M32, pe, o, mem, k, last, now):
     return value >> 16
 
 
-@jit
+@inline
 def thread_step(W, U, T, M8, M16, M32, pe, dense, now):
     """Try to move one step of a fabric operation: PROGRESS, STALLED, FINISHED or FAILED."""
     p = P0 + pe * PK
@@ -981,7 +981,7 @@ def thread_step(W, U, T, M8, M16, M32, pe, dense, now):
     return PROGRESS
 
 
-@jit
+@inline
 def vector_phase(W, U, T, M8, M16, M32, pe, now):
     """One cycle of the vector unit: of the threads that can move, the one of highest rank, round robin among equals.
 

@@ -146,7 +146,7 @@ def refill_from_host(W, U, HP, HS, pe, now):
         wake_router(W, pe, now + 1)
 
 
-@jit
+@inline
 def serve_ramp(W, U, pe, now):
     """Move one wavelet from the output queues onto the router: the ramp carries one per cycle."""
     r = pe * RK
@@ -205,7 +205,7 @@ def serve_ramp(W, U, pe, now):
         wake_router(W, pe, wake)
 
 
-@jit
+@inline
 def route(W, U, HP, HS, pe, now):
     """One cycle of one router."""
     r = pe * RK

@@ -48,7 +48,9 @@ def test_half_conversions_against_numpy():
     bits = np.arange(65536, dtype=np.uint16)
     want = bits.view(np.float16).astype(np.float32)
     mid = want[np.isfinite(want)].astype(np.float64)
-    near = np.concatenate([mid, mid + np.spacing(np.abs(mid.astype(np.float16))).astype(np.float64) / 2]).astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        gap = np.spacing(np.abs(mid.astype(np.float16))).astype(np.float64)
+    near = np.concatenate([mid, mid + gap / 2]).astype(np.float32)
     near = near[np.isfinite(near)]
     floats = np.concatenate([near, np.nextafter(near, np.float32(np.inf)), np.nextafter(near, np.float32(-np.inf)),
                              np.array([1e-8, 2.98e-8, 2.981e-8, 65519.9, 65520, 1e10, np.inf, -np.inf, np.nan], np.float32)])
@@ -71,7 +73,8 @@ def test_fused_multiply_add_routes_agree():
     rng = np.random.default_rng(3)
     n = 200_000
     a, b, c = (rng.integers(0, 1 << 32, n).astype(np.uint32).view(np.float32) for _ in range(3))
-    a[::3] = -(b[::3].astype(np.float64) * c[::3]).astype(np.float32)       # cancellation
+    with np.errstate(all="ignore"):
+        a[::3] = -(b[::3].astype(np.float64) * c[::3]).astype(np.float32)       # cancellation
     b[::5] = rng.standard_normal(b[::5].size)
     c[::5] = rng.standard_normal(c[::5].size)
 
