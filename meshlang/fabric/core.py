@@ -32,6 +32,7 @@ from .dsd import (
     prepare,
     push_output,
     run_in_memory,
+    run_on_fifo,
     save_dsr,
     start_thread,
     store_bits,
@@ -61,6 +62,7 @@ from .scalar import (
     wrap,
 )
 from .state import *
+from .switch import filter_field, route_get, route_set, teardown_exit
 from .wheel import fail, wake_ce
 
 (NOP, MOV, LDI, LDIH, SEL, LD, ST, COPY, ADD, SUB, MUL, DIV, REM, AND, OR, XOR, SHL, SHR, NEG, NOT, ADDI, MULI, WRAP, LNOT, EQ, NE, LT,
@@ -68,7 +70,8 @@ from .wheel import fail, wake_ce
  DINC, DLEN, DSTRIDE, BINS, DSRLD, DSRGET, DSRBASE, DSDOP, ELD, EST, DCOUNT, DSRADV, ACTIVATE, BLOCK, UNBLOCK, UTBLOCK, UTUNBLOCK,
  SYS, PRINT) = (np.int64(o) for o in list(isa.Op)[:69])
 (SYS_CMD_DONE, SYS_TSC, SYS_TSC_ENABLE, SYS_TSC_RESET, SYS_X, SYS_Y, SYS_RANDOM16, SYS_SET_PRNG, SYS_IQ_STATUS, SYS_OQ_STATUS,
- SYS_TASK_PRIORITY, SYS_PERF, SYS_MAIN_PRIORITY) = (np.int64(s) for s in list(isa.Sys)[:13])
+ SYS_TASK_PRIORITY, SYS_PERF, SYS_MAIN_PRIORITY, SYS_FIFO_READ, SYS_FIFO_WRITE, SYS_ROUTE_GET, SYS_ROUTE_SET, SYS_TORN, SYS_TEARDOWN_EXIT,
+ SYS_FILTER_GET, SYS_FILTER_SET, SYS_FLUSH, SYS_FLUSHED, SYS_FLUSH_EXIT, SYS_QUEUE_COLOR) = (np.int64(s) for s in list(isa.Sys)[:25])
 (E_BAD, E_LOAD, E_STORE, E_DIV, E_SHIFT, E_BOUNDS, E_ASSERT, E_TRAP, E_STACK, E_FUNCTION) = (np.int64(f) for f in list(Fault)[1:11])
 E_CMD, E_UT_BUSY, E_ASYNC, E_UT_UNKNOWN = np.int64(Fault.CMD_DOUBLE), np.int64(Fault.UT_BUSY), np.int64(Fault.ASYNC_NO_FABRIC), np.int64(Fault.UT_UNKNOWN)
 E_NO_TASK, E_COPY, E_QUEUE, E_NO_COLOR = np.int64(Fault.NO_TASK), np.int64(Fault.COPY), np.int64(Fault.QUEUE_BUSY), np.int64(Fault.NO_COLOR)
@@ -77,6 +80,8 @@ E_OPERAND, E_UNSUPPORTED, E_WALK, E_NOWHERE = (
 COMMAND_TASK = np.int64(128)
 NEVER = np.int64(1 << 62)
 ZERO, ONE, TWO, THREE = (np.int64(i) for i in range(4))
+
+E_NO_QUEUE = np.int64(Fault.NO_QUEUE)
 
 # results of helpers of the machine
 OK_, WAIT, BAD = np.int64(0), np.int64(1), np.int64(-1)
@@ -100,6 +105,13 @@ def issue(W, U, C, T, M8, M16, M32, pe, row, fp, base, result, t):
         return run_in_memory(W, T, M8, M16, M32, pe, v)
     if t > now:
         return np.int64(-3)
+    if kind == 2 and W[v + V_FLAGS] & F_ASYNC == 0:
+        cycles = run_on_fifo(W, T, M8, M16, M32, pe, v)
+        if cycles < 0:
+            return np.int64(-1)
+        if result != fp:
+            W[result] = 1 if W[v + V_K] == W[v + V_N] else 0
+        return cycles
     if W[v + V_FLAGS] & F_ASYNC != 0:
         ut = microthread_of(W, U, v)
         tile = W[p + P_TILE]
@@ -290,6 +302,55 @@ def system(W, U, T, pe, function, argument, t):
     return np.int64(0)
 
 
+@jit
+def configure(W, U, T, pe, function, argument, value):
+    """SYS instructions on the PE's router, queues and FIFOs, in the cycle in which they happen. -1 after a fault."""
+    p = P0 + pe * PK
+    now = W[G_NOW]
+    if function == SYS_ROUTE_GET:
+        return route_get(W, U, pe, argument)
+    if function == SYS_ROUTE_SET:
+        return ZERO if route_set(W, U, pe, argument, value, now) else np.int64(-1)
+    if function == SYS_TEARDOWN_EXIT:
+        return ZERO if teardown_exit(W, U, pe, argument, now) else np.int64(-1)
+    if function == SYS_TORN:
+        pending = W[p + P_TORN]
+        W[p + P_TORN] = 0
+        return pending
+    if function == SYS_FILTER_GET or function == SYS_FILTER_SET:
+        at = filter_field(W, U, pe, argument)
+        if at < 0:
+            return at
+        if function == SYS_FILTER_SET:
+            W[at] = value & 0xffff
+        return W[at]
+    if function == SYS_FIFO_READ or function == SYS_FIFO_WRITE:
+        f = W[p + P_FIFO] + (argument & 0xffff) * FFK
+        W[f + (FF_READ if function == SYS_FIFO_READ else FF_WRITE)] = (argument >> 16) & 0x7fff
+        return ZERO
+    if function == SYS_FLUSHED:
+        return W[p + P_FLUSHED]
+    if function == SYS_FLUSH_EXIT:
+        W[p + P_FLUSHED] &= ~(np.int64(1) << (argument & 15))
+        return ZERO
+    if function == SYS_FLUSH:
+        output = argument & 8 != 0
+        q = W[p + (P_OQ if output else P_IQ)]
+        for _ in range(np.int64(T[W[p + P_TILE] + (TT_NOQ if output else TT_NIQ)])):
+            if np.int64(U[q + Q_ID]) == argument & 7:
+                if U[q + Q_COUNT] == 0:
+                    W[p + P_FLUSHED] |= np.int64(1) << (argument & 15)
+                    W[p + P_ACTIVE] |= np.int64(1 << 29)
+                else:
+                    U[q + Q_WAITER] = np.uint32(np.int64(U[q + Q_WAITER]) | 2)
+                return ZERO
+            q += QK
+        fail(W, E_NO_QUEUE, pe, np.int64(1 if output else 0), ZERO, ZERO)
+        return np.int64(-1)
+    fail(W, E_BAD, pe, function, ZERO, ZERO)
+    return np.int64(-1)
+
+
 @inline
 def normal(W, v, ty):
     """Normal form of an integer of type ty, without a branch: mask and sign come from a table."""
@@ -444,6 +505,15 @@ def special(W, U, C, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t):
             if t > now:
                 return R_LATER
             W[x] = queue_status(W, U, T, pe, c == SYS_OQ_STATUS, W[fp + b])
+            return ZERO
+        if c >= SYS_FIFO_READ:
+            if t > now:
+                return R_LATER
+            r = configure(W, U, T, pe, c, W[fp + b], W[fp + b + 1])
+            if W[G_FAULT] != 0:
+                return R_FAULT
+            if a != 0:
+                W[x] = r
             return ZERO
         r = system(W, U, T, pe, c, W[fp + b], t)
         if a != 0:

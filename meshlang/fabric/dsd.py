@@ -28,9 +28,12 @@ from .alu import (
 from .faults import Fault
 from .jit import ctz, inline, jit
 from .state import *
-from .wheel import fail, wake_router
+from .wheel import fail, wake_ce, wake_router
 
 (KIND_NONE, KIND_MEM1D, KIND_MEM4D, KIND_FABIN, KIND_FABOUT) = (np.int64(k) for k in list(isa.DsdKind)[:5])
+KIND_FIFO = np.int64(isa.DsdKind.FIFO)
+FIFO_BASE, FIFO_CAPACITY, FIFO_SIZE, FIFO_PUSH, FIFO_POP, FIFO_COLUMNS = (np.int64(i) for i in (
+    isa.FIFO_BASE, isa.FIFO_CAPACITY, isa.FIFO_SIZE, isa.FIFO_PUSH, isa.FIFO_POP, isa.FIFO_COLUMNS))
 OPERAND_DSD, OPERAND_DSR, OPERAND_SCALAR, OPERAND_POINTER = (np.int64(i) for i in range(1, 5))
 ENDLESS = np.int64(isa.INFINITE)
 OP_DST, OP_DST_DSR, OP_ASYNC, OP_ACTION, OP_ONCTRL, OP_ONCTRL_SET, OP_UT, OP_PRIO, OP_INDEX = (np.int64(i) for i in (
@@ -228,9 +231,23 @@ def decode(W, T, pe, o, kind, v, size, position):
         W[o + O_LEN] = field(v, 20, 16)
         W[o + O_KIND] = K_IN if what == KIND_FABIN else K_OUT
         simd = field(v, 36, 2)
-        W[o + O_AUX] = simd | (field(v, 41, 1) << 2) | (field(v, 54, 1) << 3) | (field(v, 38, 2) << 4)
+        W[o + O_AUX] = (simd | (field(v, 41, 1) << 2) | (field(v, 54, 1) << 3) | (field(v, 38, 2) << 4) | (field(v, 42, 1) << 6)
+                        | (field(v, 44, 2) << 7))
         W[o + O_ADDR] = 0
         return decode_queue(W, T, pe, o, wanted, color, count, first, what)
+    if what == KIND_FIFO:
+        n = field(v, 4, 16)
+        row = np.int64(T[W[p + P_TILE] + TT_FIFOS]) + n * FIFO_COLUMNS
+        if np.int64(T[row + FIFO_SIZE]) != size:
+            fail(W, FWIDTH, pe, np.int64(T[row + FIFO_SIZE]), size, position)
+            return False
+        f = W[p + P_FIFO] + n * FFK
+        W[o + O_KIND] = K_FIFO
+        W[o + O_QUEUE] = row
+        W[o + O_ADDR] = f
+        W[o + O_AUX] = pe
+        W[o + O_LEN] = W[f + (FF_WRITE if position == 0 else FF_READ)]
+        return True
     if what == KIND_NONE:
         fail(W, FOPERAND, pe, position, ZERO, ZERO)
     else:
@@ -315,7 +332,14 @@ def pop_input(W, U, pe, q, now):
     U[q + Q_COUNT] = np.uint32(np.int64(U[q + Q_COUNT]) - 1)
     W[P0 + pe * PK + P_RECV] += 1
     if U[q + Q_WAITER] != 0:
-        U[q + Q_WAITER] = np.uint32(0)
+        waiter = np.int64(U[q + Q_WAITER])
+        if waiter & 2 != 0 and U[q + Q_COUNT] == 0:
+            p = P0 + pe * PK
+            W[p + P_FLUSHED] |= np.int64(1) << np.int64(U[q + Q_ID])
+            W[p + P_ACTIVE] |= np.int64(1 << 29)
+            waiter = np.int64(0)
+            wake_ce(W, pe, now + 1)
+        U[q + Q_WAITER] = np.uint32(waiter & 2)
         ch = np.int64(U[q + Q_CHANNEL])
         r = pe * RK
         if (np.int64(U[ch + CH_STATE]) >> 2) & 7 != 0:
@@ -414,7 +438,7 @@ def make_operand(W, U, T, pe, v, j, row, fp, base):
 def prepare(W, U, T, pe, v, row, fp, base):
     """Fill a thread record from an operation row and its registers.
 
-    Returns 0 for an operation in memory only, 1 for one with a fabric operand, -1 after a fault.
+    Returns 0 for an operation in memory only, 1 for one with a fabric operand, 2 for one with a FIFO only, -1 after a fault.
     """
     code = np.int64(T[row])
     W[v + V_ROW] = row
@@ -452,6 +476,7 @@ def prepare(W, U, T, pe, v, row, fp, base):
         W[v + V_FLAGS] |= F_ACCUMULATE
         W[v + V_ACC] = W[d + OK + O_ADDR]
     fabric = np.int64(0)
+    fifo = False
     step = np.int64(2)
     for j in range(4):
         o = d + j * OK
@@ -464,6 +489,11 @@ def prepare(W, U, T, pe, v, row, fp, base):
                 W[o + O_AUX] &= ~np.int64(3)
             if W[o + O_AUX] & 3 == 0:
                 step = np.int64(1)
+            if W[o + O_AUX] & (3 << 7) != 0:
+                zero_source(W, v, (W[o + O_AUX] >> 7) & 3)
+        elif kind == K_FIFO:
+            step = np.int64(1)      # an element at a time: there may be one only
+            fifo = True
         elif kind == K_MEM or kind == K_MEM4:
             own = W[o + O_LEN]
             if n == ENDLESS:
@@ -480,12 +510,26 @@ def prepare(W, U, T, pe, v, row, fp, base):
                         return np.int64(-1)
                 if not check_walk(W, T, pe, o, n):
                     return np.int64(-1)
-    if fabric == 0 and n == ENDLESS:
+    if fabric == 0 and n == ENDLESS and not fifo:
         fail(W, FENDLESS, pe, n, ZERO, ZERO)
         return np.int64(-1)
+    if fabric == 0 and fifo:
+        fabric = np.int64(2)
     W[v + V_STEP] = step
     W[v + V_RATE] = np.int64(T[code * OI + OI_RATE])
     return fabric
+
+
+@jit
+def zero_source(W, v, which):
+    """`zero` of a fabout_dsd: the memory vector of the first or second source is cleared, each element when it has been read. An
+    operation with one source has it as its second (facts 6.7)."""
+    a = W[v + V_OPERANDS + OK + O_KIND]
+    b = W[v + V_OPERANDS + 2 * OK + O_KIND]
+    if which == 2 and (b == K_MEM or b == K_MEM4):
+        W[v + V_ZERO] = 2
+    elif (which == 1 or b == K_NONE) and (a == K_MEM or a == K_MEM4):
+        W[v + V_ZERO] = 1
 
 
 @jit
@@ -723,6 +767,118 @@ def bulk(W, T, M16, M32, v, mem, kernel):
         done += m
 
 
+@jit
+def fifo_event(W, T, pe, task):
+    """The event for which `activate_push` or `activate_pop` names a task."""
+    if task >= 0:
+        act(W, T, pe, 1 | (task << 4), W[G_NOW])
+    wake_ce(W, pe, W[G_NOW] + 1)        # suspended microthreads look again
+
+
+@jit
+def fifo_pop(W, T, M8, M16, M32, o, mem):
+    """Take an element that is there; a push that found no room is told (facts A.7)."""
+    f = W[o + O_ADDR]
+    row = W[o + O_QUEUE]
+    head = W[f + FF_HEAD]
+    v = load_bits(M8, M16, M32, mem + np.int64(T[row + FIFO_BASE]) + head * W[o + O_SIZE], W[o + O_SIZE])
+    head += 1
+    W[f + FF_HEAD] = head if head < np.int64(T[row + FIFO_CAPACITY]) else ZERO
+    W[f + FF_COUNT] -= 1
+    if W[f + FF_FULL] != 0:
+        W[f + FF_FULL] = 0
+        fifo_event(W, T, W[o + O_AUX], np.int64(T[row + FIFO_POP]))
+    return v
+
+
+@jit
+def fifo_push(W, T, M8, M16, M32, o, mem, v):
+    """Add an element for which there is room; a pop that found nothing is told."""
+    f = W[o + O_ADDR]
+    row = W[o + O_QUEUE]
+    capacity = np.int64(T[row + FIFO_CAPACITY])
+    at = W[f + FF_HEAD] + W[f + FF_COUNT]
+    if at >= capacity:
+        at -= capacity
+    store_bits(M8, M16, M32, mem + np.int64(T[row + FIFO_BASE]) + at * W[o + O_SIZE], W[o + O_SIZE], v)
+    W[f + FF_COUNT] += 1
+    if W[f + FF_EMPTY] != 0:
+        W[f + FF_EMPTY] = 0
+        fifo_event(W, T, W[o + O_AUX], np.int64(T[row + FIFO_PUSH]))
+
+
+@jit
+def fifo_ready(W, T, v):
+    """Can the FIFO operands of an operation take part in a step? Remembers who found it empty or full."""
+    d = v + V_OPERANDS
+    ready = True
+    for j in range(3):
+        o = d + j * OK
+        if W[o + O_KIND] == K_FIFO:
+            f = W[o + O_ADDR]
+            if j == 0 and W[f + FF_COUNT] >= np.int64(T[W[o + O_QUEUE] + FIFO_CAPACITY]):
+                W[f + FF_FULL] = 1
+                ready = False
+            elif j > 0 and W[f + FF_COUNT] == 0:
+                W[f + FF_EMPTY] = 1
+                ready = False
+    return ready
+
+
+@jit
+def fifo_stopped(W, v):
+    """A synchronous operation has to stop: what is left is the FIFO's length (facts 6.9)."""
+    d = v + V_OPERANDS
+    left = W[v + V_N] - W[v + V_K]
+    for j in range(3):
+        o = d + j * OK
+        if W[o + O_KIND] == K_FIFO and W[o + O_LEN] != 0 and W[v + V_N] != ENDLESS:
+            W[W[o + O_ADDR] + (FF_WRITE if j == 0 else FF_READ)] = left
+
+
+@jit
+def run_on_fifo(W, T, M8, M16, M32, pe, v):
+    """A synchronous operation with FIFOs and without the fabric: as far as it gets at once. Returns its cycles, -1 after a fault."""
+    p = P0 + pe * PK
+    mem = W[p + P_MEM]
+    d = v + V_OPERANDS
+    n = W[v + V_N]
+    k = np.int64(0)
+    code = W[v + V_CODE]
+    accumulate = W[v + V_FLAGS] & F_ACCUMULATE != 0
+    c = W[d + 3 * OK + O_ADDR]
+    r = np.int64(0)
+    while k < n or n == ENDLESS:
+        if not fifo_ready(W, T, v):
+            break
+        a = W[v + V_ACC] if accumulate else fetch_memory(W, T, M8, M16, M32, d + OK, mem)
+        b = fetch_memory(W, T, M8, M16, M32, d + 2 * OK, mem)
+        if code == ADDC16:
+            r = add_with_carry(W, p, a, b)
+        else:
+            r = element(code, a, b, c)
+        kind = W[d + O_KIND]
+        if accumulate:
+            W[v + V_ACC] = r
+        elif kind == K_FIFO:
+            fifo_push(W, T, M8, M16, M32, d, mem, r)
+        elif kind != K_POINTER:
+            store_bits(M8, M16, M32, mem + W[d + O_ADDR], W[d + O_SIZE], r)
+            next_element(W, T, d)
+        k += 1
+        W[G_VECTOR] += 1
+        if n == ENDLESS and W[d + O_KIND] != K_FIFO and (W[d + OK + O_KIND] == K_MEM or W[d + 2 * OK + O_KIND] == K_MEM):
+            fail(W, FENDLESS, pe, n, ZERO, ZERO)
+            return np.int64(-1)
+    W[v + V_K] = k
+    if k < n or n == ENDLESS:
+        fifo_stopped(W, v)
+    elif W[d + O_KIND] == K_POINTER:
+        store_bits(M8, M16, M32, mem + W[d + O_ADDR], W[d + O_SIZE], r)      # a stopped operation leaves the scalar alone
+    save_addresses(W, T, pe, v)
+    return setup_cost(W, T, v) + ((k * W[v + V_RATE] + 65535) >> 16)
+
+
 @inline
 def fetch_memory(W, T, M8, M16, M32, o, mem):
     """Next element of a memory vector or a scalar."""
@@ -733,6 +889,8 @@ def fetch_memory(W, T, M8, M16, M32, o, mem):
         r = load_bits(M8, M16, M32, mem + W[o + O_ADDR], W[o + O_SIZE])
         next_element(W, T, o)
         return r
+    if kind == K_FIFO:
+        return fifo_pop(W, T, M8, M16, M32, o, mem)
     return np.int64(0)
 
 
@@ -922,8 +1080,16 @@ def thread_step(W, U, T, M8, M16, M32, pe, dense, now):
     if W[d + O_KIND] == K_OUT:
         q = W[d + O_QUEUE]
         if U[q + Q_COUNT] >= U[q + Q_CAP]:
-            U[q + Q_WAITER] = np.uint32(1)
+            U[q + Q_WAITER] = np.uint32(np.int64(U[q + Q_WAITER]) | 1)
             return STALLED
+    if (W[d + O_KIND] == K_FIFO or W[d + OK + O_KIND] == K_FIFO or W[d + 2 * OK + O_KIND] == K_FIFO) and not fifo_ready(W, T, v):
+        if dense != 0 or n == ENDLESS:
+            return STALLED
+        # a synchronous operation does not wait for a FIFO: it stops, and says so
+        fifo_stopped(W, v)
+        finish_thread(W, U, T, M8, M16, M32, pe, dense, ZERO, now)
+        W[W[v + V_RESULT]] = 0
+        return FINISHED
     if W[v + V_FLAGS] & F_ENDLESS != 0:
         for j in range(3):
             o = d + j * OK
@@ -936,13 +1102,17 @@ def thread_step(W, U, T, M8, M16, M32, pe, dense, now):
     mem = W[p + P_MEM]
     code = W[v + V_CODE]
     c = W[d + 3 * OK + O_ADDR]
+    cleared = W[v + V_ZERO]         # 0: none; 1, 2: that source is cleared as it is read
     for _ in range(step):
         last = k == n - 1 and n != ENDLESS
+        at = W[d + cleared * OK + O_ADDR]
         if W[v + V_FLAGS] & F_ACCUMULATE != 0:
             a = W[v + V_ACC]
         else:
             a = fetch_fabric(W, U, T, M8, M16, M32, pe, d + OK, mem, k, last, now)
         b = fetch_fabric(W, U, T, M8, M16, M32, pe, d + 2 * OK, mem, k, last, now)
+        if cleared != 0:
+            store_bits(M8, M16, M32, mem + at, W[d + cleared * OK + O_SIZE], ZERO)
         if code == ADDC16:
             r = add_with_carry(W, p, a, b)
         else:
@@ -951,6 +1121,8 @@ def thread_step(W, U, T, M8, M16, M32, pe, dense, now):
         if kind == K_OUT:
             aux = W[d + O_AUX]
             flags = ((aux >> 2) & 1) | (W[d + O_STRIDE] << 8)
+            if last:
+                flags |= (aux >> 5) & 2         # advance_switch
             q = W[d + O_QUEUE]
             if aux & 3 == 0:
                 if aux & 8 != 0 and W[v + V_INDEX] >= 0:
@@ -967,6 +1139,8 @@ def thread_step(W, U, T, M8, M16, M32, pe, dense, now):
             W[v + V_ACC] = r
         elif kind == K_POINTER:
             store_bits(M8, M16, M32, mem + W[d + O_ADDR], W[d + O_SIZE], r)
+        elif kind == K_FIFO:
+            fifo_push(W, T, M8, M16, M32, d, mem, r)
         else:
             store_bits(M8, M16, M32, mem + W[d + O_ADDR], W[d + O_SIZE], r)
             next_element(W, T, d)

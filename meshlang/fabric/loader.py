@@ -17,6 +17,7 @@ from ..ir.program import EAST, HOST, NORTH, RAMP, SOUTH, WEST, Program, TileProg
 from . import alu
 from . import state as s
 from .dsd import MEMORY_START
+from .extensions import EXTENSION_LIMIT, Extensions
 from .timing import Profile
 
 O = isa.Op
@@ -210,12 +211,15 @@ def load(program: Program, profile: Profile) -> State:
         outqueues = len(table)
         for q in outputs:
             table += list(q)
+        fifos = len(table)
+        table += np.asarray(tile.fifos, np.int32).ravel().tolist()
         threads = _microthreads(tile)
         uts.append((1 + len(threads)) if len(ops) else 0)
         table[record + s.TT_FUNCS], table[record + s.TT_NFUNCS] = functions, len(tile.functions)
         table[record + s.TT_TASKS] = tasks
         table[record + s.TT_OBJS], table[record + s.TT_NOBJS] = objects, len(ordered)
         table[record + s.TT_MEM4D] = mem4d
+        table[record + s.TT_FIFOS], table[record + s.TT_NFIFOS] = fifos, len(tile.fifos)
         table[record + s.TT_NIQ], table[record + s.TT_NOQ] = len(inputs), len(outputs)
         table[record + s.TT_IQMAP], table[record + s.TT_OQMAP] = inqueues, outqueues
         table[record + s.TT_NUT], table[record + s.TT_NDSR] = uts[-1], len(tile.dsrs)
@@ -238,7 +242,8 @@ def load(program: Program, profile: Profile) -> State:
     C = np.concatenate([c.ravel() for c in codes] or [np.zeros(4, np.int32)]).astype(np.int32)
 
     # ------------------------------------------------------------ channels
-    present, config_of = _routes(program, tile_of)
+    present, config_of, index_of = _routes(program, tile_of)
+    extensions = Extensions(program, tile_of, present, index_of)
     colors = sorted(present)
     count = np.zeros(npe, np.int64)
     slot = {}
@@ -265,6 +270,7 @@ def load(program: Program, profile: Profile) -> State:
         I_end += n * registers
         row["dsr"], I_end = I_end, I_end + n * 2 * len(tile.dsrs)
         row["ut"], I_end = I_end, I_end + n * s.TK * uts[t]
+        row["fifo"], I_end = I_end, I_end + n * s.FFK * len(tile.fifos)
         row["iq"], U_end = U_end, U_end + n * s.QK * len(caps_in)
         row["oq"], U_end = U_end, U_end + n * s.QK * len(caps_out)
         row["entries"] = U_end
@@ -272,6 +278,7 @@ def load(program: Program, profile: Profile) -> State:
         regions.append((row["entries"], U_end))
         row["mem"], M_end = M_end, M_end + n * memory_sizes[t]
         layout.append(row)
+    extension_start, I_end = I_end, I_end + s.XK * (extensions.total + 1)
     # wheels and logs
     l0 = (npe + 63) // 64
     l1 = (l0 + 63) // 64
@@ -282,7 +289,7 @@ def load(program: Program, profile: Profile) -> State:
     hlog_cap = max(1 << 16, 2 * hosts_out) if hosts_out else 1
     plog, I_end = I_end, I_end + plog_cap * s.LK
     hlog, I_end = I_end, I_end + hlog_cap
-    if U_end >= s.OFF_RECTANGLE:
+    if U_end >= s.OFF_RECTANGLE or extensions.total > EXTENSION_LIMIT:
         raise MeshlangError(Diagnostic("MS0842", f"the fabric of {npe} PEs with {total} channels is too large for this engine"))
 
     W = np.zeros(I_end, np.int64)
@@ -298,6 +305,7 @@ def load(program: Program, profile: Profile) -> State:
     W[s.G_L0], W[s.G_L1], W[s.G_BITS_R], W[s.G_BITS_C] = l0, l1, bits_r, bits_c
     W[s.G_PLOG], W[s.G_PLOGCAP], W[s.G_HLOG], W[s.G_HLOGCAP], W[s.G_NHOUT] = plog, plog_cap, hlog, hlog_cap, hosts_out
     W[s.G_WSE3] = wse3
+    W[s.G_X] = extension_start
     for index, name in ((s.G_HOP, "fabric.hop"), (s.G_RAMP, "fabric.ramp"), (s.G_SETUP, "dsd.setup"), (s.G_SETUP_DSR, "dsd.setup_dsr"),
                         (s.G_SETUP_V, "dsd.setup_vector"), (s.G_SETUP_S, "dsd.setup_scalar"), (s.G_FSETUP, "dsd.fabric_setup"),
                         (s.G_ISSUE, "dsd.issue"), (s.G_TASK_START, "task.start"), (s.G_TASK_END, "task.end"),
@@ -339,8 +347,11 @@ def load(program: Program, profile: Profile) -> State:
         for direction, dx, dy in ((NORTH, 0, -1), (SOUTH, 0, 1), (EAST, 1, 0), (WEST, -1, 0)):
             x, y = pe_x[pes] + dx, pe_y[pes] + dy
             inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-            near = channels[color][np.where(inside, y * width + x, 0)]
+            there = np.where(inside, y * width + x, 0)
+            near = extensions.arrivals(channels, color, direction, pes, there)
             H[rows, s.CH_NEAR + direction] = np.where(inside, np.where(near >= 0, near, s.NO_CHANNEL), s.OFF_RECTANGLE)
+
+    extensions.fill(W, H, channels, first_channel)
 
     # ------------------------------------------------------------ PEs
     P = W[s.P0:s.P0 + npe * s.PK].reshape(npe, s.PK)
@@ -361,6 +372,8 @@ def load(program: Program, profile: Profile) -> State:
         P[pes, s.P_DSR] = row["dsr"] + index * 2 * len(tile.dsrs)
         P[pes, s.P_UT] = row["ut"] + index * s.TK * uts[t]
         P[pes, s.P_TSCON] = 0
+        P[pes, s.P_FIFO] = row["fifo"] + index * s.FFK * len(tile.fifos)
+        P[pes, s.P_SYSTEM] = any(task.kind == "local" and task.id == 29 for task in tile.tasks)
         nin, nout = len(row["caps_in"]), len(row["caps_out"])
         P[pes, s.P_IQ] = row["iq"] + index * s.QK * nin
         P[pes, s.P_OQ] = row["oq"] + index * s.QK * nout
@@ -415,23 +428,19 @@ def _signed(mask: int) -> int:
     return mask - (1 << 64) if mask >> 63 else mask
 
 
-def _routes(program: Program, tile_of: np.ndarray) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
-    """Which PEs have a channel of each color, and its rx | tx << 6."""
+def _routes(program: Program, tile_of: np.ndarray) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray], dict[int, np.ndarray]]:
+    """Which PEs have a channel of each color, its base rx | tx << 6, and the number of its configuration or -1."""
     fabric = program.fabric
     npe = fabric.width * fabric.height
     words = []
     for config in fabric.configs:
-        if config.teardown or config.filter is not None or config.swap_x or config.swap_y:
-            what = "teardown" if config.teardown else "filter" if config.filter is not None else "color swap"
-            raise unsupported(f"a color configuration with {what}")
-        if config.position != 0 or any(p is not None for p in config.positions[1:]):
-            raise unsupported("a color configuration with switch positions")
         words.append(config.rx | (config.tx << 6))
     table = np.array(words + [0], np.int64)
-    present, config_of = {}, {}
+    present, config_of, index_of = {}, {}, {}
     for color, array in fabric.color.items():
         index = np.asarray(array).reshape(npe)
         present[color] = index >= 0
+        index_of[color] = index.astype(np.int64)
         config_of[color] = np.where(index >= 0, table[index], 0)
     for colors, default, extra in ((fabric.host_in, (1 << HOST) | (1 << RAMP) << 6, 1 << HOST),
                                    (fabric.host_out, (1 << RAMP) | (1 << HOST) << 6, (1 << HOST) << 6)):
@@ -439,6 +448,7 @@ def _routes(program: Program, tile_of: np.ndarray) -> tuple[dict[int, np.ndarray
             if color not in present:
                 present[color] = np.zeros(npe, bool)
                 config_of[color] = np.zeros(npe, np.int64)
+                index_of[color] = np.full(npe, -1)
             # PEs for which the program gives no route get the direct one; where it gives a route, the host may feed it,
             # and takes what has no other destination
             missing = ~present[color] & (tile_of >= 0)
@@ -449,6 +459,6 @@ def _routes(program: Program, tile_of: np.ndarray) -> tuple[dict[int, np.ndarray
                 extra_of = extra
             config_of[color] = np.where(present[color], own | extra_of, np.where(missing, default, 0))
             present[color] = present[color] | missing
-    return {c: p for c, p in present.items() if p.any()}, config_of
+    return {c: p for c, p in present.items() if p.any()}, config_of, index_of
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from .faults import Fault
 from .jit import ctz, inline, jit
 from .state import *
+from .switch import CLOSED, LATER, NEVER_OPEN, OPEN, destinations, entrance, extension, finish, outgoing
 from .wheel import fail, wake_ce, wake_router
 
 ZERO = np.int64(0)
@@ -38,6 +39,9 @@ def push_channel(W, U, pe, ch, value, control, arrival, now):
     state = (state & ~bit) + 4
     if control != 0:
         state |= bit
+        config = np.int64(U[ch + CH_CONFIG])
+        if config & C_SPECIAL != 0:
+            U[ch + CH_CONFIG] = np.uint32(config & ~np.int64(31))       # closed until the command has been executed
     U[ch + CH_STATE] = np.uint32(state)
     U[ch + CH_PUSH] = np.uint32(now32)
     if count == 0:
@@ -122,13 +126,18 @@ def refill_from_host(W, U, HP, HS, pe, now):
         rest &= rest - 1
         ch = np.int64(U[r + R_BASE]) + (slot << 4)
         room = has_room(U, ch, now)
+        config = np.int64(U[ch + CH_CONFIG])
+        if config & C_SPECIAL != 0:
+            gate = entrance(W, U, ch, config, np.int64(5), now)
+            if gate != OPEN:
+                room = np.int64(0) if gate == CLOSED else np.int64(1)
         if room < 2:
             if room == 0:
                 U[ch + CH_STATE] = np.uint32(np.int64(U[ch + CH_STATE]) | S_WAITER)
             else:
                 again = True
             continue
-        color = (np.int64(U[ch + CH_CONFIG]) >> 12) & 31
+        color = (config >> 12) & 31
         head = W[G_HIN + color] * W[G_NPE] + pe
         segment = HS[head]
         position = HS[segment]
@@ -173,13 +182,28 @@ def serve_ramp(W, U, pe, now):
         flags = np.int64(U[e + E_FLAGS])
         ch = np.int64(U[r + R_BASE]) + ((flags >> 8) << 4)
         room = has_room(U, ch, now)
+        config = np.int64(U[ch + CH_CONFIG])
+        mark = np.int64(0)
+        if config & 16 == 0 or config & C_SPECIAL != 0:
+            gate = entrance(W, U, ch, config, np.int64(4), now)
+            if gate == NEVER_OPEN:
+                fail(W, F_MISROUTED, pe, (config >> 12) & 31, np.int64(4), pe)
+                return
+            if gate != OPEN:
+                room = np.int64(0) if gate == CLOSED else np.int64(1)
+            elif flags & 2 != 0:
+                mark = np.int64(1)
         if room == 0:
             U[ch + CH_STATE] = np.uint32(np.int64(U[ch + CH_STATE]) | S_WAITER)
             continue
         if room == 1:
             wake = now + 1
             continue
-        if not push_channel(W, U, pe, ch, np.int64(U[e + E_VALUE]), flags & 1, now + W[G_RAMP] - 1, now):
+        if mark != 0:
+            # a data wavelet after which the switch advances looks like a control wavelet in the channel
+            state = np.int64(U[ch + CH_STATE])
+            W[extension(W, U, ch) + X_MARK] |= np.int64(1) << ((state + (state >> 2)) & 3)
+        if not push_channel(W, U, pe, ch, np.int64(U[e + E_VALUE]), (flags & 1) | mark, now + W[G_RAMP] - 1, now):
             fail(W, F_TWO_SIDES, pe, (np.int64(U[ch + CH_CONFIG]) >> 12) & 31, np.int64(4), ZERO)
             return
         moved = True
@@ -198,8 +222,13 @@ def serve_ramp(W, U, pe, now):
                 at = now + delta
             if wake == 0 or at < wake:
                 wake = at
-        if np.int64(U[q + Q_WAITER]) != 0:
-            U[q + Q_WAITER] = np.uint32(0)
+        waiter = np.int64(U[q + Q_WAITER])
+        if waiter != 0:
+            if waiter & 2 != 0 and count == 0:
+                W[p + P_FLUSHED] |= np.int64(256) << np.int64(U[q + Q_ID])
+                W[p + P_ACTIVE] |= np.int64(1 << 29)
+                waiter = np.int64(0)
+            U[q + Q_WAITER] = np.uint32(waiter & 2)
             wake_ce(W, pe, now)             # the CE phase of this cycle comes after this one
     if wake != 0:
         wake_router(W, pe, wake)
@@ -238,6 +267,12 @@ def route(W, U, HP, HS, pe, now):
                 continue
             config = np.int64(U[ch + CH_CONFIG])
             tx = (config >> 6) & 63
+            rare = (config >> C_RARE) | ((state >> (5 + head)) & 1)
+            if rare != 0:
+                tx = destinations(W, U, ch, config, state)
+                if tx < 0:
+                    mask &= ~(np.int64(1) << slot)
+                    continue
             if tx & used != 0:
                 wake = now + 1
                 continue
@@ -253,10 +288,17 @@ def route(W, U, HP, HS, pe, now):
                     fault = F_OFF_RECT if near == OFF_RECTANGLE else F_NO_ROUTE
                     fail(W, fault, pe, (config >> 12) & 31, d, ZERO)
                     return
-                if (np.int64(U[near + CH_CONFIG]) >> (d ^ 1)) & 1 == 0:
-                    fail(W, F_MISROUTED, neighbour(W, pe, d), (config >> 12) & 31, d ^ 1, pe)
-                    return
                 room = has_room(U, near, now)
+                other = np.int64(U[near + CH_CONFIG])
+                if (other >> (d ^ 1)) & 1 == 0 or other & C_SPECIAL != 0:
+                    gate = entrance(W, U, near, other, d ^ 1, now)
+                    if gate == NEVER_OPEN:
+                        fail(W, F_MISROUTED, neighbour(W, pe, d), (config >> 12) & 31, d ^ 1, pe)
+                        return
+                    if gate == CLOSED:
+                        room = np.int64(0)
+                    elif gate == LATER and room == 2:
+                        room = np.int64(1)
                 if room < 2:
                     ready = False
                     if room == 0:
@@ -283,17 +325,24 @@ def route(W, U, HP, HS, pe, now):
             # move
             value = np.int64(U[ch + CH_VALUE + head])
             control = (state >> (5 + head)) & 1
+            sent = value
+            passed = control
+            if control != 0:
+                sent = outgoing(W, U, ch, config, state)
+                if sent >> 32 != 0:
+                    sent = value
+                    passed = ZERO
             links = tx & 15
             while links != 0:
                 d = ctz(links)
                 links &= links - 1
                 near = np.int64(U[ch + CH_NEAR + d])
-                if not push_channel(W, U, neighbour(W, pe, d), near, value, control, now + W[G_HOP], now):
+                if not push_channel(W, U, neighbour(W, pe, d), near, sent, passed, now + W[G_HOP], now):
                     fail(W, F_TWO_SIDES, neighbour(W, pe, d), (config >> 12) & 31, d ^ 1, ZERO)
                     return
                 W[G_HOPS] += 1
             if tx & 16 != 0:
-                push_input(W, U, pe, q, value, control, now + W[G_RAMP])
+                push_input(W, U, pe, q, value, passed, now + W[G_RAMP])
             if tx & 32 != 0:
                 color = (config >> 12) & 31
                 W[W[G_HLOG] + W[G_HLOGN]] = value | (pe << 32) | (color << 56)
@@ -309,6 +358,8 @@ def route(W, U, HP, HS, pe, now):
             U[ch + CH_POP] = np.uint32(now32)
             if state & S_WAITER != 0:
                 wake_upstream(W, U, pe, ch, now)
+            if rare != 0:
+                finish(W, U, pe, ch, config, value, passed, control, now)
             if count == 0:
                 mask &= ~(np.int64(1) << slot)
             else:

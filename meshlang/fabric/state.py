@@ -4,7 +4,7 @@ State is a few flat arrays; every name below is an offset into one of them.
 
 | array | type | holds |
 |---|---|---|
-| W | int64 | globals, PE records, registers, DSRs, threads of vector operations, wake-up bitmaps, logs |
+| W | int64 | globals, PE records, registers, DSRs, threads of vector operations, channel extensions, FIFOs, wake-up bitmaps, logs |
 | U | uint32 | router records, channels (one 64-byte record per PE and configured color), queues and their entries |
 | M8, M16, M32 | views of one uint8 array | the memories of all PEs, one after the other |
 | C | int32 | code of all tile programs |
@@ -50,6 +50,7 @@ G_SYNCDONE = 54
 G_MISALIGN = 55
 G_QUANTUM = 56
 G_SETUP_DSR = 57
+G_X = 58                # extension records of channels
 # arguments of the outstanding command
 G_ARGN, G_ARGS = 60, 61                 # up to 15
 # stream counters per color
@@ -61,7 +62,7 @@ G_SCRATCH = 160                         # one thread record for operations that 
 P0 = 256                                # PE records start here
 
 # ---------------------------------------------------------------- W: PE records
-PK = 40
+PK = 48
 P_ST, P_PC, P_FP, P_TIME = 0, 1, 2, 3
 P_ACTIVE, P_BLOCKED, P_RR = 4, 5, 6
 P_CMD, P_CMDTIME, P_CMDOPEN = 7, 8, 9   # function row + 1 to start; when; 1 while the command is not finished
@@ -81,6 +82,10 @@ P_STALL = 34                            # 1: the instruction at pc waits (ELD/ES
 P_MISC = 35                             # result register of a sync operation
 P_IQBUSY = 36                           # mask of input queues used by running operations
 P_BUSYFROM = 37                         # start of the running task
+P_TORN = 38                             # mask of colors whose teardown was not taken notice of
+P_SYSTEM = 39                           # 1: the program has a task 29
+P_FIFO = 40                             # first FIFO record
+P_FLUSHED = 41                          # mask of queues that were flushed and ran empty: inputs, then outputs
 
 ST_IDLE, ST_RUN, ST_OP = 0, 1, 2
 
@@ -93,10 +98,12 @@ V_OPERANDS = 18         # 4 records of 7: destination, sources 0..2
 OK = 7
 O_KIND, O_ADDR, O_STRIDE, O_SIZE, O_QUEUE, O_LEN, O_AUX = 0, 1, 2, 3, 4, 5, 6
 # kinds of operand in a thread
-K_NONE, K_MEM, K_MEM4, K_SCALAR, K_POINTER, K_IN, K_OUT = 0, 1, 2, 3, 4, 5, 6
+K_NONE, K_MEM, K_MEM4, K_SCALAR, K_POINTER, K_IN, K_OUT, K_FIFO = 0, 1, 2, 3, 4, 5, 6, 7
 # O_ADDR: address in the PE's memory (next element), or the scalar, or the held half of a packed wavelet
 # O_QUEUE: mem4d: row in T; fabric: queue record in U
-# O_LEN: own length in elements; O_AUX: mem4d: counters, 16 bits each; fabric: SIMD | control << 2 | slot << 8
+# O_LEN: own length in elements; O_AUX: mem4d: counters, 16 bits each; fabric: SIMD | control << 2 | index << 3 | priority << 4 |
+# advance_switch << 6 | zero << 7
+# FIFO: O_ADDR its record, O_QUEUE its row in T, O_AUX the PE
 F_ACCUMULATE = 1
 F_ASYNC = 2
 F_ENDLESS = 4
@@ -106,16 +113,42 @@ RK = 8                                  # router record of PE p at p * RK
 R_BASE, R_N, R_MASK, R_RR, R_OQ, R_HIN, R_ORR = 0, 1, 2, 3, 4, 5, 6
 # channel record, 16 words: 4 values, 4 arrival times, state, configuration, last pop, last push, neighbours N S E W
 CH_VALUE, CH_TIME, CH_STATE, CH_CONFIG, CH_POP, CH_PUSH, CH_NEAR = 0, 4, 8, 9, 10, 11, 12
-# CH_STATE: head (0-1), count (2-4), control bits (5-8), waiter (9)
+# CH_STATE: head (0-1), count (2-4), control bits (5-8), waiter (9), number of the extension record (10-31)
 S_WAITER = 1 << 9
-# CH_CONFIG: rx (0-5), tx (6-11), color (12-16), input queue (17-20, 15 = none)
+S_EXTENSION = 10
+# CH_CONFIG: rx (0-5), tx (6-11), color (12-16), input queue (17-20, 15 = none), then what makes a channel special:
+C_SPECIAL = 1 << 21     # has an extension record; its rx bits are 0 while it is closed
+C_TEARDOWN = 1 << 22
+C_FILTER = 1 << 23
+C_SWAP = 1 << 24        # E/W or N/S arrivals come from the other color of the pair
+C_RARE = 22             # bits from here on: not even a data wavelet takes the short way
 NO_CHANNEL, OFF_RECTANGLE = 0xffffffff, 0xfffffffe
+
+# ---------------------------------------------------------------- W: extension records of channels (see switch.py)
+XK = 20
+X_ROUTE = 0             # packed as Sys.ROUTE_GET gives it, without state
+X_POSITIONS = 1         # 4: rx | tx << 5 | valid << 10
+X_CURRENT, X_RING, X_POP = 5, 6, 7
+X_REACH = 8             # sides that some position, or the program at run time, may open
+X_TURN = 9              # cycle of the last change
+X_MARK = 10             # entries of the channel that are data wavelets after which the switch advances (their control bit is set)
+X_FILTER = 11           # kind, and flags:
+X_COUNTER, X_MAX, X_LIMIT, X_LIMIT2, X_MIN, X_MAXIDX = 12, 13, 14, 15, 16, 17
+X_EATEN = 18            # wavelets the filter has kept from the CE
+X_VALID = 1 << 10
+X_COUNT_DATA, X_COUNT_CONTROL, X_FILTER_CONTROL = 16, 32, 64
+
+# ---------------------------------------------------------------- W: FIFOs
+FFK = 8
+FF_HEAD, FF_COUNT, FF_READ, FF_WRITE = 0, 1, 2, 3       # READ, WRITE: length as an operand
+FF_EMPTY, FF_FULL = 4, 5                # 1: a pop found it empty, a push found it full
 
 # ---------------------------------------------------------------- U: queues
 QK = 10
 Q_BUF, Q_CAP, Q_HEAD, Q_COUNT, Q_CHANNEL, Q_COLOR, Q_ID, Q_WAITER, Q_USER, Q_DEPTH = range(10)
-EK = 3                                  # queue entry: value, time, flags (control | channel slot << 8)
-E_VALUE, E_TIME, E_FLAGS = 0, 1, 2
+# Q_WAITER: 1: someone waits for room; 2: task 29 waits for it to run empty
+EK = 3                                  # queue entry
+E_VALUE, E_TIME, E_FLAGS = 0, 1, 2      # flags of an output: control | advance the switch after it << 1 | channel slot << 8
 
 # ---------------------------------------------------------------- T: tables
 OI = 12                                 # operation info at code * OI
@@ -125,6 +158,7 @@ TT = 24                                 # tile record
 TT_FUNCS, TT_TASKS, TT_OBJS, TT_NOBJS, TT_MEM4D, TT_NIQ, TT_NOQ, TT_NUT, TT_UTMAP, TT_IQMAP, TT_OQMAP, TT_NDSR = (
     0, 1, 2, 3, 4, 5, 6, 7, 8, 16, 17, 18)
 TT_NFUNCS = 19
+TT_FIFOS, TT_NFIFOS = 20, 21
 FK = 4                                  # function: entry, params, frame
 KK = 4                                  # task table, 64 data/local then 64 control: kind, function row, args, types
 ROW = 20                                # vector operation rows: OP_COLUMNS, then:

@@ -12,4 +12,4 @@ DFILT = "@dfilt"
 QUEUE_FLUSH = "queue flushing"
 RECONFIGURATION = "changing routes at run time"
 
-ENGINE: frozenset[str] = frozenset()
+ENGINE: frozenset[str] = frozenset({SWITCHES, FILTERS, TEARDOWN, COLOR_SWAP, FIFOS, ADVANCE_SWITCH, ZERO, QUEUE_FLUSH, RECONFIGURATION})

@@ -1,0 +1,134 @@
+"""Extension records of channels, built when a program is loaded: switches, filters, teardown, color swaps (see switch.py)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..diag import Diagnostic, MeshlangError
+from ..ir import isa
+from ..ir.program import EAST, ColorConfig, Program, TileProgram
+from . import state as s
+
+EXTENSION_LIMIT = (1 << 32 - s.S_EXTENSION) - 1
+POP_MODES = ("no_pop", "always_pop", "pop_on_advance", "pop_on_advance_nop")
+FILTER_KINDS = {"counter": 1, "sparse_counter": 2, "range": 3}
+# system functions that change what a router does
+_CHANGES = [isa.Sys.ROUTE_GET, isa.Sys.ROUTE_SET, isa.Sys.TEARDOWN_EXIT, isa.Sys.TEARDOWN_PENDING]
+
+
+def at_run_time(tile: TileProgram) -> bool:
+    """Does the program change routes while it runs?"""
+    code = np.asarray(tile.code, np.int32).reshape(-1, 4)
+    return bool(np.isin(code[(code[:, 0] & 0xff) == isa.Op.SYS][:, 3], _CHANGES).any())
+
+
+def packed_route(cfg: ColorConfig) -> int:
+    """The route as ROUTE_GET packs it: positions become changes to the position before."""
+    packed = cfg.rx & 31 | (cfg.tx & 31) << 5
+    rx, tx = cfg.rx, cfg.tx
+    for k, position in enumerate(cfg.positions[1:]):
+        if position is None:
+            continue
+        field = 1
+        if position[0] != rx:
+            field |= 2 | position[0] << 2
+        if position[1] != tx:
+            field |= 128 | position[1] << 8
+        rx, tx = position
+        packed |= field << isa.R_POS[0] + isa.R_POS[1] * k
+    return packed
+
+
+def record(cfg: ColorConfig, run_time: bool) -> tuple[np.ndarray, int]:
+    """The extension record of a configuration, and its flags in CH_CONFIG."""
+    x = np.zeros(s.XK, np.int64)
+    flags = int(s.C_SPECIAL)
+    x[s.X_ROUTE] = packed_route(cfg)
+    rx, tx = cfg.rx & 31, cfg.tx & 31
+    reach = rx
+    for k in range(4):
+        position = (cfg.rx, cfg.tx) if k == 0 else cfg.positions[k] if k < len(cfg.positions) else None
+        if position is not None:
+            rx, tx = position[0] & 31, position[1] & 31
+            reach |= rx
+        x[s.X_POSITIONS + k] = rx | tx << 5 | (int(s.X_VALID) if position is not None else 0)
+    x[s.X_CURRENT], x[s.X_RING], x[s.X_POP] = cfg.position, cfg.ring, POP_MODES.index(cfg.pop)
+    x[s.X_REACH] = 31 if run_time else reach
+    x[s.X_TURN] = -1
+    if cfg.filter is not None:
+        kind, fields = cfg.filter[0], dict(cfg.filter[1])
+        flags |= int(s.C_FILTER)
+        x[s.X_FILTER] = (FILTER_KINDS[kind] | (s.X_COUNT_DATA if fields["count_data"] else 0)
+                         | (s.X_COUNT_CONTROL if fields["count_control"] else 0)
+                         | (s.X_FILTER_CONTROL if fields["filter_control"] else 0))
+        for index, name in ((s.X_COUNTER, "init_counter"), (s.X_MAX, "max_counter"), (s.X_LIMIT, "limit1"), (s.X_LIMIT2, "limit2"),
+                            (s.X_MIN, "min_idx"), (s.X_MAXIDX, "max_idx")):
+            x[index] = fields[name]
+    if cfg.teardown:
+        flags |= int(s.C_TEARDOWN)
+    if cfg.swap_x or cfg.swap_y:
+        flags |= int(s.C_SWAP)
+    return x, flags
+
+
+class Extensions:
+    """Which channels get a record, and what is in them."""
+
+    def __init__(self, program: Program, tile_of: np.ndarray, present: dict[int, np.ndarray], index_of: dict[int, np.ndarray]):
+        configs = program.fabric.configs
+        special = np.array([c.teardown or c.filter is not None or c.swap_x or c.swap_y or bool(c.positions) for c in configs] + [False])
+        changing = np.array([at_run_time(tile) for tile in program.tiles] + [False])
+        self.program, self.tile_of, self.index_of, self.changing = program, tile_of, index_of, changing
+        self.pes: dict[int, np.ndarray] = {}
+        self.total = 0
+        for color in sorted(present):
+            index = index_of[color]
+            pes = np.flatnonzero(present[color] & (special[index] | (changing[tile_of] & (index >= 0))))
+            self.pes[color] = pes
+            self.total += len(pes)
+        self.swaps = {axis: np.array([getattr(c, f"swap_{axis}") for c in configs] + [False]) for axis in "xy"}
+        self.any_swap = any(v.any() for v in self.swaps.values())
+
+    def arrivals(self, channels: dict[int, np.ndarray], color: int, direction: int, pes: np.ndarray, there: np.ndarray) -> np.ndarray:
+        """The channels that wavelets of a color come into when they leave `pes` in a direction and arrive at `there`."""
+        near = channels[color][there]
+        if not self.any_swap:
+            return near
+        swap = self.swaps["x" if direction >= EAST else "y"]
+        pair = color ^ 1
+        none = np.full(len(self.tile_of), -1)
+        own, other = self.index_of.get(color, none), self.index_of.get(pair, none)
+        swapped = swap[own] & swap[other]
+        exists = channels[color] >= 0
+        both = exists & (channels.get(pair, none) >= 0)
+        bad = (swap[own] != swap[other]) & (swap[own] | swap[other])
+        both_axes = self.swaps["x"][own] & self.swaps["y"][own]
+        if (bad & both).any() or (bad & exists).any() or both_axes.any():
+            raise MeshlangError(Diagnostic("MS0850", f"not supported by this version: a color swap of only one of colors {min(color, pair)} and "
+                                                     f"{max(color, pair)}, or in both axes"))
+        if (swapped[pes] != swapped[there])[(near >= 0) & both[pes]].any():
+            raise MeshlangError(Diagnostic("MS0850", f"not supported by this version: color {color} is swapped on one side of a link only"))
+        return np.where(swapped[there], channels[pair][there] if pair in channels else -1, near)
+
+    def fill(self, W: np.ndarray, H: np.ndarray, channels: dict[int, np.ndarray], first_channel: int) -> None:
+        """Write the records; H: the channel records, already with their base routes."""
+        X = W[W[s.G_X]:W[s.G_X] + s.XK * (self.total + 1)].reshape(-1, s.XK)
+        number = 1
+        default = ColorConfig(0, 0)
+        for color, pes in self.pes.items():
+            if len(pes) == 0:
+                continue
+            rows = (channels[color][pes] - first_channel) // 16
+            H[rows, s.CH_STATE] |= (np.arange(number, number + len(pes)) << s.S_EXTENSION).astype(np.uint32)
+            kinds = self.index_of[color][pes] * 2 + self.changing[self.tile_of[pes]]
+            for kind in np.unique(kinds):
+                cfg = self.program.fabric.configs[kind >> 1] if kind >= 0 else default
+                x, flags = record(cfg, bool(kind & 1))
+                at = np.flatnonzero(kinds == kind)
+                X[number + at] = x
+                position = int(x[s.X_POSITIONS + cfg.position])
+                rx = 0 if cfg.teardown else position & 31
+                tx = position >> 5 & 31
+                old = H[rows[at], s.CH_CONFIG].astype(np.int64) & ~(31 | 31 << 6)
+                H[rows[at], s.CH_CONFIG] = (old | rx | tx << 6 | flags).astype(np.uint32)
+            number += len(pes)
