@@ -132,7 +132,7 @@ def activate(cx, node, hint):
         cx.fail("MS0406", f"@activate takes a local_task_id, found {value.ty}", node.args[0], "data and control tasks are started by wavelets")
     if cx.fb is None:
         need_top(cx, node)
-        number = cx.known(node.args[0]).v
+        number = cx.known(node.args[0]).v if not isinstance(value, Known) else value.v
         cx.unit.active |= 1 << number
         cx.unit.hooks.append(lambda: check_bound(cx, number, node))
         return VOID
@@ -245,6 +245,6 @@ def _unsupported(name: str, args: str, phase: str):
 
 
 for _n, _a in [("set_control_task_table", "config"), ("bind_rotating_tasks", "main, alt, id, config"),
-               ("set_config", "address, value[, range]"), ("get_config", "address[, range]"), ("get_filter_id", "color"),
-               ("dfilt", "fabin, config"), ("load_to_dsr_xdsr", "dsr, xdsr, circbuf[, config]")]:
+               ("set_config", "address, value[, range]"), ("get_config", "address[, range]"),
+               ("load_to_dsr_xdsr", "dsr, xdsr, circbuf[, config]")]:
     _unsupported(_n, _a, "any")

@@ -163,7 +163,7 @@ class Calls(Context):
         finally:
             self.module, self.scopes, self.targets, self.frame, self.address_taken = saved
             self.call_depth -= 1
-        fb.place(frame.label)
+        fb.end(frame.label)
         if ret is T.VOID:
             return VOID
         if frame.known is not None and frame.jumps == 1:

@@ -10,7 +10,7 @@ from ..ir.isa import Op
 from ..syntax import ast
 from . import ops
 from . import types as T
-from .context import BreakSignal, Context, Target
+from .context import BreakSignal, Context, Silent, Target
 from .values import (
     VOID,
     Cell,
@@ -220,8 +220,11 @@ class Choices(Context):
         probe.types = []
         probe.result_type = hint
         self.targets.append(probe)
+        reported = len(self.unit.diagnostics.errors)
         self.type_of_block(node)
         self.targets.pop()
+        if len(self.unit.diagnostics.errors) > reported:
+            raise Silent()
         t = None
         for s in probe.types:
             t = self.common(t, s, hint, node)
@@ -237,7 +240,7 @@ class Choices(Context):
         self.targets.append(target)
         terminated = self.block(node)
         self.targets.pop()
-        self.fb.place(target.end)
+        self.fb.end(target.end)
         if single and target.broke and target.known is not None:
             return target.known
         if t.comptime_only:

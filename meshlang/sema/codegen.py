@@ -66,6 +66,15 @@ class FunctionBuilder:
     def place(self, label: Label) -> None:
         label.pc = len(self.code)
 
+    def end(self, label: Label) -> None:
+        """`place`, dropping a jump to it that was just emitted."""
+        here = len(self.code)
+        if label.uses and label.uses[-1][0] == here - 1 and not any(lb.pc == here for lb in self.labels):
+            label.uses.pop()
+            self.code.pop()
+            self.spans.pop()
+        self.place(label)
+
     def jump(self, op: Op, label: Label, reg: int = 0) -> None:
         """JMP to `label`, or JZ/JNZ on `reg`."""
         at = self.emit(op, 0, 0) if op is Op.JMP else self.emit(op, reg, 0)

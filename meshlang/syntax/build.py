@@ -317,7 +317,8 @@ class Builder:
 
     def assign(self, c: list) -> ast.Assign:
         target = c[0]
-        if type(target) not in (ast.Ident, ast.Index, ast.Field, ast.Deref):
+        field = isinstance(target, ast.BuiltinCall) and target.name == "field"      # @field(s, "name") = value;
+        if type(target) not in (ast.Ident, ast.Index, ast.Field, ast.Deref) and not field:
             self._report(
                 "MS0126", "only a variable, an element, a field or `pointer.*` can be assigned to", target.span
             )
