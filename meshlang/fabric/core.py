@@ -73,7 +73,8 @@ from .wheel import fail, wake_ce
  SYS_TASK_PRIORITY, SYS_PERF, SYS_MAIN_PRIORITY, SYS_FIFO_READ, SYS_FIFO_WRITE, SYS_ROUTE_GET, SYS_ROUTE_SET, SYS_TORN, SYS_TEARDOWN_EXIT,
  SYS_FILTER_GET, SYS_FILTER_SET, SYS_FLUSH, SYS_FLUSHED, SYS_FLUSH_EXIT, SYS_QUEUE_COLOR) = (np.int64(s) for s in list(isa.Sys)[:25])
 (E_BAD, E_LOAD, E_STORE, E_DIV, E_SHIFT, E_BOUNDS, E_ASSERT, E_TRAP, E_STACK, E_FUNCTION) = (np.int64(f) for f in list(Fault)[1:11])
-E_CMD, E_UT_BUSY, E_ASYNC, E_UT_UNKNOWN = np.int64(Fault.CMD_DOUBLE), np.int64(Fault.UT_BUSY), np.int64(Fault.ASYNC_NO_FABRIC), np.int64(Fault.UT_UNKNOWN)
+E_CMD, E_UT_BUSY, E_ASYNC, E_UT_UNKNOWN = (
+    np.int64(f) for f in (Fault.CMD_DOUBLE, Fault.UT_BUSY, Fault.ASYNC_NO_FABRIC, Fault.UT_UNKNOWN))
 E_NO_TASK, E_COPY, E_QUEUE, E_NO_COLOR = np.int64(Fault.NO_TASK), np.int64(Fault.COPY), np.int64(Fault.QUEUE_BUSY), np.int64(Fault.NO_COLOR)
 E_OPERAND, E_UNSUPPORTED, E_WALK, E_NOWHERE = (
     np.int64(Fault.OPERAND), np.int64(Fault.UNSUPPORTED_DSD), np.int64(Fault.WALK), np.int64(Fault.WALK_NOWHERE))
@@ -248,7 +249,7 @@ def queue_status(W, U, T, pe, outputs, full):
     n = np.int64(T[tile + (TT_NOQ if outputs else TT_NIQ)])
     q = W[p + (P_OQ if outputs else P_IQ)]
     mask = np.int64(0)
-    for i in range(n):
+    for _ in range(n):
         count = np.int64(U[q + Q_COUNT])
         hit = count >= np.int64(U[q + Q_DEPTH]) if full != 0 else count == 0
         if hit and np.int64(U[q + Q_ID]) < 8:
@@ -886,7 +887,7 @@ def pick(W, U, T, pe, now):
     # find the wavelet
     q = W[p + P_IQ]
     wanted_control = (ready >> task) & 1 == 0
-    for i in range(nq):
+    for _ in range(nq):
         e = head_entry(U, q, now)
         if e >= 0 and U[q + Q_USER] == 0:
             channel = np.int64(U[q + Q_ID]) if W[G_WSE3] != 0 else np.int64(U[q + Q_COLOR])

@@ -47,7 +47,7 @@ HAS_FMA = _ARM or _CPU.get("fma", False)
 if os.environ.get("MESHLANG_NO_F16C"):
     HAS_HALF = HAS_FMA = False
 
-_OPTIONS = dict(error_model="numpy", nogil=True, _nrt=False)
+_OPTIONS = {"error_model": "numpy", "nogil": True, "_nrt": False}
 
 
 def jit(function):

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
-from asm import E, R, Tile, W, fabin, fabout, mem, program  # noqa: E402
+from asm import E, R, Tile, W, fabin, fabout, mem, program
 
-from meshlang.fabric.machine import Machine  # noqa: E402
-from meshlang.ir.dsdops import DSD_OPS  # noqa: E402
-from meshlang.ir.isa import Action, MathFn, Op, Ty  # noqa: E402
+from meshlang.fabric.machine import Machine
+from meshlang.ir.dsdops import DSD_OPS
+from meshlang.ir.isa import Action, MathFn, Op, Ty
 
 
 def build(arch, seed):
