@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ir import isa
-from ..ir.dsdops import DSD_OPS, DsdOp
+from ..ir import features, isa
+from ..ir.dsdops import DSD_OPS, DsdOp, DsdOpCode
 from ..ir.isa import Op, Operand
 from ..sema import types as T
 from ..sema.values import VOID, FnValue, Known, Reg
@@ -68,6 +68,11 @@ def lower(cx, node, name: str, op: DsdOp):
             cx.fail("MS0513", "a source is a dsr_src0 or dsr_src1, found dsr_dest", arg)
         fabric += t in (T.FABIN, T.FABOUT)
         if isinstance(v, Known) and t in (T.MEM1D, T.MEM4D) and v.v.elem != ELEMENT_SIZE[e]:
+            if name == "mov16" and t is T.MEM1D and v.v.elem == 4:
+                # the hardware takes the low half of each element; public code does that with counters
+                cx.warn("MS0505", "@mov16 moves the low 16 bits of the 32-bit elements of this DSD", arg, "use @mov32 for all bits")
+                values[i] = Known(t, v.v.with_(elem=2, stride=2 * v.v.stride))
+                continue
             cx.fail("MS0505", f"@{name} works on {8 * ELEMENT_SIZE[e]}-bit elements here, this DSD has {8 * v.v.elem}-bit elements", arg)
     if cx.unit.arch == "wse3" and sum(v.ty is T.FABIN for v in values) > 1:
         cx.fail("MS0514", "an operation takes one fabin_dsd at most on wse3", node, "receive one of them into memory first")
@@ -110,6 +115,36 @@ def lower(cx, node, name: str, op: DsdOp):
     for i, v in ((5, id_), (6, ctl_id)):
         if v is not None:
             cx.into(v, base + i, node)
+    fb.release(mark)
+    result = fb.reg()
+    fb.high = max(fb.high, base + 7)
+    cx.emit(node, Op.DSDOP, cx.unit.row(cx.unit.dsd_ops, tuple(int(c) for c in row)), base, result)
+    return Reg(T.BOOL, result)
+
+
+@builtin("dfilt", "fabin, config", phase="run", doc="Drop data wavelets until `extent` control wavelets have come.")
+def dfilt(cx, node, hint):
+    cx.need(features.DFILT, node)
+    source = cx.rv(node.args[0])
+    if source.ty not in (T.FABIN, T.DSR_SRC1):
+        cx.fail("MS0512", f"@dfilt takes a fabin_dsd or a dsr_src1, found {source.ty}", node.args[0])
+    cfg = config(cx, node.args[1], dict.fromkeys(("async", "activate", "unblock", "priority", "ut_id"), ""), "the configuration of @dfilt")
+    columns, id_, _ = op_config(cx, node.args[1], cfg)
+    if not columns["async"]:
+        cx.fail("MS0511", "@dfilt is asynchronous", node.args[1], "add '.async = true'")
+    fb = cx.fb
+    row = [0] * isa.OP_COLUMNS
+    row[isa.OP_CODE] = DsdOpCode.DFILT
+    row[isa.OP_ASYNC], row[isa.OP_ACTION], row[isa.OP_UT], row[isa.OP_PRIO] = 1, columns["action"], columns["ut"], columns["prio"]
+    mark = fb.mark()
+    base = fb.regs(7)
+    if source.ty is T.FABIN:
+        row[isa.OP_S0] = Operand.DSD
+        cx.into(source, base + 1, node)
+    else:
+        row[isa.OP_S0], row[isa.OP_S0_DSR] = Operand.DSR, dsr_index(cx, source)
+    if id_ is not None:
+        cx.into(id_, base + 5, node)
     fb.release(mark)
     result = fb.reg()
     fb.high = max(fb.high, base + 7)

@@ -102,6 +102,19 @@ def filter_(cx, node, hint):
     return VOID
 
 
+@builtin("get_filter_id", "color", phase="comptime", doc="The filter of a color, as <tile_config/filters> names it.")
+def get_filter_id(cx, node, hint):
+    color = cx.known(node.args[0])
+    if color.ty is not T.COLOR:
+        cx.fail("MS0301", f"expected a color, found {color.ty}", node.args[0])
+    unit = cx.unit
+    own = unit.colors.get(color.v)
+    numbers = set(unit.layout.colors.get(color.v, ())) - {-1}
+    if not (own is not None and own[0].filter) and not any(unit.layout.configs[n].filter for n in numbers):
+        cx.fail("MS0609", f"color {color.v} has no filter", node.args[0], "give it one with '.filter' in @set_color_config")
+    return Known(T.U16, color.v)
+
+
 _PYTHON = {
     "SQRT": "sqrt", "EXP": "exp", "LOG": "log", "SIN": "sin", "COS": "cos", "TANH": "tanh", "FLOOR": "floor", "CEIL": "ceil", "ABS": "fabs"}
 

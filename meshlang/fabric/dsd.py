@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..ir import isa
+from ..ir.dsdops import DsdOpCode
 from .alu import (
     ADDC16,
     CLASS_HALF,
@@ -42,6 +43,7 @@ OP_DST, OP_DST_DSR, OP_ASYNC, OP_ACTION, OP_ONCTRL, OP_ONCTRL_SET, OP_UT, OP_PRI
 RC_ASYNC, RC_ACTION, RC_ONCTRL, RC_ONCTRL_SET, RC_UT, RC_PRIO, RC_SAVE = (np.int64(i) for i in (
     isa.RC_ASYNC, isa.RC_ACTION, isa.RC_ONCTRL, isa.RC_ONCTRL_SET, isa.RC_UT, isa.RC_PRIO, isa.RC_SAVE))
 M4_RANK, M4_EXT, M4_STRIDE, M4_COLUMNS = (np.int64(i) for i in (isa.M4_RANK, isa.M4_EXT, isa.M4_STRIDE, isa.M4_COLUMNS))
+DFILT = np.int64(DsdOpCode.DFILT)
 CHUNK = np.int64(256)         # elements a bulk operation stages at a time; scratch for three operands is at the start of the memories
 SCRATCH = 4 * CHUNK     # bytes per operand
 MEMORY_START = 4 * SCRATCH
@@ -1065,6 +1067,17 @@ def thread_step(W, U, T, M8, M16, M32, pe, dense, now):
     k = W[v + V_K]
     n = W[v + V_N]
     step = W[v + V_STEP]
+    if W[v + V_CODE] == DFILT:
+        q = W[d + OK + O_QUEUE]
+        e = head_entry(U, q, now)
+        if e < 0:
+            return STALLED
+        W[v + V_K] = k + (np.int64(U[e + E_FLAGS]) & 1)
+        pop_input(W, U, pe, q, now)
+        if W[v + V_K] < n or n == ENDLESS:
+            return PROGRESS
+        finish_thread(W, U, T, M8, M16, M32, pe, dense, W[v + V_ACTION], now)
+        return FINISHED
     # is everything there?
     for j in range(1, 3):
         o = d + j * OK

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..diag import Diagnostic, MeshlangError
 from ..ir import isa
-from ..ir.dsdops import DSD_OPS
+from ..ir.dsdops import DSD_OPS, DsdOpCode
 from ..ir.program import EAST, HOST, NORTH, RAMP, SOUTH, WEST, Program, TileProgram
 from . import alu
 from . import state as s
@@ -89,6 +89,7 @@ def operation_table(profile: Profile) -> list[int]:
         row[s.OI_CLASS] = alu.KERNEL_CLASS.get(int(op.code), 0)
         row[s.OI_ACC] = op.accumulates
         row[s.OI_REDUCE] = round(65536 * float(profile["dsd.reduction"]))
+    table[DsdOpCode.DFILT, [s.OI_S0, s.OI_RATE]] = 4, 65536         # looks at whole wavelets, one a cycle
     return table.ravel().tolist()
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..diag import Diagnostic, MeshlangError
+from ..ir import isa
 from ..ir.dsdops import DsdOpCode
 from ..ir.program import DIRECTIONS
 from . import state as s
@@ -146,6 +147,35 @@ def find_waiting(machine: Machine) -> list[Waiting]:
         name = f"{'output' if output else 'input'} queue {ident}" if ident < 8 else "the output queue"
         return name + (f" (color {color})" if color < 31 else ""), color if color < 31 else None, ident
 
+    def channel_of(pe: int, color: int | None) -> int:
+        channel = st.channels.get(color) if color is not None else None
+        return -1 if channel is None else int(channel[pe])
+
+    def gate(ch: int, side: int) -> str:
+        """Why a channel lets nothing in at a side, or ""."""
+        config = int(U[ch + s.CH_CONFIG])
+        if config & s.C_TEARDOWN:
+            return "the color is in teardown there, and the program does not leave it"
+        if config & s.C_SPECIAL and not config >> side & 1:
+            x = extension(ch)
+            position = int(W[x + s.X_POSITIONS + W[x + s.X_CURRENT]])
+            sides = ", ".join(DIRECTIONS[d] for d in range(5) if position >> d & 1) or "nothing"
+            return f"the switch there is at position {int(W[x + s.X_CURRENT])} and receives from {sides}, not from {DIRECTIONS[side]}"
+        return ""
+
+    def extension(ch: int) -> int:
+        return int(W[s.G_X]) + (int(U[ch + s.CH_STATE]) >> int(s.S_EXTENSION)) * int(s.XK)
+
+    def eaten(pe: int, color: int | None) -> str:
+        ch = channel_of(pe, color)
+        if ch < 0 or not int(U[ch + s.CH_CONFIG]) & s.C_FILTER or not W[extension(ch) + s.X_EATEN]:
+            return ""
+        return f"; the filter has kept {int(W[extension(ch) + s.X_EATEN])} wavelets from the PE"
+
+    def fifo_name(tile: int, o: int) -> str:
+        address = int(T[int(W[o + s.O_QUEUE])])
+        return next((f"FIFO over {m.name}" for m in machine.program.tiles[tile].objects if m.address == address), "FIFO")
+
     # operations
     for pe in np.flatnonzero(P[:, s.P_UTMASK]):
         tile = int(st.tile_of[pe])
@@ -162,8 +192,14 @@ def find_waiting(machine: Machine) -> list[Waiting]:
                 q = int(W[o + s.O_QUEUE])
                 if W[o + s.O_KIND] == s.K_IN and U[q + s.Q_COUNT] == 0:
                     words, color, queue = queue_words(q, False)
-                    waits = f"waits for {words}"
+                    waits = f"waits for {words}{eaten(int(pe), color)}"
                     break
+                if W[o + s.O_KIND] == s.K_FIFO:
+                    held = int(W[int(W[o + s.O_ADDR]) + s.FF_COUNT])
+                    if j == 0 and held >= int(T[int(W[o + s.O_QUEUE]) + isa.FIFO_CAPACITY]):
+                        waits = f"waits for room in the {fifo_name(tile, o)}, which holds {held} elements"
+                    elif j > 0 and held == 0:
+                        waits = f"waits for the {fifo_name(tile, o)}, which is empty"
                 if W[o + s.O_KIND] == s.K_OUT and U[q + s.Q_COUNT] >= U[q + s.Q_CAP]:
                     words, color, queue = queue_words(q, True)
                     waits = f"waits for room in {words}"
@@ -208,8 +244,13 @@ def find_waiting(machine: Machine) -> list[Waiting]:
         for i in range(int(T[record + s.TT_NOQ])):
             q = P[pes, s.P_OQ] + i * s.QK
             for pe in pes[U[q + s.Q_COUNT] > 0]:
-                words, color, ident = queue_words(int(P[pe, s.P_OQ]) + i * s.QK, True)
-                add(("out", t, words), int(pe), "output", f"{words} cannot be emptied", None, color, ident)
+                record_ = int(P[pe, s.P_OQ]) + i * s.QK
+                words, color, ident = queue_words(record_, True)
+                entry = int(U[record_ + s.Q_BUF]) + int(U[record_ + s.Q_HEAD]) * s.EK
+                ch = int(U[pe * s.RK + s.R_BASE]) + (int(U[entry + s.E_FLAGS]) >> 8) * 16
+                why = gate(ch, 4)
+                text = f"{words} cannot be emptied" + (f": {why}" if why else "")
+                add(("out", t, text), int(pe), "output", text, None, color, ident)
     # routers
     first, end = st.channel_region
     H = U[first:end].reshape(-1, 16)
@@ -227,6 +268,12 @@ def find_waiting(machine: Machine) -> list[Waiting]:
             else:
                 to = ", ".join(DIRECTIONS[d] for d in range(5) if tx >> d & 1) or "nowhere (no tx)"
                 text = f"wavelets of color {color} are stuck in the router, on their way to {to}"
+                if config & s.C_TEARDOWN:
+                    text = f"wavelets of color {color} wait in the router: the color is in teardown, and the program does not leave it"
+                for d in range(4):
+                    near = int(U[channel[pe] + s.CH_NEAR + d])
+                    if tx >> d & 1 and near < s.OFF_RECTANGLE and gate(near, d ^ 1):
+                        text += f" ({DIRECTIONS[d]}: {gate(near, d ^ 1)})"
             add(("router", text), int(pe), "router", text, None, color)
     # commands
     for pe in np.flatnonzero(P[:, s.P_CMDOPEN] == 1):

@@ -130,7 +130,13 @@ class Session:
     def read(self, symbol: HostSymbol, region: Region, nbytes: int, sink: Callable[[np.ndarray], None], block: bool = True) -> Task:
         """Copy from the device: `sink` is called with uint8 [h, w, nbytes] when the command executes."""
         self.memory.check(symbol, region)
-        return self._submit(Copy(f"copy from {symbol.name!r}", run=lambda: sink(self.memory.read(symbol, region, nbytes))), block)
+
+        def run() -> None:
+            # a command takes its way through the fabric like a launch: what the PEs have still under way happens before it
+            self.machine.run(max_cycles=int(self.machine.profile["fabric.launch_latency"]))
+            sink(self.memory.read(symbol, region, nbytes))
+
+        return self._submit(Copy(f"copy from {symbol.name!r}", run=run), block)
 
     def launch(self, name: str, args: tuple[Any, ...] = (), block: bool = True) -> Task:
         """Start an exported function on every PE. MS0914-MS0917."""

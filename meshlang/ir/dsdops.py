@@ -54,6 +54,7 @@ class DsdOpCode(IntEnum):
     FS2XP16 = 39
     XP162FH = 40
     XP162FS = 41
+    DFILT = 42              # @dfilt: drops what comes, until as many control wavelets have come as the fabin_dsd is long
 
 
 class DsdOp(NamedTuple):
