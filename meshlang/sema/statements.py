@@ -148,7 +148,9 @@ class Statements(Context):
     def new_local(self, node: ast.Decl, t: T.Type) -> Any:
         """Storage for a run-time local: a register, or static memory for aggregates and variables whose address is taken."""
         if t.ty is not None and not t.comptime_only and node.name not in self.address_taken:
-            return RegVar(t, self.fb.reg(), node.name)
+            r = self.fb.reg()
+            self.emit(node, Op.MOV, r, 0)       # a register may hold what an earlier local has left
+            return RegVar(t, r, node.name)
         if t in (T.BF16, T.CB16):
             self.scalar(t, node.name_span)
         if t.comptime_only or t is T.VOID:

@@ -288,8 +288,18 @@ fn main() void {
     assert got[2].tolist() == [-2.75, np.inf, np.inf, 3.5]
 
 
-def test_uninitialised_memory_is_zero(machines):
-    assert ints(machines, "var a: [3]i32; var x: i32; out[0] = a[1] + x; out[1] = 5 + out[2];")[:2] == [0, 5]
+def test_uninitialised_variables_are_zero(machines):
+    assert ints(
+        machines,
+        """
+  { var used: i32 = 7; out[0] = used; }
+  { var fresh: i32; out[1] = fresh; }
+  var a: [3]i32;
+  out[2] = a[1];
+  out[3] = 5 + out[4];
+  for (@range(i32, 2)) |i| { var t: i32; out[5] += t; t = 9; }
+""",
+    )[:6] == [7, 0, 0, 5, 0, 0]
 
 
 def test_shadowed_registers_of_loops(machines):
