@@ -12,7 +12,7 @@ PHASES = {
     "any": "",
     "comptime": "at compile time",
     "layout": "in the layout block",
-    "top": "in a top-level comptime block",
+    "top": "in a top-level comptime block of a PE's file",
     "run": "at run time, in a function or task",
 }
 
