@@ -267,7 +267,7 @@ def load(program: Program, profile: Profile) -> State:
         registers = tile.stack_registers + 4
         caps_in = [int(depths_in[q.id]) + ramp for q in tile.inputs]
         caps_out = [int(depths_out[i]) if i < len(depths_out) else int(depths_out[0]) for i, _ in outputs_of[t]]
-        row = dict(registers=registers, reg=I_end, caps_in=caps_in, caps_out=caps_out)
+        row = {"registers": registers, "reg": I_end, "caps_in": caps_in, "caps_out": caps_out}
         I_end += n * registers
         row["dsr"], I_end = I_end, I_end + n * 2 * len(tile.dsrs)
         row["ut"], I_end = I_end, I_end + n * s.TK * uts[t]
