@@ -81,6 +81,9 @@ class Receive(Task):
     sink: Callable[[np.ndarray], None] = lambda data: None
 
 
+COPY_CYCLES = 1000      # between a command and its copy from the device. A guess: nothing is published
+
+
 class Session:
     """A machine running `program`, and the commands it was given.
 
@@ -132,11 +135,17 @@ class Session:
         self.memory.check(symbol, region)
 
         def run() -> None:
-            # a command takes its way through the fabric like a launch: what the PEs have still under way happens before it
-            self.machine.run(max_cycles=int(self.machine.profile["fabric.launch_latency"]))
+            self._settle()
             sink(self.memory.read(symbol, region, nbytes))
 
         return self._submit(Copy(f"copy from {symbol.name!r}", run=run), block)
+
+    def _settle(self) -> None:
+        """Copies follow earlier streams in order, and take their time: what the PEs have still under way happens before them."""
+        while any(self.machine.stream_in_pending(c) for c in self.machine.state.hin_index):
+            if self.machine.run(max_cycles=COPY_CYCLES).reason == "quiescent":
+                break
+        self.machine.run(max_cycles=COPY_CYCLES)
 
     def launch(self, name: str, args: tuple[Any, ...] = (), block: bool = True) -> Task:
         """Start an exported function on every PE. MS0914-MS0917."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..diag import Diagnostic, Diagnostics, MeshlangError
-from ..ir.program import DIRECTIONS, Fabric, Program
+from ..ir.program import DIRECTIONS, RAMP, Fabric, Program
 from ..ir.verify import verify
 from ..paths import stdlib_dir
 from ..syntax import ast
@@ -268,10 +268,22 @@ class Compiler:
                 self.diagnostics.add(Diagnostic("MS0309", f"'{inst.fn.decl.name}' is nested too deeply", inst.fn.decl.name_span))
         for hook in unit.hooks:
             hook()
-        self.check_queues(unit)
+        self.check_queues(unit, spec)
         self.check_reserved(unit)
         unit.check_recursion()
         return unit
+
+    @staticmethod
+    def arriving(unit: Unit, spec: TileSpec) -> set[int]:
+        """Colors with a route to the ramp on some PE of a tile program."""
+        layout = unit.layout
+        places = np.frombuffer(layout.tile, dtype=np.int32) == next(i for i, s in enumerate(layout.specs) if s is spec)
+        configs = {color: {cfg} for color, (cfg, _) in unit.colors.items()}
+        for color, table in layout.colors.items():
+            numbers = np.unique(np.frombuffer(table, dtype=np.int32)[places])
+            configs.setdefault(color, set()).update(layout.configs[n] for n in numbers if n >= 0)
+        return {color for color, cfgs in configs.items()
+                if any(tx >> RAMP & 1 for cfg in cfgs for _, tx in ((cfg.rx, cfg.tx), *(p for p in cfg.positions if p)))}
 
     def keep_exported(self, unit: Unit, module: ModuleInstance, item: ast.Decl) -> None:
         value = Analyzer(unit, module).global_value(module, item.name, item)
@@ -279,8 +291,8 @@ class Compiler:
             value.var.name = item.name
             unit.address_of(value.var)
 
-    def check_queues(self, unit: Unit) -> None:
-        """Data tasks get queues on WSE-2; on WSE-3 the program initialises them (facts 4.4).
+    def check_queues(self, unit: Unit, spec: TileSpec) -> None:
+        """Data tasks, and colors that bring control wavelets only, get queues on WSE-2; on WSE-3 the program initialises them (facts 4.4).
 
         A DSD whose queue is not initialised is a fault when it runs: roles that never run it may leave the queue alone.
         """
@@ -295,6 +307,12 @@ class Compiler:
                     continue
                 unit.inputs[queue] = QueueState(b.id, "", b.span, automatic=True)
                 colors.add(b.id)
+            if any(b.kind == "control" for b in unit.bound.values()):
+                # a color that reaches this PE, and that nobody else has bound: control wavelets may come on it
+                for color in sorted(self.arriving(unit, spec) - colors):
+                    queue = next((q for q in (1, 2, 3, 4, 5, 6, 7) if q not in unit.inputs), None)
+                    if queue is not None:
+                        unit.inputs[queue] = QueueState(color, "", None, automatic=True)
             self.check_shared_ids(unit)
             return
         for b in unit.bound.values():
