@@ -27,6 +27,7 @@ RUNS = [
     ["meshgemm", "-p", "P=3", "-p", "f32=true"], ["meshgemm", "-p", "P=4", "-p", "f32_sum=true", "--arch", "wse3"],
     ["meshgemm", "-p", "P=7", "-p", "cannon=true"],
     ["meshgemm", "-p", "P=16", "-p", "M=128", "-p", "K=128", "-p", "N=128", "--arch", "wse3"],
+    ["compare_gemm"], ["compare_gemm", "-p", "sizes=3,5,12", "-p", "tile=3", "--arch", "wse3"],
 ]
 
 
@@ -76,3 +77,8 @@ def test_meshgemm_bad_parameters(capsys, tmp_path, monkeypatch):
     assert "must be positive, found 8, -3, 8 and 1" in capsys.readouterr().err
     assert main(["run", folder, "-p", "P=2", "-p", "M=256", "-p", "K=256", "-p", "N=256"]) == 1
     assert "the tiles do not fit" in capsys.readouterr().err
+    folder = str(ROOT / "programs/compare_gemm")
+    assert main(["run", folder, "-p", "sizes=1,4"]) == 1
+    assert "mesh sizes start at 2" in capsys.readouterr().err
+    assert main(["run", folder, "-p", "sizes=16", "-p", "tile=32"]) == 1
+    assert "more than 40 KB" in capsys.readouterr().err

@@ -1,0 +1,65 @@
+"""MeshGEMM beside Cannon's algorithm and allgather GEMM: cycles, colors, memory and longest path at several mesh sizes.
+
+sizes: mesh sizes P, with commas; tile: rows and columns of a PE's tiles. Every product is compared with numpy. The first columns are
+measured (cycles) or read off the compiled program (colors of a PE, bytes of a PE's data, the longest route between two PEs that
+talk); "steps" is the number of software stages one after the other.
+"""
+
+import numpy as np
+
+import meshlang
+from meshlang import placement
+from meshlang.ir.program import EAST, NORTH, RAMP, SOUTH, WEST
+
+MOVES = {EAST: (0, 1), WEST: (0, -1), SOUTH: (1, 0), NORTH: (-1, 0)}
+OPPOSITE = {EAST: WEST, WEST: EAST, NORTH: SOUTH, SOUTH: NORTH}
+
+
+def longest_route(fabric):
+    """Hops of the longest way a wavelet takes from one PE to another, following the routes."""
+    longest = 0
+    for configured in fabric.color.values():
+        for y, x in zip(*np.nonzero(configured >= 0), strict=True):
+            if not fabric.configs[configured[y, x]].rx >> RAMP & 1:
+                continue
+            at = [(y, x, RAMP, 0)]
+            while at:
+                cy, cx, side, hops = at.pop()
+                config = fabric.configs[configured[cy, cx]]
+                assert config.rx >> side & 1, "a route ends at a router that does not take it"
+                if hops and config.tx >> RAMP & 1:
+                    longest = max(longest, hops)
+                at += [(cy + dy, cx + dx, OPPOSITE[d], hops + 1) for d, (dy, dx) in MOVES.items() if config.tx >> d & 1]
+    return longest
+
+
+context = meshlang.run_context()
+args = meshlang.params(sizes="4,8,16", tile=2)
+sizes, tile = [int(size) for size in args["sizes"].split(",")], args["tile"]
+context.check(min(sizes) >= 2 and tile >= 1, f"mesh sizes start at 2 and tiles at 1, found {args['sizes']} and {tile}")
+rng = np.random.default_rng(context.seed or 0)
+rows = []
+print(f"{'P':>4}  {'algorithm':10} {'cycles':>8} {'per step':>9} {'colors':>7} {'bytes':>7} {'hops':>5} {'steps':>6}")
+for P in sizes:
+    n = P * tile
+    A, B = (rng.uniform(-1, 1, (n, n)).astype(np.float16) for _ in range(2))
+    expected = A.astype(np.float64) @ B.astype(np.float64)
+    bound = n * float(np.finfo(np.float16).eps) / 2 * float((np.abs(A).astype(np.float64) @ np.abs(B).astype(np.float64)).max())
+    for number, (name, steps) in enumerate((("MeshGEMM", P), ("Cannon", P), ("allgather", P - 1))):
+        ring = name != "Cannon"
+        program = meshlang.compile("layout.csl", params={"P": P, "algorithm": number, "Mt": tile, "Kt": tile, "Nt": tile})
+        with program.start(echo=False) as fabric:
+            fabric.write("A", placement.skewed_a(A, P, ring))
+            fabric.write("B", placement.skewed_b(B, P, ring))
+            fabric.launch("run")
+            C = placement.unblock(fabric.read("C", count=tile * tile), (n, n))
+            ticks = fabric.read("ticks", count=6).astype(np.int64)
+        error = float(np.abs(C - expected).max())
+        context.check(error <= bound, f"{name}, P = {P}: the largest error {error:.3e} is above the bound {bound:.3e}")
+        cycles = float((ticks[..., 3:6] @ [1, 1 << 16, 1 << 32] - ticks[..., 0:3] @ [1, 1 << 16, 1 << 32]).max())
+        used = np.sum([configured >= 0 for configured in program.ir.fabric.color.values()], axis=0)
+        nbytes = max(t["memory"] for t in program.resources()["tiles"])
+        context.handles.clear()         # the table stands for the summary of each run
+        rows.append((P, name, cycles, int(used.max()), nbytes, longest_route(program.ir.fabric), steps))
+        print(f"{P:4}  {name:10} {cycles:8.0f} {cycles / P:9.1f} {used.max():7} {nbytes:7} {rows[-1][5]:5} {steps:6}")
+context.result(rows=[list(row) for row in rows])
