@@ -62,7 +62,7 @@ from .scalar import (
     wrap,
 )
 from .state import *
-from .switch import filter_field, route_get, route_set, teardown_exit
+from .switch import filter_field, is_register, register_load, register_store, route_get, route_set, teardown_exit
 from .wheel import fail, wake_ce
 
 (NOP, MOV, LDI, LDIH, SEL, LD, ST, COPY, ADD, SUB, MUL, DIV, REM, AND, OR, XOR, SHL, SHR, NEG, NOT, ADDI, MULI, WRAP, LNOT, EQ, NE, LT,
@@ -631,6 +631,16 @@ def execute(W, U, C, T, M8, M16, M32, pe):
             x = W[fp + b] + c
             y = size_of(ty)
             if x < 0 or x + y > memsize:
+                if is_register(x, y):
+                    if t - cost > now:
+                        pc -= 1
+                        t -= cost
+                        break
+                    W[ra] = register_load(W, U, pe, x)
+                    if W[G_FAULT] == 0:
+                        continue
+                    W[G_FPC] = pc - 1
+                    break
                 fault = E_LOAD
                 break
             W[ra] = load_scalar(W, M8, M16, M32, mem + x, ty, y)
@@ -638,6 +648,15 @@ def execute(W, U, C, T, M8, M16, M32, pe):
             x = W[fp + b] + c
             y = size_of(ty)
             if x < 0 or x + y > memsize:
+                if is_register(x, y):
+                    if t - cost > now:
+                        pc -= 1
+                        t -= cost
+                        break
+                    if register_store(W, U, pe, x, W[ra] & 0xffff):
+                        continue
+                    W[G_FPC] = pc - 1
+                    break
                 fault = E_STORE
                 break
             store_scalar(M8, M16, M32, mem + x, y, W[ra])

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..ir import isa
 from .faults import Fault
-from .jit import inline, jit
+from .jit import ctz, inline, jit
 from .state import *
 from .wheel import fail, wake_ce, wake_router
 
@@ -30,6 +30,9 @@ SYSTEM_TASK = np.int64(1 << 29)
 POSITION_AT, POSITION_BITS = np.int64(isa.R_POS[0]), np.int64(isa.R_POS[1])
 CURRENT_AT, RING_AT, POP_AT, TEARDOWN_AT = (np.int64(f[0]) for f in (isa.R_CURRENT, isa.R_RING, isa.R_POP, isa.R_TEARDOWN))
 F_NO_COLOR = np.int64(Fault.NO_COLOR)
+# words of the address space that are registers: a color's routes, and its switch
+COLOR_REGISTERS, SWITCH_REGISTERS, COLORS = np.int64(0x7f20), np.int64(0x7f40), np.int64(24)
+REGISTER_INVALID = np.int64(5)
 
 
 @inline
@@ -243,9 +246,9 @@ def resolve(W, x):
     W[x + X_POSITIONS] = rx | (tx << 5) | X_VALID
     for k in range(1, 4):
         field = (packed >> (POSITION_AT + POSITION_BITS * (k - 1))) & 0x1fff
-        if field & 2 != 0:
+        if field & 3 == 3:
             rx = (field >> 2) & 31
-        if field & 128 != 0:
+        if field & 129 == 129:
             tx = (field >> 8) & 31
         W[x + X_POSITIONS + k] = rx | (tx << 5) | (X_VALID if field & 1 != 0 else ZERO)
 
@@ -319,3 +322,66 @@ def filter_field(W, U, pe, selector):
         fail(W, F_NO_COLOR, pe, selector & 31, ZERO, ZERO)
         return np.int64(-1)
     return extension(W, U, ch) + X_COUNTER + ((selector >> 8) & 3)
+
+
+# ---------------------------------------------------------------- registers
+#
+# Public code also reads and writes the configuration of a color at its address (WSE-2; layout as its comments give it):
+# 0x7f20 + color: outputs W E S N RAMP (bits 0-4), inputs (5-9), pop mode (12-13), teardown (14);
+# 0x7f40 + color: position k in bits 4(k-1)..: direction W E S N RAMP or 5 for invalid, then 1 if it is the input; ring mode (12),
+# current position (13-14).
+
+@inline
+def is_register(address, size):
+    word = address >> 1
+    return size == 2 and address & 1 == 0 and (word >= COLOR_REGISTERS and word < COLOR_REGISTERS + COLORS
+                                               or word >= SWITCH_REGISTERS and word < SWITCH_REGISTERS + COLORS)
+
+
+@inline
+def turned(mask):
+    """A mask of directions in the other order: N S E W <-> W E S N."""
+    return (mask & 16) | ((mask & 1) << 3) | ((mask & 2) << 1) | ((mask & 4) >> 1) | ((mask & 8) >> 3)
+
+
+@jit
+def register_load(W, U, pe, address):
+    """The word of a register, or -1 after a fault."""
+    word = address >> 1
+    packed = route_get(W, U, pe, (word - COLOR_REGISTERS) & 31)
+    if packed < 0:
+        return packed
+    if word < SWITCH_REGISTERS:
+        return (turned((packed >> 5) & 31) | (turned(packed & 31) << 5) | (((packed >> POP_AT) & 3) << 12)
+                | (((packed >> TEARDOWN_AT) & 1) << 14))
+    r = (((packed >> RING_AT) & 1) << 12) | (((packed >> CURRENT_AT) & 3) << 13)
+    for k in range(3):
+        field = (packed >> (POSITION_AT + POSITION_BITS * k)) & 0x1fff
+        mask = turned((field >> 2) & 31 if field & 2 != 0 else (field >> 8) & 31)
+        direction = ctz(mask) if field & 1 != 0 and mask != 0 else REGISTER_INVALID
+        r |= (direction | (((field >> 1) & 1) << 3)) << (4 * k)
+    return r
+
+
+@jit
+def register_store(W, U, pe, address, value):
+    """False after a fault."""
+    word = address >> 1
+    color = (word - COLOR_REGISTERS) & 31
+    packed = route_get(W, U, pe, color)
+    if packed < 0:
+        return False
+    if word < SWITCH_REGISTERS:
+        packed &= ~(np.int64(0x3ff) | (np.int64(3) << POP_AT))
+        packed |= turned((value >> 5) & 31) | (turned(value & 31) << 5) | (((value >> 12) & 3) << POP_AT)
+    else:
+        packed &= np.int64(0x3ff) | (np.int64(3) << POP_AT)
+        packed |= (((value >> 12) & 1) << RING_AT) | (((value >> 13) & 3) << CURRENT_AT)
+        for k in range(3):
+            position = (value >> (4 * k)) & 15
+            field = (position >> 3) << 1        # an invalid position keeps its side
+            if position & 7 < REGISTER_INVALID:
+                mask = turned(np.int64(1) << (position & 7))
+                field = 3 | (mask << 2) if position & 8 != 0 else 129 | (mask << 8)
+            packed |= field << (POSITION_AT + POSITION_BITS * k)
+    return route_set(W, U, pe, color, packed, W[G_NOW])
