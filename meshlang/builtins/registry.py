@@ -11,6 +11,7 @@ BUILTINS: dict[str, Builtin] = {}
 PHASES = {
     "any": "",
     "comptime": "at compile time",
+    "global": "to initialise a global const",
     "layout": "in the layout block",
     "top": "in a top-level comptime block of a PE's file",
     "run": "at run time, in a function or task",
@@ -35,7 +36,7 @@ class Builtin:
             cx.fail("MS0210", f"@{self.name} takes {want} argument{'s' * (want != '1')}, found {n}", node,
                     f"the form is @{self.name}({self.args})")
         if self.phase == "layout" and not cx.in_layout or self.phase == "top" and (cx.fb is not None or not cx.top_level) \
-                or self.phase == "comptime" and cx.fb is not None and False or self.phase == "run" and cx.fb is None:
+                or self.phase == "global" and (cx.fb is not None or not cx.import_name) or self.phase == "run" and cx.fb is None:
             cx.fail("MS0211", f"@{self.name} can be used {PHASES[self.phase]} only", node)
         if cx.unit.arch not in self.arch:
             cx.fail("MS0212", f"@{self.name} exists on {' and '.join(self.arch)} only, this program is for {cx.unit.arch}", node)

@@ -238,7 +238,7 @@ def get_string_from_byte(cx, node, hint):
 
 # ---------------------------------------------------------------- modules and the world
 
-@builtin("import_module", "path[, params]", phase="comptime", doc="An instance of a module, with its params bound by name.")
+@builtin("import_module", "path[, params]", phase="global", doc="An instance of a module, with its params bound by name.")
 def import_module(cx, node, hint):
     path = text_arg(cx, node.args[0])
     params = {}
