@@ -149,7 +149,7 @@ def folder(tmp_path_factory):
 def test_reduce_and_broadcast(folder, W, H, n, rows, where, single, maximum, late, arch):
     N = W if rows else H
     root = round(where * (N - 1))
-    params = dict(W=W, H=H, n=n, single=single, maximum=maximum, rows=rows, root=root)
+    params = {"W": W, "H": H, "n": n, "single": single, "maximum": maximum, "rows": rows, "root": root}
     data = np.random.default_rng(W * H + n).integers(-100, 100, (H, W, n)).astype(np.float32 if single else np.float16)
     axis = 1 if rows else 0
     with meshlang.compile(folder / "lines/layout.csl", arch=arch, params=params).start() as fabric:
@@ -169,7 +169,7 @@ def test_reduce_and_broadcast(folder, W, H, n, rows, where, single, maximum, lat
 @pytest.mark.parametrize("W, H", [(2, 2), (3, 5), (8, 4)])
 def test_barrier(folder, W, H, arch):
     """Whoever is last, nobody goes on before."""
-    program = meshlang.compile(folder / "barrier/layout.csl", arch=arch, params=dict(W=W, H=H))
+    program = meshlang.compile(folder / "barrier/layout.csl", arch=arch, params={"W": W, "H": H})
     assert len(program.ir.fabric.color) <= 6
     for last in ((0, 0), (W - 1, H - 1), (W // 2, 0)):
         delay = np.ones((H, W, 1), np.uint16)
@@ -185,7 +185,7 @@ def test_barrier(folder, W, H, arch):
 
 def test_stated_cost(folder):
     for root in (0, 3, 6):
-        program = meshlang.compile(folder / "lines/layout.csl", params=dict(W=7, H=2, n=4, root=root)).ir
+        program = meshlang.compile(folder / "lines/layout.csl", params={"W": 7, "H": 2, "n": 4, "root": root}).ir
         assert sorted(program.fabric.color) == [2, 5, 7]
         for tile in program.tiles:
             assert len(tile.inputs) <= 2 and len(tile.outputs) <= 2 and len(tile.tasks) == 2
@@ -193,7 +193,7 @@ def test_stated_cost(folder):
 
 
 @pytest.mark.parametrize("params, message", [
-    (dict(W=1, H=2, n=1), "a line of at least 2 PEs"), (dict(W=4, H=2, n=1, root=4), "one of the places 0 to N - 1"),
+    ({"W": 1, "H": 2, "n": 1}, "a line of at least 2 PEs"), ({"W": 4, "H": 2, "n": 1, "root": 4}, "one of the places 0 to N - 1"),
 ])
 def test_mistakes(folder, params, message):
     with pytest.raises(meshlang.MeshlangError) as found:

@@ -209,8 +209,8 @@ def test_stated_cost(build):
 
 
 @pytest.mark.parametrize("params, message", [
-    (dict(W=1, H=2, n=1), "a line of at least 2 PEs"),
-    (dict(W=2, H=2, n=0), "1 to 32766 elements"),
+    ({"W": 1, "H": 2, "n": 1}, "a line of at least 2 PEs"),
+    ({"W": 2, "H": 2, "n": 0}, "1 to 32766 elements"),
 ])
 def test_mistakes(build, params, message):
     with pytest.raises(meshlang.MeshlangError) as found:

@@ -112,7 +112,7 @@ def test_stated_cost():
 
 
 @pytest.mark.parametrize("params, message", [
-    (dict(P=1), "at least 2 PEs"), (dict(P=4, Mt=0), "one row and one column"), (dict(P=4, Mt=100, Kt=100, Nt=100), "40 KB"),
+    ({"P": 1}, "at least 2 PEs"), ({"P": 4, "Mt": 0}, "one row and one column"), ({"P": 4, "Mt": 100, "Kt": 100, "Nt": 100}, "40 KB"),
 ])
 def test_mistakes(params, message):
     with pytest.raises(meshlang.MeshlangError) as found:
