@@ -27,7 +27,8 @@ from .alu import (
     word_kernel,
 )
 from .faults import Fault
-from .jit import ctz, inline, jit
+from .jit import cold, ctz, inline, jit
+from .router import wake_channel
 from .state import *
 from .wheel import fail, wake_ce, wake_router
 
@@ -51,6 +52,7 @@ MEMORY_START = 4 * SCRATCH
 FWIDTH, FWALK, FNOWHERE = np.int64(Fault.WIDTH), np.int64(Fault.WALK), np.int64(Fault.WALK_NOWHERE)
 FNO_QUEUE, FNO_COLOR, FUNSUPPORTED = np.int64(Fault.NO_QUEUE), np.int64(Fault.NO_COLOR), np.int64(Fault.UNSUPPORTED_DSD)
 FOPERAND, FASYNC, FUT_BUSY = np.int64(Fault.OPERAND), np.int64(Fault.ASYNC_NO_FABRIC), np.int64(Fault.UT_BUSY)
+FQUEUE_COLOR = np.int64(Fault.QUEUE_COLOR)
 FQUEUE_BUSY, FUT_UNKNOWN, FENDLESS = np.int64(Fault.QUEUE_BUSY), np.int64(Fault.UT_UNKNOWN), np.int64(Fault.ENDLESS_WALK)
 
 ZERO = np.int64(0)
@@ -236,6 +238,7 @@ def decode(W, T, pe, o, kind, v, size, position):
         W[o + O_AUX] = (simd | (field(v, 41, 1) << 2) | (field(v, 54, 1) << 3) | (field(v, 38, 2) << 4) | (field(v, 42, 1) << 6)
                         | (field(v, 44, 2) << 7))
         W[o + O_ADDR] = 0
+        W[o + O_STRIDE] = color         # of an input: the color it wants its queue to be bound to
         return decode_queue(W, T, pe, o, wanted, color, count, first, what)
     if what == KIND_FIFO:
         n = field(v, 4, 16)
@@ -382,6 +385,24 @@ def color_slot(U, pe, color):
     return np.int64(-1)
 
 
+@jit
+def bind_input(W, U, pe, q, color, now):
+    """Bind an empty input queue to another color of this PE. WSE-2 lets operations of several colors share a queue one after
+    another (WaferLLM's MeshGEMM for WSE-2 does); wavelets of a color that has no queue wait at the router."""
+    before = color_slot(U, pe, np.int64(U[q + Q_COLOR]))
+    if before >= 0:
+        ch = np.int64(U[pe * RK + R_BASE]) + before * 16
+        U[ch + CH_CONFIG] = np.uint32(np.int64(U[ch + CH_CONFIG]) | (15 << 17))
+    U[q + Q_COLOR] = np.uint32(color)
+    slot = color_slot(U, pe, color)
+    if slot >= 0:
+        ch = np.int64(U[pe * RK + R_BASE]) + slot * 16
+        dense = (q - W[P0 + pe * PK + P_IQ]) // QK
+        U[ch + CH_CONFIG] = np.uint32((np.int64(U[ch + CH_CONFIG]) & ~np.int64(15 << 17)) | (dense << 17))
+        U[q + Q_CHANNEL] = np.uint32(ch)
+        wake_channel(W, U, pe, ch, now + 1)
+
+
 # ---------------------------------------------------------------- issue
 
 @jit
@@ -522,7 +543,7 @@ def prepare(W, U, T, pe, v, row, fp, base):
     return fabric
 
 
-@jit
+@cold
 def zero_source(W, v, which):
     """`zero` of a fabout_dsd: the memory vector of the first or second source is cleared, each element when it has been read. An
     operation with one source has it as its second (facts 6.7)."""
@@ -769,7 +790,7 @@ def bulk(W, T, M16, M32, v, mem, kernel):
         done += m
 
 
-@jit
+@cold
 def fifo_event(W, T, pe, task):
     """The event for which `activate_push` or `activate_pop` names a task."""
     if task >= 0:
@@ -827,7 +848,7 @@ def fifo_ready(W, T, v):
     return ready
 
 
-@jit
+@cold
 def fifo_stopped(W, v):
     """A synchronous operation has to stop: what is left is the FIFO's length (facts 6.9)."""
     d = v + V_OPERANDS
@@ -839,46 +860,13 @@ def fifo_stopped(W, v):
 
 
 @jit
-def run_on_fifo(W, T, M8, M16, M32, pe, v):
-    """A synchronous operation with FIFOs and without the fabric: as far as it gets at once. Returns its cycles, -1 after a fault."""
-    p = P0 + pe * PK
-    mem = W[p + P_MEM]
-    d = v + V_OPERANDS
-    n = W[v + V_N]
-    k = np.int64(0)
-    code = W[v + V_CODE]
-    accumulate = W[v + V_FLAGS] & F_ACCUMULATE != 0
-    c = W[d + 3 * OK + O_ADDR]
-    r = np.int64(0)
-    while k < n or n == ENDLESS:
-        if not fifo_ready(W, T, v):
-            break
-        a = W[v + V_ACC] if accumulate else fetch_memory(W, T, M8, M16, M32, d + OK, mem)
-        b = fetch_memory(W, T, M8, M16, M32, d + 2 * OK, mem)
-        if code == ADDC16:
-            r = add_with_carry(W, p, a, b)
-        else:
-            r = element(code, a, b, c)
-        kind = W[d + O_KIND]
-        if accumulate:
-            W[v + V_ACC] = r
-        elif kind == K_FIFO:
-            fifo_push(W, T, M8, M16, M32, d, mem, r)
-        elif kind != K_POINTER:
-            store_bits(M8, M16, M32, mem + W[d + O_ADDR], W[d + O_SIZE], r)
-            next_element(W, T, d)
-        k += 1
-        W[G_VECTOR] += 1
-        if n == ENDLESS and W[d + O_KIND] != K_FIFO and (W[d + OK + O_KIND] == K_MEM or W[d + 2 * OK + O_KIND] == K_MEM):
-            fail(W, FENDLESS, pe, n, ZERO, ZERO)
-            return np.int64(-1)
-    W[v + V_K] = k
-    if k < n or n == ENDLESS:
-        fifo_stopped(W, v)
-    elif W[d + O_KIND] == K_POINTER:
-        store_bits(M8, M16, M32, mem + W[d + O_ADDR], W[d + O_SIZE], r)      # a stopped operation leaves the scalar alone
-    save_addresses(W, T, pe, v)
-    return setup_cost(W, T, v) + ((k * W[v + V_RATE] + 65535) >> 16)
+def beyond(W, d, k):
+    """Does an operation without end run past one of its memory vectors?"""
+    for j in range(3):
+        o = d + j * OK
+        if (W[o + O_KIND] == K_MEM or W[o + O_KIND] == K_MEM4) and k >= W[o + O_LEN] and W[o + O_STRIDE] != 0:
+            return True
+    return False
 
 
 @inline
@@ -906,7 +894,7 @@ def add_with_carry(W, p, a, b):
 
 @jit
 def run_in_memory(W, T, M8, M16, M32, pe, v):
-    """A whole operation without fabric operands. Returns its cycles."""
+    """A whole operation without fabric operands; one with a FIFO as far as it gets at once. Returns its cycles, or -1 after a fault."""
     p = P0 + pe * PK
     mem = W[p + P_MEM]
     code = W[v + V_CODE]
@@ -915,17 +903,24 @@ def run_in_memory(W, T, M8, M16, M32, pe, v):
     cycles = setup_cost(W, T, v)
     kernel = np.int64(T[code * OI + OI_CLASS])
     rate = W[v + V_RATE]
-    W[G_VECTOR] += n
+    fifo = W[d + O_KIND] == K_FIFO or W[d + OK + O_KIND] == K_FIFO or W[d + 2 * OK + O_KIND] == K_FIFO
+    k = n
     if W[v + V_FLAGS] & F_ACCUMULATE != 0:
         rate = np.int64(T[code * OI + OI_REDUCE])
-    cycles += (n * rate + 65535) >> 16
-    if kernel != CLASS_NONE and independent(W, T, v, n):
+    if not fifo and kernel != CLASS_NONE and independent(W, T, v, n):
         bulk(W, T, M16, M32, v, mem, kernel)
     else:
         accumulate = W[v + V_FLAGS] & F_ACCUMULATE != 0
         c = W[d + 3 * OK + O_ADDR] if W[d + 3 * OK + O_KIND] == K_SCALAR else np.int64(0)
         r = np.int64(0)
-        for _ in range(n):
+        for i in range(n):
+            if fifo:
+                if not fifo_ready(W, T, v):
+                    k = np.int64(i)
+                    break
+                if n == ENDLESS and beyond(W, d, i):
+                    fail(W, FENDLESS, pe, np.int64(i), ZERO, ZERO)
+                    return np.int64(-1)
             a = W[v + V_ACC] if accumulate else fetch_memory(W, T, M8, M16, M32, d + OK, mem)
             b = fetch_memory(W, T, M8, M16, M32, d + 2 * OK, mem)
             if code == ADDC16:
@@ -934,12 +929,18 @@ def run_in_memory(W, T, M8, M16, M32, pe, v):
                 r = element(code, a, b, c)
             if accumulate:
                 W[v + V_ACC] = r
+            elif W[d + O_KIND] == K_FIFO:
+                fifo_push(W, T, M8, M16, M32, d, mem, r)
             elif W[d + O_KIND] != K_POINTER:
                 store_bits(M8, M16, M32, mem + W[d + O_ADDR], W[d + O_SIZE], r)
                 next_element(W, T, d)
-        if W[d + O_KIND] == K_POINTER:
-            store_bits(M8, M16, M32, mem + W[d + O_ADDR], W[d + O_SIZE], r)
-    W[v + V_K] = n
+        if W[d + O_KIND] == K_POINTER and k == n:
+            store_bits(M8, M16, M32, mem + W[d + O_ADDR], W[d + O_SIZE], r)      # a stopped operation leaves the scalar alone
+    W[v + V_K] = k
+    W[G_VECTOR] += k
+    cycles += (k * rate + 65535) >> 16
+    if fifo and k < n:
+        fifo_stopped(W, v)
     save_addresses(W, T, pe, v)
     return cycles
 
@@ -971,6 +972,11 @@ def claim_queues(W, U, pe, v, user):
             if U[q + Q_USER] != 0:
                 fail(W, FQUEUE_BUSY, pe, np.int64(U[q + Q_ID]), np.int64(0 if W[o + O_KIND] == K_IN else 1), ZERO)
                 return False
+            if W[o + O_KIND] == K_IN and W[G_WSE3] == 0 and W[o + O_STRIDE] >= 0 and W[o + O_STRIDE] != np.int64(U[q + Q_COLOR]):
+                if U[q + Q_COUNT] != 0:
+                    fail(W, FQUEUE_COLOR, pe, np.int64(U[q + Q_ID]), W[o + O_STRIDE], np.int64(U[q + Q_COLOR]))
+                    return False
+                bind_input(W, U, pe, q, W[o + O_STRIDE], W[G_NOW])
             U[q + Q_USER] = np.uint32(user)
     return True
 
@@ -1104,12 +1110,10 @@ def thread_step(W, U, T, M8, M16, M32, pe, dense, now):
         W[W[v + V_RESULT]] = 0
         return FINISHED
     if W[v + V_FLAGS] & F_ENDLESS != 0:
-        for j in range(3):
-            o = d + j * OK
-            if (W[o + O_KIND] == K_MEM or W[o + O_KIND] == K_MEM4) and k >= W[o + O_LEN] and W[o + O_STRIDE] != 0:
-                fail(W, FENDLESS, pe, W[o + O_LEN], ZERO, ZERO)
-                W[G_FPC] = W[v + V_PC]
-                return FAILED
+        if beyond(W, d, k):
+            fail(W, FENDLESS, pe, k, ZERO, ZERO)
+            W[G_FPC] = W[v + V_PC]
+            return FAILED
         if step == 2 and k >= 0x4000:
             k = np.int64(0)
     mem = W[p + P_MEM]

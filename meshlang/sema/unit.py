@@ -195,7 +195,7 @@ class Unit:
             state = states.get(queue)
             if state is None:
                 states[queue] = QueueState(d.color, "", span, automatic=True)
-            elif state.color != d.color:
+            elif state.color != d.color and not state.automatic:
                 self.error("MS0407", f"input queue {queue} is bound to color {state.color}, and this DSD reads color {d.color} "
                            "from it", span, labels=[(state.span, "bound here")],
                            help="an input queue belongs to one color; use another queue")
