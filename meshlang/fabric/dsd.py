@@ -798,7 +798,7 @@ def fifo_event(W, T, pe, task):
     wake_ce(W, pe, W[G_NOW] + 1)        # suspended microthreads look again
 
 
-@jit
+@cold
 def fifo_pop(W, T, M8, M16, M32, o, mem):
     """Take an element that is there; a push that found no room is told (facts A.7)."""
     f = W[o + O_ADDR]
@@ -814,7 +814,7 @@ def fifo_pop(W, T, M8, M16, M32, o, mem):
     return v
 
 
-@jit
+@cold
 def fifo_push(W, T, M8, M16, M32, o, mem, v):
     """Add an element for which there is room; a pop that found nothing is told."""
     f = W[o + O_ADDR]
@@ -830,7 +830,7 @@ def fifo_push(W, T, M8, M16, M32, o, mem, v):
         fifo_event(W, T, W[o + O_AUX], np.int64(T[row + FIFO_PUSH]))
 
 
-@jit
+@cold
 def fifo_ready(W, T, v):
     """Can the FIFO operands of an operation take part in a step? Remembers who found it empty or full."""
     d = v + V_OPERANDS
@@ -859,7 +859,7 @@ def fifo_stopped(W, v):
             W[W[o + O_ADDR] + (FF_WRITE if j == 0 else FF_READ)] = left
 
 
-@jit
+@cold
 def beyond(W, d, k):
     """Does an operation without end run past one of its memory vectors?"""
     for j in range(3):

@@ -47,8 +47,10 @@ const first = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{3} -> got[i] });
 const second = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{3} -> got[i + 3] });
 const in_a = @get_dsd(fabin_dsd, .{ .extent = 3, .fabric_color = a, .input_queue = @get_input_queue(2) });
 const in_b = @get_dsd(fabin_dsd, .{ .extent = 3, .fabric_color = b, .input_queue = @get_input_queue(2) });
+var waited: u16 = 0;
 fn main(n: u16) void {
   @mov32(first, in_a);
+  for (@range(u16, 100)) |i| { waited += i; }     // what is still coming on the first color arrives
   @mov32(second, in_b);
   sys.unblock_cmd_stream();
 }
