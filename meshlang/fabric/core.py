@@ -32,7 +32,6 @@ from .dsd import (
     prepare,
     push_output,
     run_in_memory,
-    run_on_fifo,
     save_dsr,
     start_thread,
     store_bits,
@@ -41,7 +40,7 @@ from .dsd import (
     walk_offset,
 )
 from .faults import Fault
-from .jit import ctz, inline, jit
+from .jit import cold, ctz, inline, jit
 from .scalar import (
     F16,
     F32,
@@ -107,7 +106,7 @@ def issue(W, U, C, T, M8, M16, M32, pe, row, fp, base, result, t):
     if t > now:
         return np.int64(-3)
     if kind == 2 and W[v + V_FLAGS] & F_ASYNC == 0:
-        cycles = run_on_fifo(W, T, M8, M16, M32, pe, v)
+        cycles = run_in_memory(W, T, M8, M16, M32, pe, v)
         if cycles < 0:
             return np.int64(-1)
         if result != fp:
@@ -303,7 +302,7 @@ def system(W, U, T, pe, function, argument, t):
     return np.int64(0)
 
 
-@jit
+@cold
 def configure(W, U, T, pe, function, argument, value):
     """SYS instructions on the PE's router, queues and FIFOs, in the cycle in which they happen. -1 after a fault."""
     p = P0 + pe * PK

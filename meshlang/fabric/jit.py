@@ -64,6 +64,13 @@ def inline(function):
     return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True, **_OPTIONS)(function)
 
 
+def cold(function):
+    """A helper that runs rarely: compiled as it stands, which takes a fraction of the time, and not inlined."""
+    if not COMPILED:
+        return function
+    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, _dbg_optnone=True, **_OPTIONS)(function)
+
+
 def standalone(function):
     """For tests and benchmarks: a compiled function that Python can call."""
     return njit(error_model="numpy")(function) if COMPILED else function

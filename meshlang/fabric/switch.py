@@ -16,7 +16,7 @@ import numpy as np
 
 from ..ir import isa
 from .faults import Fault
-from .jit import ctz, inline, jit
+from .jit import cold, ctz, inline, jit
 from .state import *
 from .wheel import fail, wake_ce, wake_router
 
@@ -82,7 +82,7 @@ def passes(W, x, value, control):
     return W[x + X_COUNTER] <= W[x + X_MAX]
 
 
-@jit
+@cold
 def count(W, x, control):
     """A wavelet has come to the filter."""
     flags = W[x + X_FILTER]
@@ -124,7 +124,7 @@ def destinations(W, U, ch, config, state):
     return tx
 
 
-@jit
+@cold
 def wake_around(W, U, pe, ch, now):
     """The route of a channel has changed: whoever may wait for it looks again."""
     U[ch + CH_STATE] = np.uint32(np.int64(U[ch + CH_STATE]) & ~S_WAITER)
@@ -145,7 +145,7 @@ def wake_around(W, U, pe, ch, now):
     wake_router(W, pe, now + 1)
 
 
-@jit
+@cold
 def apply(W, U, pe, ch, x, now):
     """Put the route of the current position into force."""
     position = W[x + X_POSITIONS + W[x + X_CURRENT]]
@@ -159,7 +159,7 @@ def apply(W, U, pe, ch, x, now):
     wake_around(W, U, pe, ch, now)
 
 
-@jit
+@cold
 def advance(W, x):
     """To the next position; True if it is another one. Past the last valid one: back to the first in ring mode, else stay."""
     old = W[x + X_CURRENT]
@@ -170,7 +170,7 @@ def advance(W, x):
     return new != old
 
 
-@jit
+@cold
 def tear_down(W, U, pe, ch):
     """A color goes into teardown: nothing moves until the program lets it go on; task 29 is told."""
     config = np.int64(U[ch + CH_CONFIG])
@@ -182,7 +182,7 @@ def tear_down(W, U, pe, ch):
         wake_ce(W, pe, W[G_NOW] + W[G_RAMP])
 
 
-@jit
+@cold
 def outgoing(W, U, ch, config, state):
     """The payload of a control wavelet as the next router sees it, and bit 32 if it is not a control wavelet at all.
 
@@ -226,7 +226,7 @@ def finish(W, U, pe, ch, config, value, control, command, now):
 
 # ---------------------------------------------------------------- from the program
 
-@jit
+@cold
 def channel_of(U, pe, color):
     """Channel of a color at a PE, or -1."""
     r = pe * RK
@@ -237,7 +237,7 @@ def channel_of(U, pe, color):
     return np.int64(-1)
 
 
-@jit
+@cold
 def resolve(W, x):
     """Positions from the packed route: each valid one changes a side of the one before it (facts 3.3)."""
     packed = W[x + X_ROUTE]
@@ -253,7 +253,7 @@ def resolve(W, x):
         W[x + X_POSITIONS + k] = rx | (tx << 5) | (X_VALID if field & 1 != 0 else ZERO)
 
 
-@jit
+@cold
 def route_get(W, U, pe, color):
     """ROUTE_GET: the packed route, or -1 after a fault."""
     ch = channel_of(U, pe, color)
@@ -267,7 +267,7 @@ def route_get(W, U, pe, color):
     return packed
 
 
-@jit
+@cold
 def route_set(W, U, pe, color, packed, now):
     """ROUTE_SET. The teardown bit is left alone: teardown is left by TEARDOWN_EXIT. False after a fault."""
     ch = channel_of(U, pe, color)
@@ -294,7 +294,7 @@ def has_control(U, ch):
     return n != 0 and (state >> (5 + ((state + n - 1) & 3))) & 1 != 0
 
 
-@jit
+@cold
 def teardown_exit(W, U, pe, color, now):
     """TEARDOWN_EXIT. False after a fault."""
     ch = channel_of(U, pe, color)
@@ -314,7 +314,7 @@ def teardown_exit(W, U, pe, color, now):
     return True
 
 
-@jit
+@cold
 def filter_field(W, U, pe, selector):
     """Where a field of a color's filter is kept (FILTER_GET, FILTER_SET), or -1 after a fault."""
     ch = channel_of(U, pe, selector & 31)
@@ -331,7 +331,7 @@ def filter_field(W, U, pe, selector):
 # 0x7f40 + color: position k in bits 4(k-1)..: direction W E S N RAMP or 5 for invalid, then 1 if it is the input; ring mode (12),
 # current position (13-14).
 
-@inline
+@cold
 def is_register(address, size):
     word = address >> 1
     return size == 2 and address & 1 == 0 and (word >= COLOR_REGISTERS and word < COLOR_REGISTERS + COLORS
@@ -344,7 +344,7 @@ def turned(mask):
     return (mask & 16) | ((mask & 1) << 3) | ((mask & 2) << 1) | ((mask & 4) >> 1) | ((mask & 8) >> 3)
 
 
-@jit
+@cold
 def register_load(W, U, pe, address):
     """The word of a register, or -1 after a fault."""
     word = address >> 1
@@ -363,7 +363,7 @@ def register_load(W, U, pe, address):
     return r
 
 
-@jit
+@cold
 def register_store(W, U, pe, address, value):
     """False after a fault."""
     word = address >> 1
