@@ -1,0 +1,180 @@
+"""Copies of a machine's whole state: taken, put back, compared, written to a file.
+
+State is a few arrays (see state.py), so a snapshot is their copies plus the little that Python keeps beside them. Code (C) never
+changes while a machine runs and is left out; tables (T) hold a flag per operation, so they are in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..diag import Diagnostic, MeshlangError
+from . import state as s
+
+if TYPE_CHECKING:
+    from ..ir.program import Program
+    from .machine import Machine
+
+FORMAT = 1
+# how far a run was allowed to go says nothing about where the machine is
+_NOT_STATE = (s.G_LIMIT, s.G_UNTIL, s.G_SCOLOR, s.G_STARGET, s.G_STEPS)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of a machine between two cycles. Treat the arrays as read-only."""
+
+    cycle: int
+    command: str | None
+    W: np.ndarray
+    U: np.ndarray
+    T: np.ndarray
+    M8: np.ndarray
+    host_in: np.ndarray
+    segments: np.ndarray
+    tails: np.ndarray
+    out: dict[int, np.ndarray]
+    out_counts: dict[int, np.ndarray]
+    prints: int                 # how many print records there were (they are only ever added)
+    period: int
+    warned: frozenset[int]
+    warnings: int
+
+    @property
+    def nbytes(self) -> int:
+        arrays = (self.W, self.U, self.T, self.M8, self.host_in, self.segments, self.tails, *self.out.values(), *self.out_counts.values())
+        return sum(a.nbytes for a in arrays)
+
+
+def take(machine: Machine) -> Snapshot:
+    """A copy of the machine's state. The machine stays as it is."""
+    st = machine.state
+    machine._drain()            # moves logs from W to Python: nothing a program can see
+    return Snapshot(
+        machine.cycle, machine.command, st.W.copy(), st.U.copy(), st.T.copy(), st.M8.copy(),
+        machine._host_in.copy(), machine._segments.copy(), machine._tails.copy(),
+        {c: np.concatenate(parts) if parts else np.zeros(0, np.int64) for c, parts in machine._out.items()},
+        {c: n.copy() for c, n in machine._out_counts.items()},
+        _print_count(machine), machine._period, frozenset(machine._warned), len(machine.warnings))
+
+
+def put(machine: Machine, snapshot: Snapshot) -> None:
+    """Bring the machine back to a snapshot of the same program. Arrays are overwritten in place: views of them stay valid."""
+    st = machine.state
+    machine._drain()
+    st.W[:], st.U[:], st.T[:], st.M8[:] = snapshot.W, snapshot.U, snapshot.T, snapshot.M8
+    machine._host_in, machine._segments, machine._tails = snapshot.host_in.copy(), snapshot.segments.copy(), snapshot.tails.copy()
+    machine._out = {c: [a.copy()] if len(a) else [] for c, a in snapshot.out.items()}
+    machine._out_counts = {c: a.copy() for c, a in snapshot.out_counts.items()}
+    _cut_prints(machine, snapshot.prints)
+    machine._period = snapshot.period
+    machine._warned = set(snapshot.warned)
+    del machine.warnings[snapshot.warnings:]
+    machine.command = snapshot.command
+
+
+def _print_count(machine: Machine) -> int:
+    return sum(len(part) for part in machine._print_log)
+
+
+def _cut_prints(machine: Machine, count: int) -> None:
+    """Forget print records beyond the first `count`."""
+    kept: list[np.ndarray] = []
+    for part in machine._print_log:
+        if count <= 0:
+            break
+        kept.append(part[:count])
+        count -= len(part)
+    machine._print_log = kept
+
+
+def digest(machine: Machine) -> str:
+    """A hash of everything that can influence the future, and of the counters: equal for equal states."""
+    machine._drain()
+    W = machine.state.W.copy()
+    W[list(_NOT_STATE)] = 0
+    # logs that were taken over leave their records behind
+    W[int(W[s.G_PLOG]):int(W[s.G_PLOG] + W[s.G_PLOGCAP] * s.LK)] = 0
+    W[int(W[s.G_HLOG]):int(W[s.G_HLOG] + W[s.G_HLOGCAP])] = 0
+    h = hashlib.sha256(W.tobytes())
+    for array in (machine.state.U, machine.state.T, machine.state.M8):
+        h.update(np.ascontiguousarray(array).tobytes())
+    h.update(repr((machine.command, {c: n.tolist() for c, n in machine._out_counts.items()})).encode())
+    return h.hexdigest()
+
+
+def advance_to(machine: Machine, cycle: int) -> bool:
+    """Run so that `cycle` is the next cycle to run. False if the machine came to rest before (the clock then stands where it did).
+
+    Machine.run(max_cycles=n) includes the cycle n from here and may stop one short of the next: here the clock is exact, which
+    replaying commands at their cycles needs.
+    """
+    if machine.cycle >= cycle:
+        return True
+    stop = machine.run(None, cycle - 1 - machine.cycle)
+    if stop.reason == "quiescent":
+        return False
+    if machine.cycle < cycle:
+        machine.state.W[s.G_NOW] = cycle        # nothing is to do in the cycle between
+    return True
+
+
+# ---------------------------------------------------------------- files
+
+
+def fingerprint(program: Program) -> str:
+    """What a saved state must have in common with the program it is put into."""
+    h = hashlib.sha256(f"{program.arch} {program.fabric.width} {program.fabric.height}".encode())
+    h.update(np.ascontiguousarray(program.fabric.tile).tobytes())
+    for tile in program.tiles:
+        h.update(f"{tile.name} {tile.params}".encode())
+        h.update(np.ascontiguousarray(tile.code).tobytes())
+        h.update(np.ascontiguousarray(tile.image).tobytes())
+    for color, grid in sorted(program.fabric.color.items()):
+        h.update(f"{color}".encode() + np.ascontiguousarray(grid).tobytes())
+    return h.hexdigest()
+
+
+def save(path: str | Path, machine: Machine, extra: dict[str, Any] | None = None) -> None:
+    """Write the state to a file (.npz, no code in it)."""
+    shot = take(machine)
+    meta = {
+        "format": FORMAT, "program": fingerprint(machine.program), "profile": machine.profile.name, "command": shot.command,
+        "period": shot.period, "extra": extra or {},
+    }
+    arrays: dict[str, Any] = {name: getattr(shot, name) for name in ("W", "U", "T", "M8", "host_in", "segments", "tails")}
+    arrays |= {f"out{c}": a for c, a in shot.out.items()} | {f"outn{c}": a for c, a in shot.out_counts.items()}
+    try:
+        with open(path, "wb") as file:
+            np.savez_compressed(file, meta=np.frombuffer(json.dumps(meta).encode(), np.uint8), **arrays)
+    except OSError as error:
+        raise MeshlangError(Diagnostic("MS0901", f"cannot write {path}: {error.strerror or error}")) from None
+
+
+def restore(path: str | Path, machine: Machine) -> dict[str, Any]:
+    """Bring the machine to a saved state; returns the `extra` it was saved with. What programs had printed is not in the file."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        meta = json.loads(arrays["meta"].tobytes())
+    except OSError as error:
+        raise MeshlangError(Diagnostic("MS0901", f"cannot read {path}: {error.strerror or error}")) from None
+    except (ValueError, KeyError, EOFError):
+        raise MeshlangError(Diagnostic("MS0942", f"{path} is no saved fabric", help="files come from the command `save`")) from None
+    st = machine.state
+    same = meta.get("format") == FORMAT and meta.get("program") == fingerprint(machine.program) and meta.get("profile") == machine.profile.name
+    if not same or arrays["W"].shape != st.W.shape or arrays["U"].shape != st.U.shape:
+        raise MeshlangError(Diagnostic("MS0942", f"{path} was saved from another program, profile or version",
+                                       help="load the program with the parameters it had then"))
+    colors = list(machine.program.fabric.host_out)
+    put(machine, Snapshot(
+        int(arrays["W"][s.G_NOW]), meta["command"], arrays["W"], arrays["U"], arrays["T"], arrays["M8"], arrays["host_in"],
+        arrays["segments"], arrays["tails"], {c: arrays[f"out{c}"] for c in colors}, {c: arrays[f"outn{c}"] for c in colors},
+        0, meta["period"], frozenset(machine._warned), len(machine.warnings)))
+    return dict(meta["extra"])

@@ -1,0 +1,164 @@
+"""The REPL: lines in, text out. Commands are in repl_commands; interactive input is in prompt.py.
+
+Output is plain text unless it goes to a terminal. An error in a command never ends the session, and leaves the fabric as it
+was when the error came up: a deadlock or fault can be looked at.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from meshlang.diag import MeshlangError
+
+from . import registry
+from .registry import ALIASES, COMMANDS, mistake
+
+if TYPE_CHECKING:
+    from .debugger import Debugger
+
+
+class Quit(Exception):
+    """The command `quit`."""
+
+
+class Repl:
+    """One session. `out` gets what commands print; `echo` repeats each input line first, as transcripts want."""
+
+    def __init__(self, out: TextIO | None = None, *, arch: str | None = None, profile: str | None = None,
+                 params: dict[str, Any] | None = None, echo: bool = False, color: bool = False):
+        registry.load_all()
+        self.out = out if out is not None else sys.stdout
+        self.arch, self.profile, self.params = arch, profile, dict(params or {})
+        self.echo, self.color = echo, color
+        self.path: str | None = None
+        self.loaded_params: dict[str, Any] = {}
+        self._debugger: Debugger | None = None
+        self.place: tuple[int, int] | None = None       # the PE that commands without a place are about
+        self.failed: list[str] = []                     # commands that failed
+
+    # ------------------------------------------------------------ for commands
+
+    @property
+    def debugger(self) -> Debugger:
+        if self._debugger is None:
+            raise mistake("no program is loaded", help="load PATH")
+        return self._debugger
+
+    @debugger.setter
+    def debugger(self, value: Debugger | None) -> None:
+        self._debugger = value
+
+    @property
+    def loaded(self) -> bool:
+        return self._debugger is not None
+
+    @property
+    def width(self) -> int:
+        """Columns to write in: of the terminal, or a fixed number elsewhere."""
+        if self.color:
+            import shutil
+
+            return shutil.get_terminal_size().columns
+        return 120
+
+    def say(self, text: str = "", style: str | None = None) -> None:
+        """Print lines; `style` is a rich style for terminals."""
+        if self.color and style is not None:
+            from rich.console import Console
+            from rich.text import Text
+
+            Console(file=self.out, force_terminal=True, width=max(self.width, 40)).print(Text(text, style=style), soft_wrap=True)
+        else:
+            print(text, file=self.out)
+
+    def place_or(self, text: str) -> str:
+        """The place a command names, or the PE last looked at."""
+        if text.strip():
+            return text.strip()
+        if self.place is None:
+            machine = self.debugger.machine
+            if machine.width * machine.height == 1:
+                return "0,0"
+            raise mistake("which PE?", help="name a place: 0,0 or 0:4,2 or all; later commands remember the last PE")
+        return f"{self.place[0]},{self.place[1]}"
+
+    # ------------------------------------------------------------ lines
+
+    def execute(self, line: str) -> bool:
+        """Run one line. False if the command failed; the message has been printed then. Quit passes through."""
+        line = line.strip()
+        if not line or line.startswith("#"):
+            return True
+        try:
+            word, _, rest = line.partition(" ")
+            command = self.find(word)
+            if command.needs_program and self._debugger is None:
+                raise mistake(f"`{command.name}` needs a program", help="load PATH")
+            command.run(self, rest.strip())
+            return True
+        except Quit:
+            raise
+        except MeshlangError as error:
+            self.flush_lines()
+            self.show_error(error)
+        except KeyboardInterrupt:
+            self.say("interrupted", "yellow")
+        except RecursionError:
+            self.show_error(mistake("the expression is nested too deeply"))
+        self.failed.append(line)
+        return False
+
+    def find(self, word: str) -> registry.Command:
+        """The command of a name, alias, or unambiguous beginning."""
+        name = word if word in COMMANDS else ALIASES.get(word)
+        if name is None:
+            begins = [n for n in COMMANDS if n.startswith(word)]
+            if len(begins) == 1:
+                name = begins[0]
+            elif begins:
+                raise mistake(f"`{word}` could be {', '.join(begins)}")
+            else:
+                near = difflib.get_close_matches(word, [*COMMANDS, *ALIASES], n=1)
+                raise mistake(f"there is no command `{word}`", help=f"did you mean `{near[0]}`?" if near else "help lists the commands")
+        return COMMANDS[name]
+
+    def show_error(self, error: MeshlangError) -> None:
+        from meshlang.diag import render
+
+        if self.color:
+            from rich.console import Console
+
+            render.render_text(error.diagnostics, Console(file=self.out, force_terminal=True, width=max(self.width, 40)))
+        else:
+            print(shorten(render.to_text(error.diagnostics)), file=self.out)
+
+    def flush_lines(self) -> None:
+        """Show what programs have printed."""
+        if self._debugger is not None:
+            for line in self._debugger.new_lines():
+                self.say(str(line))
+
+    def script(self, lines: Iterable[str], keep_going: bool = True) -> int:
+        """Run lines; the exit code is 1 if a command failed."""
+        for line in lines:
+            text = line.rstrip("\n")
+            if self.echo and text.strip():
+                self.say(f"> {text}")
+            try:
+                done = self.execute(text)
+            except Quit:
+                break
+            if not done and not keep_going:
+                break
+        return 1 if self.failed else 0
+
+
+def shorten(text: str) -> str:
+    """Source paths below the current folder, as they would be typed: transcripts are then the same on every machine."""
+    here = str(Path.cwd()) + os.sep
+    return text.replace(here, "")

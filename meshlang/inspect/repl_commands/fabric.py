@@ -1,0 +1,1 @@
+"""router, color, route, wavelets, heat: the network, and the fabric as a whole."""

@@ -1,0 +1,65 @@
+"""help, why, stats, quit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from meshlang.inspect import registry
+from meshlang.inspect.registry import command
+
+if TYPE_CHECKING:
+    from meshlang.inspect.repl import Repl
+
+
+@command("help", "[COMMAND]", group="Session", complete=("command",), program=False, aliases=("?", "h"), examples=("help", "help run"))
+def help_(repl: Repl, text: str) -> None:
+    """The commands, or one of them in full."""
+    if text:
+        c = repl.find(text)
+        repl.say(f"{c.name} {c.usage}".strip(), "bold")
+        repl.say(c.help)
+        if c.aliases:
+            repl.say(f"also: {', '.join(c.aliases)}")
+        for example in c.examples:
+            repl.say(f"  {example}")
+        return
+    for group in registry.GROUPS:
+        repl.say(f"{group}:", "bold")
+        for c in registry.COMMANDS.values():
+            if c.group == group:
+                repl.say(f"  {c.name:<10} {c.summary}")
+    repl.say("PLACE is X,Y or X0:X1,Y0:Y1 (ends not included) or all; names may be shortened; help COMMAND tells more")
+
+
+@command("quit", "", group="Session", program=False, aliases=("exit",), examples=("quit",))
+def quit_(repl: Repl, text: str) -> None:
+    """End the session."""
+    del repl, text
+    from meshlang.inspect.repl import Quit
+
+    raise Quit
+
+
+@command("why", "", group="Session", aliases=("w",), examples=("why",))
+def why(repl: Repl, text: str) -> None:
+    """Why nothing moves: everything that waits, what it waits for, where in the source, and what to change."""
+    del text
+    from meshlang.inspect.why import explain, explanation_lines
+
+    for line, style in explanation_lines(explain(repl.debugger.machine)):
+        repl.say(line, style)
+
+
+@command("stats", "", group="Session", examples=("stats",))
+def stats(repl: Repl, text: str) -> None:
+    """Counters of the run so far: cycles, instructions, wavelets, and how busy the PEs were."""
+    del text
+    import numpy as np
+
+    machine = repl.debugger.machine
+    st = machine.stats()
+    for name in ("cycles", "instructions", "vector_elements", "hops", "delivered", "wavelets_sent", "wavelets_received", "tasks"):
+        repl.say(f"{name.replace('_', ' '):<18} {st[name]:,}")
+    busy = st["busy"][machine.state.tile_of.reshape(st["busy"].shape) >= 0]
+    if busy.size:
+        repl.say(f"{'busy cycles per PE':<18} least {int(busy.min()):,}, mean {np.mean(busy):,.1f}, most {int(busy.max()):,}")
