@@ -602,6 +602,8 @@ def execute(W, U, C, T, M8, M16, M32, pe):
     fault = ZERO
     x = ZERO
     y = ZERO
+    ra = ZERO
+    cost = ZERO
     W[p + P_ST] = ST_RUN
     W[p + P_STALL] = 0
     while fuel > 0:
@@ -630,16 +632,6 @@ def execute(W, U, C, T, M8, M16, M32, pe):
             x = W[fp + b] + c
             y = size_of(ty)
             if x < 0 or x + y > memsize:
-                if is_register(x, y):
-                    if t - cost > now:
-                        pc -= 1
-                        t -= cost
-                        break
-                    W[ra] = register_load(W, U, pe, x)
-                    if W[G_FAULT] == 0:
-                        continue
-                    W[G_FPC] = pc - 1
-                    break
                 fault = E_LOAD
                 break
             W[ra] = load_scalar(W, M8, M16, M32, mem + x, ty, y)
@@ -647,15 +639,6 @@ def execute(W, U, C, T, M8, M16, M32, pe):
             x = W[fp + b] + c
             y = size_of(ty)
             if x < 0 or x + y > memsize:
-                if is_register(x, y):
-                    if t - cost > now:
-                        pc -= 1
-                        t -= cost
-                        break
-                    if register_store(W, U, pe, x, W[ra] & 0xffff):
-                        continue
-                    W[G_FPC] = pc - 1
-                    break
                 fault = E_STORE
                 break
             store_scalar(M8, M16, M32, mem + x, y, W[ra])
@@ -823,6 +806,18 @@ def execute(W, U, C, T, M8, M16, M32, pe):
             else:
                 W[G_FPC] = pc - 1
                 break
+    if (fault == E_LOAD or fault == E_STORE) and is_register(x, y):
+        # not memory after all: a register of the router, in the cycle in which it is accessed
+        if t - cost > now:
+            pc -= 1
+            t -= cost
+        elif fault == E_LOAD:
+            W[ra] = register_load(W, U, pe, x)
+        else:
+            register_store(W, U, pe, x, W[ra] & 0xffff)
+        fault = ZERO
+        if W[G_FAULT] != 0:
+            W[G_FPC] = pc - 1
     if fault != 0:
         fail(W, fault, pe, x, y, ZERO)
         W[G_FPC] = pc - 1

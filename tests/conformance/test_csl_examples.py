@@ -29,21 +29,48 @@ EXAMPLES = {
             "gemv-08-routes-3",
             "gemv-09-streaming",
             "pipeline-01-basic",
+            "pipeline-02-fifo",
+            "pipeline-03-multiple",
             "topic-01-arrays-and-pointers",
             "topic-02-libraries",
             "topic-03-streaming-wavelet-data",
             "topic-04-sparse-tensors",
             "topic-05-sentinels",
+            "topic-06-switches",
+            "topic-07-switches-entrypt",
+            "topic-08-filters",
+            "topic-09-fifos",
             "topic-10-map-builtin",
             "topic-12-debug-library",
             "topic-13-simprint",
+            "topic-14-color-swap",
             "topic-15-wse3-microthreads",
         )
     },
     **{f"benchmarks/{name}": "SUCCESS" for name in ("residual", "mandelbrot", "wide-multiplication", "game-of-life")},
+    **{
+        f"benchmarks/{name}": "SUCCESS"
+        for name in (
+            "7pt-stencil-spmv",
+            "bicgstab",
+            "cholesky",
+            "conjugate-gradient",
+            "gemv-checkerboard-pattern",
+            "power-method",
+            "preconditioned-conjugate-gradient",
+        )
+    },
     "benchmarks/single-tile-matvec": "PetaFLOPS",
+    "benchmarks/spmv-hypersparse": "PASS",
+    "benchmarks/row-col-broadcast": "bandwidth",
+    "benchmarks/bandwidth-test": "bandwidth",
 }
-NEEDS = {"benchmarks/game-of-life": "matplotlib"}
+NEEDS = {
+    "benchmarks/game-of-life": "matplotlib",
+    "benchmarks/spmv-hypersparse": "pandas",
+    **{f"benchmarks/{n}": "scipy" for n in (
+        "7pt-stencil-spmv", "bicgstab", "conjugate-gradient", "power-method", "preconditioned-conjugate-gradient")},
+}
 
 
 @pytest.mark.skipif(not CHECKOUT, reason="MESHLANG_CSL_EXAMPLES names no checkout of csl-examples")
