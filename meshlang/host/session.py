@@ -82,6 +82,7 @@ class Receive(Task):
 
 
 COPY_CYCLES = 1000      # between a command and its copy from the device. A guess: nothing is published
+SETTLE_CYCLES = 200_000      # after the last command: time for what was started and not waited for
 
 
 class Session:
@@ -109,6 +110,7 @@ class Session:
         self._prints = any((np.asarray(t.code).reshape(-1, 4)[:, 0] & 0xFF == Op.PRINT).any() for t in program.tiles)
         self._records_seen = 0
         self._idle_polls = 0
+        self.failed: MeshlangError | None = None        # what stopped the machine: it does not go on after a fault or deadlock
 
     @property
     def cycle(self) -> int:
@@ -201,12 +203,14 @@ class Session:
         return task.done
 
     def settle(self) -> None:
-        """Complete every command, then run until nothing is left to do."""
+        """Complete every command, then let what is still under way end, within bounds: a program may run for ever."""
+        if self.failed is not None:
+            return
         while self.commands:
             self.wait(self.commands[-1])
         while self.receiving:
             self.wait(self.receiving[-1])
-        self._run(None, Task("the program"))
+        self._run(None, Task("the program"), SETTLE_CYCLES)
 
     def unconsumed(self) -> dict[int, int]:
         """Host-in colors whose data the program has not taken: color -> PEs."""
@@ -273,6 +277,8 @@ class Session:
                 raise
 
     def _run(self, until: Any, task: Task, cycles: int | None = None) -> None:
+        if self.failed is not None:
+            raise self.failed
         limit = cycles
         if self.max_cycles is not None:
             left = self.max_cycles - self.cycle
@@ -283,6 +289,9 @@ class Session:
         self.machine.progress = lambda machine: progress.update(machine.cycle)
         try:
             stop = self.machine.run(until, limit)
+        except MeshlangError as error:
+            self.failed = error
+            raise
         finally:
             progress.close()
             self.take_records()
