@@ -41,6 +41,7 @@ EXAMPLES = {
             "topic-08-filters",
             "topic-09-fifos",
             "topic-10-map-builtin",
+            "topic-11-collectives",
             "topic-12-debug-library",
             "topic-13-simprint",
             "topic-14-color-swap",
@@ -55,7 +56,9 @@ EXAMPLES = {
             "bicgstab",
             "cholesky",
             "conjugate-gradient",
+            "gemm-collectives_2d",
             "gemv-checkerboard-pattern",
+            "gemv-collectives_2d",
             "power-method",
             "preconditioned-conjugate-gradient",
         )
@@ -83,8 +86,9 @@ def test_example(example, arch, tmp_path):
         pytest.skip(f"{example} has no commands_{arch}.sh")
     if example in NEEDS and find_spec(NEEDS[example]) is None:
         pytest.skip(f"{example} needs {NEEDS[example]}")
-    folder = tmp_path / "example"
-    shutil.copytree(source, folder)
+    # everything: examples share files with their neighbours
+    shutil.copytree(CHECKOUT, tmp_path / "checkout", ignore=shutil.ignore_patterns(".git", "images"))
+    folder = tmp_path / "checkout" / example
     result = subprocess.run(
         [sys.executable, "-m", "meshlang", "sdk", "--", "bash", f"commands_{arch}.sh"],
         cwd=folder,
