@@ -191,9 +191,9 @@ class Debugger:
                 if isinstance(hit, Outcome):
                     # a condition may have become true in the last cycles
                     return next((Outcome("condition", self.cycle, text) for c in watches if (text := c.check(self.machine))), hit)
-                text = self._show_trap(hit, patches)
-                if text is not None:
-                    return Outcome("condition", self.cycle, text)
+                shown = self._show_trap(hit, patches)
+                if shown is not None:
+                    return Outcome("condition", self.cycle, shown)
                 continue
             for c in watches:
                 text = c.check(self.machine)

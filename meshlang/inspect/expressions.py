@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from meshlang.diag import Diagnostic, MeshlangError
 from meshlang.syntax import ast
 from meshlang.syntax.parser import parse_expression
 
@@ -59,13 +60,12 @@ class Evaluator:
             return self._index(node)
         if isinstance(node, ast.Deref):
             return self._pointed(node.operand, 1)[0]
-        raise self._refuse(node, f"{type(node).__name__} is not possible here")
+        what = "a builtin" if isinstance(node, ast.BuiltinCall) else "a call" if isinstance(node, ast.Call) else "this"
+        raise self._refuse(node, f"{what} is not possible here", "literals, global variables, indices, arithmetic and comparisons are")
 
-    def _refuse(self, node: Any, message: str) -> Exception:
-        from meshlang.diag import Diagnostic, MeshlangError
-
-        return MeshlangError(Diagnostic("MS0941", message, span=node.span,
-                                        help="literals, global variables, indices, arithmetic and comparisons are"), exit_code=2)
+    @staticmethod
+    def _refuse(node: Any, message: str, help: str | None = None) -> Exception:
+        return MeshlangError(Diagnostic("MS0941", message, span=node.span, help=help), exit_code=2)
 
     def _path(self, node: Any) -> str:
         if isinstance(node, ast.Ident):
@@ -90,8 +90,13 @@ class Evaluator:
         try:
             if node.op in "/%":
                 return self._divide(node.op, left, right)
+            if node.op in ("<<", ">>") and not 0 <= np.max(right) < 64:
+                raise self._refuse(node.right, f"a shift by {right} is outside 0 to 63")
             with np.errstate(all="ignore"):
-                return _OPERATORS[node.op](left, right)
+                value = _OPERATORS[node.op](left, right)
+            if type(value) is int and value.bit_length() > 256:     # nobody's variable, and too long to print
+                raise self._refuse(node, "the value is too large")
+            return value
         except ZeroDivisionError:
             raise self._refuse(node, "division by zero") from None
         except (TypeError, ValueError, OverflowError) as error:

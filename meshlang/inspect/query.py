@@ -142,7 +142,9 @@ def operations(machine: Machine, pe: int) -> list[OperationView]:
     W, U, T = st.W, st.U, st.T
     tile = names.tile_of(machine, pe)
     r = machine.records()[pe]
-    out = []
+    out: list[OperationView] = []
+    if tile is None:
+        return out
     for dense in names.ids_of(int(r[s.P_UTMASK])):
         v = int(r[s.P_UT]) + dense * s.TK
         operands, waits, wants = [], "", None

@@ -106,10 +106,17 @@ class Repl:
         except MeshlangError as error:
             self.flush_lines()
             self.show_error(error)
+            if error.exit_code == 3:
+                self.say("the fabric can be looked at as it stands: `why` explains the hang")
         except KeyboardInterrupt:
             self.say("interrupted", "yellow")
         except RecursionError:
             self.show_error(mistake("the expression is nested too deeply"))
+        except Exception as error:      # a mistake of ours must not cost the user the session
+            self.show_error(mistake(f"internal error: {type(error).__name__}: {error}", help="this is a bug in MeshLang; please report it",
+                                    code="MS0943"))
+            if os.environ.get("MESHLANG_DEBUG"):
+                raise
         self.failed.append(line)
         return False
 

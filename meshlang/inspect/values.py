@@ -57,7 +57,8 @@ def scalar_text(value: Any) -> str:
     if isinstance(value, (bool, np.bool_)):
         return "true" if value else "false"
     if isinstance(value, (float, np.floating)):
-        return np.format_float_positional(value, unique=True, trim="0") if 1e-4 <= abs(value) < 1e9 or value == 0 else f"{value!s}"
+        plain = 1e-4 <= abs(float(value)) < 1e9 or value == 0
+        return np.format_float_positional(value, unique=True, trim="0") if plain else f"{value!s}"
     return str(value)
 
 

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from meshlang.inspect.repl import Repl
 
 
-def _each(repl: Repl, text: str, describe: Callable[[int, int], list[str]]) -> None:
+def _each(repl: Repl, text: str, describe: Callable[[int, int], list[str]],
+          more: Callable[[Repl, list[tuple[int, int]]], list[str]] | None = None) -> None:
     """Lines for a place, with equal PEs put together. A single PE is remembered."""
     machine = repl.debugger.machine
     where = arguments.region(machine, repl.place_or(text))
@@ -21,6 +22,8 @@ def _each(repl: Repl, text: str, describe: Callable[[int, int], list[str]]) -> N
         repl.place = pes[0]
     for group in query.grouped(pes, lambda x, y: tuple(describe(x, y))):
         lines = list(group.what)
+        if more is not None and len(pes) > 1:
+            lines += more(repl, group.pes)
         if len(lines) == 1 and len(lines[0]) < 90:
             repl.say(f"{query.places(group.pes)}: {lines[0].strip()}")
             continue
@@ -29,14 +32,15 @@ def _each(repl: Repl, text: str, describe: Callable[[int, int], list[str]]) -> N
             repl.say(f"  {line}")
 
 
-def pe_lines(repl: Repl, x: int, y: int) -> list[str]:
+def pe_lines(repl: Repl, x: int, y: int, alone: bool = True) -> list[str]:
+    """What a PE does; without the figures that tell equal PEs apart when it does not stand alone."""
     view = query.pe_view(repl.debugger.machine, x, y)
     if view is None:
         return ["no code"]
     lines = [f"{view.tile}, {view.state}" + (f" in {view.task}" if view.task else "")]
     if view.span is not None:
         lines.append(f"at {names.place(view.span)}: {names.source_line(view.span)}")
-    if view.ahead:
+    if view.ahead and alone:
         lines.append(f"its next instruction begins in {view.ahead} cycles")
     if view.command:
         lines.append(f"{repl.debugger.machine.command}: " + ("launched, not started yet" if view.command == "not started" else "not finished"))
@@ -46,7 +50,8 @@ def pe_lines(repl: Repl, x: int, y: int) -> list[str]:
         lines.append("active: " + ", ".join(f"{n} (id {i})" for i, n in view.active))
     if view.blocked:
         lines.append("blocked: " + ", ".join(f"{n} (id {i})" for i, n in view.blocked))
-    lines.append(f"{view.busy} cycles busy, {view.tasks_started} tasks started, {view.sent} wavelets sent, {view.received} received")
+    if alone:
+        lines.append(f"{view.busy} cycles busy, {view.tasks_started} tasks started, {view.sent} wavelets sent, {view.received} received")
     return lines
 
 
@@ -62,7 +67,26 @@ def pe(repl: Repl, text: str) -> None:
     """What PEs do: state, task, source line, running vector operations, active and blocked tasks, counters.
     PEs of which the same can be said are put together.
     """
-    _each(repl, text, lambda x, y: pe_lines(repl, x, y))
+    machine = repl.debugger.machine
+    place = repl.place_or(text)
+    _, _, w, h = arguments.region(machine, place)
+    _each(repl, place, lambda x, y: pe_lines(repl, x, y, w * h == 1), _counters)
+
+
+def _counters(repl: Repl, pes: list[tuple[int, int]]) -> list[str]:
+    """The counters of a group of PEs, as ranges."""
+    from meshlang.fabric import state as s
+
+    machine = repl.debugger.machine
+    P = machine.records()[[machine.pe(x, y) for x, y in pes]]
+    if len(P) == 1 and machine.width * machine.height == 1 or (P[:, s.P_TILE] < 0).any():
+        return []
+
+    def extent(column: int) -> str:
+        least, most = int(P[:, column].min()), int(P[:, column].max())
+        return str(least) if least == most else f"{least} to {most}"
+
+    return [f"{extent(s.P_BUSY)} cycles busy, {extent(s.P_TASKS)} tasks started, {extent(s.P_SENT)} wavelets sent, {extent(s.P_RECV)} received"]
 
 
 @command("vars", "[PLACE]", group="Looking at PEs", complete=("pe",), examples=("vars 1,0",))
