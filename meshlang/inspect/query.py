@@ -117,6 +117,13 @@ def sides(mask: int) -> tuple[str, ...]:
 # ---------------------------------------------------------------- compute elements
 
 
+def busy_cycles(machine: Machine) -> np.ndarray:
+    """Cycles each PE's main thread was at work, the running task's so far included (int64 [pe])."""
+    P = machine.records()
+    running = (P[:, s.P_TILE] >= 0) & (P[:, s.P_ST] != s.ST_IDLE)
+    return P[:, s.P_BUSY] + np.where(running, np.maximum(0, machine.cycle - P[:, s.P_BUSYFROM]), 0)
+
+
 def pe_view(machine: Machine, x: int, y: int) -> PEView | None:
     """One PE; None where there is no code."""
     pe = machine.pe(x, y)
@@ -128,7 +135,7 @@ def pe_view(machine: Machine, x: int, y: int) -> PEView | None:
     task = names.task_name(machine, tile, int(r[s.P_TASK])) if state != s.ST_IDLE else None
     running = int(r[s.P_PC]) if state == s.ST_RUN else int(r[s.P_PC]) - 1
     command = "not started" if r[s.P_CMD] else "open" if r[s.P_CMDOPEN] else None
-    busy = int(r[s.P_BUSY])
+    busy = int(r[s.P_BUSY]) + (max(0, machine.cycle - int(r[s.P_BUSYFROM])) if task else 0)
     return PEView(
         (x, y), tile.name, STATES[state], task, names.span_at(machine, pe, running) if task else None,
         max(0, int(r[s.P_TIME]) - machine.cycle) if task else 0,
@@ -153,7 +160,7 @@ def operations(machine: Machine, pe: int) -> list[OperationView]:
             kind = int(W[o + s.O_KIND])
             if kind == s.K_NONE:
                 continue
-            view = _operand(machine, tile, o, kind, "destination" if j == 0 else f"source {j}")
+            view = _operand(machine, pe, tile, o, kind, "destination" if j == 0 else f"source {j}")
             operands.append(view)
             q = int(W[o + s.O_QUEUE])
             if kind == s.K_IN and U[q + s.Q_COUNT] == 0 and wants is None:
@@ -176,12 +183,20 @@ def operations(machine: Machine, pe: int) -> list[OperationView]:
     return out
 
 
-def _operand(machine: Machine, tile: TileProgram, o: int, kind: int, role: str) -> OperandView:
+def _slot_color(machine: Machine, pe: int, slot: int) -> int:
+    """The color of a channel of a PE's router, by its number there."""
+    U = machine.state.U
+    return int(U[int(U[pe * s.RK + s.R_BASE]) + slot * 16 + s.CH_CONFIG]) >> 12 & 31
+
+
+def _operand(machine: Machine, pe: int, tile: TileProgram, o: int, kind: int, role: str) -> OperandView:
     W, U = machine.state.W, machine.state.U
     if kind in (s.K_IN, s.K_OUT):
         q = int(W[o + s.O_QUEUE])
         ident, color = int(U[q + s.Q_ID]), int(U[q + s.Q_COLOR])
         shown = None if color >= 31 else color
+        if kind == s.K_OUT:
+            shown = _slot_color(machine, pe, int(W[o + s.O_STRIDE]))        # WSE-2: the DSD names it, not the queue
         queue = f"queue {ident}" if ident < SPARE_QUEUE else "queue"
         text = f"{'input' if kind == s.K_IN else 'output'} {queue}" + ("" if shown is None else f" (color {shown})")
         return OperandView(role, text, kind, ident, shown)
@@ -217,14 +232,16 @@ def queues(machine: Machine, x: int, y: int) -> list[QueueView]:
     for output, first, count in ((False, s.P_IQ, s.TT_NIQ), (True, s.P_OQ, s.TT_NOQ)):
         for i in range(int(st.T[tile + count])):
             q = int(r[first]) + i * s.QK
-            out.append(_queue(machine, q, output))
+            out.append(_queue(machine, pe, q, output))
     return out
 
 
-def _queue(machine: Machine, q: int, output: bool) -> QueueView:
+def _queue(machine: Machine, pe: int, q: int, output: bool) -> QueueView:
     U = machine.state.U
     buf, cap, head, count = (int(U[q + f]) for f in (s.Q_BUF, s.Q_CAP, s.Q_HEAD, s.Q_COUNT))
     color = int(U[q + s.Q_COLOR])
+    if output and count:
+        color = _slot_color(machine, pe, int(U[buf + head * s.EK + s.E_FLAGS]) >> 8)
     contents = []
     for k in range(count):
         e = buf + (head + k) % cap * s.EK

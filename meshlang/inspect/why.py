@@ -144,9 +144,11 @@ def _root(machine: Machine, group: Any, finding: Finding) -> None:
         if group.text.startswith("local task"):
             finding.rule = "task_blocked" if "is blocked" in group.text else None
         else:
-            finding.rule = "data_blocked" if "task id is blocked" in group.text else "no_taker"
+            finding.rule = _untaken(machine, group, place, finding)
     elif group.kind == "output":
-        finding.rule = _downstream(machine, place, group.color, finding.because, set())
+        queue = next((q for q in query.queues(machine, *place) if q.output and q.id == group.queue), None)
+        color = group.color if group.color is not None or queue is None else queue.color
+        finding.rule = _downstream(machine, place, color, finding.because, set())
     elif group.kind == "router":
         if "teardown" in group.text:
             finding.rule = "teardown"
@@ -158,6 +160,25 @@ def _root(machine: Machine, group: Any, finding: Finding) -> None:
             finding.rule = _downstream(machine, place, group.color, finding.because, set())
     elif group.kind == "command":
         finding.rule = _command(machine, place, finding.because)
+
+
+def _untaken(machine: Machine, group: Any, place: Place, finding: Finding) -> str | None:
+    """Wavelets in an input queue that no operation takes."""
+    pe = machine.pe(*place)
+    holding = [op for op in query.operations(machine, pe) if op.wants is not None]
+    if holding:
+        # a consequence: the PE would take them later, and is held up by what another group is about
+        finding.because.append(f"PE {place[0]},{place[1]} is held up: {holding[0].thread} {holding[0].waits}")
+        return None
+    tile = names.tile_of(machine, pe)
+    ident = group.queue if machine.state.W[s.G_WSE3] else group.color
+    bound = [b for b in tile.tasks if b.kind == "data" and b.id == ident] if tile is not None else []
+    if bound and "is blocked" in group.text:
+        finding.because.append(f"the data task {bound[0].name} (id {bound[0].id}) is blocked")
+        return "data_blocked"
+    if "is blocked" in group.text:
+        finding.text = group.text.replace("its task id is blocked", "no operation takes them")
+    return "no_taker"
 
 
 def _follow(machine: Machine, place: Place, op: query.OperationView, because: list[str], seen: set) -> str | None:

@@ -131,7 +131,7 @@ def heat(repl: Repl, text: str) -> None:
     machine = repl.debugger.machine
     P = machine.records()
     columns = {"busy": s.P_BUSY, "sent": s.P_SENT, "received": s.P_RECV, "tasks": s.P_TASKS, "memory": s.P_MEMSIZE, "stalled": s.P_BUSY}
-    values = P[:, columns[what]].copy()
+    values = query.busy_cycles(machine) if what in ("busy", "stalled") else P[:, columns[what]].copy()
     if what == "stalled":
         values = np.where(P[:, s.P_TASKS] > 0, machine.cycle - values, 0)
     x, y, w, h = arguments.region(machine, place or "all")

@@ -78,7 +78,9 @@ def _counters(repl: Repl, pes: list[tuple[int, int]]) -> list[str]:
     from meshlang.fabric import state as s
 
     machine = repl.debugger.machine
-    P = machine.records()[[machine.pe(x, y) for x, y in pes]]
+    numbers = [machine.pe(x, y) for x, y in pes]
+    P = machine.records()[numbers].copy()
+    P[:, s.P_BUSY] = query.busy_cycles(machine)[numbers]
     if len(P) == 1 and machine.width * machine.height == 1 or (P[:, s.P_TILE] < 0).any():
         return []
 
