@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .repl import Repl
 
 _WORD = re.compile(r"[\w./:,~-]*$")
-_KINDS = {"pe", "symbol", "color", "task", "function", "file", "line", "command"}
+_KINDS = {"pe", "symbol", "color", "taskname", "function", "file", "source", "command"}
 MOST = 200
 
 
@@ -36,7 +36,7 @@ def completions(repl: Repl, line: str) -> list[tuple[str, int, str]]:
     else:
         previous = before.split()[-1]
         # what a word of a condition wants after it
-        after = {"task": ("task", "function"), "wavelet": ("color",), "line": ("line",), "until": tuple(k for k in kinds if k != "until")}
+        after = {"task": ("taskname", "function"), "wavelet": ("color",), "line": ("source",), "until": tuple(k for k in kinds if k != "until")}
         kinds = after.get(previous, kinds)
     for kind in kinds:
         candidates = _candidates(repl, kind, word) if kind in _KINDS else [(kind, "")]
@@ -64,9 +64,9 @@ def _candidates(repl: Repl, kind: str, word: str) -> Iterable[tuple[str, str]]:
         return sorted(found.items())
     if kind == "color":
         return [(str(c), "color") for c in names.colors_of(machine)]
-    if kind == "task":
+    if kind == "taskname":
         return [(t, "task") for t in names.tasks_of(machine)]
-    if kind == "line":
+    if kind == "source":
         files = {PurePath(sp.file.path).name for t in debugger.program.tiles[:64] for sp in t.spans[:2000] if sp is not None}
         return [(f"{f}:", "source file") for f in sorted(files)]
     x, comma, _ = word.partition(",")

@@ -19,7 +19,7 @@ class Command:
     help: str                       # first line: summary
     group: str                      # heading in `help`
     run: Callable[[Repl, str], Any]
-    complete: tuple[str, ...]       # kinds of words that may follow: "pe", "symbol", "color", "task", "function", "file", or literal words
+    complete: tuple[str, ...]       # what may follow: kinds of completion.py ("pe", "symbol", ...), or literal words
     needs_program: bool
     aliases: tuple[str, ...]
     examples: tuple[str, ...]

@@ -74,7 +74,8 @@ CAUSES = {
     "sender's task blocked": ("task_blocked", "the task start is activated, but blocked", A_EAST,
                               (DONE + "@activate(@get_local_task_id(10));", "task start() void { @fmovs(out_a, mem); }",
                                "@bind_local_task(start, @get_local_task_id(10)); @block(@get_local_task_id(10));"), (TAKE, "", IN_A)),
-    "stream not unblocked": ("not_activated", "tasks of left.csl that are not active: on_next (id 9)", A_EAST, ("buf[0] = 1.0;", "", ""), (DONE, "", "")),
+    "stream not unblocked": ("not_activated", "tasks of left.csl that are not active: on_next (id 9)", A_EAST,
+                             ("buf[0] = 1.0;", "", ""), (DONE, "", "")),
     "switch elsewhere": ("switch", "switch", """
   @set_color_config(0, 0, a, .{ .routes = .{ .rx = .{RAMP}, .tx = .{EAST} } });
   @set_color_config(1, 0, a, .{ .routes = .{ .rx = .{EAST}, .tx = .{RAMP} }, .switches = .{ .pos1 = .{ .rx = WEST } } });

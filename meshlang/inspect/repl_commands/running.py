@@ -58,7 +58,7 @@ def report(repl: Repl, outcome: Outcome) -> None:
     repl.say(f"cycle {outcome.cycle}: {text}", {"condition": "bold", "done": "green", "interrupted": "yellow"}.get(outcome.reason))
 
 
-@command("run", "[CYCLES | until CONDITION]", group="Running", complete=("until", *CONDITIONS, "task", "color", "line", "symbol"), aliases=("r",),
+@command("run", "[CYCLES | until CONDITION]", group="Running", complete=("until", *CONDITIONS, "symbol"), aliases=("r",),
          examples=("run", "run 1000", "run until cycle 500", "run until task done @ 1,0", "run until wavelet 3", "run until x[0] > 1 @ 0,0"))
 def run(repl: Repl, text: str) -> None:
     """Run until the launched function is done on all PEs, or nothing can happen any more; or so many cycles; or to a condition.
@@ -118,7 +118,7 @@ def next_(repl: Repl, text: str) -> None:
         repl.say(line)
 
 
-@command("break", "CONDITION", group="Running", complete=(*CONDITIONS, "task", "line", "color"), aliases=("b",),
+@command("break", "CONDITION", group="Running", complete=(*CONDITIONS, "source", "symbol"), aliases=("b",),
          examples=("break task done", "break pe.csl:22 @ 1,0", "break"))
 def break_(repl: Repl, text: str) -> None:
     """Stop every run at a condition (those of `run until`). Without one: list the breakpoints."""
