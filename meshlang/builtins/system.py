@@ -77,6 +77,8 @@ def direction(cx, node, hint):
 def route(cx, node, hint):
     cx.need(features.RECONFIGURATION, node)
     color = cx.rv(node.args[0])
+    if isinstance(color, Known):
+        cx.unit.route_colors.add(color.v)
     pair = cx.fb.regs(2)
     cx.into(color, pair, node)
     result = cx.fb.reg()

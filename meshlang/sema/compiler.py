@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..diag import Diagnostic, Diagnostics, MeshlangError
-from ..ir.program import DIRECTIONS, RAMP, Fabric, Program
+from ..ir.program import DIRECTIONS, RAMP, ColorConfig, Fabric, Program
 from ..ir.verify import verify
 from ..paths import stdlib_dir
 from ..syntax import ast
@@ -360,6 +360,10 @@ class Compiler:
         for i, u in enumerate(units):
             host_in.update(u.host_in)
             host_out.update(u.host_out)
+            for c in sorted(u.route_colors - set(u.colors)):
+                # a color that only gets routes at run time needs its place in the router, without routes until then
+                grid = colors.setdefault(c, np.full(tile.shape, -1, dtype=np.int32))
+                grid[(tile == i) & (grid < 0)] = layout.config_of[layout.intern(ColorConfig(0, 0))]
             if not u.colors:
                 continue
             where = tile == i

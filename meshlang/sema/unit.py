@@ -92,6 +92,8 @@ class Unit:
     fifos: list[list[int]] = field(default_factory=list)
     teardown_handlers: dict[int, tuple[FnValue, Any]] = field(default_factory=dict)     # color -> function, span
     empty_handlers: dict[int, tuple[FnValue, Any]] = field(default_factory=dict)        # queue (bit 3: output) -> function, span
+    shared_input: int | None = None         # WSE-2: an input queue that was given out to a DSD without one
+    route_colors: set[int] = field(default_factory=set)     # colors whose routes the program changes at run time
     uses_memcpy: bool = False
     param_text: dict[str, str] = field(default_factory=dict)
     pointed: set[int] = field(default_factory=set)      # functions whose address is taken
@@ -180,6 +182,10 @@ class Unit:
                 queue = next((q for q, s in states.items() if s.color == d.color), None)
                 if queue is None:
                     queue = next((q for q in range(7, 0, -1) if q not in states and q not in used), None)
+                    if queue is None:       # operations without a queue of their own are synchronous: they can take turns
+                        queue = self.shared_input
+                    else:
+                        self.shared_input = queue
             else:       # colors may share an output queue (facts 4.4): a free one of the two deep ones, or else the first
                 queue = next((q for q in (3, 2, 5, 4, 1) if q not in states and q not in used), 3)
             if queue is None:
