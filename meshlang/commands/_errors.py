@@ -11,6 +11,11 @@ from meshlang.diag import Diagnostic, MeshlangError
 
 def report_error(error: MeshlangError, json_output: bool = False) -> int:
     """Print what an error carries (text to stderr, or one JSON object to stdout) and return the exit code."""
+    machine = getattr(error, "machine", None)
+    if machine is not None and error.exit_code == 3:
+        from meshlang.inspect.why import annotate
+
+        annotate(error.diagnostics[0], machine)
     print_diagnostics(error.diagnostics, json_output=json_output, exit_code=error.exit_code)
     return error.exit_code
 

@@ -125,8 +125,10 @@ def deadlock_error(machine: Machine, until: Any) -> MeshlangError:
     if not groups:
         notes.append("no PE waits for anything: a function ended without unblocking the command stream, or nothing is sent")
     first = next((g.span for g in groups if g.span is not None), None)
-    return MeshlangError(Diagnostic("MS0860", f"deadlock at cycle {machine.cycle}: nothing can happen any more, but {what}",
-                                    span=first, notes=notes), exit_code=3)
+    error = MeshlangError(Diagnostic("MS0860", f"deadlock at cycle {machine.cycle}: nothing can happen any more, but {what}",
+                                     span=first, notes=notes), exit_code=3)
+    error.machine = machine         # for inspect.why, which looks for the root when the error is shown
+    return error
 
 
 def find_waiting(machine: Machine) -> list[Waiting]:

@@ -340,6 +340,20 @@ def explanation_lines(e: Explanation) -> Iterator[tuple[str, str | None]]:
         yield f"change: {RULES[name].change}", "green"
 
 
+def annotate(diagnostic: Any, machine: Machine) -> None:
+    """Add the causes of a deadlock to its diagnostic: the walk to the root as notes, what to change as help."""
+    e = explain(machine)
+    causes = e.causes()
+    for name in causes[:3]:
+        first = next(f for f in e.findings if f.rule == name)
+        diagnostic.notes += [f"because {line}" for line in first.because[:4]]
+        diagnostic.notes.append(f"cause: {RULES[name].title}")
+    if causes and diagnostic.help is None:
+        diagnostic.help = "; ".join(RULES[name].change for name in causes[:3])
+    elif not causes and "the host waits" in diagnostic.message:
+        diagnostic.help = "nothing is left that would send on that color; ask for as many wavelets as the program streams out"
+
+
 def as_data(e: Explanation) -> dict[str, Any]:
     """The explanation as plain values, for --json."""
     return {

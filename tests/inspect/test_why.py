@@ -122,3 +122,17 @@ def test_slow_is_not_hung(tmp_path):
     debugger.run(limit=130)
     e = explain(debugger.machine)
     assert not e.hung and e.findings and "not hung" in e.headline
+
+
+def test_every_command_names_the_cause(capsys, monkeypatch):
+    import json
+
+    from meshlang.cli import main
+
+    folder = str(Path(__file__).parent / "programs" / "short_send")
+    assert main(["run", folder]) == 3
+    err = capsys.readouterr().err
+    assert "cause: a receive is longer than what is sent" in err and "make the extents equal" in err
+    assert main(["run", folder, "--json"]) == 3
+    (diagnostic,) = json.loads(capsys.readouterr().out)["diagnostics"]
+    assert "cause: a receive is longer than what is sent" in diagnostic["notes"] and diagnostic["help"].startswith("make the extents")

@@ -9,7 +9,7 @@ import numpy as np
 from meshlang.inspect import arguments, draw, names, query, routes
 from meshlang.inspect.registry import command, mistake
 
-from .pes import _each, wavelet_text
+from .pes import _each, shown, wavelet_text
 
 if TYPE_CHECKING:
     from meshlang.inspect.repl import Repl
@@ -67,7 +67,7 @@ def color(repl: Repl, text: str) -> None:
         view = query.channel(machine, c, x, y)
         return tuple(channel_lines(view)) if view is not None else ("no route",)
 
-    for group in query.grouped(pes, describe):
+    for group in shown(repl, query.grouped(pes, describe)):
         repl.say(f"{query.places(group.pes)}: {group.what[0]}")
         for line in group.what[1:]:
             repl.say(f"  {line}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from meshlang.inspect import arguments, expressions, names, query, values
@@ -10,6 +10,8 @@ from meshlang.inspect.registry import command, mistake
 
 if TYPE_CHECKING:
     from meshlang.inspect.repl import Repl
+
+MOST_GROUPS = 24        # of PEs that differ
 
 
 def _each(repl: Repl, text: str, describe: Callable[[int, int], list[str]],
@@ -20,7 +22,8 @@ def _each(repl: Repl, text: str, describe: Callable[[int, int], list[str]],
     pes = arguments.pes(where)
     if len(pes) == 1:
         repl.place = pes[0]
-    for group in query.grouped(pes, lambda x, y: tuple(describe(x, y))):
+    groups = query.grouped(pes, lambda x, y: tuple(describe(x, y)))
+    for group in shown(repl, groups):
         lines = list(group.what)
         if more is not None and len(pes) > 1:
             lines += more(repl, group.pes)
@@ -30,6 +33,14 @@ def _each(repl: Repl, text: str, describe: Callable[[int, int], list[str]],
         repl.say(f"{query.places(group.pes)}:", "bold")
         for line in lines:
             repl.say(f"  {line}")
+
+
+def shown(repl: Repl, groups: list[query.Group]) -> Iterator[query.Group]:
+    """The groups there is room for; the rest is said to be there."""
+    yield from groups[:MOST_GROUPS]
+    rest = groups[MOST_GROUPS:]
+    if rest:
+        repl.say(f"and {len(rest)} more groups of {sum(len(g.pes) for g in rest)} PEs; name a smaller place to see them", "dim")
 
 
 def pe_lines(repl: Repl, x: int, y: int, alone: bool = True) -> list[str]:

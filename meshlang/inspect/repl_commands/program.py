@@ -153,8 +153,10 @@ def read(repl: Repl, text: str) -> None:
         return
     from meshlang.inspect import query
 
+    from .pes import shown
+
     x0, y0 = where[:2]
-    for group in query.grouped(arguments.pes(where), lambda x, y: value[y - y0, x - x0].tobytes()):
+    for group in shown(repl, query.grouped(arguments.pes(where), lambda x, y: value[y - y0, x - x0].tobytes())):
         x, y = group.pes[0]
         repl.say(f"{query.places(group.pes)}: {array_text(value[y - y0, x - x0])}")
 
