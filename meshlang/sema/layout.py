@@ -10,7 +10,7 @@ import numpy as np
 
 from ..diag import MeshlangError
 from ..ir import features
-from ..ir.program import DIRECTIONS, RAMP, ColorConfig
+from ..ir.program import DIRECTIONS, ColorConfig
 from . import types as T
 from .values import KeyedCache, Known
 
@@ -233,4 +233,4 @@ class LayoutState:
         return np.frombuffer(table, dtype=np.int32).reshape(self.height, self.width).copy()
 
 
-__all__ = ["LayoutState", "RAMP", "TileSpec"]
+__all__ = ["LayoutState", "TileSpec"]
