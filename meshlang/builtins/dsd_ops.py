@@ -68,12 +68,13 @@ def lower(cx, node, name: str, op: DsdOp):
             cx.fail("MS0513", "a source is a dsr_src0 or dsr_src1, found dsr_dest", arg)
         fabric += t in (T.FABIN, T.FABOUT)
         if isinstance(v, Known) and t in (T.MEM1D, T.MEM4D) and v.v.elem != ELEMENT_SIZE[e]:
-            if name == "mov16" and t is T.MEM1D and v.v.elem == 4:
-                # the hardware takes the low half of each element; public code does that with counters
-                cx.warn("MS0505", "@mov16 moves the low 16 bits of the 32-bit elements of this DSD", arg, "use @mov32 for all bits")
-                values[i] = Known(t, v.v.with_(elem=2, stride=2 * v.v.stride))
-                continue
-            cx.fail("MS0505", f"@{name} works on {8 * ELEMENT_SIZE[e]}-bit elements here, this DSD has {8 * v.v.elem}-bit elements", arg)
+            size, bits = ELEMENT_SIZE[e], 8 * ELEMENT_SIZE[e]
+            if v.v.elem not in (2, 4):
+                cx.fail("MS0505", f"@{name} works on {bits}-bit elements here, this DSD has {8 * v.v.elem}-bit elements", arg)
+            # a DSD does not know its elements' size: base, length and stride go to the operation, which counts in elements of its own
+            cx.warn("MS0505", f"@{name} works on {bits}-bit elements here, and walks this DSD of {8 * v.v.elem}-bit elements in its own steps", arg,
+                    f"from its first element, {bits} bits a step: length and stride count those")
+            values[i] = Known(t, v.v.with_(elem=size))
     if cx.unit.arch == "wse3" and sum(v.ty is T.FABIN for v in values) > 1:
         cx.fail("MS0514", "an operation takes one fabin_dsd at most on wse3", node, "receive one of them into memory first")
     columns, id_, ctl_id = op_config(cx, cfg_node or node, cfg)

@@ -239,6 +239,8 @@ def _print_summary(context: RunContext) -> None:
         return
     for handle in context.handles:
         print(f"\n{handle.cycles:,} cycles ({handle.session.machine.profile.name} profile)")
+        if handle.session.warnings.total:
+            print(handle.session.warnings.summary())
         print(resource_table(handle.program.ir))
 
 
@@ -253,6 +255,7 @@ def _summary(context: RunContext) -> dict[str, Any]:
                 "stats": stats,
                 "resources": handle.program.resources(),
                 "sim_log": handle.lines,
+                "warnings": handle.session.warnings.to_json(),
             }
         )
     return {"ok": True, "exit_code": 0, "results": context.results, "runs": runs}

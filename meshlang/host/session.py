@@ -25,6 +25,7 @@ from .memory import Memory, Region
 from .printing import LogLine, Output
 from .progress import Progress
 from .symbols import HostSymbol, Symbols, launch_arguments
+from .warnings import RunWarnings, calling_line
 
 if TYPE_CHECKING:
     from meshlang.ir.program import Program
@@ -101,7 +102,8 @@ class Session:
         self.max_cycles = max_cycles
         announce_compilation()
         self.machine = Machine(program, profile)
-        self.memory = Memory(program, self.machine)
+        self.warnings = RunWarnings()
+        self.memory = Memory(program, self.machine, self.warnings)
         self.output = Output(text_at=self._text_at, path=Path(sim_log) if sim_log is not None else None)
         self.output.start()
         self.on_lines: Callable[[list[LogLine]], None] | None = None
@@ -130,15 +132,17 @@ class Session:
                 )
             )
         taken = np.array(data, dtype=np.uint8, order="C")
-        return self._submit(Copy(f"copy to {symbol.name!r}", run=lambda: self.memory.write(symbol, region, taken)), block)
+        origin = calling_line()
+        return self._submit(Copy(f"copy to {symbol.name!r}", run=lambda: self.memory.write(symbol, region, taken, origin)), block)
 
     def read(self, symbol: HostSymbol, region: Region, nbytes: int, sink: Callable[[np.ndarray], None], block: bool = True) -> Task:
         """Copy from the device: `sink` is called with uint8 [h, w, nbytes] when the command executes."""
         self.memory.check(symbol, region)
+        origin = calling_line()
 
         def run() -> None:
             self._settle()
-            sink(self.memory.read(symbol, region, nbytes))
+            sink(self.memory.read(symbol, region, nbytes, origin))
 
         return self._submit(Copy(f"copy from {symbol.name!r}", run=run), block)
 

@@ -121,11 +121,8 @@ class LayoutState:
             cx.fail("MS0609", f"a color configuration is a struct, found {value.ty}", where, "write .{ .routes = .{ .rx = .{WEST}, .tx = .{RAMP} } }")
         cfg = value.v
         if "routes" in cfg:
-            routes = cfg["routes"].v if isinstance(cfg["routes"].ty, T.StructType) else None
-            if routes is None:
-                cx.fail("MS0609", "'routes' is a struct", where, "write .{ .rx = .{WEST}, .tx = .{RAMP} }")
+            routes = self.sides(cx, where, cfg["routes"], ROUTE_FIELDS, "routes")
             self.check_fields(cx, where, cfg, CONFIG_FIELDS, "a color configuration")
-            self.check_fields(cx, where, routes, ROUTE_FIELDS, "'routes'")
             rest = cfg
         elif "rx" in cfg or "tx" in cfg:        # the flat form of old programs
             routes = {n: v for n, v in cfg.items() if n in ROUTE_FIELDS}
@@ -154,17 +151,16 @@ class LayoutState:
         self.check_fields(cx, where, cfg, SWITCH_FIELDS, "'switches'")
         positions: list[tuple[int, int] | None] = [(rx, tx)]
         for n in ("pos1", "pos2", "pos3"):
-            value = cfg.get(n)
-            if value is None or "invalid" in value.v and value.v["invalid"].v:
+            sides = self.sides(cx, where, cfg[n], ("rx", "tx", "invalid"), n) if n in cfg else {}
+            if not sides or "invalid" in sides and sides["invalid"].v:
                 positions.append(None)
                 continue
-            self.check_fields(cx, where, value.v, ("rx", "tx", "invalid"), f"'{n}'")
-            if "rx" in value.v and "tx" in value.v and self.arch == "wse2":
+            if "rx" in sides and "tx" in sides and self.arch == "wse2":
                 cx.fail("MS0609", f"'{n}' sets rx and tx: a switch position changes one of them on wse2", where)
-            if "rx" in value.v:
-                rx = self.directions(cx, where, value.v["rx"], "rx")
-            if "tx" in value.v:
-                tx = self.directions(cx, where, value.v["tx"], "tx")
+            if "rx" in sides:
+                rx = self.directions(cx, where, sides["rx"], "rx")
+            if "tx" in sides:
+                tx = self.directions(cx, where, sides["tx"], "tx")
             positions.append((rx, tx))
         position = cfg["current_switch_pos"].v if "current_switch_pos" in cfg else 0
         if not 0 <= position <= 3 or positions[position] is None:
@@ -192,11 +188,27 @@ class LayoutState:
             if n not in allowed:
                 cx.fail("MS0609", f"{what} has no field '{n}'", where, notes=[f"fields: {', '.join(allowed)}"])
 
+    def sides(self, cx, where, value: Known, allowed: tuple[str, ...], what: str) -> dict[str, Known]:
+        """The fields of a route or switch position. The 2.10 form is a number, a sum of the bits of <directions>: rx from bit 0, tx from
+        bit 5; it becomes fields with masks, and 0 is no field at all."""
+        if isinstance(value.ty, T.StructType):
+            self.check_fields(cx, where, value.v, allowed, f"'{what}'")
+            return value.v
+        if not T.is_int(value.ty):
+            cx.fail("MS0609", f"'{what}' is a struct or a bit vector, found {value.ty}", where,
+                    "write .{ .rx = .{WEST}, .tx = .{RAMP} }, or bits of <directions>")
+        if not 0 <= value.v < 1 << 2 * len(DIRECTIONS):
+            cx.fail("MS0609", f"'{what}' has bits that name no direction: 0x{value.v:x}", where, "use RX_WEST, TX_RAMP, ... of <directions>")
+        masks = {"rx": value.v & (1 << len(DIRECTIONS)) - 1, "tx": value.v >> len(DIRECTIONS)}
+        return {n: Known(T.U16, mask) for n, mask in masks.items() if mask}
+
     @staticmethod
     def directions(cx, where, value: Known | None, what: str) -> int:
-        """A mask from one direction or a tuple of different directions."""
+        """A mask from one direction or a tuple of different directions; a number is a mask already."""
         if value is None:
             return 0
+        if value.ty is T.U16:
+            return value.v
         items = list(value.v.values()) if isinstance(value.ty, T.StructType) else [value]
         mask = 0
         for item in items:

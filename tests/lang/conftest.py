@@ -42,9 +42,8 @@ class Machines:
         vm.call("main")
         return [vm.read(n) for n in names] if len(names) != 1 else vm.read(names[0])
 
-    def run_both(self, source: str, arrays: dict[str, str], arch: str = "wse2") -> dict[str, np.ndarray]:
-        """On both; `arrays` are the exported ones, name -> element type. The machines must agree bit for bit."""
-        slow = dict(zip(arrays, self.run_all(source, list(arrays), arch)))
+    def engine(self, source: str, arrays: dict[str, str], arch: str = "wse2") -> dict[str, np.ndarray]:
+        """On the engine; `arrays` are the exported ones, name -> element type."""
         exports = "".join(f'  @export_name("{n}", [*]{t}, true);\n' for n, t in arrays.items())
         pointers = "".join(f'var {n}_ptr: [*]{t} = &{n};\ncomptime {{ @export_symbol({n}_ptr, "{n}"); }}\n' for n, t in arrays.items())
         folder = self.folder / "engine"
@@ -54,7 +53,12 @@ class Machines:
         program = meshlang.compile(str(folder / "layout.csl"), arch=arch)
         with program.start() as fabric:
             fabric.launch("run")
-            fast = {n: fabric.read(n, count=len(slow[n]))[0, 0] for n in arrays}
+            return {n: fabric.read(n)[0, 0] for n in arrays}
+
+    def run_both(self, source: str, arrays: dict[str, str], arch: str = "wse2") -> dict[str, np.ndarray]:
+        """On both machines, which must agree bit for bit."""
+        slow = dict(zip(arrays, self.run_all(source, list(arrays), arch)))
+        fast = self.engine(source, arrays, arch)
         for n in arrays:
             assert fast[n].tobytes() == slow[n].tobytes(), (n, fast[n], slow[n])
         return fast

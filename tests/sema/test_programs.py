@@ -55,6 +55,29 @@ comptime { if (x == 1) { @set_local_color_config(@get_color(5), .{ .routes = .{ 
     assert f.color[5].tolist()[0][0] == -1 and f.color[5].tolist()[0][1] == f.color[3].tolist()[0][0]     # interned
 
 
+def test_routes_written_as_bits_of_directions(tmp_path):
+    program = compile_files(tmp_path, {"top.csl": """
+const d = @import_module("<directions>");
+const Switches = struct { pos1: u16, pos2: u16, pos3: u16, ring_mode: bool };
+const Config = struct { routes: u16, switches: Switches };
+fn bits(from: direction, to: direction) Config {
+  return Config{ .routes = d.dirToRxBits(from) | d.dirToTxBits(to) | d.TX_RAMP,
+                 .switches = Switches{ .pos1 = d.TX_RAMP, .pos2 = d.dirToRxBits(RAMP), .pos3 = 0, .ring_mode = true } };
+}
+layout {
+  @set_rectangle(1, 1);
+  @set_tile_code(0, 0, "pe.csl");
+  @set_color_config(0, 0, @get_color(1), bits(WEST, EAST));
+  @set_color_config(0, 0, @get_color(2), .{ .routes = .{ .rx = .{WEST}, .tx = .{EAST, RAMP} },
+    .switches = .{ .pos1 = .{ .tx = RAMP }, .pos2 = .{ .rx = RAMP }, .ring_mode = true } });
+  @set_color_config(0, 0, @get_color(3), .{ .routes = d.RX_NORTH | d.TX_SOUTH | d.TX_WEST });
+  @set_color_config(0, 0, @get_color(4), .{ .routes = .{ .rx = NORTH, .tx = .{WEST, SOUTH} } });
+}""", "pe.csl": ""})
+    color = {c: program.fabric.configs[int(grid[0, 0])] for c, grid in program.fabric.color.items()}
+    assert color[1] == color[2] and color[1].ring and len([p for p in color[1].positions if p]) == 3
+    assert color[3] == color[4] and color[3].rx == 1 and color[3].tx == 2 | 8
+
+
 def test_tasks_and_their_first_state(tmp_path):
     tile = compile_files(tmp_path, """
 task receive(low: u16, high: u16) void { }

@@ -96,6 +96,8 @@ class SdkRuntime:
                 exit_code=3,
             )
         stopped[os.path.realpath(self.bindir)] = self
+        if session.warnings.total:
+            print(f"meshlang: {session.warnings.summary()}", file=sys.stderr)
         if sys.stderr.isatty() or os.environ.get("MESHLANG_VERBOSE"):
             print(f"meshlang: {session.cycle:,} cycles", file=sys.stderr)
 

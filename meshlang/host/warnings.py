@@ -1,0 +1,68 @@
+"""Warnings of a run: what the vendor's tools let pass silently inside a PE's own memory runs here too, and is reported.
+
+A warning is printed when it first happens, counted each time, and is in the run's summary and its JSON.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from meshlang.diag import Diagnostic
+from meshlang.diag.render import render_text, to_json
+
+_PACKAGE = str(Path(__file__).resolve().parent.parent)
+
+
+class RunWarnings:
+    """The warnings of one session."""
+
+    def __init__(self) -> None:
+        self.items: list[Diagnostic] = []
+        self.counts: list[int] = []
+        self._at: dict[Any, int] = {}
+
+    def add(self, diagnostic: Diagnostic, key: Any = None, times: int = 1) -> None:
+        """Report a warning. One with the same key (default: code and message) was printed already and is only counted."""
+        key = (diagnostic.code, diagnostic.message) if key is None else key
+        at = self._at.get(key)
+        if at is not None:
+            self.counts[at] += times
+            return
+        self._at[key] = len(self.items)
+        self.items.append(diagnostic)
+        self.counts.append(times)
+        sys.stdout.flush()
+        render_text(diagnostic)
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts)
+
+    def summary(self) -> str:
+        """One line, or nothing: `3 warnings: MS0870 x 2, MS0871`."""
+        if not self.items:
+            return ""
+        by_code: dict[str, int] = {}
+        for d, n in zip(self.items, self.counts):
+            by_code[d.code] = by_code.get(d.code, 0) + n
+        listed = ", ".join(code if n == 1 else f"{code} x {n}" for code, n in sorted(by_code.items()))
+        return f"{self.total} warning{'' if self.total == 1 else 's'}: {listed}"
+
+    def to_json(self) -> list[dict[str, Any]]:
+        return [{**record, "count": n} for record, n in zip(to_json(self.items), self.counts)]
+
+
+def calling_line() -> str | None:
+    """Where the host script is: `run.py:12: the line`, the innermost frame outside this package."""
+    import linecache
+
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        if frame.f_back is None:
+            return None
+        frame = frame.f_back
+    path, number = frame.f_code.co_filename, frame.f_lineno
+    text = linecache.getline(path, number).strip()
+    return f"from {path}:{number}" + (f": {text}" if text else "")
