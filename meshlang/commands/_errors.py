@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from meshlang.diag import Diagnostic, MeshlangError
+
+if TYPE_CHECKING:
+    from meshlang.host.context import RunContext
 
 
 def report_error(error: MeshlangError, json_output: bool = False) -> int:
@@ -28,6 +32,15 @@ def print_diagnostics(diagnostics: Sequence[Diagnostic], json_output: bool = Fal
     elif diagnostics:
         sys.stdout.flush()
         render.render_text(diagnostics)
+
+
+def print_run_time_warnings(context: RunContext) -> None:
+    """At the end of a command, however it ends: what the machines of its runs noted, each once, on stderr."""
+    seen = set()
+    for session in context.sessions or ():
+        new = [d for d in session.machine.warnings if (d.code, str(d.span)) not in seen]
+        seen |= {(d.code, str(d.span)) for d in new}
+        print_diagnostics(new)
 
 
 def usage_error(message: str, help: str | None = None, code: str = "MS0905") -> MeshlangError:

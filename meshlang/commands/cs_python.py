@@ -17,10 +17,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
+    from meshlang.host.context import RunContext, set_context
     from meshlang.host.script import run_arguments
 
-    from ._errors import usage_error
+    from ._errors import print_run_time_warnings, usage_error
 
     if not args.arguments:
         raise usage_error("cs_python: which script?", help="for example: meshlang cs_python run.py --name out")
-    return run_arguments(args.arguments, vendor=True)
+    context = set_context(RunContext(sessions=[]))
+    try:
+        return run_arguments(args.arguments, vendor=True)
+    finally:
+        print_run_time_warnings(context)
+        set_context(RunContext())

@@ -30,6 +30,7 @@ examples:
   meshlang run layout.csl --launch compute,3,0.5 --get y        arguments of a launch follow its name
   meshlang run my_host.py -p size=32 --arch wse3
   meshlang run programs/meshgemv --json                         results, cycles and resources for a script
+  meshlang run my_program --strict                              stop where a vector leaves its array
 
 --launch and --get work in the order: all --set, all --launch, all --get. A program that nothing launches (and that
 exports only one function without parameters) has that function launched; --launch none prevents it.
@@ -48,6 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--get", action="append", metavar="SYMBOL[=FILE]", help="print a symbol, or save it as file.npy (repeatable)")
     parser.add_argument("--seed", type=int, help="seed of random data (default 0)")
     parser.add_argument("--max-cycles", type=int, metavar="N", help="stop a run that takes longer")
+    parser.add_argument("--strict", action="store_true", help="accesses past a variable stop the run, instead of a warning at the end")
     parser.add_argument("--json", action="store_true", help="results as JSON on stdout")
 
 
@@ -55,7 +57,7 @@ def execute(args: argparse.Namespace) -> int:
     from meshlang.host.build import unreadable
     from meshlang.host.context import RunContext, set_context
 
-    from ._errors import usage_error
+    from ._errors import print_run_time_warnings, usage_error
     from ._values import name_values
 
     path = Path(args.path)
@@ -72,8 +74,11 @@ def execute(args: argparse.Namespace) -> int:
             max_cycles=args.max_cycles,
             json=args.json,
             active=True,
+            sessions=[],
         )
     )
+    if args.strict:
+        context.strict = True
     try:
         script = path if path.suffix == ".py" else path / "run.py" if (path / "run.py").is_file() else None
         if script is None:
@@ -95,6 +100,7 @@ def execute(args: argparse.Namespace) -> int:
                 return code
         _print_summary(context)
     finally:
+        print_run_time_warnings(context)
         set_context(RunContext())
     return 0
 
@@ -245,6 +251,8 @@ def _print_summary(context: RunContext) -> None:
 
 
 def _summary(context: RunContext) -> dict[str, Any]:
+    from meshlang.diag.render import to_json
+
     runs = []
     for handle in context.handles:
         stats = {k: v for k, v in handle.stats().items() if isinstance(v, (int, float, str))}
@@ -255,7 +263,7 @@ def _summary(context: RunContext) -> dict[str, Any]:
                 "stats": stats,
                 "resources": handle.program.resources(),
                 "sim_log": handle.lines,
-                "warnings": handle.session.warnings.to_json(),
+                "warnings": handle.session.warnings.to_json() + to_json(handle.session.machine.warnings),
             }
         )
     return {"ok": True, "exit_code": 0, "results": context.results, "runs": runs}

@@ -35,6 +35,8 @@ from .dsd import (
     save_dsr,
     start_thread,
     store_bits,
+    stray,
+    unnote,
     vector_phase,
     walk_length,
     walk_offset,
@@ -75,8 +77,7 @@ from .wheel import fail, wake_ce
 E_CMD, E_UT_BUSY, E_ASYNC, E_UT_UNKNOWN = (
     np.int64(f) for f in (Fault.CMD_DOUBLE, Fault.UT_BUSY, Fault.ASYNC_NO_FABRIC, Fault.UT_UNKNOWN))
 E_NO_TASK, E_COPY, E_QUEUE, E_NO_COLOR = np.int64(Fault.NO_TASK), np.int64(Fault.COPY), np.int64(Fault.QUEUE_BUSY), np.int64(Fault.NO_COLOR)
-E_OPERAND, E_UNSUPPORTED, E_WALK, E_NOWHERE = (
-    np.int64(Fault.OPERAND), np.int64(Fault.UNSUPPORTED_DSD), np.int64(Fault.WALK), np.int64(Fault.WALK_NOWHERE))
+E_OPERAND, E_UNSUPPORTED = np.int64(Fault.OPERAND), np.int64(Fault.UNSUPPORTED_DSD)
 COMMAND_TASK = np.int64(128)
 NEVER = np.int64(1 << 62)
 ZERO, ONE, TWO, THREE = (np.int64(i) for i in range(4))
@@ -104,6 +105,8 @@ def issue(W, U, C, T, M8, M16, M32, pe, row, fp, base, result, t):
             W[result] = 1
         return run_in_memory(W, T, M8, M16, M32, pe, v)
     if t > now:
+        if W[v + V_FLAGS] & F_NOTED != 0:
+            unnote(W)
         return np.int64(-3)
     if kind == 2 and W[v + V_FLAGS] & F_ASYNC == 0:
         cycles = run_in_memory(W, T, M8, M16, M32, pe, v)
@@ -138,7 +141,7 @@ def issue(W, U, C, T, M8, M16, M32, pe, row, fp, base, result, t):
 
 
 @jit
-def element_address(W, T, pe, v, k, size):
+def element_address(W, T, pe, v, k, size, writes):
     """Address of element k of a memory DSD, or -1 after a fault."""
     p = P0 + pe * PK
     tile = W[p + P_TILE]
@@ -149,12 +152,9 @@ def element_address(W, T, pe, v, k, size):
         row = np.int64(T[tile + TT_MEM4D]) + field(v, 20, 16) * M4_COLUMNS
         at = base + walk_offset(T, row, k, size)
     obj = object_of(T, tile, base)
-    if obj < 0:
-        fail(W, E_NOWHERE, pe, base, ZERO, ZERO)
-        return np.int64(-1)
-    if at < np.int64(T[obj]) or at + size > np.int64(T[obj]) + np.int64(T[obj + 1]):
-        fail(W, E_WALK, pe, at, at + size, np.int64(T[obj]))
-        return np.int64(-1)
+    if obj < 0 or at < np.int64(T[obj]) or at + size > np.int64(T[obj]) + np.int64(T[obj + 1]):
+        if not stray(W, T, pe, base, at, at + size, size, writes):
+            return np.int64(-1)
     return at
 
 
@@ -166,7 +166,7 @@ def element_load(W, U, T, M8, M16, M32, pe, v, k, ty, result):
     what = v & 15
     bits = np.int64(0)
     if what == KIND_MEM1D or what == KIND_MEM4D:
-        at = element_address(W, T, pe, v, k, size)
+        at = element_address(W, T, pe, v, k, size, False)
         if at < 0:
             return BAD
         bits = load_bits(M8, M16, M32, W[p + P_MEM] + at, size)
@@ -205,7 +205,7 @@ def element_store(W, U, T, M8, M16, M32, pe, v, k, ty, bits):
     size = size_of(ty)
     what = v & 15
     if what == KIND_MEM1D or what == KIND_MEM4D:
-        at = element_address(W, T, pe, v, k, size)
+        at = element_address(W, T, pe, v, k, size, True)
         if at < 0:
             return BAD
         store_bits(M8, M16, M32, W[p + P_MEM] + at, size, bits)
@@ -468,6 +468,7 @@ def special(W, U, C, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t):
         return issue(W, U, C, T, M8, M16, M32, pe, a, fp, b, fp + c, t)
     if op == ELD or op == EST:
         v = W[fp + b]
+        W[p + P_PC] = pc
         if (v & 15 == KIND_FABIN or v & 15 == KIND_FABOUT) and t > now:
             return R_LATER
         if op == ELD:

@@ -117,6 +117,81 @@ def object_of(T, tile, address):
     return np.int64(-1)
 
 
+@cold
+def note(W, T, pe, kind, what, a, b, c):
+    """Record what the machine would not report, once per source line and `what`; later times are counted."""
+    key = kind | what << 4 | np.int64(T[W[G_LINES] + W[P0 + pe * PK + P_PC]]) << 24
+    r = W[G_NOTES]
+    i = np.int64(0)
+    while i < NOTES and W[r + N_COUNT] != 0 and W[r + N_KEY] != key:
+        r += NK + W[G_L0]
+        i += 1
+    if i == NOTES:
+        return                      # so many different ones are recorded already
+    if W[r + N_COUNT] == 0:
+        W[r + N_KEY] = key
+        W[r + N_CYCLE] = W[G_NOW]
+        W[r + N_PE] = pe
+        W[r + N_TASK] = W[P0 + pe * PK + P_TASK]
+        W[r + N_A] = a
+        W[r + N_B] = b
+        W[r + N_C] = c
+    W[r + N_COUNT] += 1
+    W[r + NK + (pe >> 6)] |= np.int64(1) << (pe & 63)
+    if W[G_SCRATCH + V_FLAGS] & F_NOTED == 0:
+        W[G_SCRATCH + V_FLAGS] |= F_NOTED
+        W[G_NOTED] = 0
+    W[G_NOTED] |= np.int64(1) << i
+
+
+@cold
+def unnote(W):
+    """The instruction comes back later: what was noted about it does not count yet."""
+    while W[G_NOTED] != 0:
+        i = ctz(W[G_NOTED])
+        W[G_NOTED] &= W[G_NOTED] - 1
+        W[W[G_NOTES] + i * (NK + W[G_L0]) + N_COUNT] -= 1
+
+
+@cold
+def note_length(W, U, T, pe, v, j):
+    """The length of operand j is not that of the operation."""
+    d = v + V_OPERANDS
+    color = np.int64(0)
+    for i in range(4):
+        o = d + i * OK
+        if W[o + O_KIND] == K_IN:
+            color = np.int64(U[W[o + O_QUEUE] + Q_COLOR]) + 1
+        elif W[o + O_KIND] == K_OUT:
+            ch = np.int64(U[pe * RK + R_BASE]) + W[o + O_STRIDE] * 16
+            color = ((np.int64(U[ch + CH_CONFIG]) >> 12) & 31) + 1
+    note(W, T, pe, np.int64(N_LENGTH), j, W[v + V_N], W[d + j * OK + O_LEN], color)
+
+
+@cold
+def stray(W, T, pe, base, low, high, size, writes):
+    """A vector that starts at address `base` covers bytes low..high and leaves its variable. The machine does not check that: it goes on
+    where the memory goes on, and is noted. Outside the PE's memory, or if the run is strict, it is a fault. True if the access may
+    happen."""
+    p = P0 + pe * PK
+    tile = W[p + P_TILE]
+    first = np.int64(T[tile + TT_OBJS])
+    obj = np.int64(-1)
+    for i in range(np.int64(T[tile + TT_NOBJS])):       # the variable at base, or the last one before it
+        if np.int64(T[first + i * 2]) > base:
+            break
+        obj = first + i * 2
+    if obj < 0 or base < 0 or base + size > W[p + P_MEMSIZE]:
+        fail(W, FNOWHERE, pe, base, ZERO, ZERO)
+        return False
+    start = np.int64(T[obj])
+    if low < np.int64(T[first]) or high > W[p + P_MEMSIZE] or W[G_STRICT] != 0:
+        fail(W, FWALK, pe, low, high, start)
+        return False
+    note(W, T, pe, np.int64(N_WRITE) if writes else np.int64(N_READ), start, low, high, size)
+    return True
+
+
 @jit
 def walk_length(T, row):
     """Elements of a mem4d walk."""
@@ -143,8 +218,8 @@ def walk_offset(T, row, k, size):
 
 
 @jit
-def check_walk(W, T, pe, o, n):
-    """The first n elements of a memory walk have to stay inside the object that contains the base address."""
+def check_walk(W, T, pe, o, n, writes):
+    """The first n elements of a memory walk should stay inside the variable that contains the base address. False after a fault."""
     tile = W[P0 + pe * PK + P_TILE]
     base = W[o + O_ADDR]
     size = W[o + O_SIZE]
@@ -171,12 +246,8 @@ def check_walk(W, T, pe, o, n):
             inner += step * (extent - 1)
     high += size
     obj = object_of(T, tile, base)
-    if obj < 0:
-        fail(W, FNOWHERE, pe, base, ZERO, ZERO)
-        return False
-    if low < np.int64(T[obj]) or high > np.int64(T[obj]) + np.int64(T[obj + 1]):
-        fail(W, FWALK, pe, low, high, np.int64(T[obj]))
-        return False
+    if obj < 0 or low < np.int64(T[obj]) or high > np.int64(T[obj]) + np.int64(T[obj + 1]):
+        return stray(W, T, pe, base, low, high, size, writes)
     return True
 
 
@@ -196,12 +267,8 @@ def decode(W, T, pe, o, kind, v, size, position):
         W[o + O_KIND] = K_POINTER
         W[o + O_ADDR] = v
         obj = object_of(T, W[p + P_TILE], v)
-        if obj < 0:
-            fail(W, FNOWHERE, pe, v, ZERO, ZERO)
-            return False
-        if v + size > np.int64(T[obj]) + np.int64(T[obj + 1]):
-            fail(W, FWALK, pe, v, v + size, np.int64(T[obj]))
-            return False
+        if obj < 0 or v + size > np.int64(T[obj]) + np.int64(T[obj + 1]):
+            return stray(W, T, pe, v, v, v + size, size, position == 0)
         return True
     what = v & 15
     if what == KIND_MEM1D or what == KIND_MEM4D:
@@ -512,6 +579,8 @@ def prepare(W, U, T, pe, v, row, fp, base):
                 W[o + O_AUX] &= ~np.int64(3)
             if W[o + O_AUX] & 3 == 0:
                 step = np.int64(1)
+            if W[o + O_LEN] != n and W[o + O_LEN] != 0 and W[o + O_LEN] != ENDLESS and n != ENDLESS:
+                note_length(W, U, T, pe, v, np.int64(j))
             if W[o + O_AUX] & (3 << 7) != 0:
                 zero_source(W, v, (W[o + O_AUX] >> 7) & 3)
         elif kind == K_FIFO:
@@ -523,15 +592,15 @@ def prepare(W, U, T, pe, v, row, fp, base):
                 if own == ENDLESS and not (kind == K_MEM and W[o + O_STRIDE] == 0):
                     fail(W, FENDLESS, pe, own, ZERO, ZERO)
                     return np.int64(-1)
-                if own != ENDLESS and own > 0 and not check_walk(W, T, pe, o, own):
+                if own != ENDLESS and own > 0 and not check_walk(W, T, pe, o, own, j == 0):
                     return np.int64(-1)
             else:
                 if own != n and own != ENDLESS:
-                    T[row + ROW_WARNED] += 1        # lengths differ: reported as a warning
+                    note_length(W, U, T, pe, v, np.int64(j))
                     if kind == K_MEM4 and n > own:
                         fail(W, FWALK, pe, W[o + O_ADDR], W[o + O_ADDR] + n * W[o + O_SIZE], W[o + O_ADDR])
                         return np.int64(-1)
-                if not check_walk(W, T, pe, o, n):
+                if not check_walk(W, T, pe, o, n, j == 0):
                     return np.int64(-1)
     if fabric == 0 and n == ENDLESS and not fifo:
         fail(W, FENDLESS, pe, n, ZERO, ZERO)

@@ -70,7 +70,7 @@ MESSAGES: dict[Fault, tuple[str, str, str | None]] = {
                        "wait for the first operation's completion, or use another queue"),
     Fault.WIDTH: ("MS0818", "the operation works on {b}-byte elements, but its operand {c} is a DSD of {a}-byte elements",
                   "use the operation for that element type"),
-    Fault.WALK: ("MS0819", "the vector runs over bytes {a} to {b}, which leaves {object}",
+    Fault.WALK: ("MS0819", "the vector runs over bytes {a} to {b}, which leaves {object}{beyond}",
                  "check base address, length and stride"),
     Fault.WALK_NOWHERE: ("MS0820", "the vector starts at address {a}, which belongs to no variable", None),
     Fault.NO_QUEUE: ("MS0821", "the fabric operand has no {kind} queue on this PE", "initialise the queue with @initialize_queue"),

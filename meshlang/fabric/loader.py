@@ -7,6 +7,7 @@ Built with numpy throughout: a wafer of 518,400 PEs is a handful of array expres
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -48,6 +49,7 @@ class State:
     channel_region: tuple[int, int]     # in U
     entry_regions: list[tuple[int, int]]
     input_colors: list[dict[int, int]]  # tile -> color -> dense input queue
+    lines: list[Any]                # span of each source line that notes can name
 
 
 def unsupported(what: str) -> MeshlangError:
@@ -239,7 +241,9 @@ def load(program: Program, profile: Profile) -> State:
             if config >= len(np.asarray(tile.dsr_configs).reshape(-1, isa.RC_COLUMNS)):
                 raise MeshlangError(Diagnostic("MS0801", f"{tile.name}: DSR configuration {config} does not exist"))
         row_tiles[-1] = (operations, t, len(ops), table_configs)
-    T = np.array(table, np.int32)
+    lines, line_of = _source_lines(program)
+    line_table = len(table)
+    T = np.concatenate([np.array(table, np.int32), *line_of])
     C = np.concatenate([c.ravel() for c in codes] or [np.zeros(4, np.int32)]).astype(np.int32)
 
     # ------------------------------------------------------------ channels
@@ -289,6 +293,7 @@ def load(program: Program, profile: Profile) -> State:
     plog_cap = 1 << 14
     hlog_cap = max(1 << 16, 2 * hosts_out) if hosts_out else 1
     plog, I_end = I_end, I_end + plog_cap * s.LK
+    notes, I_end = I_end, I_end + s.NOTES * (s.NK + l0)
     hlog, I_end = I_end, I_end + hlog_cap
     if U_end >= s.OFF_RECTANGLE or extensions.total > EXTENSION_LIMIT:
         raise MeshlangError(Diagnostic("MS0842", f"the fabric of {npe} PEs with {total} channels is too large for this engine"))
@@ -306,6 +311,7 @@ def load(program: Program, profile: Profile) -> State:
     W[s.G_L0], W[s.G_L1], W[s.G_BITS_R], W[s.G_BITS_C] = l0, l1, bits_r, bits_c
     W[s.G_PLOG], W[s.G_PLOGCAP], W[s.G_HLOG], W[s.G_HLOGCAP], W[s.G_NHOUT] = plog, plog_cap, hlog, hlog_cap, hosts_out
     W[s.G_WSE3] = wse3
+    W[s.G_NOTES], W[s.G_LINES] = notes, line_table
     W[s.G_X] = extension_start
     for index, name in ((s.G_HOP, "fabric.hop"), (s.G_RAMP, "fabric.ramp"), (s.G_SETUP, "dsd.setup"), (s.G_SETUP_DSR, "dsd.setup_dsr"),
                         (s.G_SETUP_V, "dsd.setup_vector"), (s.G_SETUP_S, "dsd.setup_scalar"), (s.G_FSETUP, "dsd.fabric_setup"),
@@ -420,13 +426,33 @@ def load(program: Program, profile: Profile) -> State:
     W[at + l0:at + l0 + l1] = np.packbits(upper, bitorder="little").view(np.int64)
     W[s.G_OCC_C] = 2 if bits.any() else 0
     return State(W, U, C, T, M8, M16, M32, strings, code_base, function_base, [r[:3] for r in row_tiles], tile_pes, tile_of,
-                 channels, hin_index, (first_channel, queue_start), regions, input_colors)
+                 channels, hin_index, (first_channel, queue_start), regions, input_colors, lines)
 
 
 def _signed(mask: int) -> int:
     """A 64-bit mask as a signed number."""
     mask &= (1 << 64) - 1
     return mask - (1 << 64) if mask >> 63 else mask
+
+
+def _source_lines(program: Program) -> tuple[list[Any], list[np.ndarray]]:
+    """Number the source lines of vector operations and element accesses, the same line of several tile programs once: a span for each
+    number, and per tile program the number for each instruction."""
+    spans: list[Any] = []
+    numbers: dict[Any, int] = {}
+    tables = []
+    for t, tile in enumerate(program.tiles):
+        code = np.asarray(tile.code, np.int32).reshape(-1, 4)
+        table = np.zeros(len(code), np.int32)
+        for pc in np.flatnonzero(np.isin(code[:, 0] & 0xff, (O.DSDOP, O.ELD, O.EST))).tolist():
+            span = tile.spans[pc] if pc < len(tile.spans) else None
+            key = (t, pc) if span is None else (span.file.path, span.line_col()[0])
+            if key not in numbers:
+                numbers[key] = len(spans)
+                spans.append(span)
+            table[pc] = numbers[key]
+        tables.append(table)
+    return spans, tables
 
 
 def _routes(program: Program, tile_of: np.ndarray) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray], dict[int, np.ndarray]]:

@@ -14,6 +14,7 @@ from ..ir.program import Program
 from . import state as s
 from .engine import STOP_COMMANDS, STOP_FAULT, STOP_LIMIT, STOP_QUIET, engine
 from .loader import State, load
+from .notes import read_notes
 from .report import Waiting, deadlock_error, fault_error, find_waiting
 from .timing import Profile, load_profile
 
@@ -43,10 +44,11 @@ class Machine:
 
     profile: the name of a timing profile, a Profile, or None for the one of the program's architecture.
     progress: called about every 0.3 s of wall time with the machine; for a progress display.
+    strict: an access past its variable is a fault even where the PE has memory.
     """
 
     def __init__(self, program: Program, profile: Profile | str | None = None, *,
-                 progress: Callable[[Machine], None] | None = None):
+                 progress: Callable[[Machine], None] | None = None, strict: bool = False):
         self.program = program
         if profile is None:
             profile = program.arch
@@ -54,8 +56,8 @@ class Machine:
         self.progress = progress
         self.width, self.height = program.fabric.width, program.fabric.height
         self.state: State = load(program, self.profile)
+        self.state.W[s.G_STRICT] = strict
         self.command: str | None = None             # name of the outstanding command
-        self.warnings: list[Diagnostic] = []
         self._print_log: list[np.ndarray] = []
         self._host_in = np.zeros(1, np.uint32)
         heads = max(1, len(self.state.hin_index)) * self.width * self.height
@@ -64,7 +66,6 @@ class Machine:
         self._out: dict[int, list[np.ndarray]] = {c: [] for c in program.fabric.host_out}
         self._out_counts: dict[int, np.ndarray] = {
             c: np.zeros(self.width * self.height, np.int64) for c in program.fabric.host_out}
-        self._warned: set[int] = set()
         self._period = 0
         self._chunk = 4096
 
@@ -191,7 +192,6 @@ class Machine:
             if code == STOP_COMMANDS:
                 return Stop("commands_done", self.cycle)
             if code == STOP_QUIET:
-                self._collect_warnings()
                 if until is not None and not (isinstance(until, tuple) and self._stream_missing(until) == 0):
                     raise deadlock_error(self, until)
                 return Stop("quiescent", self.cycle)
@@ -247,24 +247,6 @@ class Machine:
                 part = log[colors == color] & ((1 << 56) - 1)
                 self._out[int(color)].append(part)
                 self._out_counts[int(color)] += np.bincount(part >> 32, minlength=self.width * self.height)
-
-    def _collect_warnings(self) -> None:
-        """Operations whose memory operands had another length than the operation."""
-        for first, t, n in self.state.row_tiles:
-            rows = self.state.T[first:first + n * s.ROW].reshape(n, s.ROW)
-            for i in np.flatnonzero(rows[:, s.ROW_WARNED]):
-                row = first + int(i) * s.ROW
-                if row in self._warned:
-                    continue
-                self._warned.add(row)
-                base = self.state.code_base[t] * 4
-                tile = self.program.tiles[t]
-                code = self.state.C[base:base + len(tile.code) * 4].reshape(-1, 4)
-                pcs = np.flatnonzero(((code[:, 0] & 0xff) == 57) & (code[:, 1] == row))
-                span = tile.spans[int(pcs[0])] if len(pcs) and int(pcs[0]) < len(tile.spans) else None
-                self.warnings.append(Diagnostic(
-                    "MS0851", "the operands of this operation have different lengths; the first source's decides",
-                    span=span, severity="warning"))
 
     # ------------------------------------------------------------ memory
 
@@ -448,6 +430,11 @@ class Machine:
                                    strings[string] if 0 <= string < len(strings) else None))
         return out
 
+    @property
+    def warnings(self) -> list[Diagnostic]:
+        """What the machine has done so far that looks like a mistake and that hardware would not report."""
+        return read_notes(self)
+
     def waiting(self) -> list[Waiting]:
         """What the machine waits for, grouped over PEs."""
         return find_waiting(self)
@@ -456,7 +443,6 @@ class Machine:
         """Counters of the whole run, and per-PE arrays [h, w]."""
         W, P = self.state.W, self.records()
         shape = (self.height, self.width)
-        self._collect_warnings()
         return {
             "cycles": self.cycle, "instructions": int(W[s.G_INSTR]), "vector_elements": int(W[s.G_VECTOR]),
             "hops": int(W[s.G_HOPS]), "delivered": int(W[s.G_DELIVERED]),

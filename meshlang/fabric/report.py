@@ -17,7 +17,7 @@ from .faults import MESSAGES, Fault
 if TYPE_CHECKING:
     from .machine import Machine
 
-_OPERANDS = ("destination", "source 1", "source 2", "source 3")
+OPERANDS = ("destination", "source 1", "source 2", "source 3")
 
 
 @dataclass
@@ -42,11 +42,11 @@ class Waiting:
         return f"{len(self.pes)} PEs: {some}" + (", ..." if len(self.pes) > most else "")
 
 
-def _place(machine: Machine, pe: int) -> str:
+def place_of(machine: Machine, pe: int) -> str:
     return f"PE ({pe % machine.width}, {pe // machine.width})"
 
 
-def _span(machine: Machine, tile: int, pc: int) -> Any:
+def span_of(machine: Machine, tile: int, pc: int) -> Any:
     """Source place of an instruction number of the machine."""
     if tile < 0 or pc < 0:
         return None
@@ -59,7 +59,7 @@ def _span(machine: Machine, tile: int, pc: int) -> Any:
     return None
 
 
-def _task_name(machine: Machine, tile: int, task: int) -> str | None:
+def task_name(machine: Machine, tile: int, task: int) -> str | None:
     if task < 0 or tile < 0:
         return None
     if task == 128:
@@ -83,10 +83,10 @@ def fault_error(machine: Machine) -> MeshlangError:
     color = None
     if fault in (Fault.NO_ROUTE, Fault.OFF_RECT):
         color = a
-        words.update(color=a, from_=_place(machine, pe), side=DIRECTIONS[b])
+        words.update(color=a, from_=place_of(machine, pe), side=DIRECTIONS[b])
     elif fault in (Fault.MISROUTED, Fault.TWO_SIDES):
         color = a
-        words.update(color=a, to=_place(machine, pe), from_side=DIRECTIONS[b], from_=_place(machine, c))
+        words.update(color=a, to=place_of(machine, pe), from_side=DIRECTIONS[b], from_=place_of(machine, c))
     elif fault in (Fault.ASSERT, Fault.TRAP) and (a if fault == Fault.TRAP else a) >= 0:
         words["text"] = f": {machine.state.strings[a]}" if a < len(machine.state.strings) else ""
     elif fault == Fault.QUEUE_BUSY:
@@ -94,21 +94,23 @@ def fault_error(machine: Machine) -> MeshlangError:
     elif fault == Fault.NO_QUEUE:
         words["kind"] = "output" if a else "input"
     elif fault == Fault.WIDTH:
-        words["c"] = f"{c} ({_OPERANDS[c]})"
+        words["c"] = f"{c} ({OPERANDS[c]})"
     elif fault == Fault.WALK and tile >= 0:
         known = [o for o in machine.program.tiles[tile].objects if o.address == c]
+        inside = min((o.address for o in machine.program.tiles[tile].objects), default=0) <= a and b <= words["memory"]
+        words["beyond"] = "" if inside else f" and the PE's {words['memory']} bytes of memory"
         words["object"] = (f"{known[0].name} ({known[0].type}, bytes {c} to {c + known[0].size})" if known else "its variable")
     code, message, help_ = MESSAGES[fault]
-    notes = [f"at {_place(machine, pe)}, cycle {cycle}"]
+    notes = [f"at {place_of(machine, pe)}, cycle {cycle}"]
     router = fault in (Fault.NO_ROUTE, Fault.OFF_RECT, Fault.MISROUTED, Fault.TWO_SIDES)
-    task = None if router else _task_name(machine, tile, int(record[s.P_TASK]))
+    task = None if router else task_name(machine, tile, int(record[s.P_TASK]))
     if task:
         notes.append(f"in {task}")
     if tile >= 0:
         notes.append(f"tile program {machine.program.tiles[tile].name}")
     if color is not None:
         notes.append(f"color {color}")
-    return MeshlangError(Diagnostic(code, message.format_map(words), span=None if router else _span(machine, tile, pc),
+    return MeshlangError(Diagnostic(code, message.format_map(words), span=None if router else span_of(machine, tile, pc),
                                     notes=notes, help=help_.format_map(words) if help_ else None))
 
 
@@ -209,12 +211,12 @@ def find_waiting(machine: Machine) -> list[Waiting]:
                 waits = "is blocked"
             of = "endless" if int(W[v + s.V_FLAGS]) & s.F_ENDLESS else f"{k} of {n} elements"
             text = f"{who}: {DsdOpCode(code).name.lower()}, {of}, {waits or 'can go on'}"
-            add(("op", tile, pc, text), int(pe), "operation", text, _span(machine, tile, pc), color, queue)
+            add(("op", tile, pc, text), int(pe), "operation", text, span_of(machine, tile, pc), color, queue)
     # @map and friends
     for pe in np.flatnonzero((P[:, s.P_STALL] == 1) & (P[:, s.P_ST] == s.ST_RUN)):
         tile, pc = int(st.tile_of[pe]), int(P[pe, s.P_PC])
         text = "main thread: waits for one element on the fabric"
-        add(("element", tile, pc), int(pe), "element", text, _span(machine, tile, pc))
+        add(("element", tile, pc), int(pe), "element", text, span_of(machine, tile, pc))
     # tasks
     for pe in np.flatnonzero(P[:, s.P_TILE] >= 0):
         if P[pe, s.P_ACTIVE] == 0:

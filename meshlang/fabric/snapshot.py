@@ -1,7 +1,7 @@
 """Copies of a machine's whole state: taken, put back, compared, written to a file.
 
-State is a few arrays (see state.py), so a snapshot is their copies plus the little that Python keeps beside them. Code (C) never
-changes while a machine runs and is left out; tables (T) hold a flag per operation, so they are in.
+State is a few arrays (see state.py), so a snapshot is their copies plus the little that Python keeps beside them. Code (C) and tables (T)
+never change while a machine runs and are left out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..ir.program import Program
     from .machine import Machine
 
-FORMAT = 1
+FORMAT = 2
 # how far a run was allowed to go says nothing about where the machine is
 _NOT_STATE = (s.G_LIMIT, s.G_UNTIL, s.G_SCOLOR, s.G_STARGET, s.G_STEPS)
 
@@ -34,7 +34,6 @@ class Snapshot:
     command: str | None
     W: np.ndarray
     U: np.ndarray
-    T: np.ndarray
     M8: np.ndarray
     host_in: np.ndarray
     segments: np.ndarray
@@ -43,12 +42,10 @@ class Snapshot:
     out_counts: dict[int, np.ndarray]
     prints: int                 # how many print records there were (they are only ever added)
     period: int
-    warned: frozenset[int]
-    warnings: int
 
     @property
     def nbytes(self) -> int:
-        arrays = (self.W, self.U, self.T, self.M8, self.host_in, self.segments, self.tails, *self.out.values(), *self.out_counts.values())
+        arrays = (self.W, self.U, self.M8, self.host_in, self.segments, self.tails, *self.out.values(), *self.out_counts.values())
         return sum(a.nbytes for a in arrays)
 
 
@@ -57,25 +54,23 @@ def take(machine: Machine) -> Snapshot:
     st = machine.state
     machine._drain()            # moves logs from W to Python: nothing a program can see
     return Snapshot(
-        machine.cycle, machine.command, st.W.copy(), st.U.copy(), st.T.copy(), st.M8.copy(),
+        machine.cycle, machine.command, st.W.copy(), st.U.copy(), st.M8.copy(),
         machine._host_in.copy(), machine._segments.copy(), machine._tails.copy(),
         {c: np.concatenate(parts) if parts else np.zeros(0, np.int64) for c, parts in machine._out.items()},
         {c: n.copy() for c, n in machine._out_counts.items()},
-        _print_count(machine), machine._period, frozenset(machine._warned), len(machine.warnings))
+        _print_count(machine), machine._period)
 
 
 def put(machine: Machine, snapshot: Snapshot) -> None:
     """Bring the machine back to a snapshot of the same program. Arrays are overwritten in place: views of them stay valid."""
     st = machine.state
     machine._drain()
-    st.W[:], st.U[:], st.T[:], st.M8[:] = snapshot.W, snapshot.U, snapshot.T, snapshot.M8
+    st.W[:], st.U[:], st.M8[:] = snapshot.W, snapshot.U, snapshot.M8
     machine._host_in, machine._segments, machine._tails = snapshot.host_in.copy(), snapshot.segments.copy(), snapshot.tails.copy()
     machine._out = {c: [a.copy()] if len(a) else [] for c, a in snapshot.out.items()}
     machine._out_counts = {c: a.copy() for c, a in snapshot.out_counts.items()}
     _cut_prints(machine, snapshot.prints)
     machine._period = snapshot.period
-    machine._warned = set(snapshot.warned)
-    del machine.warnings[snapshot.warnings:]
     machine.command = snapshot.command
 
 
@@ -103,7 +98,7 @@ def digest(machine: Machine) -> str:
     W[int(W[s.G_PLOG]):int(W[s.G_PLOG] + W[s.G_PLOGCAP] * s.LK)] = 0
     W[int(W[s.G_HLOG]):int(W[s.G_HLOG] + W[s.G_HLOGCAP])] = 0
     h = hashlib.sha256(W.tobytes())
-    for array in (machine.state.U, machine.state.T, machine.state.M8):
+    for array in (machine.state.U, machine.state.M8):
         h.update(np.ascontiguousarray(array).tobytes())
     h.update(repr((machine.command, {c: n.tolist() for c, n in machine._out_counts.items()})).encode())
     return h.hexdigest()
@@ -148,7 +143,7 @@ def save(path: str | Path, machine: Machine, extra: dict[str, Any] | None = None
         "format": FORMAT, "program": fingerprint(machine.program), "profile": machine.profile.name, "command": shot.command,
         "period": shot.period, "extra": extra or {},
     }
-    arrays: dict[str, Any] = {name: getattr(shot, name) for name in ("W", "U", "T", "M8", "host_in", "segments", "tails")}
+    arrays: dict[str, Any] = {name: getattr(shot, name) for name in ("W", "U", "M8", "host_in", "segments", "tails")}
     arrays |= {f"out{c}": a for c, a in shot.out.items()} | {f"outn{c}": a for c, a in shot.out_counts.items()}
     try:
         with open(path, "wb") as file:
@@ -174,7 +169,7 @@ def restore(path: str | Path, machine: Machine) -> dict[str, Any]:
                                        help="load the program with the parameters it had then"))
     colors = list(machine.program.fabric.host_out)
     put(machine, Snapshot(
-        int(arrays["W"][s.G_NOW]), meta["command"], arrays["W"], arrays["U"], arrays["T"], arrays["M8"], arrays["host_in"],
+        int(arrays["W"][s.G_NOW]), meta["command"], arrays["W"], arrays["U"], arrays["M8"], arrays["host_in"],
         arrays["segments"], arrays["tails"], {c: arrays[f"out{c}"] for c in colors}, {c: arrays[f"outn{c}"] for c in colors},
-        0, meta["period"], frozenset(machine._warned), len(machine.warnings)))
+        0, meta["period"]))
     return dict(meta["extra"])

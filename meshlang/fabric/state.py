@@ -51,8 +51,12 @@ G_MISALIGN = 55
 G_QUANTUM = 56
 G_SETUP_DSR = 57
 G_X = 58                # extension records of channels
+G_STRICT = 59           # 1: an access past its variable is a fault even inside the PE's memory
 # arguments of the outstanding command
 G_ARGN, G_ARGS = 60, 61                 # up to 15
+G_NOTES = 76            # records of what the machine would not report
+G_NOTED = 77            # which of them the last instruction made
+G_LINES = 78            # in T: number of the source line of each instruction
 # stream counters per color
 G_SCOUNT = 80                           # 32
 # host_in color -> index, -1
@@ -107,6 +111,15 @@ K_NONE, K_MEM, K_MEM4, K_SCALAR, K_POINTER, K_IN, K_OUT, K_FIFO = 0, 1, 2, 3, 4,
 F_ACCUMULATE = 1
 F_ASYNC = 2
 F_ENDLESS = 4
+F_NOTED = 8             # there is something that the machine would not report
+
+# ---------------------------------------------------------------- W: what the machine would not report (see notes.py)
+NOTES = 64              # records, in the order in which they came first
+NK = 8                  # then one bit a PE (G_L0 words)
+N_KEY, N_CYCLE, N_PE, N_TASK, N_A, N_B, N_C, N_COUNT = 0, 1, 2, 3, 4, 5, 6, 7
+# N_KEY: kind | what << 4 | source line (G_LINES) << 24; cycle, PE and task are those of the first time
+N_READ, N_WRITE = 1, 2  # past a variable; what: its address; a, b: first byte and byte after the last; c: element size
+N_LENGTH = 3            # what: operand; a, b: elements of the operation and of the operand; c: color of the operation + 1
 
 # ---------------------------------------------------------------- U: routers
 RK = 8                                  # router record of PE p at p * RK
@@ -161,8 +174,7 @@ TT_NFUNCS = 19
 TT_FIFOS, TT_NFIFOS = 20, 21
 FK = 4                                  # function: entry, params, frame
 KK = 4                                  # task table, 64 data/local then 64 control: kind, function row, args, types
-ROW = 20                                # vector operation rows: OP_COLUMNS, then:
-ROW_WARNED = 16
+ROW = 20                                # vector operation rows: OP_COLUMNS
 # print records: cycle, PE, kind | ty << 8 | string << 16, value
 LK = 4
 

@@ -97,13 +97,20 @@ class CompiledProgram:
         return self.ir.fabric.height
 
     def start(
-        self, profile: str | None = None, *, max_cycles: int | None = None, sim_log: str | Path | None = None, echo: bool | None = None
+        self,
+        profile: str | None = None,
+        *,
+        max_cycles: int | None = None,
+        sim_log: str | Path | None = None,
+        echo: bool | None = None,
+        strict: bool | None = None,
     ) -> FabricHandle:
         """Load the program on a fabric. Tasks active from the start begin to run with the first command or `run()`.
 
         profile: name of a timing profile ("wse2", "wse3", "wse3-silicon") or path of a .toml file; None: the architecture's.
         max_cycles: stop with MS0919 beyond this cycle. sim_log: write lines of <simprint> to this file.
         echo: print those lines as they come (None: yes under `meshlang run`).
+        strict: an access past its variable is a fault, not a warning (None: what `meshlang run --strict` or MESHLANG_STRICT says).
         """
         context = run_context()
         handle = FabricHandle(
@@ -112,6 +119,7 @@ class CompiledProgram:
             max_cycles if max_cycles is not None else context.max_cycles,
             sim_log,
             context.active if echo is None else echo,
+            strict,
         )
         if context.active:
             context.handles.append(handle)
@@ -134,9 +142,10 @@ class CompiledProgram:
 class FabricHandle:
     """A program on a fabric. Use it as a context manager: leaving it completes what is under way."""
 
-    def __init__(self, program: CompiledProgram, profile: str | None, max_cycles: int | None, sim_log: str | Path | None, echo: bool):
+    def __init__(self, program: CompiledProgram, profile: str | None, max_cycles: int | None, sim_log: str | Path | None, echo: bool,
+                 strict: bool | None = None):
         self.program = program
-        self.session = Session(program.ir, profile, max_cycles, sim_log)
+        self.session = Session(program.ir, profile, max_cycles, sim_log, strict)
         if echo:
             self.session.on_lines = lambda lines: print(*lines, sep="\n")
 
@@ -254,6 +263,11 @@ class FabricHandle:
         """What <debug> has traced on PE (x, y) under a key."""
         self.session.take_records()
         return list(self.session.output.traces.get((y * self.program.width + x, key), ()))
+
+    @property
+    def warnings(self) -> list[Diagnostic]:
+        """What host and program have done so far that the vendor's tools and hardware let pass without a word: MS0851 to MS0859, MS0870."""
+        return [*self.session.warnings.items, *self.session.machine.warnings]
 
     def stats(self) -> dict[str, Any]:
         """Counters of the run: cycles, instructions, hops, wavelets, and per-PE arrays [h, w]."""

@@ -6,6 +6,7 @@ A host script run by plain `python run.py` finds the defaults, so it works eithe
 from __future__ import annotations
 
 import difflib
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from meshlang.diag import Diagnostic, MeshlangError
 
 if TYPE_CHECKING:
     from .api import FabricHandle
+    from .session import Session
 
 
 @dataclass
@@ -31,6 +33,8 @@ class RunContext:
     used: set[str] = field(default_factory=set)
     results: dict[str, Any] = field(default_factory=dict)
     handles: list[FabricHandle] = field(default_factory=list)
+    strict: bool = field(default_factory=lambda: os.environ.get("MESHLANG_STRICT", "") not in ("", "0"))
+    sessions: list[Session] | None = None  # a command that shows run-time warnings at its end keeps the sessions here
 
     def result(self, **values: Any) -> None:
         """Record named results (numbers, text, arrays): `meshlang run --json` prints them."""

@@ -92,16 +92,22 @@ class Session:
     profile: name of a timing profile or path of a .toml file; None: the architecture's.
     max_cycles: MS0919 when the machine's clock passes it.
     sim_log: where the lines of <simprint> go; None: only to `output`.
+    strict: accesses past a variable are faults; None: what the command or MESHLANG_STRICT says.
     """
 
-    def __init__(self, program: Program, profile: str | None = None, max_cycles: int | None = None, sim_log: str | Path | None = None):
+    def __init__(self, program: Program, profile: str | None = None, max_cycles: int | None = None, sim_log: str | Path | None = None,
+                 strict: bool | None = None):
         from meshlang.fabric.machine import Machine
+
+        from .context import run_context
+
+        context = run_context()
 
         self.program = program
         self.symbols = Symbols(program)
         self.max_cycles = max_cycles
         announce_compilation()
-        self.machine = Machine(program, profile)
+        self.machine = Machine(program, profile, strict=context.strict if strict is None else strict)
         self.warnings = RunWarnings()
         self.memory = Memory(program, self.machine, self.warnings)
         self.output = Output(text_at=self._text_at, path=Path(sim_log) if sim_log is not None else None)
@@ -113,6 +119,8 @@ class Session:
         self._records_seen = 0
         self._idle_polls = 0
         self.failed: MeshlangError | None = None        # what stopped the machine: it does not go on after a fault or deadlock
+        if context.sessions is not None:
+            context.sessions.append(self)
 
     @property
     def cycle(self) -> int:

@@ -109,7 +109,7 @@ class Choices(Context):
         if fb is not None:
             saved = (len(fb.code), fb.next, fb.high, len(fb.calls), len(fb.labels), fb.span, len(fb.statics),
                      [(lb, len(lb.uses), lb.pc) for lb in fb.labels])
-        memory = len(unit.image), len(unit.vars)
+        memory = len(unit.image), len(unit.vars), unit.block
         cells = [(c, c.ty, own(c.v)) for scope in self.scopes for c in scope.values() if isinstance(c, Cell)]
         targets = list(self.targets)
         state = [(t, t.broke, t.known, t.breaks) for t in self.targets]
@@ -129,6 +129,7 @@ class Choices(Context):
             for var in unit.vars[memory[1]:]:
                 var.address = -1
             del unit.vars[memory[1]:], unit.image[memory[0]:]
+            unit.block = memory[2]
             if saved:
                 del fb.code[saved[0]:], fb.spans[saved[0]:], fb.calls[saved[3]:], fb.labels[saved[4]:], fb.statics[saved[6]:]
                 fb.next, fb.high, fb.span = saved[1], saved[2], saved[5]

@@ -18,6 +18,7 @@ from .values import ArrayValue, Dsd, FnValue, GlobalVar, Known, Pointer
 
 PE_MEMORY = 49152               # bytes; facts 4.1
 RECURSIVE_STACK = 2048          # registers given to a program that recurses
+FIRST_BLOCK, LARGEST_BLOCK = 16, 512        # blocks for single values
 FIRST_ADDRESS = 16              # nothing lives at address 0, so that a zeroed pointer is caught
 
 
@@ -69,6 +70,7 @@ class Unit:
     pending: list[Instance] = field(default_factory=list)
     vars: list[GlobalVar] = field(default_factory=list)
     image: bytearray = field(default_factory=lambda: bytearray(FIRST_ADDRESS))
+    block: tuple[int, int, int] = (0, 0, FIRST_BLOCK // 2)  # of single values: the next free byte, the end, the size
     strings: dict[str, int] = field(default_factory=dict)
     dsd_ops: dict[tuple, int] = field(default_factory=dict)
     dsr_configs: dict[tuple, int] = field(default_factory=dict)
@@ -102,17 +104,32 @@ class Unit:
 
     # ------------------------------------------------------------ memory
 
+    def place(self, t: T.Type, align: int) -> int:
+        """Room for a variable. Arrays follow each other in the order of first use; single values (numbers, pointers, DSDs) fill blocks
+        between them, each twice as large as the last: what runs past an array then nearly always meets another array, as it does
+        where a linker separates zeroed arrays from initialised values, and no pointer or DSD."""
+        if isinstance(t, T.ArrayType):
+            at = -(-len(self.image) // align) * align
+            self.image.extend(bytes(at + t.size - len(self.image)))
+            return at
+        at = -(-self.block[0] // align) * align
+        if at + t.size > self.block[1]:
+            at = -(-len(self.image) // 8) * 8
+            size = max(min(2 * self.block[2], LARGEST_BLOCK), t.size)
+            self.image.extend(bytes(at + size - len(self.image)))
+            self.block = (at, at + size, size)
+        self.block = (at + t.size, *self.block[1:])
+        return at
+
     def address_of(self, var: GlobalVar) -> int:
         """The address of a variable; the first call lays it out and writes its initial value."""
         if var.address >= 0:
             return var.address
         t = var.type
         align = max(var.align, 4 if t.size >= 4 else t.align, 1)
-        at = -(-len(self.image) // align) * align
-        self.image.extend(bytes(at - len(self.image)))
+        at = self.place(t, align)
         var.address = at
         self.vars.append(var)
-        self.image.extend(bytes(t.size))
         if var.init is not None:
             data = self.encode(t, var.init.v)
             self.image[at:at + len(data)] = data
@@ -271,6 +288,8 @@ class Unit:
         stack, recursive = self.stack_size()
         objects = [MemoryObject(v.name, v.address, v.type.size, v.type.name, not v.const)
                    for v in sorted(self.vars, key=lambda v: v.address) if v.type.size]
+        if self.block[1] == len(self.image):
+            del self.image[self.block[0]:]
         blocked = self.initial_blocked()
         tasks = []
         for b in self.bound.values():

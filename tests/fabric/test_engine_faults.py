@@ -16,7 +16,7 @@ from meshlang.ir.program import ColorConfig
 EAST = {5: {(0, 0): (R, E), (1, 0): (W, R)}}
 
 
-def one(emit, *, grid=((0,),), routes=None, others=(), arch="wse3", prepare=None):
+def one(emit, *, grid=((0,),), routes=None, others=(), arch="wse3", prepare=None, strict=False):
     """Run `emit` as the body of main on tile 0; returns the diagnostic of the fault."""
     tile = Tile("pe.csl")
     if prepare:
@@ -25,7 +25,7 @@ def one(emit, *, grid=((0,),), routes=None, others=(), arch="wse3", prepare=None
     emit(tile)
     tile.done()
     tile.ret()
-    machine = Machine(program([list(r) for r in grid], [tile, *others], routes, arch))
+    machine = Machine(program([list(r) for r in grid], [tile, *others], routes, arch), strict=strict)
     machine.launch("main")
     with pytest.raises(MeshlangError) as caught:
         machine.run("commands", max_cycles=100_000)
@@ -63,7 +63,7 @@ SCALAR = {
     Fault.CMD_DOUBLE: lambda t: (t.done(), t.done()),
     Fault.ASYNC_NO_FABRIC: lambda t: t.op("mov32", ("dsd", mem(t.var("a", 4), 4)), ("scalar", 1), is_async=True),
     Fault.WIDTH: lambda t: t.op("mov32", ("dsd", mem(t.var("a", 4, 2), 4, 1, 2)), ("scalar", 1)),
-    Fault.WALK: lambda t: t.op("mov32", ("dsd", mem(t.var("a", 4), 5)), ("scalar", 1)),
+    Fault.WALK: lambda t: t.op("mov32", ("dsd", mem(t.var("a", 4), 500)), ("scalar", 1)),
     Fault.WALK_NOWHERE: lambda t: t.op("mov32", ("dsd", mem(2, 1)), ("scalar", 1)),
     Fault.OPERAND: lambda t: t.op("mov32", ("dsd", 0), ("scalar", 1)),
     Fault.NO_QUEUE: lambda t: t.op("mov32", ("dsd", mem(t.var("a", 4), 4)), ("dsd", fabin(4, 7))),
@@ -94,7 +94,7 @@ def test_a_walk_names_its_object():
         a = t.var("module.data", 4)
         t.var("after", 8)
         t.op("mov32", ("dsd", mem(a + 8, 3)), ("scalar", 1))
-    assert "module.data" in one(emit).message
+    assert "module.data" in one(emit, strict=True).message
 
 
 def test_routing_faults():

@@ -1,0 +1,107 @@
+"""What hardware would do without a word and the engine takes down (dsd.note), as warnings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..diag import Diagnostic
+from ..ir.program import TileProgram
+from . import state as s
+from .report import OPERANDS, place_of, task_name
+
+if TYPE_CHECKING:
+    from .machine import Machine
+
+
+@dataclass
+class _Note:
+    kind: int
+    what: int
+    line: int
+    cycle: int
+    pe: int
+    task: int
+    a: int
+    b: int
+    c: int
+    count: int
+    pes: int                    # a bit for each PE
+    tile: int
+    span: Any
+
+
+def read_notes(machine: Machine) -> list[Diagnostic]:
+    """The warnings so far: one for each source line and array, in the order in which they came first."""
+    groups: dict[tuple[int, str | None], list[_Note]] = {}
+    for note in _notes(machine):
+        array = _object_at(machine.program.tiles[note.tile], note.what) if note.kind != s.N_LENGTH else None
+        groups.setdefault((note.line, array.name if array is not None else None), []).append(note)
+    strays = {line for line, array in groups if array is not None}
+    return [_stray(machine, notes) if array is not None else _length(machine, notes)
+            for (line, array), notes in groups.items() if array is not None or line not in strays]
+
+
+def _notes(machine: Machine) -> list[_Note]:
+    W = machine.state.W
+    words = int(W[s.G_L0])
+    out = []
+    for i in range(int(s.NOTES)):
+        r = int(W[s.G_NOTES]) + i * (int(s.NK) + words)
+        record = [int(v) for v in W[r:r + s.NK]]
+        if not record[s.N_COUNT]:
+            break
+        key, tile = record[s.N_KEY], int(machine.state.tile_of[record[s.N_PE]])
+        pes = int.from_bytes(W[r + s.NK:r + s.NK + words].tobytes(), "little")
+        out.append(_Note(key & 15, key >> 4 & 0xfffff, key >> 24, *record[1:7], record[s.N_COUNT], pes, tile,
+                         machine.state.lines[key >> 24]))
+    return out
+
+
+def _object_at(tile: TileProgram, address: int) -> Any:
+    return next(o for o in tile.objects if o.address == address)
+
+
+def _stray(machine: Machine, notes: list[_Note]) -> Diagnostic:
+    """A vector that leaves its variable. If it is both read and written, the write is what matters."""
+    note = next((n for n in notes if n.kind == s.N_WRITE), notes[0])
+    tile = machine.program.tiles[note.tile]
+    array = _object_at(tile, note.what)
+    end = array.address + array.size
+    first, last = (note.a - array.address) // note.c, (note.b - 1 - array.address) // note.c
+    others = [o.name for o in tile.objects if o is not array and o.size and o.address < note.b and o.address + o.size > note.a
+              and not (array.address <= o.address and o.address + o.size <= end)]
+    shown = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
+    writes = note.kind == s.N_WRITE
+    if writes:
+        there = f"{shown} {'is' if len(others) == 1 else 'are'} there, and may be overwritten" if others else "nothing else is there"
+    else:
+        there = f"{shown} {'is' if len(others) == 1 else 'are'} there" if others else "nothing else is there"
+    message = (f"the vector {'writes' if writes else 'reads'} elements {first} to {last} of {array.name} ({array.type}), which has "
+               f"elements 0 to {array.size // note.c - 1}: {there}")
+    return Diagnostic("MS0853" if writes else "MS0852", message, note.span, "warning", notes=_circumstances(machine, note, notes),
+                      help="check base address, length and stride; with --strict this is an error")
+
+
+def _length(machine: Machine, notes: list[_Note]) -> Diagnostic:
+    note = notes[0]
+    message = f"the operation has {note.a} elements, but its {OPERANDS[note.what]} has {note.b}; the first source's length decides"
+    lines = _circumstances(machine, note, notes)
+    if note.c:
+        lines.append(f"color {note.c - 1}")
+    return Diagnostic("MS0851", message, note.span, "warning", notes=lines)
+
+
+def _circumstances(machine: Machine, note: _Note, notes: list[_Note]) -> list[str]:
+    pes = 0
+    for n in notes:
+        pes |= n.pes
+    first = min(notes, key=lambda n: n.cycle)
+    lines = [f"first at {place_of(machine, first.pe)}, cycle {first.cycle}"]
+    task = task_name(machine, first.tile, first.task)
+    if task:
+        lines.append(f"in {task}")
+    times = max(n.count for n in notes)
+    lines.append(f"{times} time{'s' if times > 1 else ''} on {pes.bit_count()} PE{'s' if pes.bit_count() > 1 else ''}")
+    lines.append(f"tile program {machine.program.tiles[first.tile].name}")
+    return lines
