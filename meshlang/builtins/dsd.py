@@ -173,7 +173,7 @@ def fabric_dsd(cx, node, kind: T.Type, cfg: dict[str, Any]) -> Any:
         if flags.get(n):
             cx.need(n, where)
     d = Dsd(kind.name.removesuffix("_dsd"), None, extent if isinstance(extent, int) else 0, queue=queue, color=color,
-            simd=choice(cx, where, cfg["simd_mode"], SIMD, "simd_mode") if "simd_mode" in cfg else 0,
+            simd=choice(cx, where, cfg["simd_mode"], SIMD, "simd_mode") if "simd_mode" in cfg else cx.unit.compiler.options.simd,
             priority=choice(cx, where, cfg["priority"], PRIORITY, "priority") if "priority" in cfg else 0, zero=zero, **flags)
     value = Known(kind, d)
     if not isinstance(extent, int):

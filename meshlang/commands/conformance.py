@@ -23,10 +23,6 @@ examples:
   meshlang conformance csl-examples --only 'topic-0' -j 2 --json
 """
 
-# an old spelling of `cs_python run.py` in the SdkLayout examples
-PAINT = "%python_sdk_paint"
-
-
 @dataclass
 class Result:
     """One script. outcome: pass, wrong result, deadlock, unsupported, error, timeout."""
@@ -69,7 +65,7 @@ def arch_of(script: Path) -> str:
 
 def run_script(root: Path, script: Path, arguments: str, timeout: float) -> tuple[Result, str]:
     """Run one script in a scratch copy of the whole folder (programs share files with their neighbours)."""
-    from .sdk import environment, write_stand_ins
+    from .sdk import environment, without_placeholders, write_stand_ins
 
     relative = script.relative_to(root)
     with tempfile.TemporaryDirectory(prefix="meshlang-conformance-") as name:
@@ -81,8 +77,7 @@ def run_script(root: Path, script: Path, arguments: str, timeout: float) -> tupl
         write_stand_ins(stand_ins)
         target = copy / relative
         text = target.read_text(errors="replace")
-        if PAINT in text:
-            target.write_text(text.replace(PAINT, "cs_python run.py"))
+        target.write_text(without_placeholders(text))
         command = ["bash", target.name, *(arguments.split() if target.name == "run_sim.sh" else [])]
         start = time.monotonic()
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 import signal
 import stat
@@ -25,6 +26,14 @@ examples:
 """
 
 STAND_INS = ("cslc", "cs_python")
+
+# the scripts of published SdkLayout examples have a placeholder, %python_sdk_paint, where `cs_python run.py` is meant
+_PLACEHOLDER = re.compile(r"^(\s*)%[A-Za-z_]\w*", re.MULTILINE)
+
+
+def without_placeholders(script: str) -> str:
+    """The text of a shell script with commands that begin with % read as `cs_python run.py`."""
+    return _PLACEHOLDER.sub(r"\1cs_python run.py", script)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +64,15 @@ def environment(folder: Path) -> dict[str, str]:
     return env
 
 
+def _readable(command: list[str]) -> list[str]:
+    """`bash SCRIPT ARGS`, with the text handed over where the script has placeholders; $0 stays the script."""
+    if Path(command[0]).name not in ("bash", "sh") or len(command) < 2 or not Path(command[1]).is_file():
+        return command
+    text = Path(command[1]).read_text(encoding="utf-8", errors="surrogateescape")
+    fixed = without_placeholders(text)
+    return command if fixed == text else [command[0], "-c", fixed, *command[1:]]
+
+
 def execute(args: argparse.Namespace) -> int:
     from meshlang.diag import Diagnostic, MeshlangError
 
@@ -68,6 +86,7 @@ def execute(args: argparse.Namespace) -> int:
         write_stand_ins(folder)
         if command[0] in STAND_INS:
             command[0] = str(folder / command[0])
+        command = _readable(command)
         try:
             process = subprocess.Popen(command, env=environment(folder))
         except FileNotFoundError:

@@ -476,6 +476,8 @@ def _routes(program: Program, tile_of: np.ndarray) -> tuple[dict[int, np.ndarray
                 present[color] = np.zeros(npe, bool)
                 config_of[color] = np.zeros(npe, np.int64)
                 index_of[color] = np.full(npe, -1)
+            if fabric.host_ports:
+                continue
             # PEs for which the program gives no route get the direct one; where it gives a route, the host may feed it,
             # and takes what has no other destination
             missing = ~present[color] & (tile_of >= 0)

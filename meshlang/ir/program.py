@@ -127,6 +127,7 @@ class Fabric:
     configs: list[ColorConfig]
     host_in: dict[int, str] = field(default_factory=dict)    # color -> name (MEMCPYH2D_n): streams from the host
     host_out: dict[int, str] = field(default_factory=dict)   # color -> name (MEMCPYD2H_n)
+    host_ports: bool = False                    # the host is attached only where a configuration names HOST
 
 
 @dataclass

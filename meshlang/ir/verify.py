@@ -23,7 +23,7 @@ def verify(program: Program) -> None:
             raise MeshlangError(Diagnostic("MS0790", f"{tile.name}: {problem}", help="compile the program again with this version; if that "
                                            "does not help, it is a mistake in the compiler"))
     tiles = program.fabric.tile
-    if tiles.shape != (program.fabric.height, program.fabric.width) or tiles.min(initial=0) < 0 or tiles.max(initial=0) >= len(program.tiles):
+    if tiles.shape != (program.fabric.height, program.fabric.width) or tiles.min(initial=0) < -1 or tiles.max(initial=0) >= len(program.tiles):
         raise MeshlangError(Diagnostic("MS0790", "the table of tile programs does not fit the rectangle"))
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +37,7 @@ class Options:
     fabric_dims: tuple[int, int] | None = None
     fabric_offsets: tuple[int, int] | None = None
     fp16: str = "f16"
+    simd: int = 0                           # isa.Simd of a fabric DSD without simd_mode
     inline_limit: int = INLINE_LIMIT
     loop_limit: int = LOOP_LIMIT
     comptime_depth: int = 200
@@ -176,6 +180,15 @@ class Compiler:
                 if isinstance(item, ast.ComptimeBlock):
                     self.run_comptime(top, item)
         self.diagnostics.raise_if_errors()
+        return self.build(layout, path, self.param_text(top), bindings)
+
+    def compile_placed(self, layout: LayoutState, source: str) -> Program:
+        """Compile a layout that was filled in without a layout block; PEs may be without code. `source` names it."""
+        with deep_recursion():
+            return self.build(layout, source, {}, {})
+
+    def build(self, layout: LayoutState, path: str, params: dict[str, str], bindings: dict[str, Known]) -> Program:
+        """From an evaluated layout to the program. `bindings`: params of the file `path`, if it is the code of PEs too."""
         units, tiles = [], []
         names: dict[str, int] = {}
         for spec in layout.specs:
@@ -193,7 +206,7 @@ class Compiler:
         program = Program(
             arch=self.options.arch, tiles=tiles, fabric=fabric,
             exports={n: (t.name, m) for n, (t, m, _) in layout.exports.items()},
-            params=self.param_text(top), source=path, fabric_dims=self.options.fabric_dims,
+            params=params, source=path, fabric_dims=self.options.fabric_dims,
             fabric_offsets=self.options.fabric_offsets, warnings=[d for d in self.diagnostics.items if d.severity == "warning"])
         verify(program)
         return program
@@ -417,6 +430,16 @@ def fixed_literals(tree: ast.Module) -> dict[int, Any]:
     return {} if named & set(DIRECTIONS) else found
 
 
+def check_options(arch: str, fp16_format: str) -> None:
+    """MS0214, MS0399."""
+    if arch not in ("wse2", "wse3"):
+        raise MeshlangError(Diagnostic("MS0214", f"there is no architecture '{arch}'", help="use wse2 or wse3"), exit_code=2)
+    if fp16_format not in ("f16", "bf16", "cb16"):
+        raise MeshlangError(Diagnostic("MS0214", f"there is no 16-bit float format '{fp16_format}'", help="use f16"), exit_code=2)
+    if fp16_format != "f16":
+        raise MeshlangError(Diagnostic("MS0399", f"--fp16-format={fp16_format} is not supported yet: programs run in f16"))
+
+
 def compile_program(path: str, *, arch: str = "wse2", params: dict[str, Any] | None = None, colors: dict[str, int] | None = None,
                     import_paths: list[str] | tuple[str, ...] = (), fabric_dims: tuple[int, int] | None = None,
                     fabric_offsets: tuple[int, int] | None = None, fp16_format: str = "f16",
@@ -426,12 +449,7 @@ def compile_program(path: str, *, arch: str = "wse2", params: dict[str, Any] | N
 
     params, colors: values of the top file's params. Raises MeshlangError with every error found.
     """
-    if arch not in ("wse2", "wse3"):
-        raise MeshlangError(Diagnostic("MS0214", f"there is no architecture '{arch}'", help="use wse2 or wse3"), exit_code=2)
-    if fp16_format not in ("f16", "bf16", "cb16"):
-        raise MeshlangError(Diagnostic("MS0214", f"there is no 16-bit float format '{fp16_format}'", help="use f16"), exit_code=2)
-    if fp16_format != "f16":
-        raise MeshlangError(Diagnostic("MS0399", f"--fp16-format={fp16_format} is not supported yet: programs run in f16"))
+    check_options(arch, fp16_format)
     options = Options(arch, dict(params or {}), dict(colors or {}), list(import_paths), fabric_dims, fabric_offsets, fp16_format)
     if max_inlined_iterations is not None:
         options.inline_limit = max_inlined_iterations
@@ -439,11 +457,17 @@ def compile_program(path: str, *, arch: str = "wse2", params: dict[str, Any] | N
         options.loop_limit = max_comptime_steps
     if comptime_depth is not None:
         options.comptime_depth = comptime_depth
-    import sys
+    with deep_recursion():
+        return Compiler(options).compile(path)
+
+
+@contextlib.contextmanager
+def deep_recursion() -> Iterator[None]:
+    """Room for the tree walks of a compilation."""
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, 20_000))
     try:
-        return Compiler(options).compile(path)
+        yield
     finally:
         sys.setrecursionlimit(limit)
 

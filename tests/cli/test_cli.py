@@ -231,7 +231,7 @@ def test_cslc_and_cs_python(folder, capsys):
     assert result.returncode == 1 and "MS0915" in result.stderr and "Traceback" not in result.stderr
     result = command("cs_python", "-c", "import cerebras.sdk.client as c; c.SdkCompiler()")
     assert result.returncode == 1 and "MS0922" in result.stderr
-    result = command("cs_python", "-c", "from cerebras.sdk.runtime.sdkruntimepybind import SdkLayout, SimfabConfig; SimfabConfig(1)")
+    result = command("cs_python", "-c", "from cerebras.sdk.runtime.sdkruntimepybind import get_platform; get_platform('10.0.0.1:9000')")
     assert result.returncode == 1 and "MS0922" in result.stderr
 
 

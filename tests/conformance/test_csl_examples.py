@@ -46,6 +46,11 @@ EXAMPLES = {
             "topic-13-simprint",
             "topic-14-color-swap",
             "topic-15-wse3-microthreads",
+            "sdklayout-01-introduction",
+            "sdklayout-02-routing",
+            "sdklayout-03-ports-and-connections",
+            "sdklayout-04-h2d-d2h",
+            "sdklayout-05-gemv",
         )
     },
     **{f"benchmarks/{name}": "SUCCESS" for name in ("residual", "mandelbrot", "wide-multiplication", "game-of-life")},

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from meshlang.host.memory import Region
 from meshlang.host.session import Session, Task
 from meshlang.ir import serial
 
+from .debug import read_variable, write_variable
+from .layout.artifacts import Port, read_layout
+from .layout.platform import platform_of
 from .unsupported import not_yet
 
 
@@ -43,7 +47,8 @@ class SdkRuntime:
     def __init__(
         self,
         bindir: str | os.PathLike,
-        *platform: Any,
+        platform: Any = None,
+        *,
         cmaddr: str | None = None,
         suppress_simfab_trace: bool = False,
         simfab_numthreads: int = 5,
@@ -53,13 +58,23 @@ class SdkRuntime:
     ):
         if cmaddr:
             raise not_yet(f"running on a real system (cmaddr={cmaddr!r})", "leave cmaddr out to run on the fabric interpreter")
-        if platform or not isinstance(bindir, (str, os.PathLike)):
-            raise not_yet("SdkRuntime with compile artifacts or a platform (SdkLayout)")
-        self.bindir = str(bindir)
+        if not isinstance(bindir, (str, os.PathLike)):
+            raise MeshlangError(Diagnostic("MS0951", f"SdkRuntime takes a folder or compile artifacts, found {bindir!r}"))
+        self.bindir = os.fspath(bindir)
+        self._core = platform_of(platform).config.core if platform is not None else None
         self._program = serial.load(self.bindir)
+        if platform is not None and platform_of(platform).target.arch != self._program.arch:
+            raise MeshlangError(
+                Diagnostic(
+                    "MS0951",
+                    f"{self.bindir} was compiled for {self._program.arch}, the platform is {platform_of(platform).target.arch}",
+                    help="use one platform for SdkLayout and SdkRuntime",
+                )
+            )
+        self._ports, self._initial = read_layout(self.bindir)
         self._session: Session | None = None
         self._running = False
-        self._pending: list[tuple[Any, np.ndarray]] = []
+        self._files: list[Callable[[], None]] = []  # receive_tofile, to be done when the run ends
         from meshlang.host.symbols import Symbols
 
         self._symbols = Symbols(self._program)
@@ -70,7 +85,11 @@ class SdkRuntime:
         """Put the program on the fabric, and begin a new sim.log in the current directory."""
         profile = os.environ.get("MESHLANG_PROFILE") or None
         limit = os.environ.get("MESHLANG_MAX_CYCLES")
-        self._session = Session(self._program, profile, int(limit) if limit else None, sim_log=Path.cwd() / "sim.log")
+        session = Session(self._program, profile, int(limit) if limit else None, sim_log=Path.cwd() / "sim.log")
+        for symbol in self._initial:
+            h, w, _ = symbol.data.shape
+            write_variable(session, (symbol.x, symbol.y, w, h), symbol.name, symbol.data)
+        self._session = session
 
     def run(self) -> None:
         """Start: commands are taken from here on."""
@@ -96,6 +115,8 @@ class SdkRuntime:
                 exit_code=3,
             )
         stopped[os.path.realpath(self.bindir)] = self
+        while self._files:
+            self._files.pop(0)()
         if session.warnings.total:
             print(f"meshlang: {session.warnings.summary()}", file=sys.stderr)
         if sys.stderr.isatty() or os.environ.get("MESHLANG_VERBOSE"):
@@ -314,8 +335,6 @@ class SdkRuntime:
         """A variable of the PE at fabric coordinates (x, y), as it is now. MS0927 unknown."""
         if self._session is None:
             raise _order("read_symbol needs load() before it")
-        from .debug import read_variable
-
         return read_variable(self._session, x, y, name, dtype)
 
     def dump_core(self, path: str) -> None:
@@ -324,20 +343,68 @@ class SdkRuntime:
     def dump_elf_core(self, path: str) -> None:
         raise not_yet("dump_elf_core")
 
-    def send(self, *args: Any, **kwargs: Any) -> None:
-        raise not_yet("SdkRuntime.send (ports of SdkLayout)")
+    # ------------------------------------------------------------ streams of SdkLayout
 
-    def receive(self, *args: Any, **kwargs: Any) -> None:
-        raise not_yet("SdkRuntime.receive (ports of SdkLayout)")
-
-    def receive_tofile(self, *args: Any, **kwargs: Any) -> None:
-        raise not_yet("SdkRuntime.receive_tofile (ports of SdkLayout)")
-
-    def get_port_id(self, name: str) -> int:
-        raise not_yet("SdkRuntime.get_port_id (ports of SdkLayout)")
+    def get_port_id(self, port_name: str) -> int:
+        """The id of a stream, by the name that create_input_stream or create_output_stream returned."""
+        return self._ports.index(self._port(port_name))
 
     def report_port_infos(self) -> None:
-        raise not_yet("SdkRuntime.report_port_infos (ports of SdkLayout)")
+        """Print each stream's name, direction, color and PE."""
+        for p in self._ports:
+            print(f"{p.name}: {'input' if p.incoming else 'output'}, color {p.color}, PE ({p.x}, {p.y})")
+
+    def send(self, port: int | str, src: np.ndarray, n_wavelets: int | None = None, *, nonblock: bool = False) -> Task:
+        """Stream the first n_wavelets words of an array to the device; all of it for int32, uint32 and float32."""
+        session, stream = self._live("send"), self._port(port, incoming=True)
+        words = _stream_words(src, n_wavelets, "send")
+        return session.stream_in(stream.color, (stream.x, stream.y, 1, 1), words.reshape(1, 1, -1).copy())
+
+    def receive(self, port: int | str, dest: np.ndarray, n_wavelets: int | None = None, *, nonblock: bool = False) -> Task:
+        """Fill an array with n_wavelets words from the device. It is filled when the task is done."""
+        session, stream = self._live("receive"), self._port(port, incoming=False)
+        words = _stream_words(dest, n_wavelets, "receive")
+        if not dest.flags.writeable or not np.shares_memory(words, dest):
+            raise MeshlangError(Diagnostic("MS0965", "receive: the array must be writeable and contiguous"))
+
+        def store(data: np.ndarray) -> None:
+            words[:] = data.reshape(-1)
+
+        return session.stream_out(stream.color, (stream.x, stream.y, 1, 1), len(words), store, block=not nonblock)
+
+    def receive_tofile(self, port: int | str, outfile: str | os.PathLike, *, nonblock: bool = False) -> Task:
+        """Write the words that come from the device to a file: all that come until nothing happens any more.
+
+        nonblock: until stop().
+        """
+        session, stream = self._live("receive_tofile"), self._port(port, incoming=False)
+
+        def store() -> None:
+            n = session.machine.stream_out_available(stream.color, stream.x, stream.y)
+            np.asarray(session.machine.stream_out_take(stream.color, stream.x, stream.y, 1, 1, n)).astype("<u4").tofile(outfile)
+
+        task = Task(f"stream to {outfile}")
+        if nonblock:
+            self._files.append(store)
+        else:
+            session.settle()
+            store()
+            task.done = True
+        return task
+
+    def _port(self, key: int | str, incoming: bool | None = None) -> Port:
+        """MS0965 unknown, or of the other direction."""
+        listed = ", ".join(f"{p.name!r} ({'input' if p.incoming else 'output'})" for p in self._ports) or "none"
+        if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
+            found = self._ports[int(key)] if 0 <= key < len(self._ports) else None
+        else:
+            found = next((p for p in self._ports if p.name == key), None)
+        if found is None:
+            raise MeshlangError(Diagnostic("MS0965", f"the program has no stream {key!r}; it has: {listed}"))
+        if incoming is not None and found.incoming is not incoming:
+            verb, way = ("send", "from") if incoming else ("receive", "to")
+            raise MeshlangError(Diagnostic("MS0965", f"{verb}: stream {found.name!r} goes {way} the device; streams: {listed}"))
+        return found
 
 
 def _order(message: str) -> MeshlangError:
@@ -352,6 +419,27 @@ def _size(data_type: MemcpyDataType) -> int:
     if data_type == MemcpyDataType.MEMCPY_32BIT:
         return 4
     raise MeshlangError(Diagnostic("MS0912", f"data_type is {data_type!r}; it must be a MemcpyDataType"))
+
+
+def _stream_words(array: Any, count: int | None, what: str) -> np.ndarray:
+    """The words of an array that a stream fills or takes, uint32 and 1-D; a view if the array is contiguous. MS0965."""
+    if not isinstance(array, np.ndarray):
+        raise MeshlangError(Diagnostic("MS0965", f"{what}: expected a numpy array, found {type(array).__name__}"))
+    if count is None:
+        if array.dtype.type not in (np.int32, np.uint32, np.float32):
+            raise MeshlangError(
+                Diagnostic("MS0965", f"{what}: the number of wavelets is needed for an array of {array.dtype.name}", help="a wavelet is 32 bits")
+            )
+        count = array.size
+    if array.nbytes % 4 or not 0 < count <= array.nbytes // 4:
+        raise MeshlangError(
+            Diagnostic(
+                "MS0965",
+                f"{what}: {count} wavelets are {4 * count} bytes, the array has {array.nbytes} ({array.size} {array.dtype.name})",
+                help="a wavelet is 32 bits",
+            )
+        )
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint32)[:count]
 
 
 def _words(array: Any, count: int, what: str, shape: tuple[int, ...]) -> np.ndarray:

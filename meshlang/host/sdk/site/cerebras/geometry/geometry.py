@@ -1,6 +1,5 @@
-"""Geometry of SdkLayout: not yet supported."""
+"""Points and rectangles of PEs, for SdkLayout."""
 
-from meshlang.host.sdk.unsupported import placeholder
+from meshlang.host.sdk.layout.geometry import IntRectangle, IntVector
 
-IntVector = placeholder("cerebras.geometry.IntVector")
-IntRectangle = placeholder("cerebras.geometry.IntRectangle")
+__all__ = ["IntRectangle", "IntVector"]

@@ -1,18 +1,37 @@
-"""SdkRuntime and its enums; SdkLayout and its kin raise a clear error when used."""
+"""SdkRuntime, SdkLayout, and what goes with them."""
 
+from meshlang.host.sdk.layout.artifacts import SdkCompileArtifacts
+from meshlang.host.sdk.layout.color import Color
+from meshlang.host.sdk.layout.directions import Edge, EdgeRouteInfo, Route, RoutingPosition, get_edge_routing
+from meshlang.host.sdk.layout.platform import (
+    FP16TYPE,
+    SdkExecutionPlatform,
+    SdkTarget,
+    SimfabConfig,
+    get_platform,
+    get_simulator,
+    get_system,
+)
+from meshlang.host.sdk.layout.region import CodeRegion, PortHandle
+from meshlang.host.sdk.layout.sdklayout import SdkLayout
 from meshlang.host.sdk.runtime import MemcpyDataType, MemcpyOrder, SdkRuntime
-from meshlang.host.sdk.unsupported import placeholder
+from meshlang.host.session import Task
 
-_LATER = (
-    "Color",
-    "CodeRegion",
-    "Edge",
+__all__ = [
     "FP16TYPE",
+    "CodeRegion",
+    "Color",
+    "Edge",
+    "EdgeRouteInfo",
+    "MemcpyDataType",
+    "MemcpyOrder",
+    "PortHandle",
     "Route",
     "RoutingPosition",
     "SdkCompileArtifacts",
     "SdkExecutionPlatform",
     "SdkLayout",
+    "SdkRuntime",
     "SdkTarget",
     "SimfabConfig",
     "Task",
@@ -20,12 +39,4 @@ _LATER = (
     "get_platform",
     "get_simulator",
     "get_system",
-)
-
-__all__ = ["MemcpyDataType", "MemcpyOrder", "SdkRuntime"]
-
-
-def __getattr__(name):
-    if name in _LATER:
-        return placeholder(f"sdkruntimepybind.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+]

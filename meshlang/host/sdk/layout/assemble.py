@@ -1,0 +1,279 @@
+"""From the plan to the Program: code with its params, color configurations, and what the host needs to know."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from meshlang.diag import MeshlangError
+from meshlang.host.progress import busy
+from meshlang.ir.isa import Simd
+from meshlang.ir.program import ColorConfig, Program, TileProgram
+from meshlang.sema import types as T
+from meshlang.sema.compiler import Compiler, Options, check_options
+from meshlang.sema.layout import LayoutState, TileSpec
+from meshlang.sema.values import Known
+from meshlang.syntax import ast
+
+from .allocate import allocate, conflicts
+from .artifacts import Port, SymbolData
+from .color import MAX_COLOR
+from .paths import connect_ports
+from .plan import Plan, first
+from .region import CodeRegion, Param
+
+if TYPE_CHECKING:
+    from .sdklayout import SdkLayout
+
+Result = tuple[Program, list[Port], list[SymbolData], dict[str, int]]
+
+
+def assemble(layout: SdkLayout, libs: list[str], fp16: str) -> Result:
+    """Plan, route, allocate, compile. Values are chosen again when they turn out to be used by the code itself."""
+    plan = Plan(layout)
+    connect_ports(plan)
+    met = conflicts(plan)
+    banned: dict[int, set[int]] = {}
+    while True:
+        values = allocate(plan, met, banned)
+        with busy("compiling the layout"):
+            program = _compile(plan, values, libs, fp16)
+        new = _used_by_code(plan, values, program)
+        if not any(v - banned.get(i, set()) for i, v in new.items()):
+            break
+        for i, v in new.items():
+            banned[i] = banned.get(i, set()) | v
+    return program, _ports(plan, values), _symbols(plan, program), _report(plan, values)
+
+
+# ---------------------------------------------------------------- code
+
+
+@dataclass
+class _File:
+    """What is known of a source file before it is compiled: the declarations of its params, and the names that @get_color gets."""
+
+    params: dict[str, ast.Decl]
+    numbers: set[str]
+
+    @classmethod
+    def of(cls, tree: ast.Module) -> _File:
+        params = {d.name: d for d in tree.items if isinstance(d, ast.Decl) and d.kind in ("param", "color")}
+        return cls(params, {a.name for c in _calls(tree, "get_color") for a in c.args if isinstance(a, ast.Ident)})
+
+    def is_color(self, name: str) -> bool:
+        """Does the param want a `color` (the dialect of SDK 1.4) rather than its number (2.10)?"""
+        decl = self.params[name]
+        if decl.type is None:
+            return decl.kind == "color" or name not in self.numbers
+        return isinstance(decl.type, ast.Ident) and decl.type.name == "color"
+
+
+def _calls(node: Any, name: str) -> list[ast.BuiltinCall]:
+    """The calls of a builtin below a node of the tree."""
+    found = [node] if isinstance(node, ast.BuiltinCall) and node.name == name else []
+    for slot in getattr(node, "__slots__", ()):
+        value = getattr(node, slot)
+        for child in value if isinstance(value, list) else (value,):
+            if isinstance(child, ast.Node):
+                found += _calls(child, name)
+    return found
+
+
+def _compile(plan: Plan, values: list[int], libs: list[str], fp16: str) -> Program:
+    target = plan.layout.platform.target
+    check_options(target.arch, fp16)
+    compiler = Compiler(Options(arch=target.arch, import_paths=libs, fabric_dims=(plan.width, plan.height), fabric_offsets=(0, 0), fp16=fp16))
+    files = {region.name: _check_params(plan, compiler, region) for region in plan.regions}
+    plan.diagnostics.raise_if_errors()
+    compiler.options.simd = _simd(plan, files)
+    layout = LayoutState(target.arch, plan.width, plan.height)
+    tile = np.full(plan.width * plan.height, -1, np.int32)
+    for region in plan.regions:
+        where = plan.cells_of(region).ravel()
+        rows, which = _variants(plan, values, region)
+        base = len(layout.specs)
+        for row in rows:
+            params = {n: _known(files[region.name], region.params[n], v) for n, v in row.items()}
+            layout.specs.append(TileSpec(os.path.normpath(region.source), params, region.span))
+        tile[where] = base + which
+    layout.tile = tile
+    for net, value in zip(plan.nets, values):
+        table = layout.colors.setdefault(value, np.full(plan.width * plan.height, -1, np.int32))
+        numbers = np.array([_config(plan, layout, positions, net.name) for positions in plan.routes] + [-1], np.int32)
+        mine = net.route >= 0
+        table[mine] = numbers[net.route[mine]]
+    plan.diagnostics.raise_if_errors()
+    program = compiler.compile_placed(layout, plan.layout.regions[0].source)
+    fabric = program.fabric
+    fabric.host_ports = True
+    for stream in plan.layout.streams:
+        value = values[plan.nets.index(plan.net(stream.color))]
+        (fabric.host_in if stream.incoming else fabric.host_out)[value] = stream.name
+    return program
+
+
+def _check_params(plan: Plan, compiler: Compiler, region: CodeRegion) -> _File:
+    """MS0957 for params that the file does not have."""
+    try:
+        file = _File.of(compiler.tree(os.path.normpath(region.source)))
+    except MeshlangError as error:
+        for d in error.diagnostics:
+            if d.span is None:
+                d.span = region.span
+            plan.diagnostics.add(d)
+        return _File({}, set())
+    for name, param in region.params.items():
+        if name not in file.params:
+            close = difflib.get_close_matches(name, file.params, 1)
+            plan.error(
+                "MS0957",
+                f"{region.source}, the code of region {region.name!r}, has no param {name!r}; it has: {', '.join(file.params) or 'none'}",
+                param.span,
+                help=f"did you mean {close[0]!r}?" if close else None,
+            )
+    return file
+
+
+def _simd(plan: Plan, files: dict[str, _File]) -> int:
+    """How fabric DSDs without simd_mode treat 16-bit data: the dialect is told by the type of the params that take colors.
+
+    SDK 1.4 gives a `color`, and a wavelet carries one element; 2.10 gives an integer, and a wavelet carries two.
+    """
+    kinds: dict[bool, tuple[CodeRegion, Param]] = {}
+    for region in plan.layout.regions:
+        for param in region.params.values():
+            if param.colors and param.name in files[region.name].params:
+                kinds.setdefault(files[region.name].is_color(param.name), (region, param))
+    if len(kinds) == 2:
+        (old, one), (new, two) = kinds[True], kinds[False]
+        plan.error(
+            "MS0964",
+            f"{old.source} takes color {one.name!r} as a `color`, as in SDK 1.4, and {new.source} takes {two.name!r} as an integer, as in 2.10",
+            two.span,
+            [(one.span, "a `color`")],
+            help="write all files for one of them: how many 16-bit elements a wavelet carries differs",
+        )
+        plan.diagnostics.raise_if_errors()
+    if False not in kinds:
+        return Simd.OFF
+    return Simd.SIMD_32 if plan.layout.platform.target.arch == "wse2" else Simd.SIMD_MAX
+
+
+def _variants(plan: Plan, values: list[int], region: CodeRegion) -> tuple[list[dict[str, int]], np.ndarray]:
+    """The different sets of params in a region, and which one each PE (rows first) has."""
+    names = list(region.params)
+    columns = []
+    for name in names:
+        p = region.params[name]
+        numbers = np.array([values[plan.nets.index(plan.net(c))] for c in p.colors] + [0])
+        columns += [p.given.ravel(), np.where(p.color >= 0, numbers[p.color], p.grid).ravel()]
+    if not names:
+        return [{}], np.zeros(region.width * region.height, np.int32)
+    rows, which = np.unique(np.stack(columns, axis=1).astype(np.int64), axis=0, return_inverse=True)
+    return [{n: int(row[2 * i + 1]) for i, n in enumerate(names) if row[2 * i]} for row in rows], which.reshape(-1).astype(np.int32)
+
+
+def _known(file: _File, param: Param, value: int) -> Known:
+    """An integer; for a param without a type that is used as a color, a color."""
+    if param.colors and file.params[param.name].type is None and file.is_color(param.name):
+        return Known(T.COLOR, value)
+    return Known(T.COMPTIME_INT, value)
+
+
+def _config(plan: Plan, layout: LayoutState, positions: tuple[tuple[int, int], ...], name: str) -> int:
+    rx, tx = positions[0]
+    if layout.arch == "wse2":
+        for before, after in zip(positions, positions[1:]):
+            if before[0] != after[0] and before[1] != after[1]:
+                plan.error(
+                    "MS0953",
+                    f"color {name!r}: a switch position changes inputs and outputs at once ({plan.show((before, after))}); on wse2 it changes one",
+                    None,
+                )
+                return -1
+    padded = (*positions, *[None] * (4 - len(positions))) if len(positions) > 1 else ()
+    cfg = layout.intern(ColorConfig(rx, tx, padded))
+    return layout.config_of[cfg]
+
+
+# ---------------------------------------------------------------- after compiling
+
+
+def _used_by_code(plan: Plan, values: list[int], program: Program) -> dict[int, set[int]]:
+    """Values that code uses for something else, for the nets that are at its PEs and may have others.
+
+    Colors that the code names itself; and on WSE-2 ids of local tasks, which are also started by wavelets of that color.
+    """
+    tile = np.asarray(program.fabric.tile).ravel()
+    found: dict[int, set[int]] = {}
+    here = [np.unique(tile[net.present]) for net in plan.nets]
+    for t, code in enumerate(program.tiles):
+        mine = [i for i in range(len(values)) if t in here[i]]
+        known = {values[i] for i in mine}
+        used = _own_colors(code) - known
+        if program.arch == "wse2":
+            used |= {task.id for task in code.tasks if task.kind == "local"}
+        used &= set(range(MAX_COLOR + 1))
+        for i in mine:
+            if plan.nets[i].value is None and used:
+                found.setdefault(i, set()).update(used)
+    return found
+
+
+def _own_colors(code: TileProgram) -> set[int]:
+    return {q.color for q in (*code.inputs, *code.outputs) if q.color is not None and q.color >= 0}
+
+
+def _ports(plan: Plan, values: list[int]) -> list[Port]:
+    ports = []
+    for stream in plan.layout.streams:
+        x, y = stream.region.origin if stream.region is not None else stream.location  # type: ignore[misc]
+        ports.append(Port(stream.name, stream.incoming, values[plan.nets.index(plan.net(stream.color))], x, y))
+    return ports
+
+
+def _symbols(plan: Plan, program: Program) -> list[SymbolData]:
+    """MS0958 for data that do not fit their variable."""
+    found = []
+    tiles = np.asarray(program.fabric.tile)
+    for region in plan.regions:
+        x, y = region.origin
+        for symbol in region.symbols.values():
+            nbytes = symbol.data.shape[2] * symbol.data.itemsize
+            part = tiles[y : y + region.height, x : x + region.width]
+            for t in np.unique(part):
+                code = program.tiles[int(t)]
+                variable = next((o for o in code.objects if o.name == symbol.name), None)
+                place = first((part == t).ravel())
+                where = f"PE ({place % region.width}, {place // region.width}) of code region {region.name!r}"
+                if variable is None:
+                    close = difflib.get_close_matches(symbol.name, [o.name for o in code.objects], 1)
+                    message, help = f"{where} has no variable {symbol.name!r}", f"did you mean {close[0]!r}?" if close else "declare it `export var`"
+                elif variable.size != nbytes:
+                    message = f"the data of {symbol.name!r} are {nbytes} bytes for each PE; {where} has {variable.type}, {variable.size} bytes"
+                    help = "set_symbol_all(symbol, data, width, height) cuts the matrix into one tile for each PE"
+                else:
+                    continue
+                plan.error("MS0958", message, symbol.span, help=help)
+                break
+            found.append(SymbolData(symbol.name, x, y, symbol.data))
+    plan.diagnostics.raise_if_errors()
+    return found
+
+
+def _report(plan: Plan, values: list[int]) -> dict[str, int]:
+    """colors.json; also tells the script's Color objects their values."""
+    report: dict[str, int] = {}
+    for net, value in zip(plan.nets, values):
+        report.update(dict.fromkeys(net.names, value))
+        for color in net.colors:
+            color._resolved = value
+    return report
+
+
+__all__ = ["assemble"]
