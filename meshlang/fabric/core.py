@@ -64,6 +64,20 @@ from .scalar import (
 )
 from .state import *
 from .switch import filter_field, is_register, register_load, register_store, route_get, route_set, teardown_exit
+from .trace import (
+    DO_ACTIVATE,
+    DO_BLOCK,
+    DO_UNBLOCK,
+    EV_TASK,
+    flight,
+    trace_control,
+    trace_element_wait,
+    trace_end,
+    trace_inst,
+    trace_later,
+    trace_op,
+    trace_task,
+)
 from .wheel import fail, wake_ce
 
 (NOP, MOV, LDI, LDIH, SEL, LD, ST, COPY, ADD, SUB, MUL, DIV, REM, AND, OR, XOR, SHL, SHR, NEG, NOT, ADDI, MULI, WRAP, LNOT, EQ, NE, LT,
@@ -103,13 +117,16 @@ def issue(W, U, C, T, M8, M16, M32, pe, row, fp, base, result, t):
             return np.int64(-1)
         if result != fp:
             W[result] = 1
-        return run_in_memory(W, T, M8, M16, M32, pe, v)
+        cycles = run_in_memory(W, T, M8, M16, M32, pe, v)
+        trace_op(W, pe, v, W[p + P_PC], t, cycles)
+        return cycles
     if t > now:
         if W[v + V_FLAGS] & F_NOTED != 0:
             unnote(W)
         return np.int64(-3)
     if kind == 2 and W[v + V_FLAGS] & F_ASYNC == 0:
         cycles = run_in_memory(W, T, M8, M16, M32, pe, v)
+        trace_op(W, pe, v, W[p + P_PC], t, cycles)
         if cycles < 0:
             return np.int64(-1)
         if result != fp:
@@ -181,6 +198,7 @@ def element_load(W, U, T, M8, M16, M32, pe, v, k, ty, result):
         now = W[G_NOW]
         e = head_entry(U, q, now)
         if e < 0:
+            trace_element_wait(W, U, pe, q, False)
             return WAIT
         bits = np.int64(U[e + E_VALUE])
         if size == 2 and W[o + O_AUX] & 3 != 0:
@@ -220,6 +238,7 @@ def element_store(W, U, T, M8, M16, M32, pe, v, k, ty, bits):
             return BAD
         if U[q + Q_COUNT] >= U[q + Q_CAP]:
             U[q + Q_WAITER] = np.uint32(1)
+            trace_element_wait(W, U, pe, q, True)
             return WAIT
         slot = color_slot(U, pe, W[o + O_STRIDE])
         if slot < 0:
@@ -484,12 +503,15 @@ def special(W, U, C, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t):
             fail(W, E_NO_TASK, pe, v, ZERO, ZERO)
             return R_FAULT
         W[p + P_ACTIVE] |= np.int64(1) << v
+        trace_control(W, pe, t, DO_ACTIVATE, v, pc)
         return ZERO
     if op == BLOCK:
         W[p + P_BLOCKED] |= np.int64(1) << (W[x] & 63)
+        trace_control(W, pe, t, DO_BLOCK, W[x] & 63, pc)
         return ZERO
     if op == UNBLOCK:
         W[p + P_BLOCKED] &= ~(np.int64(1) << (W[x] & 63))
+        trace_control(W, pe, t, DO_UNBLOCK, W[x] & 63, pc)
         return ZERO
     if op == SYS:
         if c == SYS_CMD_DONE:
@@ -615,6 +637,7 @@ def execute(W, U, C, T, M8, M16, M32, pe):
         w = np.int64(C[w])
         op = w & 0xff
         ty = (w >> 8) & 15
+        trace_inst(W, pe, t, pc, op)
         pc += 1
         cost = w >> 16
         t += cost
@@ -748,6 +771,7 @@ def execute(W, U, C, T, M8, M16, M32, pe):
             if pc < 0:
                 # end of the task
                 t += W[G_TASK_END]
+                trace_end(W, pe, t)
                 W[p + P_ST] = ST_IDLE
                 W[p + P_BUSY] += t - W[p + P_BUSYFROM]
                 W[p + P_TASK] = -1
@@ -793,6 +817,7 @@ def execute(W, U, C, T, M8, M16, M32, pe):
             elif r == R_LATER:
                 pc -= 1
                 t -= cost
+                trace_later(W, pe, t, pc)
                 break
             elif r == R_STALL:
                 pc -= 1
@@ -843,6 +868,8 @@ def begin(W, T, pe, function, task, t):
     W[p + P_TIME] = t + W[G_TASK_START]
     W[p + P_TASKS] += 1
     W[p + P_RR] = task & 63
+    flight(W, EV_TASK, pe, t, W[p + P_PC], task)
+    trace_task(W, pe, t, task, W[p + P_PC])
     return fp
 
 

@@ -30,6 +30,7 @@ from .faults import Fault
 from .jit import cold, ctz, inline, jit
 from .router import wake_channel
 from .state import *
+from .trace import DO_ACTIVATE, DO_UNBLOCK, EV_DONE, flight, trace_control, trace_done, trace_issue, trace_send, trace_stall, trace_take
 from .wheel import fail, wake_ce, wake_router
 
 (KIND_NONE, KIND_MEM1D, KIND_MEM4D, KIND_FABIN, KIND_FABOUT) = (np.int64(k) for k in list(isa.DsdKind)[:5])
@@ -399,6 +400,7 @@ def head_entry(U, q, now):
 @inline
 def pop_input(W, U, pe, q, now):
     """Take the head of an input queue away, and wake the router if it waited for the place."""
+    trace_take(W, U, pe, q, now)
     head = np.int64(U[q + Q_HEAD]) + 1
     U[q + Q_HEAD] = np.uint32(head if head < np.int64(U[q + Q_CAP]) else 0)
     U[q + Q_COUNT] = np.uint32(np.int64(U[q + Q_COUNT]) - 1)
@@ -435,6 +437,7 @@ def push_output(W, U, pe, q, value, flags, now):
     U[q + Q_COUNT] = np.uint32(count + 1)
     p = P0 + pe * PK
     W[p + P_SENT] += 1
+    trace_send(W, U, pe, q, value, flags, now)
     r = pe * RK
     n = (q - W[p + P_OQ]) // QK
     U[r + R_OQ] = np.uint32(np.int64(U[r + R_OQ]) | (np.int64(1) << n))
@@ -1070,6 +1073,7 @@ def start_thread(W, U, T, pe, scratch, dense, at):
     else:
         W[v + V_RANK] = 2
     W[p + P_UTMASK] |= np.int64(1) << dense
+    trace_issue(W, U, pe, v, at)
     return claim_queues(W, U, pe, v, dense + 1)
 
 
@@ -1081,8 +1085,10 @@ def act(W, T, pe, action, now):
     bit = np.int64(1) << ((action >> 4) & 63)
     if kind == 1:
         W[p + P_ACTIVE] |= bit
+        trace_control(W, pe, now, DO_ACTIVATE, (action >> 4) & 63, np.int64(-1))
     elif kind == 2:
         W[p + P_BLOCKED] &= ~bit
+        trace_control(W, pe, now, DO_UNBLOCK, (action >> 4) & 63, np.int64(-1))
     else:
         return
     # the task picker sees it after the completion latency
@@ -1097,6 +1103,8 @@ def finish_thread(W, U, T, M8, M16, M32, pe, dense, action, now):
     v = W[p + P_UT] + dense * TK
     d = v + V_OPERANDS
     W[p + P_UTMASK] &= ~(np.int64(1) << dense)
+    flight(W, EV_DONE, pe, now, W[v + V_PC], W[v + V_TASK])
+    trace_done(W, U, pe, v, now)
     for j in range(4):
         o = d + j * OK
         if W[o + O_KIND] == K_IN or W[o + O_KIND] == K_OUT:
@@ -1289,4 +1297,5 @@ def vector_phase(W, U, T, M8, M16, M32, pe, now):
                 busy = np.int64(1)
             W[p + P_VBUSY] = now + busy
             return now + busy if W[p + P_UTMASK] != 0 else np.int64(0)
+        trace_stall(W, U, T, pe, base + best * TK, now)
     return wake

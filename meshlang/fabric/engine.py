@@ -10,11 +10,23 @@ from __future__ import annotations
 import numpy as np
 
 from .core import compute
-from .jit import COMPILED, ctz, top_level
+from .jit import COMPILED, cold, ctz, top_level
 from .router import route
 from .state import *
+from .trace import full, resumed
 
-STOP_QUIET, STOP_LIMIT, STOP_COMMANDS, STOP_STREAM, STOP_LOG, STOP_FAULT = (np.int64(i) for i in range(6))
+STOP_QUIET, STOP_LIMIT, STOP_COMMANDS, STOP_STREAM, STOP_LOG, STOP_FAULT, STOP_EVENTS = (np.int64(i) for i in range(7))
+
+
+@cold
+def put_back(W, occupied, base, word, bits, w, words, now):
+    """The loop stops in the middle of a cycle: what it has taken off the wheel and not visited goes back."""
+    l0 = W[G_L0]
+    W[base + word] |= bits
+    W[base + l0 + w] |= words | (np.int64(1) << (word & 63))
+    W[occupied] |= np.int64(1) << (now & 63)
+    W[G_STEPS] -= 1
+    W[G_EVENTPAUSE] = 1
 
 
 def run_loop(W, U, C, T, M8, M16, M32, HP, HS):
@@ -23,12 +35,13 @@ def run_loop(W, U, C, T, M8, M16, M32, HP, HS):
     l1 = W[G_L1]
     while True:
         now = W[G_NOW]
-        if W[G_UNTIL] == 1 and W[G_CMDS] == 0:
-            return STOP_COMMANDS
-        if W[G_UNTIL] == 2 and W[G_SCOUNT + W[G_SCOLOR]] >= W[G_STARGET]:
-            return STOP_STREAM
-        if W[G_PLOGN] >= W[G_PLOGCAP] or W[G_HLOGN] + W[G_NHOUT] > W[G_HLOGCAP]:
-            return STOP_LOG
+        if not resumed(W):
+            if W[G_UNTIL] == 1 and W[G_CMDS] == 0:
+                return STOP_COMMANDS
+            if W[G_UNTIL] == 2 and W[G_SCOUNT + W[G_SCOLOR]] >= W[G_STARGET]:
+                return STOP_STREAM
+            if W[G_PLOGN] >= W[G_PLOGCAP] or W[G_HLOGN] + W[G_NHOUT] > W[G_HLOGCAP]:
+                return STOP_LOG
         occupied = W[G_OCC_R] | W[G_OCC_C]
         if occupied == 0:
             return STOP_QUIET
@@ -57,6 +70,9 @@ def run_loop(W, U, C, T, M8, M16, M32, HP, HS):
                     bits = W[base + word]
                     W[base + word] = 0
                     while bits != 0:
+                        if full(W):
+                            put_back(W, G_OCC_R, base, word, bits, w, words, now)
+                            return STOP_EVENTS
                         pe = (word << 6) + ctz(bits)
                         bits &= bits - 1
                         W[G_VISITS_R] += 1
@@ -75,6 +91,9 @@ def run_loop(W, U, C, T, M8, M16, M32, HP, HS):
                     bits = W[base + word]
                     W[base + word] = 0
                     while bits != 0:
+                        if full(W):
+                            put_back(W, G_OCC_C, base, word, bits, w, words, now)
+                            return STOP_EVENTS
                         pe = (word << 6) + ctz(bits)
                         bits &= bits - 1
                         W[G_VISITS_C] += 1
@@ -85,20 +104,24 @@ def run_loop(W, U, C, T, M8, M16, M32, HP, HS):
         W[G_NOW] = now + 1
 
 
-_compiled = None
+_compiled: dict[bool, object] = {}
 
 
-def engine():
-    """The run loop, compiled (or loaded from the cache) on first use."""
-    global _compiled
-    if _compiled is None:
+def engine(traced: bool = False):
+    """The run loop, compiled (or loaded from the cache) on first use; `traced`: the version that records events (trace.py)."""
+    if traced not in _compiled:
         if COMPILED:
             from numba import types
-            def arr(dtype):
-                return types.Array(dtype, 1, "C")
-            signature = types.int64(arr(types.int64), arr(types.uint32), arr(types.int32), arr(types.int32), arr(types.uint8),
+            def arr(dtype, aligned=True):
+                return types.Array(dtype, 1, "C", aligned=aligned)
+            signature = types.int64(arr(types.int64, not traced), arr(types.uint32), arr(types.int32), arr(types.int32), arr(types.uint8),
                                     arr(types.uint16), arr(types.uint32), arr(types.uint32), arr(types.int64))
-            _compiled = top_level(run_loop, signature)
+            _compiled[traced] = top_level(run_loop, signature)
         else:
-            _compiled = run_loop
-    return _compiled
+            _compiled[traced] = run_loop
+    return _compiled[traced]
+
+
+def ready(traced: bool = False) -> bool:
+    """Has the run loop been compiled or loaded in this process?"""
+    return traced in _compiled

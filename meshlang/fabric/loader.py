@@ -20,6 +20,7 @@ from . import state as s
 from .dsd import MEMORY_START
 from .extensions import EXTENSION_LIMIT, Extensions
 from .timing import Profile
+from .trace import FLIGHT, FLIGHT_WORDS
 
 O = isa.Op
 _TYPE = {"i16": isa.Ty.I16, "u16": isa.Ty.U16, "i32": isa.Ty.I32, "u32": isa.Ty.U32, "f16": isa.Ty.F16, "f32": isa.Ty.F32,
@@ -295,6 +296,7 @@ def load(program: Program, profile: Profile) -> State:
     plog, I_end = I_end, I_end + plog_cap * s.LK
     notes, I_end = I_end, I_end + s.NOTES * (s.NK + l0)
     hlog, I_end = I_end, I_end + hlog_cap
+    flight, I_end = I_end, I_end + FLIGHT * FLIGHT_WORDS
     if U_end >= s.OFF_RECTANGLE or extensions.total > EXTENSION_LIMIT:
         raise MeshlangError(Diagnostic("MS0842", f"the fabric of {npe} PEs with {total} channels is too large for this engine"))
 
@@ -310,6 +312,7 @@ def load(program: Program, profile: Profile) -> State:
     W[s.G_NPE], W[s.G_WIDTH], W[s.G_HEIGHT] = npe, width, height
     W[s.G_L0], W[s.G_L1], W[s.G_BITS_R], W[s.G_BITS_C] = l0, l1, bits_r, bits_c
     W[s.G_PLOG], W[s.G_PLOGCAP], W[s.G_HLOG], W[s.G_HLOGCAP], W[s.G_NHOUT] = plog, plog_cap, hlog, hlog_cap, hosts_out
+    W[s.G_FLIGHT] = flight
     W[s.G_WSE3] = wse3
     W[s.G_NOTES], W[s.G_LINES] = notes, line_table
     W[s.G_X] = extension_start

@@ -15,6 +15,7 @@ from . import state as s
 from .engine import STOP_COMMANDS, STOP_FAULT, STOP_LIMIT, STOP_QUIET, engine
 from .loader import State, load
 from .notes import read_notes
+from .recording import Recorder, TraceOptions
 from .report import Waiting, deadlock_error, fault_error, find_waiting
 from .timing import Profile, load_profile
 
@@ -45,10 +46,13 @@ class Machine:
     profile: the name of a timing profile, a Profile, or None for the one of the program's architecture.
     progress: called about every 0.3 s of wall time with the machine; for a progress display.
     strict: an access past its variable is a fault even where the PE has memory.
+    trace: what to record; `recorder` then has the events.
+    sink: gets the events batch by batch instead (recording.Recorder).
     """
 
     def __init__(self, program: Program, profile: Profile | str | None = None, *,
-                 progress: Callable[[Machine], None] | None = None, strict: bool = False):
+                 progress: Callable[[Machine], None] | None = None, strict: bool = False, trace: TraceOptions | None = None,
+                 sink: Callable[[np.ndarray], None] | None = None):
         self.program = program
         if profile is None:
             profile = program.arch
@@ -68,6 +72,7 @@ class Machine:
             c: np.zeros(self.width * self.height, np.int64) for c in program.fabric.host_out}
         self._period = 0
         self._chunk = 4096
+        self.recorder = Recorder(self, trace, sink) if trace is not None else None
 
     # ------------------------------------------------------------ time
 
@@ -172,7 +177,8 @@ class Machine:
                 W[s.G_STARGET] = W[s.G_SCOUNT + until[1]] + missing
             period_end = (self._period + 1) * _PERIOD
             start = self.cycle
-            W[s.G_LIMIT] = min(limit, start + self._chunk, period_end)
+            end = min(limit, start + self._chunk, period_end)
+            W[s.G_LIMIT] = end if self.recorder is None else self.recorder.before_run(start, end)
             began = time.monotonic()
             code = self._call()
             W[s.G_LIMIT] = 0        # depends on wall time, so it is no part of the state that snapshots compare
@@ -205,7 +211,8 @@ class Machine:
     def _call(self) -> int:
         st = self.state
         with np.errstate(all="ignore"):
-            return int(engine()(st.W, st.U, st.C, st.T, st.M8, st.M16, st.M32, self._host_in, self._segments))
+            traced = self.recorder is not None and self.recorder.active
+            return int(engine(traced)(st.W, st.U, st.C, st.T, st.M8, st.M16, st.M32, self._host_in, self._segments))
 
     def _bring_forward(self) -> None:
         """Arrival times are kept modulo 2^32: bring those long past up to now, before they could look like the future."""
@@ -232,6 +239,8 @@ class Machine:
     def _drain(self) -> None:
         """Take over what the engine logged."""
         W = self.state.W
+        if self.recorder is not None:
+            self.recorder.drain()
         n = int(W[s.G_PLOGN])
         if n:
             base = int(W[s.G_PLOG])

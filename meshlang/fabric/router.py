@@ -17,6 +17,7 @@ from .faults import Fault
 from .jit import ctz, inline, jit
 from .state import *
 from .switch import CLOSED, LATER, NEVER_OPEN, OPEN, destinations, entrance, extension, finish, outgoing
+from .trace import trace_enter, trace_held, trace_move
 from .wheel import fail, wake_ce, wake_router
 
 ZERO = np.int64(0)
@@ -142,6 +143,7 @@ def refill_from_host(W, U, HP, HS, pe, now):
         segment = HS[head]
         position = HS[segment]
         push_channel(W, U, pe, ch, np.int64(HP[position]), np.int64(0), now + 1, now)
+        trace_enter(W, U, pe, ch, np.int64(5), np.int64(255), np.int64(HP[position]), ZERO, now)
         position += 1
         HS[segment] = position
         if position == HS[segment + 1]:
@@ -207,6 +209,7 @@ def serve_ramp(W, U, pe, now):
             fail(W, F_TWO_SIDES, pe, (np.int64(U[ch + CH_CONFIG]) >> 12) & 31, np.int64(4), ZERO)
             return
         moved = True
+        trace_enter(W, U, pe, ch, np.int64(4), np.int64(U[q + Q_ID]), np.int64(U[e + E_VALUE]), flags & 1, now)
         U[r + R_ORR] = np.uint32((n + 1) & 15)
         head = np.int64(U[q + Q_HEAD]) + 1
         U[q + Q_HEAD] = np.uint32(head if head < np.int64(U[q + Q_CAP]) else 0)
@@ -318,6 +321,7 @@ def route(W, U, HP, HS, pe, now):
                         U[q + Q_WAITER] = np.uint32(1)
             if not ready:
                 if asleep:
+                    trace_held(W, U, pe, ch, config, tx, now)
                     mask &= ~(np.int64(1) << slot)
                 else:
                     wake = now + 1
@@ -325,6 +329,7 @@ def route(W, U, HP, HS, pe, now):
             # move
             value = np.int64(U[ch + CH_VALUE + head])
             control = (state >> (5 + head)) & 1
+            trace_move(W, U, pe, config, q, value, control, tx, now)
             sent = value
             passed = control
             if control != 0:

@@ -52,6 +52,12 @@ G_QUANTUM = 56
 G_SETUP_DSR = 57
 G_X = 58                # extension records of channels
 G_STRICT = 59           # 1: an access past its variable is a fault even inside the PE's memory
+# events and the flight recorder (trace.py)
+G_EVENTS, G_EVENTN, G_EVENTCAP, G_EVENTSLOST = 240, 241, 242, 243     # the buffer: base (0: none), records, capacity, records lost
+G_EVENTKINDS, G_EVENTCOLORS, G_EVENTPES = 244, 245, 246         # what is recorded: masks, and the base of a bitmap of PEs;
+G_EVENTFROM, G_EVENTTO = 247, 248       # from which cycle on, up to which
+G_EVENTPAUSE = 249                      # 1: the loop stopped in the middle of a cycle
+G_FLIGHT, G_FLIGHTN = 250, 251          # the ring, and how many entries have been written
 # arguments of the outstanding command
 G_ARGN, G_ARGS = 60, 61                 # up to 15
 G_NOTES = 76            # records of what the machine would not report
@@ -177,6 +183,9 @@ KK = 4                                  # task table, 64 data/local then 64 cont
 ROW = 20                                # vector operation rows: OP_COLUMNS
 # print records: cycle, PE, kind | ty << 8 | string << 16, value
 LK = 4
+# event records: cycle; PE, kind, color, queue, thread; value, extra; instruction, task (inspect.trace.EVENT)
+EVK = 4
+EVENT_ROOM = 50_000                     # records that one visit of the run loop may write: two per instruction of a quantum, and some
 
 # Numba gives a plain int constant a literal type and resolves every operation with it twice; int64 constants halve type inference
 globals().update({name: np.int64(value) for name, value in list(globals().items()) if isinstance(value, int)})

@@ -18,6 +18,7 @@ from ..ir import isa
 from .faults import Fault
 from .jit import cold, ctz, inline, jit
 from .state import *
+from .trace import trace_switch
 from .wheel import fail, wake_ce, wake_router
 
 ZERO = np.int64(0)
@@ -156,6 +157,7 @@ def apply(W, U, pe, ch, x, now):
         config |= position & 31
     U[ch + CH_CONFIG] = np.uint32(config)
     W[x + X_TURN] = now
+    trace_switch(W, U, pe, ch, W[x + X_CURRENT], now)
     wake_around(W, U, pe, ch, now)
 
 

@@ -38,7 +38,7 @@ def announce_compilation() -> None:
     """Say so when the first run on this machine (or after an update) will compile the engine, which takes a while."""
     from meshlang.fabric import engine, jit
 
-    if not jit.COMPILED or engine._compiled is not None:
+    if not jit.COMPILED or engine.ready():
         return
     directory = jit.cache_directory()
     if directory is None or not any(directory.rglob("*.nbi")):

@@ -1,0 +1,129 @@
+"""Recording: a traced run is the same run; filters; the buffer; both modes of the engine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from meshlang.fabric import state as s
+from meshlang.fabric.machine import Machine
+from meshlang.fabric.recording import EVENT, GROUPS, KINDS, TraceOptions, flight
+from meshlang.host.build import build
+
+ROOT = Path(__file__).resolve().parents[2]
+ALL = tuple(GROUPS)
+DUMP = """
+import sys
+from meshlang.fabric.machine import Machine
+from meshlang.fabric.recording import GROUPS, TraceOptions
+from meshlang.host.build import build
+m = Machine(build(sys.argv[1], arch=sys.argv[2]), trace=TraceOptions(groups=tuple(GROUPS)))
+m.launch("main"); m.run("commands"); m.run()
+sys.stdout.write("\\n".join(str(e.tolist()) for e in m.recorder.events))
+"""
+
+
+@pytest.fixture(scope="module")
+def program():
+    return build(str(ROOT / "programs/meshgemm/layout.csl"), arch="wse2", params={"P": 4, "Mt": 2, "Kt": 2, "Nt": 2})
+
+
+def run(program, options=None, room=None):
+    m = Machine(program, trace=options)
+    if room is not None:
+        m.state.W[s.G_EVENTCAP] = s.EVENT_ROOM + room
+    m.launch("run", (2,))
+    m.run("commands")
+    m.run()
+    return m
+
+
+def kinds(events):
+    return {KINDS[k]: int((events["kind"] == k).sum()) for k in np.unique(events["kind"])}
+
+
+@pytest.fixture(scope="module")
+def traced(program):
+    return run(program, TraceOptions(groups=ALL))
+
+
+def test_the_run_is_the_same(program, traced):
+    plain = run(program)
+    assert traced.cycle == plain.cycle
+    assert np.array_equal(traced.state.U, plain.state.U)
+    assert np.array_equal(traced.state.M8, plain.state.M8)
+    mine, other = traced.stats(), plain.stats()
+    for name, value in other.items():
+        assert np.array_equal(mine[name], value), name
+    assert flight(traced) == flight(plain)
+
+
+def test_counts_agree_with_the_counters(traced):
+    found = kinds(traced.recorder.events)
+    stats = traced.stats()
+    assert found["task"] == found["end"] == stats["tasks"]
+    assert 0.9 * stats["instructions"] < found["inst"] <= stats["instructions"]       # the engine counts an instruction put off twice
+    assert found["send"] == found["enter"] == stats["wavelets_sent"] > 0
+    assert found["take"] == stats["wavelets_received"]
+    moves = traced.recorder.events[traced.recorder.events["kind"] == KINDS.index("move")]
+    sides = moves["extra"] >> 8
+    assert sum(int((sides >> d & 1).sum()) for d in range(4)) == stats["hops"]
+    assert int((sides >> 4 & 1).sum()) == stats["delivered"]
+    assert found["issue"] == found["done"] > 0
+    assert (np.diff(traced.recorder.events["cycle"]) >= 0).all()
+
+
+def test_a_small_buffer_changes_nothing(program, traced):
+    """The loop stops in the middle of a cycle, again and again."""
+    m = run(program, TraceOptions(groups=ALL), room=3)
+    assert m.recorder.lost == 0 and m.cycle == traced.cycle
+    assert np.array_equal(m.recorder.events, traced.recorder.events)
+    assert m.stats()["steps"] == traced.stats()["steps"]
+
+
+def test_filters(program, traced):
+    every = traced.recorder.events
+    pes = {1 * 4 + 2, 2 * 4 + 2}
+    m = run(program, TraceOptions(pes=((2, 3, 1, 3),), groups=("task", "op")))
+    expected = every[np.isin(every["pe"], list(pes)) & np.isin(every["kind"], [KINDS.index(k) for g in ("task", "op") for k in GROUPS[g]])]
+    assert len(expected) and np.array_equal(m.recorder.events, expected)
+
+    color = int(every["color"][every["kind"] == KINDS.index("send")][0])
+    m = run(program, TraceOptions(colors=frozenset({color}), groups=("wavelet", "task")))
+    got = m.recorder.events
+    expected = every[np.isin(every["kind"], [KINDS.index(k) for g in ("task", "wavelet") for k in GROUPS[g]])
+                     & ((every["color"] == color) | (every["color"] == 255))]
+    assert np.array_equal(got, expected)
+
+
+def test_cycle_range(program, traced):
+    every = traced.recorder.events
+    middle = int(every["cycle"][len(every) // 2])
+    m = run(program, TraceOptions(cycles=(middle, middle + 50), groups=ALL))
+    assert np.array_equal(m.recorder.events, every[(every["cycle"] >= middle) & (every["cycle"] < middle + 50)])
+    assert m.recorder.start.cycle == middle and not m.recorder.active
+    assert sum(m.recorder.start.channels.values()) > 0
+
+
+def test_limit(program):
+    m = run(program, TraceOptions(groups=ALL, limit=500), room=10)
+    assert m.recorder.full_at is not None and m.recorder.full_at < m.cycle and len(m.recorder.events) >= 500
+
+
+@pytest.mark.parametrize("arch", ["wse2", "wse3"])
+def test_both_modes_record_the_same(arch):
+    path = str(ROOT / "programs/hello/layout.csl")
+    out = []
+    for env in ({}, {"NUMBA_DISABLE_JIT": "1"}):
+        done = subprocess.run([sys.executable, "-c", DUMP, path, arch], env={**os.environ, **env}, capture_output=True, text=True, check=True)
+        out.append(done.stdout)
+    assert out[0] == out[1] and len(out[0].splitlines()) > 30
+
+
+def test_layout_of_the_record():
+    assert EVENT.itemsize == 32 and EVENT.names[:2] == ("cycle", "pe")
