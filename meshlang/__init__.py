@@ -20,7 +20,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .diag import Diagnostic, MeshlangError
-    from .host import placement
+    from .host import llama, llama_reference, placement
     from .host.api import CompiledProgram, FabricHandle, compile, load
     from .host.context import RunContext, params, run_context
 
@@ -35,7 +35,7 @@ _LAZY = {
     "MeshlangError": "meshlang.diag",
     "Diagnostic": "meshlang.diag",
 }
-_LAZY_MODULES = {"placement": "meshlang.host.placement"}
+_LAZY_MODULES = {name: f"meshlang.host.{name}" for name in ("llama", "llama_reference", "placement")}
 
 __all__ = [
     "CompiledProgram",
@@ -45,6 +45,8 @@ __all__ = [
     "RunContext",
     "__version__",
     "compile",
+    "llama",
+    "llama_reference",
     "load",
     "params",
     "placement",

@@ -1,0 +1,393 @@
+"""Llama-like models on a mesh of PEs: configuration, and where weights, vectors and caches go.
+
+The decoder of <llm/decoder> splits the hidden vector over the rows of a mesh of H rows and W columns, and heads and feed-forward
+elements over its columns. Mesh arrays are those of `FabricHandle.write` and `read`: [H, W, elements]. What does not divide is
+padded with zeros, which stay zeros in every layer.
+
+    config = llama.LlamaConfig.from_json("config.json")
+    place = llama.Placement(config, height=8, width=8, capacity=16)
+    program = meshlang.compile("programs/decoder", params=place.params())
+    for name, array in place.weights(weights).items():
+        fabric.write(name, array)
+
+Weights are named and shaped as in Hugging Face's Llama (`model.layers.0.self_attn.q_proj.weight`, [outputs, inputs]).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meshlang.diag import Diagnostic, MeshlangError
+
+from .placement import ring
+
+PE_BYTES = 48 * 1024  # a PE's memory
+
+
+def _fail(code: str, message: str, help: str | None = None) -> MeshlangError:
+    return MeshlangError(Diagnostic(code, message, help=help))
+
+
+@dataclass(frozen=True)
+class LlamaConfig:
+    """The sizes of a Llama-like model. MS0990 for what contradicts itself."""
+
+    hidden_size: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    feed_forward_size: int
+    layers: int = 1
+    vocabulary: int = 256
+    norm_epsilon: float = 1e-5
+    rotary_base: float = 10000.0
+    interleaved: bool = False  # the rotary embedding pairs elements 2 i and 2 i + 1 (Meta); else i and i + head_size / 2 (Hugging Face)
+    tied_embeddings: bool = False  # the output projection is the embedding table
+
+    def __post_init__(self) -> None:
+        for name in ("hidden_size", "heads", "kv_heads", "head_size", "feed_forward_size", "layers", "vocabulary"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise _fail("MS0990", f"the model's {name} must be a positive integer, found {value!r}")
+        if self.heads % self.kv_heads:
+            raise _fail(
+                "MS0990",
+                f"{self.heads} query heads do not divide among {self.kv_heads} key-value heads",
+                "the number of query heads is a multiple of the number of key-value heads",
+            )
+        if self.head_size % 2:
+            raise _fail("MS0990", f"the rotary embedding turns pairs of elements: a head size of {self.head_size} is odd")
+        if not self.norm_epsilon > 0 or not self.rotary_base > 1:
+            raise _fail("MS0990", f"norm_epsilon must be positive and rotary_base above 1, found {self.norm_epsilon} and {self.rotary_base}")
+
+    @property
+    def queries(self) -> int:
+        """Query heads for each key-value head."""
+        return self.heads // self.kv_heads
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> LlamaConfig:
+        """From the fields of a Hugging Face `config.json` of a Llama model. MS0990 for missing fields and for what is not supported."""
+
+        def need(name: str) -> Any:
+            if values.get(name) is None:
+                raise _fail("MS0990", f"the configuration has no {name!r}", f"it has: {', '.join(sorted(values)) or 'nothing'}")
+            return values[name]
+
+        for name, allowed in (("hidden_act", ("silu", "swish")), ("attention_bias", (False,)), ("mlp_bias", (False,))):
+            if values.get(name) is not None and values[name] not in allowed:
+                raise _fail("MS0990", f"{name} {values[name]!r} is not supported", f"supported: {', '.join(map(str, allowed))}")
+        rope = dict(values.get("rope_scaling") or {}) | dict(values.get("rope_parameters") or {})
+        kind = rope.get("rope_type", rope.get("type", "default"))
+        if kind != "default":
+            raise _fail("MS0990", f"rotary scaling of type {kind!r} is not supported", "supported: default")
+        hidden, heads = need("hidden_size"), need("num_attention_heads")
+        head_size = values.get("head_dim")
+        if head_size is None:
+            if not isinstance(heads, int) or heads < 1 or hidden % heads:
+                raise _fail("MS0990", f"the hidden size {hidden} does not divide among {heads} heads, and 'head_dim' is not given")
+            head_size = hidden // heads
+        return cls(
+            hidden_size=hidden,
+            heads=heads,
+            kv_heads=values.get("num_key_value_heads") or heads,
+            head_size=head_size,
+            feed_forward_size=need("intermediate_size"),
+            layers=need("num_hidden_layers"),
+            vocabulary=need("vocab_size"),
+            norm_epsilon=float(values.get("rms_norm_eps", 1e-6)),
+            rotary_base=float(rope.get("rope_theta", values.get("rope_theta", 10000.0))),
+            interleaved=bool(values.get("rope_interleaved", False)),
+            tied_embeddings=bool(values.get("tie_word_embeddings", False)),
+        )
+
+    @classmethod
+    def from_json(cls, path: str | Path) -> LlamaConfig:
+        """Read a Hugging Face `config.json`."""
+        try:
+            values = json.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise _fail("MS0901", f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+        except ValueError as error:
+            raise _fail("MS0990", f"{path} is not JSON: {error}") from None
+        if not isinstance(values, dict):
+            raise _fail("MS0990", f"{path} holds no JSON object")
+        return cls.from_dict(values)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The names and shapes of all weights; matrices are [outputs, inputs]."""
+        E, F = self.hidden_size, self.feed_forward_size
+        q, kv = self.heads * self.head_size, self.kv_heads * self.head_size
+        out: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (self.vocabulary, E)}
+        for i in range(self.layers):
+            p = f"model.layers.{i}."
+            out |= {p + "input_layernorm.weight": (E,), p + "post_attention_layernorm.weight": (E,)}
+            out |= {p + f"self_attn.{n}_proj.weight": (size, E) for n, size in (("q", q), ("k", kv), ("v", kv))}
+            out |= {p + "self_attn.o_proj.weight": (E, q)}
+            out |= {p + "mlp.gate_proj.weight": (F, E), p + "mlp.up_proj.weight": (F, E), p + "mlp.down_proj.weight": (E, F)}
+        out["model.norm.weight"] = (E,)
+        if not self.tied_embeddings:
+            out["lm_head.weight"] = (self.vocabulary, E)
+        return out
+
+    def random_weights(self, seed: int = 0, dtype: Any = np.float32) -> dict[str, np.ndarray]:
+        """Weights whose layers keep the size of what goes through them: uniform, of variance 1 / inputs; norms around 1."""
+        rng = np.random.default_rng(seed)
+        weights = {}
+        for name, shape in self.shapes().items():
+            bound = math.sqrt(3 / shape[-1])
+            values = 1 + rng.uniform(-0.1, 0.1, shape) if len(shape) == 1 else rng.uniform(-bound, bound, shape)
+            weights[name] = values.astype(dtype)
+        return weights
+
+    def rotary(self, positions: Any) -> tuple[np.ndarray, np.ndarray]:
+        """cos and sin for each position and pair: float64 [positions, head_size / 2]."""
+        frequency = self.rotary_base ** (-2.0 * np.arange(self.head_size // 2) / self.head_size)
+        angle = np.asarray(positions, np.float64)[:, None] * frequency
+        return np.cos(angle), np.sin(angle)
+
+    def pair(self, p: Any) -> tuple[Any, Any]:
+        """The two elements of a head that pair number p joins."""
+        return (2 * p, 2 * p + 1) if self.interleaved else (p, p + self.head_size // 2)
+
+
+def _split(total: int, parts: int) -> np.ndarray:
+    """int [parts, ceil(total / parts)]: the elements of each part, -1 where it is padded."""
+    n = -(-total // parts)
+    index = np.arange(parts * n).reshape(parts, n)
+    return np.where(index < total, index, -1)
+
+
+def _take(matrix: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """[H, W, a * b]: PE (x, y) has matrix[rows[y], columns[x]] (rows [H, a], columns [W, b]; -1: zeros)."""
+    padded = np.zeros((matrix.shape[0] + 1, matrix.shape[1] + 1), matrix.dtype)
+    padded[:-1, :-1] = matrix
+    tiles = padded[rows[:, None, :, None], columns[None, :, None, :]]
+    return tiles.reshape(*tiles.shape[:2], -1)
+
+
+class Placement:
+    """Where a model goes on height x width PEs.
+
+    capacity: tokens of the key-value cache on a PE. dtype: float16 or float32. layers: how many of the model's layers (all).
+    shift: the cache's form. head: the final norm and the output projection are on the mesh too. rings: rows in the order of
+    MeshGEMM's ring and lines that share their PEs with it (programs that also prefill; needs a square mesh).
+    MS0991 for shapes that cannot be placed, MS0992 when a PE's memory is too small.
+    """
+
+    def __init__(
+        self,
+        config: LlamaConfig,
+        height: int,
+        width: int,
+        *,
+        capacity: int,
+        dtype: Any = np.float16,
+        layers: int | None = None,
+        shift: bool = True,
+        head: bool = False,
+        prompt: int = 0,
+    ):
+        self.config, self.height, self.width = config, height, width
+        self.capacity, self.shift, self.head = capacity, shift, head
+        self.dtype = np.dtype(dtype)
+        self.layers = config.layers if layers is None else layers
+        if self.dtype not in (np.float16, np.float32):
+            raise _fail("MS0991", f"a model on the mesh is float16 or float32, not {self.dtype.name}")
+        if height < 1 or width < 1 or capacity < 1 or not 1 <= self.layers <= config.layers:
+            raise _fail(
+                "MS0991",
+                f"{self.layers} of {config.layers} layers with {capacity} tokens per PE on {height} x {width} PEs: "
+                "there must be at least one of each, and no more layers than the model has",
+            )
+        c = config
+        # columns that share heads: with more columns than heads several columns have a part of each, else a column has several heads
+        self.kv_heads = -(-c.kv_heads // width)
+        head_groups = -(-c.kv_heads // self.kv_heads)
+        self.group = min(width // head_groups, c.head_size // 2)
+        pairs = -(-(c.head_size // 2) // self.group)
+        self.head_elements = 2 * pairs
+        self.hidden = -(-c.hidden_size // height)
+        self.feed = -(-c.feed_forward_size // width)
+        self.vocabulary = -(-c.vocabulary // width)
+
+        # the elements each column has: [W, kv_heads, queries, head_elements] of queries, [W, kv_heads, head_elements] of keys and values
+        x = np.arange(width)
+        kv = (x // self.group)[:, None] * self.kv_heads + np.arange(self.kv_heads)
+        kv = np.where((kv < c.kv_heads) & (x // self.group < head_groups)[:, None], kv, -1)
+        pair = (x % self.group)[:, None] * pairs + np.arange(pairs)
+        self.pairs = np.where(pair < c.head_size // 2, pair, -1)  # [W, pairs]
+        a, b = c.pair(self.pairs)
+        element = np.stack([a, b], 2).reshape(width, -1) if c.interleaved else np.concatenate([a, b], 1)
+        valid = np.repeat(self.pairs >= 0, 2, 1) if c.interleaved else np.tile(self.pairs >= 0, 2)
+        known = valid[:, None, :] & (kv >= 0)[:, :, None]
+        self.kv_index = np.where(known, kv[:, :, None] * c.head_size + element[:, None, :], -1)
+        q_head = kv[:, :, None] * c.queries + np.arange(c.queries)
+        self.q_index = np.where(known[:, :, None, :], q_head[..., None] * c.head_size + element[:, None, None, :], -1)
+
+        self.prompt = prompt
+        if prompt and height != width:
+            raise _fail("MS0991", f"a prefill needs a square mesh, whose rows and columns have rings of one length; found {height} x {width}")
+        self.rows = ring(height) if prompt else np.arange(height)  # which part of the hidden vector each row has
+        self.hidden_index = _split(c.hidden_size, height)[self.rows]
+        self.feed_index = _split(c.feed_forward_size, width)
+        self.check_memory()
+
+    # ------------------------------------------------------------ sizes
+
+    @property
+    def q_elements(self) -> int:
+        return self.kv_heads * self.config.queries * self.head_elements
+
+    @property
+    def kv_elements(self) -> int:
+        return self.kv_heads * self.head_elements
+
+    def memory(self) -> dict[str, int]:
+        """Bytes a PE needs, by what for."""
+        size, hidden, q, kv = self.dtype.itemsize, self.hidden, self.q_elements, self.kv_elements
+        weights = self.layers * (2 * hidden + hidden * (q + 2 * kv) + q * hidden + 3 * hidden * self.feed)
+        cache = self.layers * 2 * kv * self.capacity
+        heads = self.kv_heads * self.config.queries
+        buffers = 2 * hidden + 2 * q + 6 * kv + 2 * self.feed + heads * self.capacity + 2 * (heads + self.kv_heads) * self.head_elements
+        head = hidden * (1 + self.vocabulary) + self.vocabulary if self.head else 0
+        return {"weights": (weights + head) * size, "cache": cache * size + 2 * self.capacity, "buffers": buffers * size + 4 * hidden + 256}
+
+    def check_memory(self) -> None:
+        need = self.memory()
+        if sum(need.values()) > PE_BYTES:
+            parts = ", ".join(f"{name} {n:,}" for name, n in need.items())
+            raise _fail(
+                "MS0992",
+                f"{self.layers} layer{'s' if self.layers > 1 else ''} with {self.capacity} tokens per PE on {self.height} x {self.width} PEs take "
+                f"{sum(need.values()):,} of a PE's {PE_BYTES:,} bytes ({parts})",
+                "use a larger mesh, fewer layers, a smaller capacity or float16",
+            )
+
+    def tokens(self) -> int:
+        """How many tokens an empty cache takes: H times as many when it shifts as when it concatenates."""
+        return self.capacity * (self.height if self.shift else 1)
+
+    def check_tokens(self, tokens: int, prefilled: int = 0) -> None:
+        """MS0993 if `tokens` tokens, the first `prefilled` of them spread over the rows, do not fit."""
+        full = self.tokens() if self.shift else prefilled + self.capacity - -(-prefilled // self.height)
+        if tokens > full:
+            form = "shift" if self.shift else "concatenate"
+            raise _fail(
+                "MS0993",
+                f"the key-value cache is full: {tokens} tokens, but {self.capacity} per PE on {self.height} rows hold {full} ({form})",
+                "a larger capacity or mesh" + ("" if self.shift else ", or the shift cache"),
+            )
+
+    def params(self, tree: bool = True) -> dict[str, Any]:
+        """Parameters of the layouts of programs/decoder, prefill and tiny_llama."""
+        c = self.config
+        return {
+            "W": self.width, "H": self.height, "f32_data": self.dtype == np.float32, "layers": self.layers, "hidden": self.hidden,
+            "hidden_size": c.hidden_size, "epsilon": c.norm_epsilon, "kv_heads": self.kv_heads, "queries": c.queries,
+            "head_elements": self.head_elements, "group": self.group, "head_scale": 1 / math.sqrt(c.head_size),
+            "interleaved": c.interleaved, "feed": self.feed, "capacity": self.capacity, "shift": self.shift,
+            "vocabulary": self.vocabulary if self.head else 0,
+            "row_size": self.group if self.group > 1 else line_group(self.width), "column_size": line_group(self.height), "tree": tree,
+        }  # fmt: skip
+
+    # ------------------------------------------------------------ arrays
+
+    def weights(self, weights: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Symbol -> [H, W, elements]: norms, w_qkv, w_output, w_gate_up, w_down, all layers one after the other; final_norm, w_head.
+
+        MS0994 for weights that are missing or have another shape than the configuration says.
+        """
+        parts: dict[str, list[np.ndarray]] = {n: [] for n in ("norms", "w_qkv", "w_output", "w_gate_up", "w_down")}
+        for i in range(self.layers):
+            def get(name: str, layer: int = i) -> np.ndarray:
+                return self._weight(weights, f"model.layers.{layer}.{name}.weight")
+
+            q, k, v, o = (get(f"self_attn.{n}_proj") for n in "qkvo")
+            gate, up, down = (get(f"mlp.{n}_proj") for n in ("gate", "up", "down"))
+            parts["norms"] += [self.hidden_vector(get("input_layernorm")), self.hidden_vector(get("post_attention_layernorm"))]
+            parts["w_qkv"].append(self.stand_side_by_side([(q, self._flat_q()), (k, self._flat_kv()), (v, self._flat_kv())]))
+            parts["w_output"].append(self.columns_to_rows(o, self._flat_q()))
+            parts["w_gate_up"].append(self.stand_side_by_side([(gate, self.feed_index), (up, self.feed_index)]))
+            parts["w_down"].append(self.columns_to_rows(down, self.feed_index))
+        out = {name: np.concatenate(arrays, 2) for name, arrays in parts.items()}
+        if self.head:
+            name = "model.embed_tokens.weight" if self.config.tied_embeddings else "lm_head.weight"
+            out["final_norm"] = self.hidden_vector(self._weight(weights, "model.norm.weight"))
+            out["w_head"] = self.stand_side_by_side([(self._weight(weights, name), _split(self.config.vocabulary, self.width))])
+        return out
+
+    def _weight(self, weights: Mapping[str, Any], name: str) -> np.ndarray:
+        shape = self.config.shapes()[name]
+        if name not in weights:
+            raise _fail("MS0994", f"the weights have no {name!r}", f"expected an array of shape {list(shape)}")
+        array = np.asarray(weights[name])
+        if array.shape != shape:
+            raise _fail("MS0994", f"{name!r} has shape {list(array.shape)}, but the configuration says {list(shape)}")
+        return array.astype(self.dtype)
+
+    def _flat_q(self) -> np.ndarray:
+        return self.q_index.reshape(self.width, -1)
+
+    def _flat_kv(self) -> np.ndarray:
+        return self.kv_index.reshape(self.width, -1)
+
+    def stand_side_by_side(self, matrices: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        """[H, W, hidden * n]: matrices [outputs, hidden] and which outputs each column has [W, n_i]; hidden over the rows."""
+        tiles = [_take(m.T, self.hidden_index, index).reshape(self.height, self.width, self.hidden, -1) for m, index in matrices]
+        return np.concatenate(tiles, 3).reshape(self.height, self.width, -1)
+
+    def columns_to_rows(self, matrix: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """[H, W, n * hidden]: a matrix [hidden, inputs], inputs over the columns [W, n], hidden over the rows."""
+        tiles = _take(matrix, self.hidden_index, index).reshape(self.height, self.width, self.hidden, -1)
+        return np.ascontiguousarray(tiles.transpose(0, 1, 3, 2)).reshape(self.height, self.width, -1)
+
+    def hidden_vector(self, vector: Any) -> np.ndarray:
+        """[hidden_size] -> [H, W, hidden]: split over the rows, the same in every column."""
+        padded = np.append(np.asarray(vector, self.dtype), self.dtype.type(0))
+        return np.ascontiguousarray(np.broadcast_to(padded[self.hidden_index][:, None, :], (self.height, self.width, self.hidden)))
+
+    def collect_hidden(self, array: np.ndarray) -> np.ndarray:
+        """[H, W, hidden] -> [hidden_size], from the first column."""
+        out = np.zeros(self.config.hidden_size + 1, array.dtype)
+        out[self.hidden_index] = array[:, 0]
+        return out[:-1]
+
+    def rotary(self, position: int) -> tuple[np.ndarray, np.ndarray]:
+        """cos and sin of a position: [H, W, head_elements / 2] each, for the pairs each column has."""
+        tables = self.config.rotary([position])
+        out = []
+        for table in tables:
+            row = np.append(table[0], 0.0).astype(self.dtype)[self.pairs]
+            out.append(np.ascontiguousarray(np.broadcast_to(row, (self.height, *row.shape))))
+        return out[0], out[1]
+
+    def collect_logits(self, array: np.ndarray) -> np.ndarray:
+        """[H, W, n] -> [vocabulary], from the first row."""
+        return array[0].reshape(-1)[: self.config.vocabulary]
+
+    def load(self) -> np.ndarray:
+        """int [H]: tokens an empty cache holds on each row when it is full."""
+        return np.full(self.height, self.capacity) if self.shift else np.eye(1, self.height, self.height - 1, dtype=int)[0] * self.capacity
+
+
+def line_group(n: int) -> int:
+    """PEs of a group of a line of n: the one with the fewest software stages (n / size + size)."""
+    return min(range(1, n + 1), key=lambda size: -(-n // size) + size)
+
+
+def tolerance(config: LlamaConfig, dtype: Any, layers: int | None = None) -> float:
+    """How far results may be from float64's, relative to the largest element of a vector.
+
+    Each product of K elements rounds about K times, and roundings add up like a random walk: eps sqrt(K) for each half of a
+    layer.
+    """
+    longest = max(config.hidden_size, config.heads * config.head_size, config.feed_forward_size)
+    return 2 * float(np.finfo(dtype).eps) * math.sqrt(longest) * (config.layers if layers is None else layers)

@@ -1,0 +1,84 @@
+"""A Llama model in numpy, double precision: what programs and tests compare the mesh with. Plain, not fast."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .llama import LlamaConfig
+
+
+def rms_norm(x: np.ndarray, gamma: np.ndarray, epsilon: float) -> np.ndarray:
+    return x / np.sqrt((x * x).mean(-1, keepdims=True) + epsilon) * gamma
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def silu(x: np.ndarray) -> np.ndarray:
+    return x / (1 + np.exp(-x))
+
+
+class Reference:
+    """The model with its keys and values so far. weights: as in `LlamaConfig.shapes`."""
+
+    def __init__(self, config: LlamaConfig, weights: Mapping[str, Any], layers: int | None = None):
+        self.config = config
+        self.weights = {name: np.asarray(w, np.float64) for name, w in weights.items()}
+        self.layers = config.layers if layers is None else layers
+        shape = (config.kv_heads, 0, config.head_size)
+        self.keys = [np.zeros(shape) for _ in range(self.layers)]
+        self.values = [np.zeros(shape) for _ in range(self.layers)]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in the cache."""
+        return self.keys[0].shape[1]
+
+    def embed(self, tokens: Any) -> np.ndarray:
+        """[n] -> [n, hidden_size]"""
+        return self.weights["model.embed_tokens.weight"][np.asarray(tokens)]
+
+    def decode(self, x: Any) -> np.ndarray:
+        """The next n tokens through all layers: hidden states [n, hidden_size] in and out."""
+        x = np.asarray(x, np.float64)
+        cos, sin = self.config.rotary(self.tokens + np.arange(len(x)))
+        for i in range(self.layers):
+            x = self._layer(i, x, cos, sin)
+        return x
+
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        """[n, hidden_size] -> [n, vocabulary]"""
+        head = self.weights["model.embed_tokens.weight" if self.config.tied_embeddings else "lm_head.weight"]
+        return rms_norm(x, self.weights["model.norm.weight"], self.config.norm_epsilon) @ head.T
+
+    def _layer(self, i: int, x: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> np.ndarray:
+        c = self.config
+        w = {name.removeprefix(f"model.layers.{i}.").removesuffix(".weight"): v for name, v in self.weights.items() if f"layers.{i}." in name}
+        normal = rms_norm(x, w["input_layernorm"], c.norm_epsilon)
+        q, k, v = (
+            (normal @ w[f"self_attn.{n}_proj"].T).reshape(len(x), heads, c.head_size).transpose(1, 0, 2)
+            for n, heads in (("q", c.heads), ("k", c.kv_heads), ("v", c.kv_heads))
+        )
+        q, k = self._rotate(q, cos, sin), self._rotate(k, cos, sin)
+        self.keys[i] = np.concatenate([self.keys[i], k], 1)
+        self.values[i] = np.concatenate([self.values[i], v], 1)
+        keys, values = (np.repeat(t, c.queries, 0) for t in (self.keys[i], self.values[i]))
+        scores = q @ keys.transpose(0, 2, 1) / np.sqrt(c.head_size)
+        past = keys.shape[1] - len(x)
+        scores[:, np.arange(len(x))[:, None] + past < np.arange(keys.shape[1])] = -np.inf
+        mixed = (softmax(scores) @ values).transpose(1, 0, 2).reshape(len(x), -1)
+        x = x + mixed @ w["self_attn.o_proj"].T
+        normal = rms_norm(x, w["post_attention_layernorm"], c.norm_epsilon)
+        return x + (silu(normal @ w["mlp.gate_proj"].T) * (normal @ w["mlp.up_proj"].T)) @ w["mlp.down_proj"].T
+
+    def _rotate(self, v: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> np.ndarray:
+        a, b = self.config.pair(np.arange(self.config.head_size // 2))
+        out = np.empty_like(v)
+        out[..., a] = v[..., a] * cos - v[..., b] * sin
+        out[..., b] = v[..., b] * cos + v[..., a] * sin
+        return out

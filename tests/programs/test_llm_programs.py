@@ -1,0 +1,53 @@
+"""The language-model programs: what `meshlang run` prints (MESHLANG_UPDATE_GOLDEN=1 writes it anew), and what they refuse."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from meshlang.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = Path(__file__).parent / "golden"
+
+RUNS = [
+    ["decoder"], ["decoder", "--arch", "wse3"],
+    ["decoder", "-p", "W=5", "-p", "H=3", "-p", "f32=true", "-p", "layers=2", "-p", "interleaved=true", "--arch", "wse3"],
+    ["decoder", "-p", "W=2", "-p", "H=6", "-p", "concat=true", "-p", "heads=6", "-p", "kv_heads=3", "-p", "tokens=4"],
+    ["decoder", "-p", "W=16", "-p", "H=16", "-p", "hidden=256", "-p", "heads=16", "-p", "kv_heads=4", "-p", "head_size=16", "-p", "feed=512",
+     "-p", "tokens=3", "--arch", "wse3"],
+]
+
+
+def name_of(arguments: list[str]) -> str:
+    return "_".join(a.removeprefix("--").replace("=", "") for a in arguments if a not in ("-p",))
+
+
+@pytest.mark.parametrize("arguments", RUNS, ids=name_of)
+def test_golden(arguments, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = main(["run", str(ROOT / "programs" / arguments[0]), *arguments[1:]])
+    text = capsys.readouterr().out.replace(str(ROOT), "")
+    assert code == 0
+    file = GOLDEN / f"{name_of(arguments)}.txt"
+    if os.environ.get("MESHLANG_UPDATE_GOLDEN"):
+        file.write_text(text)
+    assert text == file.read_text()
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["decoder", "-p", "heads=6", "-p", "kv_heads=4"], "6 query heads do not divide among 4 key-value heads"),
+    (["decoder", "-p", "head_size=7"], "a head size of 7 is odd"),
+    (["decoder", "-p", "hidden=0"], "hidden_size must be a positive integer, found 0"),
+    (["decoder", "-p", "tokens=17"], "17 tokens, but 4 per PE on 4 rows hold 16 (shift)"),
+    (["decoder", "-p", "tokens=5", "-p", "concat=true"], "5 tokens, but 4 per PE on 4 rows hold 4 (concatenate)"),
+    (["decoder", "-p", "hidden=512", "-p", "feed=512", "-p", "W=2", "-p", "H=2"], "of a PE's 49,152 bytes (weights"),
+    (["decoder", "-p", "W=0"], "1 layers with 4 tokens per PE on 4 x 0 PEs"),
+    (["decoder", "-p", "config=nowhere.json"], "cannot read nowhere.json"),
+])
+def test_refused(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", str(ROOT / "programs" / arguments[0]), *arguments[1:]]) == 1
+    assert message in capsys.readouterr().err
