@@ -569,7 +569,7 @@ def special(W, U, C, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t):
         W[d] = edit_dsd(DBASE, W[d], W[fp + b], size_of(ty))
         return ZERO
     if op == DSRADV:
-        save_dsr(W, T, pe, a, W[fp + b])
+        save_dsr(W, T, pe, a, W[fp + b], np.int64(1) << field(W[W[p + P_DSR] + a * 2], 52, 2))
         return ZERO
     if op == UTBLOCK or op == UTUNBLOCK:
         if t > now:

@@ -274,9 +274,11 @@ def decode(W, T, pe, o, kind, v, size, position):
     what = v & 15
     if what == KIND_MEM1D or what == KIND_MEM4D:
         tag = field(v, 52, 2)
-        if (np.int64(1) << tag) != size:
-            fail(W, FWIDTH, pe, np.int64(1) << tag, size, position)
-            return False
+        if (np.int64(1) << tag) != size:        # length and stride count the operation's elements, whatever the DSD was made for
+            if tag == 0 or W[G_STRICT] != 0:
+                fail(W, FWIDTH, pe, np.int64(1) << tag, size, position)
+                return False
+            note(W, T, pe, np.int64(N_WIDTH), position, np.int64(1) << tag, size, ZERO)
         W[o + O_ADDR] = field(v, 4, 16)
         if what == KIND_MEM1D:
             W[o + O_KIND] = K_MEM
@@ -655,12 +657,12 @@ def save_addresses(W, T, pe, v):
     n = W[v + V_K]
     for j in range(4):
         if np.int64(T[row + OP_DST + j]) == OPERAND_DSR:
-            save_dsr(W, T, pe, np.int64(T[row + OP_DST_DSR + j]), n)
+            save_dsr(W, T, pe, np.int64(T[row + OP_DST_DSR + j]), n, W[v + V_OPERANDS + j * OK + O_SIZE])
 
 
 @jit
-def save_dsr(W, T, pe, dsr, n):
-    """Advance one DSR by n elements if it was loaded with save_address."""
+def save_dsr(W, T, pe, dsr, n, size):
+    """Advance one DSR by n elements of `size` bytes if it was loaded with save_address."""
     d = W[P0 + pe * PK + P_DSR] + dsr * 2
     if W[d + 1] & 1 == 0:
         return
@@ -669,7 +671,6 @@ def save_dsr(W, T, pe, dsr, n):
         return
     v = W[d]
     what = v & 15
-    size = np.int64(1) << field(v, 52, 2)
     if what == KIND_MEM1D:
         base = field(v, 4, 16) + n * sfield(v, 36, 16) * size
     elif what == KIND_MEM4D:

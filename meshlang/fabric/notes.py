@@ -33,13 +33,14 @@ class _Note:
 
 def read_notes(machine: Machine) -> list[Diagnostic]:
     """The warnings so far: one for each source line and array, in the order in which they came first."""
-    groups: dict[tuple[int, str | None], list[_Note]] = {}
+    groups: dict[tuple[int, int, str], list[_Note]] = {}
     for note in _notes(machine):
-        array = _object_at(machine.program.tiles[note.tile], note.what) if note.kind != s.N_LENGTH else None
-        groups.setdefault((note.line, array.name if array is not None else None), []).append(note)
-    strays = {line for line, array in groups if array is not None}
-    return [_stray(machine, notes) if array is not None else _length(machine, notes)
-            for (line, array), notes in groups.items() if array is not None or line not in strays]
+        stray = note.kind in (s.N_READ, s.N_WRITE)
+        array = _object_at(machine.program.tiles[note.tile], note.what).name if stray else ""
+        groups.setdefault((note.line, s.N_READ if stray else note.kind, array), []).append(note)
+    strays = {line for line, kind, _ in groups if kind == s.N_READ}
+    tell = {s.N_READ: _stray, s.N_LENGTH: _length, s.N_WIDTH: _width}
+    return [tell[kind](machine, notes) for (line, kind, _), notes in groups.items() if kind != s.N_LENGTH or line not in strays]
 
 
 def _notes(machine: Machine) -> list[_Note]:
@@ -90,6 +91,14 @@ def _length(machine: Machine, notes: list[_Note]) -> Diagnostic:
     if note.c:
         lines.append(f"color {note.c - 1}")
     return Diagnostic("MS0851", message, note.span, "warning", notes=lines)
+
+
+def _width(machine: Machine, notes: list[_Note]) -> Diagnostic:
+    note = notes[0]
+    message = (f"the operation works on {8 * note.b}-bit elements, and walks its {OPERANDS[note.what]}, a DSD of {8 * note.a}-bit "
+               "elements, in its own steps")
+    return Diagnostic("MS0871", message, note.span, "warning", notes=_circumstances(machine, note, notes),
+                      help="length and stride count elements of the operation; with --strict this is an error")
 
 
 def _circumstances(machine: Machine, note: _Note, notes: list[_Note]) -> list[str]:

@@ -126,6 +126,7 @@ N_KEY, N_CYCLE, N_PE, N_TASK, N_A, N_B, N_C, N_COUNT = 0, 1, 2, 3, 4, 5, 6, 7
 # N_KEY: kind | what << 4 | source line (G_LINES) << 24; cycle, PE and task are those of the first time
 N_READ, N_WRITE = 1, 2  # past a variable; what: its address; a, b: first byte and byte after the last; c: element size
 N_LENGTH = 3            # what: operand; a, b: elements of the operation and of the operand; c: color of the operation + 1
+N_WIDTH = 4             # what: operand; a, b: bytes of an element of the DSD and of the operation
 
 # ---------------------------------------------------------------- U: routers
 RK = 8                                  # router record of PE p at p * RK

@@ -62,7 +62,7 @@ SCALAR = {
     Fault.COPY: lambda t: (t.const(1, 16), t.const(2, 16), t.const(3, 100_000), t.emit(Op.COPY, 1, 2, 3)),
     Fault.CMD_DOUBLE: lambda t: (t.done(), t.done()),
     Fault.ASYNC_NO_FABRIC: lambda t: t.op("mov32", ("dsd", mem(t.var("a", 4), 4)), ("scalar", 1), is_async=True),
-    Fault.WIDTH: lambda t: t.op("mov32", ("dsd", mem(t.var("a", 4, 2), 4, 1, 2)), ("scalar", 1)),
+    Fault.WIDTH: lambda t: t.op("mov32", ("dsd", mem(t.var("a", 8, 1), 4, 1, 1)), ("scalar", 1)),
     Fault.WALK: lambda t: t.op("mov32", ("dsd", mem(t.var("a", 4), 500)), ("scalar", 1)),
     Fault.WALK_NOWHERE: lambda t: t.op("mov32", ("dsd", mem(2, 1)), ("scalar", 1)),
     Fault.OPERAND: lambda t: t.op("mov32", ("dsd", 0), ("scalar", 1)),

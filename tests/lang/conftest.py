@@ -12,6 +12,7 @@ from compiling import compile_files
 from reference_vm import ReferenceVM
 
 import meshlang
+from meshlang.host.api import FabricHandle
 
 LAYOUT = """
 const memcpy = @import_module("<memcpy/get_params>", .{ .width = 1, .height = 1 });
@@ -42,16 +43,19 @@ class Machines:
         vm.call("main")
         return [vm.read(n) for n in names] if len(names) != 1 else vm.read(names[0])
 
-    def engine(self, source: str, arrays: dict[str, str], arch: str = "wse2") -> dict[str, np.ndarray]:
-        """On the engine; `arrays` are the exported ones, name -> element type."""
+    def start(self, source: str, arrays: dict[str, str], arch: str = "wse2", **options) -> FabricHandle:
+        """On a fabric, ready to launch "run"; `arrays` are the exported ones, name -> element type."""
         exports = "".join(f'  @export_name("{n}", [*]{t}, true);\n' for n, t in arrays.items())
         pointers = "".join(f'var {n}_ptr: [*]{t} = &{n};\ncomptime {{ @export_symbol({n}_ptr, "{n}"); }}\n' for n, t in arrays.items())
         folder = self.folder / "engine"
         folder.mkdir()
         (folder / "layout.csl").write_text(LAYOUT % exports)
         (folder / "pe.csl").write_text(PE % (source + "\n" + pointers))
-        program = meshlang.compile(str(folder / "layout.csl"), arch=arch)
-        with program.start() as fabric:
+        return meshlang.compile(str(folder / "layout.csl"), arch=arch).start(**options)
+
+    def engine(self, source: str, arrays: dict[str, str], arch: str = "wse2") -> dict[str, np.ndarray]:
+        """The exported arrays after a run on the engine."""
+        with self.start(source, arrays, arch) as fabric:
             fabric.launch("run")
             return {n: fabric.read(n)[0, 0] for n in arrays}
 
