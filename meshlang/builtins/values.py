@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from ..diag import MeshlangError
 from ..ir.isa import Op, Sys
 from ..sema import ops
 from ..sema import types as T
 from ..sema.values import FALSE, TRUE, VOID, ArrayValue, Known, Pointer, RangeValue, Reg
+from ..syntax import ast
 from .registry import builtin
 
 
@@ -302,8 +304,36 @@ def comptime_assert(cx, node, hint):
         cx.fail("MS0301", f"expected bool, found {value.ty}", node.args[0])
     if not value.v:
         text = text_arg(cx, node.args[1]) if len(node.args) > 1 else node.args[0].span.text()
-        cx.fail("MS0336", f"assertion failed: {text}", node)
+        cx.fail("MS0336", f"assertion failed: {text}", node, notes=_numbers(cx, node.args[0]))
     return VOID
+
+
+def _numbers(cx, condition) -> list[str]:
+    """What the names in a condition stand for: one note, "P is 1, groups is 3"."""
+    names: dict[str, str] = {}
+
+    def walk(node) -> None:
+        if isinstance(node, (ast.Ident, ast.Field)):
+            value = cx.known(node)
+            if isinstance(value.v, (int, float)) and not isinstance(value.v, bool):
+                names[node.span.text()] = show(value)
+        elif isinstance(node, ast.Binary):
+            walk(node.left)
+            walk(node.right)
+        elif isinstance(node, ast.Unary):
+            walk(node.operand)
+        elif isinstance(node, ast.BuiltinCall):
+            for argument in node.args[1 if node.name == "as" else 0:]:
+                walk(argument)
+        elif isinstance(node, ast.Index):
+            for index in node.indices:
+                walk(index)
+
+    try:
+        walk(condition)
+    except MeshlangError:       # a part that is not evaluated, such as the right side of `and`
+        pass
+    return [", ".join(f"{name} is {value}" for name, value in names.items())] if names else []
 
 
 @builtin("assert", "condition[, message]", doc="A fault at run time unless the condition holds; in comptime code a compile error.")

@@ -28,6 +28,20 @@ def block(matrix: Any, height: int, width: int) -> np.ndarray:
     return padded.reshape(height, mt, width, nt).transpose(0, 2, 1, 3).reshape(height, width, mt * nt)
 
 
+def transposed(matrix: Any, height: int, width: int) -> np.ndarray:
+    """[M, N] -> [height, width, mt * nt]: PE (x, y) has tile (x, y) of mt x nt, so M is split along x and N along y.
+
+    As `block` with the axes of the mesh exchanged; the tiles themselves are not transposed. A GEMV along rows (<gemv/mesh>,
+    <gemv/grid>) wants W like this.
+    """
+    return np.ascontiguousarray(block(matrix, width, height).swapaxes(0, 1))
+
+
+def untransposed(tiles: Any, shape: tuple[int, int]) -> np.ndarray:
+    """[height, width, mt * nt] -> [M, N] = shape: what `transposed` placed."""
+    return unblock(_dimensions(tiles, 3).swapaxes(0, 1), shape)
+
+
 def unblock(tiles: Any, shape: tuple[int, int]) -> np.ndarray:
     """[height, width, mt * nt] -> [M, N] = shape: what `block` placed."""
     tiles = _dimensions(tiles, 3)

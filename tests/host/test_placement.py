@@ -25,6 +25,15 @@ def test_block_and_back(rows, columns, height, width):
     assert np.array_equal(placement.unblock(tiles, (rows, columns)), matrix)
 
 
+@given(rows=st.integers(1, 20), columns=st.integers(1, 20), height=sizes, width=sizes)
+def test_transposed_and_back(rows, columns, height, width):
+    """PE (x, y) has what `block` on the mesh with its axes exchanged gives to PE (y, x)."""
+    matrix = np.arange(1, rows * columns + 1, dtype=np.float32).reshape(rows, columns)
+    tiles, exchanged = placement.transposed(matrix, height, width), placement.block(matrix, width, height)
+    assert all(np.array_equal(tiles[y, x], exchanged[x, y]) for y in range(height) for x in range(width))
+    assert np.array_equal(placement.untransposed(tiles, (rows, columns)), matrix)
+
+
 def test_vectors():
     v = np.arange(5)
     rows = placement.block_rows(v, 2, 3)

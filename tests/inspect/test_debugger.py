@@ -101,10 +101,10 @@ def test_breakpoints_leave_no_trace(gemv):
     whole = snapshot.digest(plain.machine)
     d = started(gemv)
     code = d.machine.state.C.copy()
-    d.add_break(arguments.condition(d.machine, "pe.csl:38 @ 2,2"))
+    d.add_break(arguments.condition(d.machine, "pe.csl:42 @ 2,2"))
     stops = []
     while (outcome := d.run()).reason == "condition":
-        assert outcome.text.startswith("PE 2,2 reaches pe.csl:38")
+        assert outcome.text.startswith("PE 2,2 reaches pe.csl:42")
         stops.append(outcome.cycle)
         assert np.array_equal(d.machine.state.C, code)
     assert len(stops) == 3 == len(set(stops))       # three repetitions
