@@ -41,6 +41,7 @@ from .dsd import (
     walk_length,
     walk_offset,
 )
+from .express import enter_express, leave_express
 from .faults import Fault
 from .jit import cold, ctz, inline, jit
 from .scalar import (
@@ -962,6 +963,8 @@ def compute(W, U, C, T, M8, M16, M32, pe, now):
     """One visit to a compute element: the vector unit moves, then the main thread goes on or picks a task."""
     p = P0 + pe * PK
     wake = np.int64(NEVER)
+    if W[p + P_EXPRESS] != 0:
+        leave_express(W, U, pe, now)
     if W[p + P_UTMASK] != 0:
         next_step = vector_phase(W, U, T, M8, M16, M32, pe, now)
         if W[G_FAULT] != 0:
@@ -1000,3 +1003,5 @@ def compute(W, U, C, T, M8, M16, M32, pe, now):
             wake = at
     if wake < NEVER:
         wake_ce(W, pe, wake)
+    if W[p + P_NOEXPRESS] == 0 and W[p + P_UTMASK] != 0 and W[G_EXPRESS] != 0:
+        enter_express(W, U, M16, M32, pe, now)

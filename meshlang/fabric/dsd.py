@@ -26,6 +26,7 @@ from .alu import (
     single_kernel,
     word_kernel,
 )
+from .express import may_express
 from .faults import Fault
 from .jit import cold, ctz, inline, jit
 from .router import wake_channel
@@ -406,7 +407,7 @@ def pop_input(W, U, pe, q, now):
     head = np.int64(U[q + Q_HEAD]) + 1
     U[q + Q_HEAD] = np.uint32(head if head < np.int64(U[q + Q_CAP]) else 0)
     U[q + Q_COUNT] = np.uint32(np.int64(U[q + Q_COUNT]) - 1)
-    W[P0 + pe * PK + P_RECV] += 1
+    U[pe * RK + R_TAKEN] = np.uint32((np.int64(U[pe * RK + R_TAKEN]) + 1) & 0xffffffff)
     if U[q + Q_WAITER] != 0:
         waiter = np.int64(U[q + Q_WAITER])
         if waiter & 2 != 0 and U[q + Q_COUNT] == 0:
@@ -1073,7 +1074,13 @@ def start_thread(W, U, T, pe, scratch, dense, at):
         W[v + V_RANK] = 4
     else:
         W[v + V_RANK] = 2
-    W[p + P_UTMASK] |= np.int64(1) << dense
+    W[v + V_LAST] = 0
+    bit = np.int64(1) << dense
+    W[p + P_UTMASK] |= bit
+    if may_express(W, T, v):
+        W[p + P_NOEXPRESS] &= ~bit
+    else:
+        W[p + P_NOEXPRESS] |= bit
     trace_issue(W, U, pe, v, at)
     return claim_queues(W, U, pe, v, dense + 1)
 
@@ -1104,6 +1111,7 @@ def finish_thread(W, U, T, M8, M16, M32, pe, dense, action, now):
     v = W[p + P_UT] + dense * TK
     d = v + V_OPERANDS
     W[p + P_UTMASK] &= ~(np.int64(1) << dense)
+    W[p + P_NOEXPRESS] &= ~(np.int64(1) << dense)
     flight(W, EV_DONE, pe, now, W[v + V_PC], W[v + V_TASK])
     trace_done(W, U, pe, v, now)
     for j in range(4):
@@ -1252,7 +1260,7 @@ def thread_step(W, U, T, M8, M16, M32, pe, dense, now):
 
 @inline
 def vector_phase(W, U, T, M8, M16, M32, pe, now):
-    """One cycle of the vector unit: of the threads that can move, the one of highest rank, round robin among equals.
+    """One cycle of the vector unit: of the threads that can move, the one of highest rank; among equals the one that has waited longest.
 
     Returns the next cycle at which it is worth looking again, or 0.
     """
@@ -1273,17 +1281,18 @@ def vector_phase(W, U, T, M8, M16, M32, pe, now):
         elif wake == 0 or start < wake:
             wake = start
     while ready != 0:
-        # highest rank, first at or after the round-robin pointer
         best = np.int64(-1)
         rank = np.int64(-1)
-        rr = W[p + P_VRR]
+        last = np.int64(-1)
         rest = ready
         while rest != 0:
             i = ctz(rest)
             rest &= rest - 1
-            key = W[base + i * TK + V_RANK] * 32 + (15 - ((i - rr) & 15))
-            if key > rank:
-                rank = key
+            r = W[base + i * TK + V_RANK]
+            at = W[base + i * TK + V_LAST]
+            if r > rank or (r == rank and at < last):
+                rank = r
+                last = at
                 best = i
         ready &= ~(np.int64(1) << best)
         step = W[base + best * TK + V_STEP]
@@ -1292,7 +1301,7 @@ def vector_phase(W, U, T, M8, M16, M32, pe, now):
         if result == FAILED:
             return np.int64(0)
         if result != STALLED:
-            W[p + P_VRR] = (best + 1) & 15
+            W[base + best * TK + V_LAST] = now
             busy = (step * rate + 65535) >> 16
             if busy < 1:
                 busy = np.int64(1)

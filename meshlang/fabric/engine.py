@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from .core import compute
+from .express import leave_everywhere
 from .jit import COMPILED, cold, ctz, top_level
 from .router import route
 from .state import *
@@ -35,6 +36,9 @@ def run_loop(W, U, C, T, M8, M16, M32, HP, HS):
     l1 = W[G_L1]
     while True:
         now = W[G_NOW]
+        if W[G_UNTIL] == 3:
+            leave_everywhere(W, U)
+            return STOP_LIMIT
         if not resumed(W):
             if W[G_UNTIL] == 1 and W[G_CMDS] == 0:
                 return STOP_COMMANDS
@@ -44,7 +48,13 @@ def run_loop(W, U, C, T, M8, M16, M32, HP, HS):
                 return STOP_LOG
         occupied = W[G_OCC_R] | W[G_OCC_C]
         if occupied == 0:
-            return STOP_QUIET
+            # an express arrival counts as if it had been visited: in its cycle, and once more in vain
+            last = W[G_EXPRESSED] + 1
+            limited = last > W[G_LIMIT]
+            last = W[G_LIMIT] if limited else last + 1
+            if last > now:
+                W[G_NOW] = last
+            return STOP_LIMIT if limited else STOP_QUIET
         # the next occupied slot: rotate so that the current one is bit 0
         turn = now & 63
         rotated = occupied
@@ -76,7 +86,7 @@ def run_loop(W, U, C, T, M8, M16, M32, HP, HS):
                         pe = (word << 6) + ctz(bits)
                         bits &= bits - 1
                         W[G_VISITS_R] += 1
-                        route(W, U, HP, HS, pe, now)
+                        route(W, U, M16, M32, HP, HS, pe, now)
                         if W[G_FAULT] != 0:
                             return STOP_FAULT
         if W[G_OCC_C] & bit != 0:

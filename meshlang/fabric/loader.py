@@ -96,6 +96,14 @@ def operation_table(profile: Profile) -> list[int]:
     return table.ravel().tolist()
 
 
+def _looks_closely(tile: TileProgram) -> bool:
+    """Does the program stop microthreads or ask how full its queues are? Then no wavelet may be consumed before it has arrived."""
+    code = np.array(tile.code, np.int32).reshape(-1, 4)
+    kind = code[:, 0] & 0xff
+    asks = (kind == O.SYS) & np.isin(code[:, 3], (isa.Sys.IQ_STATUS, isa.Sys.QUEUE_FLUSH, isa.Sys.QUEUE_COLOR))
+    return bool((asks | np.isin(kind, (O.UTBLOCK, O.UTUNBLOCK))).any())
+
+
 def _memory_size(tile: TileProgram) -> int:
     end = max([len(tile.image), *(o.address + o.size for o in tile.objects)], default=0)
     return (end + 7) & ~7
@@ -275,9 +283,11 @@ def load(program: Program, profile: Profile) -> State:
         row = {"registers": registers, "reg": I_end, "caps_in": caps_in, "caps_out": caps_out}
         I_end += n * registers
         row["dsr"], I_end = I_end, I_end + n * 2 * len(tile.dsrs)
-        row["ut"], I_end = I_end, I_end + n * s.TK * uts[t]
+        row["ut"] = (I_end + 7) & ~7            # on cache lines
+        I_end = row["ut"] + n * s.TK * uts[t]
         row["fifo"], I_end = I_end, I_end + n * s.FFK * len(tile.fifos)
-        row["iq"], U_end = U_end, U_end + n * s.QK * len(caps_in)
+        row["iq"] = (U_end + 15) & ~15          # on cache lines
+        U_end = row["iq"] + n * s.QK * len(caps_in)
         row["oq"], U_end = U_end, U_end + n * s.QK * len(caps_out)
         row["entries"] = U_end
         U_end += n * s.EK * (sum(caps_in) + sum(caps_out))
@@ -300,10 +310,8 @@ def load(program: Program, profile: Profile) -> State:
     if U_end >= s.OFF_RECTANGLE or extensions.total > EXTENSION_LIMIT:
         raise MeshlangError(Diagnostic("MS0842", f"the fabric of {npe} PEs with {total} channels is too large for this engine"))
 
-    W = np.zeros(I_end, np.int64)
-    raw = np.zeros(U_end + 16, np.uint32)
-    shift = (-raw.ctypes.data % 64) // 4        # channel records on cache lines
-    U = raw[shift:shift + U_end]
+    W = _on_cache_lines(I_end, np.int64)
+    U = _on_cache_lines(U_end, np.uint32)
     M64 = np.zeros((M_end + 64) // 8, np.uint64)
     M8, M16, M32 = M64.view(np.uint8), M64.view(np.uint16), M64.view(np.uint32)
 
@@ -325,6 +333,8 @@ def load(program: Program, profile: Profile) -> State:
     if not (1 <= W[s.G_HOP] <= 2 and 2 <= W[s.G_RAMP] <= 8):
         raise MeshlangError(Diagnostic("MS0840", f"profile {profile.name}: the engine needs a hop of 1 or 2 and a ramp of 2 to 8 cycles"))
     W[s.G_QUANTUM] = 20_000
+    small = M_end >> 1 < 1 << 32                     # Q_XAT has 32 bits
+    W[s.G_EXPRESS] = small and W[s.G_FSETUP] > W[s.G_RAMP] and not any(_looks_closely(tile) for tile in program.tiles)
     for ty, size in isa.TY_SIZE.items():
         W[s.G_MASK + ty] = _signed((1 << 8 * size) - 1)
         W[s.G_SIGN + ty] = 1 << (8 * size - 1) if ty in (isa.Ty.I32, isa.Ty.I16, isa.Ty.I8) else 0
@@ -387,6 +397,7 @@ def load(program: Program, profile: Profile) -> State:
         nin, nout = len(row["caps_in"]), len(row["caps_out"])
         P[pes, s.P_IQ] = row["iq"] + index * s.QK * nin
         P[pes, s.P_OQ] = row["oq"] + index * s.QK * nout
+        R[pes, s.R_IQ] = P[pes, s.P_IQ]
         ut_blocked = 0
         for i in range(8):
             dense = int(T[s.T_TILES + t * s.TT + s.TT_UTMAP + i])
@@ -430,6 +441,14 @@ def load(program: Program, profile: Profile) -> State:
     W[s.G_OCC_C] = 2 if bits.any() else 0
     return State(W, U, C, T, M8, M16, M32, strings, code_base, function_base, [r[:3] for r in row_tiles], tile_pes, tile_of,
                  channels, hin_index, (first_channel, queue_start), regions, input_colors, lines)
+
+
+def _on_cache_lines(n: int, dtype: Any) -> np.ndarray:
+    """n zeros, the first of them at the start of a cache line."""
+    size = np.dtype(dtype).itemsize
+    raw = np.zeros(n + 64 // size, dtype)
+    shift = (-raw.ctypes.data % 64) // size
+    return raw[shift:shift + n]
 
 
 def _signed(mask: int) -> int:

@@ -97,6 +97,24 @@ class Machine:
         npe = self.width * self.height
         return self.state.W[s.P0:s.P0 + npe * s.PK].reshape(npe, s.PK)
 
+    def received(self) -> np.ndarray:
+        """Wavelets that each compute element has taken from its input queues (int64 [pe]), modulo 2^32."""
+        npe = self.width * self.height
+        return self.state.U[:npe * s.RK].reshape(npe, s.RK)[:, s.R_TAKEN].astype(np.int64)
+
+    def step_by_step(self) -> None:
+        """Make memory and queues hold in every cycle exactly what they hold then; slower, same results and cycles (express.py)."""
+        self.settle()
+        self.state.W[s.G_EXPRESS] = 0
+
+    def settle(self) -> None:
+        """Bring the records of operations up to date, as reports need them (express.py)."""
+        W = self.state.W
+        if W[s.G_EXPRESSING]:
+            until, W[s.G_UNTIL] = int(W[s.G_UNTIL]), 3
+            self._call()
+            W[s.G_UNTIL] = until
+
     # ------------------------------------------------------------ commands
 
     def launch(self, name: str, args: list[int] | tuple[int, ...] = ()) -> int:
@@ -455,11 +473,11 @@ class Machine:
         return {
             "cycles": self.cycle, "instructions": int(W[s.G_INSTR]), "vector_elements": int(W[s.G_VECTOR]),
             "hops": int(W[s.G_HOPS]), "delivered": int(W[s.G_DELIVERED]),
-            "wavelets_sent": int(P[:, s.P_SENT].sum()), "wavelets_received": int(P[:, s.P_RECV].sum()),
+            "wavelets_sent": int(P[:, s.P_SENT].sum()), "wavelets_received": int(self.received().sum()),
             "tasks": int(P[:, s.P_TASKS].sum()),
             "router_visits": int(W[s.G_VISITS_R]), "ce_visits": int(W[s.G_VISITS_C]), "steps": int(W[s.G_STEPS]),
             "busy": P[:, s.P_BUSY].reshape(shape).copy(), "sent": P[:, s.P_SENT].reshape(shape).copy(),
-            "received": P[:, s.P_RECV].reshape(shape).copy(), "tasks_started": P[:, s.P_TASKS].reshape(shape).copy(),
+            "received": self.received().reshape(shape), "tasks_started": P[:, s.P_TASKS].reshape(shape).copy(),
         }
 
 

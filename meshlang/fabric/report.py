@@ -73,6 +73,7 @@ def task_name(machine: Machine, tile: int, task: int) -> str | None:
 
 def fault_error(machine: Machine) -> MeshlangError:
     """The exception for the fault the engine recorded."""
+    machine.settle()
     W = machine.state.W
     fault = Fault(int(W[s.G_FAULT]))
     pe, pc, cycle = int(W[s.G_FPE]), int(W[s.G_FPC]), int(W[s.G_FCYCLE])
@@ -135,6 +136,7 @@ def deadlock_error(machine: Machine, until: Any) -> MeshlangError:
 
 def find_waiting(machine: Machine) -> list[Waiting]:
     """All that is unfinished, grouped: operations, stuck instructions, tasks, output queues, wavelets in routers, commands."""
+    machine.settle()
     st = machine.state
     W, U, T = st.W, st.U, st.T
     P = machine.records()

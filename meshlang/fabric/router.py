@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .express import express
 from .faults import Fault
 from .jit import ctz, inline, jit
 from .state import *
@@ -238,7 +239,7 @@ def serve_ramp(W, U, pe, now):
 
 
 @inline
-def route(W, U, HP, HS, pe, now):
+def route(W, U, M16, M32, HP, HS, pe, now):
     """One cycle of one router."""
     r = pe * RK
     mask = np.int64(U[r + R_MASK])
@@ -314,7 +315,7 @@ def route(W, U, HP, HS, pe, now):
                     ready = False           # no queue takes this color: the wavelet stays, and a hang report shows it
                     asleep = True
                 else:
-                    q = W[P0 + pe * PK + P_IQ] + n * QK
+                    q = np.int64(U[r + R_IQ]) + n * QK
                     if U[q + Q_COUNT] >= U[q + Q_CAP]:
                         ready = False
                         asleep = True
@@ -347,7 +348,14 @@ def route(W, U, HP, HS, pe, now):
                     return
                 W[G_HOPS] += 1
             if tx & 16 != 0:
-                push_input(W, U, pe, q, value, passed, now + W[G_RAMP])
+                if U[q + Q_XLEFT] == 0 or U[q + Q_COUNT] != 0 or passed != 0:
+                    push_input(W, U, pe, q, value, passed, now + W[G_RAMP])
+                else:
+                    express(U, M16, M32, q, value, now + W[G_RAMP])
+                    W[G_EXPRESSED] = now + W[G_RAMP]
+                    W[G_DELIVERED] += 1
+                    W[G_VECTOR] += 1 + ((np.int64(U[q + Q_XMODE]) >> 1) & 1)
+                    U[r + R_TAKEN] = np.uint32((np.int64(U[r + R_TAKEN]) + 1) & 0xffffffff)
             if tx & 32 != 0:
                 color = (config >> 12) & 31
                 W[W[G_HLOG] + W[G_HLOGN]] = value | (pe << 32) | (color << 56)

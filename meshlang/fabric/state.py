@@ -29,6 +29,7 @@ G_BITS_R, G_BITS_C = 14, 15     # their bitmaps
 G_L0, G_L1 = 16, 17             # words per slot: one bit a PE, then one bit a word
 G_CMDS = 18             # PEs that have not finished the outstanding command
 G_UNTIL = 19            # 1: stop when G_CMDS reaches 0; 2: stop when stream counter G_SCOLOR reaches G_STARGET; 0: run on
+                        # 3: do nothing but bring operations up to date
 G_SCOLOR, G_STARGET = 20, 21
 G_PLOG, G_PLOGN, G_PLOGCAP = 22, 23, 24         # print log: base, records, capacity
 G_HLOG, G_HLOGN, G_HLOGCAP = 25, 26, 27         # host stream log
@@ -38,9 +39,11 @@ G_HOPS = 30             # link traversals
 G_DELIVERED = 31        # wavelets handed to input queues
 G_VISITS_R, G_VISITS_C = 32, 33
 G_WSE3 = 34
-G_LASTEVENT = 35        # last cycle in which something happened
+G_EXPRESS = 35          # 1: receives may run in express mode (express.py)
 G_VECTOR = 36           # vector elements processed
 G_STEPS = 37            # cycles the loop visited
+G_EXPRESSED = 38        # latest arrival of a wavelet that went the express way
+G_EXPRESSING = 39       # PEs in express mode
 # timing
 G_HOP, G_RAMP = 40, 41
 G_SETUP, G_SETUP_V, G_SETUP_S, G_FSETUP, G_ISSUE = 42, 43, 44, 45, 46
@@ -77,13 +80,13 @@ P_ST, P_PC, P_FP, P_TIME = 0, 1, 2, 3
 P_ACTIVE, P_BLOCKED, P_RR = 4, 5, 6
 P_CMD, P_CMDTIME, P_CMDOPEN = 7, 8, 9   # function row + 1 to start; when; 1 while the command is not finished
 P_TSC, P_TSCON, P_TSCVAL = 10, 11, 12
-P_BUSY, P_SENT, P_RECV, P_TASKS = 13, 14, 15, 16
+P_BUSY, P_SENT, P_EXPRESS, P_TASKS = 13, 14, 15, 16     # P_EXPRESS: 1: the running operations are in express mode
 P_TILE, P_MEM, P_MEMSIZE = 17, 18, 19
 P_REG, P_REGEND = 20, 21
 P_DSR = 22
 P_UT = 23                               # thread records: dense 0 is the main thread's
 P_IQ, P_OQ = 24, 25                     # first queue record (in U)
-P_UTMASK, P_UTBLOCK, P_VRR, P_VBUSY = 26, 27, 28, 29
+P_UTMASK, P_UTBLOCK, P_NOEXPRESS, P_VBUSY = 26, 27, 28, 29      # P_NOEXPRESS: mask of threads that have to go step by step
 P_TASK = 30                             # id of the running task: 0..63 data/local, 64.. control, 128 command
 P_CARRY = 31
 P_PRNG = 32
@@ -101,12 +104,12 @@ ST_IDLE, ST_RUN, ST_OP = 0, 1, 2
 
 # ---------------------------------------------------------------- W: thread records
 TK = 48
-V_ROW, V_CODE, V_N, V_K, V_STEP, V_RATE = 0, 1, 2, 3, 4, 5
-V_START, V_RANK, V_ACTION, V_ONCTRL, V_PC, V_TASK = 6, 7, 8, 9, 10, 11      # actions: kind | id << 4 | set << 12
-V_ID, V_INDEX, V_ACC, V_RESULT, V_ZERO, V_FLAGS = 12, 13, 14, 15, 16, 17
-V_OPERANDS = 18         # 4 records of 7: destination, sources 0..2
+V_K, V_N, V_LAST, V_STEP = 0, 1, 2, 3   # elements done; elements in all; cycle of the last step; elements a step
+V_OPERANDS = 4          # 4 records of 7: destination, sources 0..2
 OK = 7
-O_KIND, O_ADDR, O_STRIDE, O_SIZE, O_QUEUE, O_LEN, O_AUX = 0, 1, 2, 3, 4, 5, 6
+O_ADDR, O_STRIDE, O_SIZE, O_KIND, O_QUEUE, O_LEN, O_AUX = 0, 1, 2, 3, 4, 5, 6
+V_START, V_RANK, V_RATE, V_CODE, V_FLAGS, V_ZERO, V_ONCTRL, V_ACC = 32, 33, 34, 35, 36, 37, 38, 39
+V_ROW, V_ACTION, V_PC, V_TASK, V_ID, V_INDEX, V_RESULT = 40, 41, 42, 43, 44, 45, 46     # actions: kind | id << 4 | set << 12
 # kinds of operand in a thread
 K_NONE, K_MEM, K_MEM4, K_SCALAR, K_POINTER, K_IN, K_OUT, K_FIFO = 0, 1, 2, 3, 4, 5, 6, 7
 # O_ADDR: address in the PE's memory (next element), or the scalar, or the held half of a packed wavelet
@@ -129,8 +132,10 @@ N_LENGTH = 3            # what: operand; a, b: elements of the operation and of 
 N_WIDTH = 4             # what: operand; a, b: bytes of an element of the DSD and of the operation
 
 # ---------------------------------------------------------------- U: routers
-RK = 8                                  # router record of PE p at p * RK
+RK = 16                                 # router record of PE p at p * RK
 R_BASE, R_N, R_MASK, R_RR, R_OQ, R_HIN, R_ORR = 0, 1, 2, 3, 4, 5, 6
+R_IQ = 7                                # the PE's first input queue record
+R_TAKEN = 8                             # wavelets the CE has taken from its input queues, modulo 2^32
 # channel record, 16 words: 4 values, 4 arrival times, state, configuration, last pop, last push, neighbours N S E W
 CH_VALUE, CH_TIME, CH_STATE, CH_CONFIG, CH_POP, CH_PUSH, CH_NEAR = 0, 4, 8, 9, 10, 11, 12
 # CH_STATE: head (0-1), count (2-4), control bits (5-8), waiter (9), number of the extension record (10-31)
@@ -164,8 +169,11 @@ FF_HEAD, FF_COUNT, FF_READ, FF_WRITE = 0, 1, 2, 3       # READ, WRITE: length as
 FF_EMPTY, FF_FULL = 4, 5                # 1: a pop found it empty, a push found it full
 
 # ---------------------------------------------------------------- U: queues
-QK = 10
+QK = 16
 Q_BUF, Q_CAP, Q_HEAD, Q_COUNT, Q_CHANNEL, Q_COLOR, Q_ID, Q_WAITER, Q_USER, Q_DEPTH = range(10)
+# of an input in express mode: wavelets that may still go that way (0: none), where the next element goes, an index of M16 or M32,
+# (stride + 2^15) << 2 | two halves << 1 | 32 bits, arrival of the last one
+Q_XLEFT, Q_XAT, Q_XMODE, Q_XLAST = 10, 11, 12, 13
 # Q_WAITER: 1: someone waits for room; 2: task 29 waits for it to run empty
 EK = 3                                  # queue entry
 E_VALUE, E_TIME, E_FLAGS = 0, 1, 2      # flags of an output: control | advance the switch after it << 1 | channel slot << 8

@@ -76,6 +76,7 @@ class Debugger:
         self.symbols = Symbols(program)
         announce_compilation()
         self.machine = Machine(program, profile)
+        self.machine.step_by_step()
         self.memory = Memory(program, self.machine)
         self.output = Output(text_at=self._text_at)
         self._prints_seen = 0

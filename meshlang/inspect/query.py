@@ -140,7 +140,7 @@ def pe_view(machine: Machine, x: int, y: int) -> PEView | None:
         (x, y), tile.name, STATES[state], task, names.span_at(machine, pe, running) if task else None,
         max(0, int(r[s.P_TIME]) - machine.cycle) if task else 0,
         tuple(names.named_ids(machine, tile, int(r[s.P_ACTIVE]))), tuple(names.named_ids(machine, tile, int(r[s.P_BLOCKED]))),
-        busy, int(r[s.P_SENT]), int(r[s.P_RECV]), int(r[s.P_TASKS]), command, tuple(operations(machine, pe)))
+        busy, int(r[s.P_SENT]), int(machine.received()[pe]), int(r[s.P_TASKS]), command, tuple(operations(machine, pe)))
 
 
 def operations(machine: Machine, pe: int) -> list[OperationView]:

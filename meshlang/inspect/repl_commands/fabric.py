@@ -130,8 +130,11 @@ def heat(repl: Repl, text: str) -> None:
         raise mistake(f"heat of what? {what!r} is not known", help=f"one of {', '.join(HEAT)}")
     machine = repl.debugger.machine
     P = machine.records()
-    columns = {"busy": s.P_BUSY, "sent": s.P_SENT, "received": s.P_RECV, "tasks": s.P_TASKS, "memory": s.P_MEMSIZE, "stalled": s.P_BUSY}
-    values = query.busy_cycles(machine) if what in ("busy", "stalled") else P[:, columns[what]].copy()
+    columns = {"sent": s.P_SENT, "tasks": s.P_TASKS, "memory": s.P_MEMSIZE}
+    if what in columns:
+        values = P[:, columns[what]].copy()
+    else:
+        values = machine.received() if what == "received" else query.busy_cycles(machine)
     if what == "stalled":
         values = np.where(P[:, s.P_TASKS] > 0, machine.cycle - values, 0)
     x, y, w, h = arguments.region(machine, place or "all")

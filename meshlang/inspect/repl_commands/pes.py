@@ -9,6 +9,8 @@ from meshlang.inspect import arguments, expressions, names, query, values
 from meshlang.inspect.registry import command, mistake
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from meshlang.inspect.repl import Repl
 
 MOST_GROUPS = 24        # of PEs that differ
@@ -92,14 +94,16 @@ def _counters(repl: Repl, pes: list[tuple[int, int]]) -> list[str]:
     numbers = [machine.pe(x, y) for x, y in pes]
     P = machine.records()[numbers].copy()
     P[:, s.P_BUSY] = query.busy_cycles(machine)[numbers]
+    received = machine.received()[numbers]
     if len(P) == 1 and machine.width * machine.height == 1 or (P[:, s.P_TILE] < 0).any():
         return []
 
-    def extent(column: int) -> str:
-        least, most = int(P[:, column].min()), int(P[:, column].max())
+    def extent(values: np.ndarray) -> str:
+        least, most = int(values.min()), int(values.max())
         return str(least) if least == most else f"{least} to {most}"
 
-    return [f"{extent(s.P_BUSY)} cycles busy, {extent(s.P_TASKS)} tasks started, {extent(s.P_SENT)} wavelets sent, {extent(s.P_RECV)} received"]
+    return [f"{extent(P[:, s.P_BUSY])} cycles busy, {extent(P[:, s.P_TASKS])} tasks started, {extent(P[:, s.P_SENT])} wavelets sent, "
+            f"{extent(received)} received"]
 
 
 @command("vars", "[PLACE]", group="Looking at PEs", complete=("pe",), examples=("vars 1,0",))
