@@ -24,7 +24,7 @@ import numba
 import numpy as np
 from llvmlite import binding, ir
 from numba import njit, types
-from numba.core import codegen, config
+from numba.core import codegen, config, targetconfig
 from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import intrinsic
 from numba.np import arrayobj
@@ -227,12 +227,13 @@ def top_level(function, signature):
 
 @contextmanager
 def _for_the_engine(name: str):
-    """Two changes to Numba while the engine is compiled, made under its compiler lock and undone afterwards. Numba has options for
-    neither; should a version not have what is changed here, only speed is lost.
+    """Three changes to Numba while the engine is compiled, made under its compiler lock and undone afterwards. Numba has options for
+    none of them; should a version not have what is changed here, only speed is lost.
 
     Array accesses do without the code that lets a negative index count from the end, which the engine never uses. (Measured: a
     quarter more instructions per second, a seventh less compile time.) And only the entry point, into which all helpers are
-    linked, is optimised, not each helper on its own before. (Measured: a sixth less compile time, the same speed.)
+    linked, is optimised, not each helper on its own before. (Measured: a sixth less compile time, the same speed.) Numba looks up its
+    compile options in dictionaries and compares all of them each time, 200,000 times: what is set is compared first.
     """
     plain_index = getattr(arrayobj, "fix_integer_index", None)
     library = getattr(codegen, "CPUCodeLibrary", None)
@@ -245,7 +246,17 @@ def _for_the_engine(name: str):
         if name in self.name:
             plain_optimize(self)
 
+    flags = getattr(targetconfig, "TargetConfig", None)
+    plain_equal, plain_hash = getattr(flags, "__eq__", None), getattr(flags, "__hash__", None)
+
+    def equal(self, other):
+        if self is other or type(self) is type(other) and self._values == other._values:
+            return True
+        return plain_equal(self, other)
+
     with global_compiler_lock:
+        if flags is not None:
+            flags.__eq__, flags.__hash__ = equal, lambda self: hash(type(self))
         if plain_index is not None:
             arrayobj.fix_integer_index = fix_integer_index
         if plain_optimize is not None:
@@ -253,6 +264,8 @@ def _for_the_engine(name: str):
         try:
             yield
         finally:
+            if flags is not None:
+                flags.__eq__, flags.__hash__ = plain_equal, plain_hash
             if plain_index is not None:
                 arrayobj.fix_integer_index = plain_index
             if plain_optimize is not None:

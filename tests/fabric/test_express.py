@@ -58,7 +58,9 @@ def source(rng, totals):
         data = tile.var(f"x{j}", total, 4, rng.integers(0, 1 << 32, total, dtype=np.uint32))
         starts, at = [], data
         for n in split(rng, total):
-            def start(action, n=n, at=at, j=j, color=color, late=int(rng.integers(0, 40))):
+            late = int(rng.integers(0, 40))
+
+            def start(action, n=n, at=at, j=j, color=color, late=late):
                 wait(tile, late)
                 tile.op("mov32", ("dsd", fabout(n, j, color)), ("dsd", mem(at, n)), is_async=True, action=action)
             starts.append(start)
