@@ -96,6 +96,7 @@ class Recorder:
         self.full_at: int | None = None         # the cycle in which the limit was reached
         self.start: Start | None = None
         self._parts: list[np.ndarray] = []
+        machine.step_by_step()          # express deliveries would not be seen
         npe = machine.width * machine.height
         words = (npe + 63) // 64
         capacity = 2 * s.EVENT_ROOM
