@@ -65,7 +65,7 @@ def arch_of(script: Path) -> str:
 
 def run_script(root: Path, script: Path, arguments: str, timeout: float) -> tuple[Result, str]:
     """Run one script in a scratch copy of the whole folder (programs share files with their neighbours)."""
-    from .sdk import environment, without_placeholders, write_stand_ins
+    from meshlang.host.sdk.stand_ins import environment, without_placeholders, write_stand_ins
 
     relative = script.relative_to(root)
     with tempfile.TemporaryDirectory(prefix="meshlang-conformance-") as name:

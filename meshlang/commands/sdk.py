@@ -7,15 +7,12 @@ Both end with the command: nothing is installed.
 from __future__ import annotations
 
 import argparse
-import os
-import re
-import shlex
 import signal
-import stat
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
+
+from meshlang.host.sdk.stand_ins import STAND_INS, environment, without_placeholders, write_stand_ins
 
 HELP = "run a command (a shell script, say) that expects the vendor's SDK"
 EXAMPLES = """\
@@ -25,43 +22,8 @@ examples:
   meshlang sdk -- python sweep.py
 """
 
-STAND_INS = ("cslc", "cs_python")
-
-# the scripts of published SdkLayout examples have a placeholder, %python_sdk_paint, where `cs_python run.py` is meant
-_PLACEHOLDER = re.compile(r"^(\s*)%[A-Za-z_]\w*", re.MULTILINE)
-
-
-def without_placeholders(script: str) -> str:
-    """The text of a shell script with commands that begin with % read as `cs_python run.py`."""
-    return _PLACEHOLDER.sub(r"\1cs_python run.py", script)
-
-
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="-- COMMAND ...", help="the command and its arguments")
-
-
-def write_stand_ins(folder: Path) -> None:
-    """Write the executables. -P: a json.py in the user's folder must not be taken for Python's own."""
-    for name in STAND_INS:
-        path = folder / name
-        path.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -P -m meshlang {name} "$@"\n', encoding="utf-8")
-        path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
-
-
-def environment(folder: Path) -> dict[str, str]:
-    """The command's environment: PATH with the stand-ins, PYTHONPATH with `cerebras` and this MeshLang."""
-    from meshlang.paths import PACKAGE, sdk_site_dir
-
-    env = dict(os.environ)
-    path = [str(folder)]
-    if sys.prefix != sys.base_prefix:  # a `python` in the command is then the one that has MeshLang
-        path.append(str(Path(sys.executable).parent))
-    env["PATH"] = os.pathsep.join([*path, env.get("PATH", os.defpath)])
-    extra = [str(sdk_site_dir())]
-    if (PACKAGE.parent / "pyproject.toml").is_file():  # run from a checkout that may not be installed
-        extra.append(str(PACKAGE.parent))
-    env["PYTHONPATH"] = os.pathsep.join([*extra, *filter(None, [env.get("PYTHONPATH")])])
-    return env
 
 
 def _readable(command: list[str]) -> list[str]:

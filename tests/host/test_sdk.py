@@ -202,7 +202,7 @@ def test_not_yet_supported(program, tmp_path):
     program.save(tmp_path)
     for wrong in (
         lambda: SdkRuntime(tmp_path, cmaddr="10.0.0.1:9000"),
-        lambda: SdkRuntime(tmp_path).dump_core("corefile.cs1"),
+        lambda: SdkRuntime(tmp_path).dump_elf_core("core.elf"),
     ):
         with pytest.raises(meshlang.MeshlangError) as info:
             wrong()

@@ -71,21 +71,29 @@ def write_variable(session: Session, region: tuple[int, int, int, int], name: st
 
 
 class debug_util:
-    """Looks at the program that this process ran from the folder `bindir`, after its SdkRuntime.stop()."""
+    """Looks at a run of the program in the folder `bindir`: at the one that this process has stopped, or else at a core file.
 
-    def __init__(self, bindir: str | os.PathLike, cmaddr: str | None = None, **kwargs: Any):
+    core: path of a core file; None: corefile.cs1 or out.core in the current directory.
+    """
+
+    def __init__(self, bindir: str | os.PathLike, cmaddr: str | None = None, *, core: str | os.PathLike | None = None, **kwargs: Any):
+        from .core import NAMES, read_core
         from .runtime import stopped
 
         runtime = stopped.get(os.path.realpath(bindir))
-        if runtime is None or runtime._session is None:
+        found = core if core is not None else next((n for n in NAMES if os.path.exists(n)), None)
+        if core is None and runtime is not None and runtime._session is not None:
+            self._session = runtime._session
+        elif found is not None:
+            self._session = read_core(bindir, found)
+        else:
             raise MeshlangError(
                 Diagnostic(
                     "MS0927",
-                    f"debug_util: no finished run of {bindir} in this process",
-                    help="create it after SdkRuntime.stop(), in the same script",
+                    f"debug_util: no finished run of {bindir} in this process, and no core file ({' or '.join(NAMES)})",
+                    help="create it after SdkRuntime.stop(), in the same script; or write a core with SdkRuntime.dump_core",
                 )
             )
-        self._session = runtime._session
 
     def get_symbol(self, col: int, row: int, symbol: str, dtype: Any) -> np.ndarray:
         """A variable of one PE, 1-D."""

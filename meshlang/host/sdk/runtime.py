@@ -21,6 +21,7 @@ from meshlang.host.memory import Region
 from meshlang.host.session import Session, Task
 from meshlang.ir import serial
 
+from .core import write_core
 from .debug import read_variable, write_variable
 from .layout.artifacts import Port, read_layout
 from .layout.platform import platform_of
@@ -117,6 +118,8 @@ class SdkRuntime:
         stopped[os.path.realpath(self.bindir)] = self
         while self._files:
             self._files.pop(0)()
+        if self._core is not None:
+            write_core(self._core, session)
         if session.warnings.total:
             print(f"meshlang: {session.warnings.summary()}", file=sys.stderr)
         if sys.stderr.isatty() or os.environ.get("MESHLANG_VERBOSE"):
@@ -337,11 +340,14 @@ class SdkRuntime:
             raise _order("read_symbol needs load() before it")
         return read_variable(self._session, x, y, name, dtype)
 
-    def dump_core(self, path: str) -> None:
-        raise not_yet("dump_core", "debug_util works without a core file, in the process that ran the program")
+    def dump_core(self, corefile: str | os.PathLike) -> None:
+        """Write the state of the run to a file, for debug_util and the debugger. After a blocking call, or after stop()."""
+        if self._session is None:
+            raise _order("dump_core needs load() before it")
+        write_core(corefile, self._session)
 
     def dump_elf_core(self, path: str) -> None:
-        raise not_yet("dump_elf_core")
+        raise not_yet("dump_elf_core: there are no ELF files", "dump_core writes a core that debug_util and the debugger read")
 
     # ------------------------------------------------------------ streams of SdkLayout
 

@@ -1,11 +1,7 @@
-"""The appliance client: not yet supported, except for sdk_utils."""
+"""The appliance client, on this machine."""
 
 from cerebras.sdk import sdk_utils
-from meshlang.host.sdk.unsupported import placeholder
+from meshlang.host.sdk.appliance import SdkCompiler, SdkLauncher, SdkRuntime
+from meshlang.host.session import Task
 
-_HELP = "use cslc and SdkRuntime of cerebras.sdk.runtime.sdkruntimepybind"
-SdkCompiler = placeholder("cerebras.sdk.client.SdkCompiler", _HELP)
-SdkLauncher = placeholder("cerebras.sdk.client.SdkLauncher", _HELP)
-SdkRuntime = placeholder("cerebras.sdk.client.SdkRuntime", _HELP)
-
-__all__ = ["SdkCompiler", "SdkLauncher", "SdkRuntime", "sdk_utils"]
+__all__ = ["SdkCompiler", "SdkLauncher", "SdkRuntime", "Task", "sdk_utils"]
