@@ -268,7 +268,7 @@ class Debugger:
         try:
             for pc in patches:
                 C[pc * 4] = int(Op.TRAP)        # no cost: the clock shows when the instruction itself would begin
-                C[pc * 4 + 1:pc * 4 + 4] = (_MARK, 0, 0)
+                C[pc * 4 + 1] = _MARK           # the rest stays: a return reads the frame of its caller in the call
             yield
         finally:
             for pc, words in saved.items():
