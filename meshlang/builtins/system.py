@@ -65,6 +65,18 @@ def sys32(cx, node, hint):
     return Reg(T.U32, sys_(cx, node, hint).reg)
 
 
+@builtin("__high_priority", "id, high", phase="top", doc="The priority a task id has from the start.")
+def high_priority(cx, node, hint):
+    bit = 1 << cx.known_int(node.args[0])
+    cx.unit.high = cx.unit.high | bit if cx.known(node.args[1]).v else cx.unit.high & ~bit
+    return VOID
+
+
+@builtin("__unsupported", "what", doc="Refuses the program: a library function that MeshLang has the name of and not the effect.")
+def unsupported(cx, node, hint):
+    cx.fail("MS0399", f"{text_arg(cx, node.args[0])} is not supported", node)
+
+
 @builtin("__direction", "d", doc="The number of a direction, as masks count them.")
 def direction(cx, node, hint):
     value = cx.rv(node.args[0])

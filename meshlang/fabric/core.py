@@ -21,6 +21,7 @@ from .dsd import (
     OPERAND_DSD,
     RC_ACTION,
     RC_ONCTRL_SET,
+    bind_input,
     color_slot,
     decode,
     field,
@@ -28,6 +29,7 @@ from .dsd import (
     load_bits,
     microthread_of,
     object_of,
+    output_slot,
     pop_input,
     prepare,
     push_output,
@@ -91,7 +93,8 @@ from .wheel import fail, wake_ce
 (E_BAD, E_LOAD, E_STORE, E_DIV, E_SHIFT, E_BOUNDS, E_ASSERT, E_TRAP, E_STACK, E_FUNCTION) = (np.int64(f) for f in list(Fault)[1:11])
 E_CMD, E_UT_BUSY, E_ASYNC, E_UT_UNKNOWN = (
     np.int64(f) for f in (Fault.CMD_DOUBLE, Fault.UT_BUSY, Fault.ASYNC_NO_FABRIC, Fault.UT_UNKNOWN))
-E_NO_TASK, E_COPY, E_QUEUE, E_NO_COLOR = np.int64(Fault.NO_TASK), np.int64(Fault.COPY), np.int64(Fault.QUEUE_BUSY), np.int64(Fault.NO_COLOR)
+E_NO_TASK, E_COPY, E_QUEUE, E_NO_COLOR, E_QUEUE_COLOR = (
+    np.int64(f) for f in (Fault.NO_TASK, Fault.COPY, Fault.QUEUE_BUSY, Fault.NO_COLOR, Fault.QUEUE_COLOR))
 E_OPERAND, E_UNSUPPORTED = np.int64(Fault.OPERAND), np.int64(Fault.UNSUPPORTED_DSD)
 COMMAND_TASK = np.int64(128)
 NEVER = np.int64(1 << 62)
@@ -241,9 +244,8 @@ def element_store(W, U, T, M8, M16, M32, pe, v, k, ty, bits):
             U[q + Q_WAITER] = np.uint32(1)
             trace_element_wait(W, U, pe, q, True)
             return WAIT
-        slot = color_slot(U, pe, W[o + O_STRIDE])
+        slot = output_slot(W, U, pe, o)
         if slot < 0:
-            fail(W, E_NO_COLOR, pe, W[o + O_STRIDE], ZERO, ZERO)
             return BAD
         bits = bits & 0xffff if size == 2 else bits & 0xffffffff
         flags = ((W[o + O_AUX] >> 2) & 1) | (slot << 8)
@@ -353,22 +355,42 @@ def configure(W, U, T, pe, function, argument, value):
     if function == SYS_FLUSH_EXIT:
         W[p + P_FLUSHED] &= ~(np.int64(1) << (argument & 15))
         return ZERO
-    if function == SYS_FLUSH:
-        output = argument & 8 != 0
-        q = W[p + (P_OQ if output else P_IQ)]
-        for _ in range(np.int64(T[W[p + P_TILE] + (TT_NOQ if output else TT_NIQ)])):
-            if np.int64(U[q + Q_ID]) == argument & 7:
-                if U[q + Q_COUNT] == 0:
-                    W[p + P_FLUSHED] |= np.int64(1) << (argument & 15)
-                    W[p + P_ACTIVE] |= np.int64(1 << 29)
-                else:
-                    U[q + Q_WAITER] = np.uint32(np.int64(U[q + Q_WAITER]) | 2)
-                return ZERO
-            q += QK
-        fail(W, E_NO_QUEUE, pe, np.int64(1 if output else 0), ZERO, ZERO)
-        return np.int64(-1)
-    fail(W, E_BAD, pe, function, ZERO, ZERO)
+    output = argument & 8 != 0
+    q = W[p + (P_OQ if output else P_IQ)]
+    for _ in range(np.int64(T[W[p + P_TILE] + (TT_NOQ if output else TT_NIQ)])):
+        if np.int64(U[q + Q_ID]) == argument & 7:
+            return flush(W, U, pe, q, argument & 15) if function == SYS_FLUSH else rebind(W, U, pe, q, output, argument >> 8, now)
+        q += QK
+    fail(W, E_NO_QUEUE, pe, np.int64(1 if output else 0), ZERO, ZERO)
     return np.int64(-1)
+
+
+@cold
+def flush(W, U, pe, q, bit):
+    """Task 29 when the queue is empty."""
+    p = P0 + pe * PK
+    if U[q + Q_COUNT] == 0:
+        W[p + P_FLUSHED] |= np.int64(1) << bit
+        W[p + P_ACTIVE] |= np.int64(1 << 29)
+    else:
+        U[q + Q_WAITER] = np.uint32(np.int64(U[q + Q_WAITER]) | 2)
+    return ZERO
+
+
+@cold
+def rebind(W, U, pe, q, output, color, now):
+    """Bind an empty queue to another color."""
+    if U[q + Q_COUNT] != 0:
+        fail(W, E_QUEUE_COLOR, pe, np.int64(U[q + Q_ID]) | (8 if output else 0), color, np.int64(U[q + Q_COLOR]))
+        return np.int64(-1)
+    if color_slot(U, pe, color) < 0:
+        fail(W, E_NO_COLOR, pe, color, ZERO, ZERO)
+        return np.int64(-1)
+    if output:
+        U[q + Q_COLOR] = np.uint32(color)
+    else:
+        bind_input(W, U, pe, q, color, now)
+    return ZERO
 
 
 @inline

@@ -354,10 +354,7 @@ def decode_queue(W, T, pe, o, wanted, color, count, first, what):
         return False
     W[o + O_QUEUE] = first + n * QK
     if what == KIND_FABOUT:
-        bound = np.int64(T[table + n * 2 + 1])
-        if bound >= 0:
-            color = bound
-        W[o + O_STRIDE] = color     # resolved to a channel slot by the caller, which has U
+        W[o + O_STRIDE] = color     # output_slot makes a channel slot of it
     return True
 
 
@@ -459,9 +456,22 @@ def color_slot(U, pe, color):
 
 
 @jit
+def output_slot(W, U, pe, o):
+    """Slot of the color that an output operand sends on: its queue's, if that is bound to one, else its own. -1 after a fault."""
+    color = np.int64(U[W[o + O_QUEUE] + Q_COLOR])
+    if color == 31:
+        color = W[o + O_STRIDE]
+    slot = color_slot(U, pe, color)
+    if slot < 0:
+        fail(W, FNO_COLOR, pe, color, ZERO, ZERO)
+    return slot
+
+
+@jit
 def bind_input(W, U, pe, q, color, now):
-    """Bind an empty input queue to another color of this PE. WSE-2 lets operations of several colors share a queue one after
-    another (WaferLLM's MeshGEMM for WSE-2 does); wavelets of a color that has no queue wait at the router."""
+    """Bind an empty input queue to another color of this PE. WSE-2 lets operations of several colors share a queue one after another
+    (WaferLLM's MeshGEMM for WSE-2 does), and <tile_config/input_queue_config> does it on both; wavelets of a color that has no
+    queue wait at the router."""
     before = color_slot(U, pe, np.int64(U[q + Q_COLOR]))
     if before >= 0:
         ch = np.int64(U[pe * RK + R_BASE]) + before * 16
@@ -517,9 +527,8 @@ def make_operand(W, U, T, pe, v, j, row, fp, base):
         if j != 0:
             fail(W, FOPERAND, pe, np.int64(j), ZERO, ZERO)
             return False
-        slot = color_slot(U, pe, W[o + O_STRIDE])
+        slot = output_slot(W, U, pe, o)
         if slot < 0:
-            fail(W, FNO_COLOR, pe, W[o + O_STRIDE], ZERO, ZERO)
             return False
         W[o + O_STRIDE] = slot
     if what == K_IN and j == 0:

@@ -84,8 +84,8 @@ MESSAGES: dict[Fault, tuple[str, str, str | None]] = {
     Fault.COPY: ("MS0828", "copy of {c} bytes from {b} to {a} leaves the PE's memory of {memory} bytes", None),
     Fault.DSR_BUSY: ("MS0829", "the DSR is loaded while a running operation uses it", None),
     Fault.UNSUPPORTED: ("MS0831", "not supported by this version: {text}", None),
-    Fault.QUEUE_COLOR: ("MS0833", "input queue {a} is wanted for color {b}, but wavelets of color {c} are still in it",
-                        "finish receiving the one color before the other, or use two queues"),
+    Fault.QUEUE_COLOR: ("MS0833", "{kind} queue {a} is wanted for color {b}, but wavelets of color {c} are still in it",
+                        "finish with the one color before the other (@queue_flush tells when a queue is empty), or use two queues"),
     Fault.ENDLESS_WALK: ("MS0832", "an operation without end runs past its memory vector of {a} elements", None),
 }
 

@@ -404,6 +404,7 @@ def load(program: Program, profile: Profile) -> State:
             if tile.ut_blocked >> i & 1 and dense >= 0:
                 ut_blocked |= 1 << dense
         P[pes, s.P_UTBLOCK] = ut_blocked
+        P[pes, s.P_TASKPRIO] = _signed(tile.high)
         image = np.asarray(tile.image, np.uint8)
         if image.any():
             block = M8[row["mem"]:row["mem"] + n * memory_sizes[t]].reshape(n, memory_sizes[t])

@@ -92,6 +92,8 @@ def fault_error(machine: Machine) -> MeshlangError:
         words["text"] = f": {machine.state.strings[a]}" if a < len(machine.state.strings) else ""
     elif fault == Fault.QUEUE_BUSY:
         words["kind"] = "output" if b else "input"
+    elif fault == Fault.QUEUE_COLOR:
+        words.update(kind="output" if a & 8 else "input", a=a & 7)
     elif fault == Fault.NO_QUEUE:
         words["kind"] = "output" if a else "input"
     elif fault == Fault.WIDTH:

@@ -81,6 +81,7 @@ class Unit:
     active: int = 0
     blocks: list[tuple[int, bool]] = field(default_factory=list)    # (id, blocked) in textual order
     ut_blocked: int = 0
+    high: int = 0                   # task ids of high priority from the start
     inputs: dict[int, QueueState] = field(default_factory=dict)
     outputs: dict[int, QueueState] = field(default_factory=dict)
     used_inputs: dict[int, Any] = field(default_factory=dict)       # queue -> span of a DSD that uses it
@@ -306,7 +307,7 @@ class Unit:
             inputs=[Queue(q, s.color, s.priority, s.span) for q, s in sorted(self.inputs.items())],
             outputs=[Queue(q, s.color, s.priority, s.span) for q, s in sorted(self.outputs.items())],
             exports=self.exports, strings=list(self.strings), stack_registers=stack, recursive=recursive,
-            uses_memcpy=self.uses_memcpy, ut_blocked=self.ut_blocked,
+            uses_memcpy=self.uses_memcpy, ut_blocked=self.ut_blocked, high=self.high,
             fifos=np.array(self.fifos, dtype=np.int32).reshape(-1, isa.FIFO_COLUMNS))
         return program
 

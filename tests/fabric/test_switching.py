@@ -223,7 +223,7 @@ fn main() void {
   if (x == 1) {
     sw.set_invalid_for_all_switch_positions(c);
     sw.set_tx_switch_pos1(c, EAST);
-    sw.set_ring_mode(c, true);
+    sw.set_ring_mode(c, sw.ring_mode.RING_MODE);
     send(1); advance(); send(2); advance(); send(3);
   } else { receive(if (x == 0) 2 else 1); }
   sys.unblock_cmd_stream();

@@ -177,9 +177,9 @@ def test_complex(one_pe):
 const c = @import_module("<complex>");
 fn main() void {
   var x = c.get_complex_64(1.0, 2.0);
-  var y = c.get_complex(f32, 3.0, -1.0);
+  var y = c.get_complex(@as(f32, 3.0), -1.0);
   const p = c.multiply_complex_64(x, y);
-  const s = c.add_complex(f32, x, y);
+  const s = c.add_complex(x, y);
   const d = c.subtract_complex_64(x, y);
   r[0] = p.real; r[1] = p.imag; r[2] = s.real; r[3] = s.imag; r[4] = d.real; r[5] = d.imag;
   sys.unblock_cmd_stream();
