@@ -91,7 +91,8 @@ class ReferenceVM:
 
     def step(self, op: Op, ty: Ty, r: list[int], fp: int, a: int, b: int, c: int) -> None:
         if op in _ARITHMETIC:
-            r[fp + a] = wrap(_ARITHMETIC[op](r[fp + b], r[fp + c], ty), ty)
+            x, y = ((v & (1 << 64) - 1 if ty is Ty.U64 else v) for v in (r[fp + b], r[fp + c]))     # constants are loaded with a sign
+            r[fp + a] = wrap(_ARITHMETIC[op](x, y, ty), ty)
         elif op in _FLOAT_ARITHMETIC:
             with np.errstate(all="ignore"):
                 r[fp + a] = from_float(_FLOAT_ARITHMETIC[op](to_float(r[fp + b], ty), to_float(r[fp + c], ty)), ty)
