@@ -72,6 +72,8 @@ class Machine:
             c: np.zeros(self.width * self.height, np.int64) for c in program.fabric.host_out}
         self._period = 0
         self._chunk = 4096
+        for p in program.preloads:
+            self.write_bytes(p.x, p.y, p.data.shape[1], p.data.shape[0], p.address, p.data)
         self.recorder = Recorder(self, trace, sink) if trace is not None else None
 
     # ------------------------------------------------------------ time

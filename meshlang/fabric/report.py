@@ -129,7 +129,8 @@ def deadlock_error(machine: Machine, until: Any) -> MeshlangError:
         notes.append(f"and {len(groups) - 12} more groups")
     if not groups:
         notes.append("no PE waits for anything: a function ended without unblocking the command stream, or nothing is sent")
-    first = next((g.span for g in groups if g.span is not None), None)
+    # an endless operation waits by design: the place that is shown is another one, if there is
+    first = next((g.span for g in sorted(groups, key=lambda g: ", endless, " in g.text) if g.span is not None), None)
     error = MeshlangError(Diagnostic("MS0860", f"deadlock at cycle {machine.cycle}: nothing can happen any more, but {what}",
                                      span=first, notes=notes), exit_code=3)
     error.machine = machine         # for inspect.why, which looks for the root when the error is shown

@@ -214,15 +214,18 @@ class Session:
             self.wait(task)  # reports what is waited for
         return task.done
 
-    def settle(self) -> None:
-        """Complete every command, then let what is still under way end, within bounds: a program may run for ever."""
+    def settle(self, cycles: int | None = SETTLE_CYCLES) -> bool:
+        """Complete every command, then let what is still under way end, within bounds: a program may run for ever.
+
+        Whether the program came to rest within so many cycles (None: no bound but max_cycles).
+        """
         if self.failed is not None:
-            return
+            return True
         while self.commands:
             self.wait(self.commands[-1])
         while self.receiving:
             self.wait(self.receiving[-1])
-        self._run(None, Task("the program"), SETTLE_CYCLES)
+        return self._run(None, Task("the program"), cycles) == "quiescent"
 
     def unconsumed(self) -> dict[int, int]:
         """Host-in colors whose data the program has not taken: color -> PEs."""
@@ -288,7 +291,8 @@ class Session:
             if error.exit_code != 3 or self._missing(first):
                 raise
 
-    def _run(self, until: Any, task: Task, cycles: int | None = None) -> None:
+    def _run(self, until: Any, task: Task, cycles: int | None = None) -> str:
+        """Run the machine; returns the reason for which it stopped."""
         if self.failed is not None:
             raise self.failed
         limit = cycles
@@ -309,6 +313,7 @@ class Session:
             self.take_records()
         if stop.reason == "max_cycles" and self.max_cycles is not None and self.cycle >= self.max_cycles:
             raise self._too_long(task)
+        return stop.reason
 
     def _too_long(self, task: Task) -> MeshlangError:
         return MeshlangError(

@@ -132,6 +132,15 @@ class Fabric:
 
 
 @dataclass
+class Preload:
+    """Initial memory that differs from PE to PE of one tile program: bytes for the PEs from (x, y) on."""
+    x: int
+    y: int
+    address: np.ndarray                         # int32 [h, w]
+    data: np.ndarray                            # uint8 [h, w, n]
+
+
+@dataclass
 class Program:
     arch: str                                   # "wse2", "wse3"
     tiles: list[TileProgram]
@@ -142,3 +151,4 @@ class Program:
     fabric_dims: tuple[int, int] | None = None  # --fabric-dims
     fabric_offsets: tuple[int, int] | None = None
     warnings: list[Any] = field(default_factory=list)
+    preloads: list[Preload] = field(default_factory=list)

@@ -41,6 +41,7 @@ RECORDS: dict[str, type] = {
         P.TileProgram,
         P.ColorConfig,
         P.Fabric,
+        P.Preload,
         P.Program,
         Diagnostic,
         Label,

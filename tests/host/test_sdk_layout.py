@@ -332,3 +332,46 @@ def test_colors_keep_out_of_the_way_of_local_tasks(folder):
     layout.connect(sender(layout, "s", (0, 0)), region.create_input_port(rx, Edge.LEFT, [TO_RAMP], 4))
     assert got(run(layout), 3, 0) == [1, 2, 3, 4]
     assert rx.get_value() == 1
+
+
+COUNT = """
+param endless: u16;
+export var n: u32 = 0;
+const id = @get_local_task_id(28);
+task step() void {
+  for (@range(u16, 1000)) |_| { n += 1; }
+  if (endless == 1 or n < 100000) { @activate(id); }
+}
+comptime { @bind_local_task(step, id); @activate(id); }
+"""
+
+
+def test_stop_waits_for_the_program_to_come_to_rest(layout, folder, monkeypatch, capsys):
+    write_files(folder, count=COUNT)
+    region = layout.create_code_region("count.csl", "count", 2, 1)
+    region.set_param_all("endless", 0)
+    runtime = run(layout)
+    assert [runtime.read_symbol(x, 0, "n", "uint32")[0] for x in range(2)] == [100000, 100000]
+    assert runtime._session.cycle > 500_000 and capsys.readouterr().err == ""
+    region.set_param(IntVector(1, 0), "endless", 1)
+    monkeypatch.setattr("meshlang.host.sdk.runtime.REST_CYCLES", 100_000)
+    run(layout)
+    assert "with the program still running" in capsys.readouterr().err
+
+
+def test_a_compiled_layout_is_a_program_like_others(layout, folder):
+    write_files(folder, show=SHOW)
+    region = layout.create_code_region("show.csl", "show", 2, 1)
+    region.place(1, 1)
+    region.set_param_all("a", 1)
+    region.set_symbol_all("tile", np.arange(12, dtype=np.int16).reshape(2, 6), 6, 2)
+    layout.compile("out")
+    import meshlang
+
+    program = meshlang.load("out")
+    assert (program.width, program.height) == (5, 4)
+    with program.start() as fabric:
+        fabric.run()
+        address = next(o for o in program.ir.tiles[0].objects if o.name == "seen").address
+        data = fabric.session.machine.read_bytes(1, 1, 2, 1, address, 6).view(np.int16)
+    assert data.tolist() == [[[1, -7, 3 + 8], [1, -7, 3 + 11]]]

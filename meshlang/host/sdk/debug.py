@@ -59,17 +59,6 @@ def read_variable(session: Session, x: int, y: int, name: str, dtype: Any) -> np
     return np.ascontiguousarray(data.reshape(-1)).view(kind)
 
 
-def write_variable(session: Session, region: tuple[int, int, int, int], name: str, data: np.ndarray) -> None:
-    """Set a variable of a region of PEs before they start: data is [height, width, elements] and fills it (checked when compiling)."""
-    x, y, w, h = region
-    tiles = session.memory.tile_of[y : y + h, x : x + w]
-    rows = np.ascontiguousarray(data).view(np.uint8).reshape(h, w, -1)
-    address = np.zeros((h, w), np.int64)
-    for t in np.unique(tiles):
-        address[tiles == t] = next(o.address for o in session.program.tiles[int(t)].objects if o.name == name)
-    session.machine.write_bytes(x, y, w, h, address, rows)
-
-
 class debug_util:
     """Looks at a run of the program in the folder `bindir`: at the one that this process has stopped, or else at a core file.
 

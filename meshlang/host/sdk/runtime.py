@@ -22,8 +22,8 @@ from meshlang.host.session import Session, Task
 from meshlang.ir import serial
 
 from .core import write_core
-from .debug import read_variable, write_variable
-from .layout.artifacts import Port, read_layout
+from .debug import read_variable
+from .layout.artifacts import Port, read_ports
 from .layout.platform import platform_of
 from .unsupported import not_yet
 
@@ -37,6 +37,8 @@ class MemcpyOrder(Enum):
     ROW_MAJOR = 0
     COL_MAJOR = 1
 
+
+REST_CYCLES = 20_000_000  # how long stop() waits for a program that takes no commands to come to rest
 
 # the last stopped runtime of each program folder: what debug_util looks at
 stopped: dict[str, SdkRuntime] = {}
@@ -72,7 +74,7 @@ class SdkRuntime:
                     help="use one platform for SdkLayout and SdkRuntime",
                 )
             )
-        self._ports, self._initial = read_layout(self.bindir)
+        self._ports = read_ports(self.bindir)
         self._session: Session | None = None
         self._running = False
         self._files: list[Callable[[], None]] = []  # receive_tofile, to be done when the run ends
@@ -86,11 +88,7 @@ class SdkRuntime:
         """Put the program on the fabric, and begin a new sim.log in the current directory."""
         profile = os.environ.get("MESHLANG_PROFILE") or None
         limit = os.environ.get("MESHLANG_MAX_CYCLES")
-        session = Session(self._program, profile, int(limit) if limit else None, sim_log=Path.cwd() / "sim.log")
-        for symbol in self._initial:
-            h, w, _ = symbol.data.shape
-            write_variable(session, (symbol.x, symbol.y, w, h), symbol.name, symbol.data)
-        self._session = session
+        self._session = Session(self._program, profile, int(limit) if limit else None, sim_log=Path.cwd() / "sim.log")
 
     def run(self) -> None:
         """Start: commands are taken from here on."""
@@ -101,7 +99,12 @@ class SdkRuntime:
     def stop(self) -> None:
         """Complete all commands, and end the run."""
         session = self._live("stop")
-        session.settle()
+        if any(tile.uses_memcpy for tile in self._program.tiles):
+            session.settle()
+        # without commands nothing tells the host when the program is done: it runs until nothing happens any more
+        elif not session.settle(None if session.max_cycles is not None else REST_CYCLES):
+            print(f"meshlang: stopped at cycle {session.cycle:,}, with the program still running (MESHLANG_MAX_CYCLES sets another limit)",
+                  file=sys.stderr)  # fmt: skip
         self._running = False
         left = session.unconsumed()
         if left:

@@ -1,7 +1,6 @@
 """What SdkLayout.compile writes and SdkRuntime reads: a program folder, and beside it
 
-    layout.json     streams (name, direction, color, PE), symbols with initial data
-    layout.npz      these data
+    layout.json     streams: name, direction, color, PE
     colors.json     global name -> value of each color
     port_map.json   the streams again, when asked for
 """
@@ -12,8 +11,6 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-import numpy as np
 
 from meshlang.diag import Diagnostic, MeshlangError
 from meshlang.ir import serial
@@ -31,16 +28,6 @@ class Port:
     y: int
 
 
-@dataclass(frozen=True)
-class SymbolData:
-    """Initial data of the variable `name` on the PEs from (x, y) on: [height, width, elements]."""
-
-    name: str
-    x: int
-    y: int
-    data: np.ndarray
-
-
 class SdkCompileArtifacts:
     """A compiled layout, by the path of its folder."""
 
@@ -54,29 +41,23 @@ class SdkCompileArtifacts:
         return f"SdkCompileArtifacts({self.path!r})"
 
     @classmethod
-    def write(
-        cls, folder: str, program: Program, ports: list[Port], symbols: list[SymbolData], colors: dict[str, int], port_map: bool
-    ) -> SdkCompileArtifacts:
+    def write(cls, folder: str, program: Program, ports: list[Port], colors: dict[str, int], port_map: bool) -> SdkCompileArtifacts:
         path = serial.save(program, folder)
-        document = {"ports": [asdict(p) for p in ports], "symbols": [{"name": s.name, "x": s.x, "y": s.y} for s in symbols]}
-        _dump(path / "layout.json", document)
-        np.savez_compressed(path / "layout.npz", **{f"s{i}": s.data for i, s in enumerate(symbols)})  # type: ignore[arg-type]
+        rows = [asdict(p) for p in ports]
+        _dump(path / "layout.json", {"ports": rows})
         _dump(path / "colors.json", colors)
         if port_map:
-            _dump(path / "port_map.json", document["ports"])
+            _dump(path / "port_map.json", rows)
         return cls(folder)
 
 
-def read_layout(folder: str | os.PathLike) -> tuple[list[Port], list[SymbolData]]:
-    """Ports and initial data of a program folder; none when it was not made by SdkLayout. MS0902."""
+def read_ports(folder: str | os.PathLike) -> list[Port]:
+    """The streams of a program folder; none when it was not made by SdkLayout. MS0902."""
     path = Path(folder) / "layout.json"
     if not path.exists():
-        return [], []
+        return []
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        with np.load(path.with_suffix(".npz"), allow_pickle=False) as file:
-            symbols = [SymbolData(**s, data=file[f"s{i}"]) for i, s in enumerate(document["symbols"])]
-        return [Port(**p) for p in document["ports"]], symbols
+        return [Port(**p) for p in json.loads(path.read_text(encoding="utf-8"))["ports"]]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise MeshlangError(Diagnostic("MS0902", f"{path} is damaged: {error}", help="compile the layout again")) from None
 

@@ -12,7 +12,7 @@ import numpy as np
 from meshlang.diag import MeshlangError
 from meshlang.host.progress import busy
 from meshlang.ir.isa import Simd
-from meshlang.ir.program import ColorConfig, Program, TileProgram
+from meshlang.ir.program import ColorConfig, Preload, Program, TileProgram
 from meshlang.sema import types as T
 from meshlang.sema.compiler import Compiler, Options, check_options
 from meshlang.sema.layout import LayoutState, TileSpec
@@ -20,7 +20,7 @@ from meshlang.sema.values import Known
 from meshlang.syntax import ast
 
 from .allocate import allocate, conflicts
-from .artifacts import Port, SymbolData
+from .artifacts import Port
 from .color import MAX_COLOR
 from .paths import connect_ports
 from .plan import Plan, first
@@ -29,10 +29,7 @@ from .region import CodeRegion, Param
 if TYPE_CHECKING:
     from .sdklayout import SdkLayout
 
-Result = tuple[Program, list[Port], list[SymbolData], dict[str, int]]
-
-
-def assemble(layout: SdkLayout, libs: list[str], fp16: str) -> Result:
+def assemble(layout: SdkLayout, libs: list[str], fp16: str) -> tuple[Program, list[Port], dict[str, int]]:
     """Plan, route, allocate, compile. Values are chosen again when they turn out to be used by the code itself."""
     plan = Plan(layout)
     connect_ports(plan)
@@ -47,7 +44,8 @@ def assemble(layout: SdkLayout, libs: list[str], fp16: str) -> Result:
             break
         for i, v in new.items():
             banned[i] = banned.get(i, set()) | v
-    return program, _ports(plan, values), _symbols(plan, program), _report(plan, values)
+    program.preloads = _preloads(plan, program)
+    return program, _ports(plan, values), _report(plan, values)
 
 
 # ---------------------------------------------------------------- code
@@ -237,8 +235,8 @@ def _ports(plan: Plan, values: list[int]) -> list[Port]:
     return ports
 
 
-def _symbols(plan: Plan, program: Program) -> list[SymbolData]:
-    """MS0958 for data that do not fit their variable."""
+def _preloads(plan: Plan, program: Program) -> list[Preload]:
+    """The data of symbols. MS0958 when they do not fit their variable."""
     found = []
     tiles = np.asarray(program.fabric.tile)
     for region in plan.regions:
@@ -246,6 +244,7 @@ def _symbols(plan: Plan, program: Program) -> list[SymbolData]:
         for symbol in region.symbols.values():
             nbytes = symbol.data.shape[2] * symbol.data.itemsize
             part = tiles[y : y + region.height, x : x + region.width]
+            address = np.zeros(part.shape, np.int32)
             for t in np.unique(part):
                 code = program.tiles[int(t)]
                 variable = next((o for o in code.objects if o.name == symbol.name), None)
@@ -258,10 +257,11 @@ def _symbols(plan: Plan, program: Program) -> list[SymbolData]:
                     message = f"the data of {symbol.name!r} are {nbytes} bytes for each PE; {where} has {variable.type}, {variable.size} bytes"
                     help = "set_symbol_all(symbol, data, width, height) cuts the matrix into one tile for each PE"
                 else:
+                    address[part == t] = variable.address
                     continue
                 plan.error("MS0958", message, symbol.span, help=help)
                 break
-            found.append(SymbolData(symbol.name, x, y, symbol.data))
+            found.append(Preload(x, y, address, np.ascontiguousarray(symbol.data).view(np.uint8).reshape(*part.shape, nbytes)))
     plan.diagnostics.raise_if_errors()
     return found
 

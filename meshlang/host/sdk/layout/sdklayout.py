@@ -208,8 +208,8 @@ class SdkLayout:
 
         if not isinstance(f16_type, FP16TYPE):
             fail("MS0951", f"expected an FP16TYPE, found {f16_type!r}")
-        program, streams, symbols, colors = assemble(self, [os.fspath(p) for p in libs], f16_type.value)
-        return SdkCompileArtifacts.write(os.fspath(out_prefix), program, streams, symbols, colors, save_port_map)
+        program, streams, colors = assemble(self, [os.fspath(p) for p in libs], f16_type.value)
+        return SdkCompileArtifacts.write(os.fspath(out_prefix), program, streams, colors, save_port_map)
 
     @property
     def limits(self) -> tuple[int, int]:
