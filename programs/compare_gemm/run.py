@@ -9,29 +9,7 @@ import numpy as np
 
 import meshlang
 from meshlang import placement
-from meshlang.ir.program import EAST, NORTH, RAMP, SOUTH, WEST
-
-MOVES = {EAST: (0, 1), WEST: (0, -1), SOUTH: (1, 0), NORTH: (-1, 0)}
-OPPOSITE = {EAST: WEST, WEST: EAST, NORTH: SOUTH, SOUTH: NORTH}
-
-
-def longest_route(fabric):
-    """Hops of the longest way a wavelet takes from one PE to another, following the routes."""
-    longest = 0
-    for configured in fabric.color.values():
-        for y, x in zip(*np.nonzero(configured >= 0), strict=True):
-            if not fabric.configs[configured[y, x]].rx >> RAMP & 1:
-                continue
-            at = [(y, x, RAMP, 0)]
-            while at:
-                cy, cx, side, hops = at.pop()
-                config = fabric.configs[configured[cy, cx]]
-                assert config.rx >> side & 1, "a route ends at a router that does not take it"
-                if hops and config.tx >> RAMP & 1:
-                    longest = max(longest, hops)
-                at += [(cy + dy, cx + dx, OPPOSITE[d], hops + 1) for d, (dy, dx) in MOVES.items() if config.tx >> d & 1]
-    return longest
-
+from meshlang.host.paths import longest_route
 
 context = meshlang.run_context()
 args = meshlang.params(sizes="4,8,16", tile=2)
@@ -60,6 +38,6 @@ for P in sizes:
         used = np.sum([configured >= 0 for configured in program.ir.fabric.color.values()], axis=0)
         nbytes = max(t["memory"] for t in program.resources()["tiles"])
         context.handles.clear()         # the table stands for the summary of each run
-        rows.append((P, name, cycles, int(used.max()), nbytes, stages * longest_route(program.ir.fabric), stages))
+        rows.append((P, name, cycles, int(used.max()), nbytes, stages * longest_route(program), stages))
         print(f"{P:4}  {name:10} {cycles:8.0f} {cycles / P:9.1f} {used.max():7} {nbytes:7} {rows[-1][5]:5} {stages:7}")
 context.result(rows=[list(row) for row in rows])

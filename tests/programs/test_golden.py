@@ -28,6 +28,8 @@ RUNS = [
     ["meshgemm", "-p", "P=3", "-p", "f32=true"], ["meshgemm", "-p", "P=4", "-p", "f32_sum=true", "--arch", "wse3"],
     ["meshgemm", "-p", "P=7", "-p", "cannon=true"],
     ["meshgemm", "-p", "P=16", "-p", "M=128", "-p", "K=128", "-p", "N=128", "--arch", "wse3"],
+    ["allreduce"], ["allreduce", "-p", "sizes=2,9", "-p", "n=21", "-p", "f32=true", "-p", "max=true", "--arch", "wse3"],
+    ["compare_gemv"], ["compare_gemv", "-p", "sizes=3,12", "-p", "tile=5", "-p", "rows=true", "--arch", "wse3"],
     ["compare_gemm"], ["compare_gemm", "-p", "sizes=3,5,12", "-p", "tile=3", "--arch", "wse3"],
 ]
 
@@ -78,6 +80,12 @@ def test_meshgemm_bad_parameters(capsys, tmp_path, monkeypatch):
     assert "must be positive, found 8, -3, 8 and 1" in capsys.readouterr().err
     assert main(["run", folder, "-p", "P=2", "-p", "M=256", "-p", "K=256", "-p", "N=256"]) == 1
     assert "the tiles do not fit" in capsys.readouterr().err
+    for name, tile in (("allreduce", "n"), ("compare_gemv", "tile")):
+        folder = str(ROOT / "programs" / name)
+        assert main(["run", folder, "-p", "sizes=1,4"]) == 1
+        assert "start at 2" in capsys.readouterr().err
+        assert main(["run", folder, "-p", f"{tile}=0"]) == 1
+        assert "and 0" in capsys.readouterr().err
     folder = str(ROOT / "programs/compare_gemm")
     assert main(["run", folder, "-p", "sizes=1,4"]) == 1
     assert "mesh sizes start at 2" in capsys.readouterr().err

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import meshlang
+
+ALLREDUCE = Path(__file__).resolve().parents[2] / "programs/allreduce/layout.csl"
+PIPELINE, RING, TREE = range(3)
 
 LAYOUT = """
 param W: i16;
@@ -179,6 +184,27 @@ def test_stated_cost(folder, N, K):
         assert max(o.address + o.size for o in tile.objects) <= 8 * (2 + 4) + 64
     if N == 30 and K > 1:       # what a PE does has few kinds, so that PEs share their programs
         assert len(program.tiles) < 16
+
+
+def allreduce_cycles(algorithm, N, K=2):
+    program = meshlang.compile(ALLREDUCE, arch="wse3", params={"N": N, "n": 2, "algorithm": algorithm, "K": K})
+    with program.start() as fabric:
+        fabric.launch("run")
+        ticks = fabric.read("ticks", count=6).astype(np.int64)
+    return (ticks[..., 3:6] @ [1, 1 << 16, 1 << 32] - ticks[..., 0:3] @ [1, 1 << 16, 1 << 32]).max()
+
+
+def test_the_tree_wins_by_a_growing_factor():
+    """WaferLLM section 6: K N^(1/K) / 2 software stages instead of N."""
+    for baseline in (PIPELINE, RING):
+        factor = [allreduce_cycles(baseline, N) / allreduce_cycles(TREE, N) for N in (4, 16, 64)]
+        assert 1.1 < factor[0] < factor[1] < factor[2]
+
+
+def test_too_many_phases_for_the_queues():
+    with pytest.raises(meshlang.MeshlangError) as found:
+        meshlang.compile(ALLREDUCE, params={"N": 54, "n": 2, "algorithm": TREE, "K": 4})
+    assert any("receives more colors than it has input queues" in d.message for d in found.value.diagnostics)
 
 
 @pytest.mark.parametrize("params, message", [

@@ -127,7 +127,8 @@ layout {
   @set_rectangle(P, P);
   for (@range(i16, P)) |y| {
     for (@range(i16, P)) |x| {
-      @set_tile_code(x, y, "pe.csl", .{ .memcpy_params = memcpy.get_params(0), .role = transpose.get_params(x, y), .P = P, .n = n, .single = single });
+      @set_tile_code(x, y, "pe.csl", .{ .memcpy_params = memcpy.get_params(0), .P = P, .n = n, .single = single,
+        .role = transpose.get_params(x, y) });
       transpose.set_routes(x, y);
     }
   }
