@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import _trace
+
 if TYPE_CHECKING:
     from meshlang.host.api import CompiledProgram, FabricHandle
     from meshlang.host.context import RunContext
@@ -30,6 +32,7 @@ examples:
   meshlang run layout.csl --launch compute,3,0.5 --get y        arguments of a launch follow its name
   meshlang run my_host.py -p size=32 --arch wse3
   meshlang run programs/meshgemv --json                         results, cycles and resources for a script
+  meshlang run programs/meshgemv --trace mesh.html              record what the fabric does, and look at it in a browser
   meshlang run my_program --strict                              stop where a vector leaves its array
 
 --launch and --get work in the order: all --set, all --launch, all --get. A program that nothing launches (and that
@@ -51,6 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-cycles", type=int, metavar="N", help="stop a run that takes longer")
     parser.add_argument("--strict", action="store_true", help="accesses past a variable stop the run, instead of a warning at the end")
     parser.add_argument("--json", action="store_true", help="results as JSON on stdout")
+    _trace.add_arguments(parser)
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -75,6 +79,7 @@ def execute(args: argparse.Namespace) -> int:
             json=args.json,
             active=True,
             sessions=[],
+            trace=_trace.trace_options(args),
         )
     )
     if args.strict:
@@ -101,6 +106,8 @@ def execute(args: argparse.Namespace) -> int:
         _print_summary(context)
     finally:
         print_run_time_warnings(context)
+        if args.trace is not None:
+            _trace.write_traces(args.trace, context)
         set_context(RunContext())
     return 0
 

@@ -76,6 +76,7 @@ from .trace import (
     trace_control,
     trace_element_wait,
     trace_end,
+    trace_go,
     trace_inst,
     trace_later,
     trace_op,
@@ -204,6 +205,7 @@ def element_load(W, U, T, M8, M16, M32, pe, v, k, ty, result):
         if e < 0:
             trace_element_wait(W, U, pe, q, False)
             return WAIT
+        trace_go(W, pe, W[p + P_UT], np.int64(-1), now)
         bits = np.int64(U[e + E_VALUE])
         if size == 2 and W[o + O_AUX] & 3 != 0:
             if k & 1 == 1 or k == W[o + O_LEN] - 1:
@@ -244,6 +246,7 @@ def element_store(W, U, T, M8, M16, M32, pe, v, k, ty, bits):
             U[q + Q_WAITER] = np.uint32(1)
             trace_element_wait(W, U, pe, q, True)
             return WAIT
+        trace_go(W, pe, W[p + P_UT], np.int64(-1), W[G_NOW])
         slot = output_slot(W, U, pe, o)
         if slot < 0:
             return BAD

@@ -31,7 +31,7 @@ from .faults import Fault
 from .jit import cold, ctz, inline, jit
 from .router import wake_channel
 from .state import *
-from .trace import DO_ACTIVATE, DO_UNBLOCK, EV_DONE, flight, trace_control, trace_done, trace_issue, trace_send, trace_stall, trace_take
+from .trace import DO_ACTIVATE, DO_UNBLOCK, EV_DONE, flight, trace_control, trace_done, trace_go, trace_issue, trace_send, trace_stall, trace_take
 from .wheel import fail, wake_ce, wake_router
 
 (KIND_NONE, KIND_MEM1D, KIND_MEM4D, KIND_FABIN, KIND_FABOUT) = (np.int64(k) for k in list(isa.DsdKind)[:5])
@@ -1310,6 +1310,7 @@ def vector_phase(W, U, T, M8, M16, M32, pe, now):
         if result == FAILED:
             return np.int64(0)
         if result != STALLED:
+            trace_go(W, pe, base + best * TK, W[base + best * TK + V_PC], now)
             W[base + best * TK + V_LAST] = now
             busy = (step * rate + 65535) >> 16
             if busy < 1:

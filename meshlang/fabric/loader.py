@@ -226,7 +226,8 @@ def load(program: Program, profile: Profile) -> State:
         fifos = len(table)
         table += np.asarray(tile.fifos, np.int32).ravel().tolist()
         threads = _microthreads(tile)
-        uts.append((1 + len(threads)) if len(ops) else 0)
+        elements = np.isin(np.asarray(tile.code).reshape(-1, 4)[:, 0] & 0xff, (O.ELD, O.EST)).any()
+        uts.append((1 + len(threads)) if len(ops) or elements else 0)       # the first is the main thread's
         table[record + s.TT_FUNCS], table[record + s.TT_NFUNCS] = functions, len(tile.functions)
         table[record + s.TT_TASKS] = tasks
         table[record + s.TT_OBJS], table[record + s.TT_NOBJS] = objects, len(ordered)

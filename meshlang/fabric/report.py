@@ -13,6 +13,7 @@ from ..ir.dsdops import DsdOpCode
 from ..ir.program import DIRECTIONS
 from . import state as s
 from .faults import MESSAGES, Fault
+from .recording.flight import flight_notes
 
 if TYPE_CHECKING:
     from .machine import Machine
@@ -113,6 +114,7 @@ def fault_error(machine: Machine) -> MeshlangError:
         notes.append(f"tile program {machine.program.tiles[tile].name}")
     if color is not None:
         notes.append(f"color {color}")
+    notes += flight_notes(machine, pe, task_name)
     return MeshlangError(Diagnostic(code, message.format_map(words), span=None if router else span_of(machine, tile, pc),
                                     notes=notes, help=help_.format_map(words) if help_ else None))
 

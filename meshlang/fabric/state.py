@@ -110,6 +110,7 @@ OK = 7
 O_ADDR, O_STRIDE, O_SIZE, O_KIND, O_QUEUE, O_LEN, O_AUX = 0, 1, 2, 3, 4, 5, 6
 V_START, V_RANK, V_RATE, V_CODE, V_FLAGS, V_ZERO, V_ONCTRL, V_ACC = 32, 33, 34, 35, 36, 37, 38, 39
 V_ROW, V_ACTION, V_PC, V_TASK, V_ID, V_INDEX, V_RESULT = 40, 41, 42, 43, 44, 45, 46     # actions: kind | id << 4 | set << 12
+V_STALLED = 47          # traced runs: cycle << 3 | cause of the stall that goes on, or 0
 # kinds of operand in a thread
 K_NONE, K_MEM, K_MEM4, K_SCALAR, K_POINTER, K_IN, K_OUT, K_FIFO = 0, 1, 2, 3, 4, 5, 6, 7
 # O_ADDR: address in the PE's memory (next element), or the scalar, or the held half of a packed wavelet

@@ -25,9 +25,9 @@ if COMPILED:
     from numba.extending import overload
 
 # what an event says in its `kind`
-(EV_TASK, EV_END, EV_OP, EV_ISSUE, EV_DONE, EV_STALL, EV_SEND, EV_ENTER, EV_MOVE, EV_TAKE, EV_HELD, EV_INST, EV_CONTROL, EV_SWITCH) = (
-    np.int64(i) for i in range(1, 15))
-# why a thread stalls (EV_STALL)
+(EV_TASK, EV_END, EV_OP, EV_ISSUE, EV_DONE, EV_STALL, EV_SEND, EV_ENTER, EV_MOVE, EV_TAKE, EV_HELD, EV_INST, EV_CONTROL, EV_SWITCH,
+ EV_GO) = (np.int64(i) for i in range(1, 16))
+# why a thread stalls (EV_STALL, EV_GO)
 WAIT_INPUT, WAIT_OUTPUT, WAIT_FIFO_EMPTY, WAIT_FIFO_FULL = (np.int64(i) for i in range(1, 5))
 # why a router holds a wavelet (EV_HELD)
 HELD_LINK, HELD_QUEUE, HELD_NO_QUEUE = (np.int64(i) for i in range(1, 4))
@@ -171,8 +171,32 @@ def trace_control(W, pe, cycle, what, task, pc):
 @traced
 def trace_element_wait(W, U, pe, q, output):
     """The main thread waits for an element on the fabric (ELD, EST)."""
-    record(W, EV_STALL, pe, W[G_NOW], color_at(U, pe, q, output), np.int64(U[q + Q_ID]), ZERO, ZERO,
-           WAIT_OUTPUT if output else WAIT_INPUT, np.int64(-1), W[P0 + pe * PK + P_TASK])
+    stalled(W, pe, W[P0 + pe * PK + P_UT], W[G_NOW], color_at(U, pe, q, output), np.int64(U[q + Q_ID]), ZERO,
+            WAIT_OUTPUT if output else WAIT_INPUT, np.int64(-1), W[P0 + pe * PK + P_TASK])
+
+
+@traced
+def trace_go(W, pe, v, pc, now):
+    """A thread that may have been stalled goes on, with the operation started at pc (-1: an element access)."""
+    since = W[v + V_STALLED]
+    if since != 0:
+        W[v + V_STALLED] = 0
+        main = v == W[P0 + pe * PK + P_UT]
+        record(W, EV_GO, pe, now, NOBODY, NOBODY, ZERO if main else W[v + V_ID] + 1, now - (since >> 3), since & 7,
+               pc, W[P0 + pe * PK + P_TASK] if pc < 0 else W[v + V_TASK])
+
+
+@jit
+def stalled(W, pe, v, now, color, queue, done, cause, pc, task):
+    """A stall begins, or its cause changes; the rest of a stall is not recorded."""
+    since = W[v + V_STALLED]
+    if since & 7 == cause:
+        return
+    main = v == W[P0 + pe * PK + P_UT]
+    if since != 0:
+        record(W, EV_GO, pe, now, NOBODY, NOBODY, ZERO if main else W[v + V_ID] + 1, now - (since >> 3), since & 7, pc, task)
+    W[v + V_STALLED] = (now << 3) | cause
+    record(W, EV_STALL, pe, now, color, queue, ZERO if main else W[v + V_ID] + 1, done, cause, pc, task)
 
 
 # ---------------------------------------------------------------- vector operations
@@ -212,6 +236,7 @@ def trace_op(W, pe, v, pc, cycle, cycles):
 @traced
 def trace_issue(W, U, pe, v, cycle):
     """A vector operation on the fabric (or an asynchronous one on a FIFO) is started; it works from `cycle` on."""
+    W[v + V_STALLED] = 0            # the record held another operation before
     where = fabric_operand(W, U, pe, v)
     record(W, EV_ISSUE, pe, cycle, where & 255, where >> 8, W[v + V_ID] + 1, W[v + V_N], ZERO, W[v + V_PC], W[v + V_TASK])
 
@@ -226,7 +251,7 @@ def trace_done(W, U, pe, v, now):
 @traced
 def trace_stall(W, U, T, pe, v, now):
     """An operation that is ready to work cannot: what does it wait for?"""
-    if not (wanted(W, EV_STALL, now) and visible(W, pe)):
+    if not visible(W, pe):
         return
     cause = ZERO
     color = NOBODY
@@ -256,7 +281,8 @@ def trace_stall(W, U, T, pe, v, now):
             if kind != K_FIFO:
                 color = color_at(U, pe, q, kind == K_OUT)
                 queue = np.int64(U[q + Q_ID])
-    write(W, EV_STALL, pe, now, color, queue, W[v + V_ID] + 1, W[v + V_K], cause, W[v + V_PC], W[v + V_TASK])
+    if cause != 0:
+        stalled(W, pe, v, now, color, queue, W[v + V_K], cause, W[v + V_PC], W[v + V_TASK])
 
 
 # ---------------------------------------------------------------- wavelets

@@ -28,6 +28,7 @@ from .session import Session
 from .symbols import HostSymbol
 
 if TYPE_CHECKING:
+    from meshlang.fabric.recording import TraceOptions
     from meshlang.ir.program import Program
 
 
@@ -104,6 +105,7 @@ class CompiledProgram:
         sim_log: str | Path | None = None,
         echo: bool | None = None,
         strict: bool | None = None,
+        trace: TraceOptions | None = None,
     ) -> FabricHandle:
         """Load the program on a fabric. Tasks active from the start begin to run with the first command or `run()`.
 
@@ -111,6 +113,7 @@ class CompiledProgram:
         max_cycles: stop with MS0919 beyond this cycle. sim_log: write lines of <simprint> to this file.
         echo: print those lines as they come (None: yes under `meshlang run`).
         strict: an access past its variable is a fault, not a warning (None: what `meshlang run --strict` or MESHLANG_STRICT says).
+        trace: what to record (inspect.trace.trace_options); inspect.trace.Trace.of(fabric.session.machine) then has it.
         """
         context = run_context()
         handle = FabricHandle(
@@ -120,6 +123,7 @@ class CompiledProgram:
             sim_log,
             context.active if echo is None else echo,
             strict,
+            trace,
         )
         if context.active:
             context.handles.append(handle)
@@ -143,9 +147,9 @@ class FabricHandle:
     """A program on a fabric. Use it as a context manager: leaving it completes what is under way."""
 
     def __init__(self, program: CompiledProgram, profile: str | None, max_cycles: int | None, sim_log: str | Path | None, echo: bool,
-                 strict: bool | None = None):
+                 strict: bool | None = None, trace: TraceOptions | None = None):
         self.program = program
-        self.session = Session(program.ir, profile, max_cycles, sim_log, strict)
+        self.session = Session(program.ir, profile, max_cycles, sim_log, strict, trace)
         if echo:
             self.session.on_lines = lambda lines: print(*lines, sep="\n")
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from meshlang.diag import Diagnostic, MeshlangError
 
 if TYPE_CHECKING:
+    from meshlang.fabric.recording import TraceOptions
+
     from .api import FabricHandle
     from .session import Session
 
@@ -29,6 +31,7 @@ class RunContext:
     max_cycles: int | None = None
     json: bool = False
     folder: Path | None = None  # the program folder
+    trace: TraceOptions | None = None  # what every fabric records
     active: bool = False  # started by `meshlang run`
     used: set[str] = field(default_factory=set)
     results: dict[str, Any] = field(default_factory=dict)

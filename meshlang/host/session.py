@@ -28,20 +28,22 @@ from .symbols import HostSymbol, Symbols, launch_arguments
 from .warnings import RunWarnings, calling_line
 
 if TYPE_CHECKING:
+    from meshlang.fabric.recording import TraceOptions
     from meshlang.ir.program import Program
 
 POLL_CYCLES = 10_000  # how far the machine runs for one is_task_done
 POLL_LIMIT = 1_000  # polls of a machine with nothing to do before that is called a deadlock
 
 
-def announce_compilation() -> None:
+def announce_compilation(traced: bool = False) -> None:
     """Say so when the first run on this machine (or after an update) will compile the engine, which takes a while."""
     from meshlang.fabric import engine, jit
 
-    if not jit.COMPILED or engine.ready():
+    if not jit.COMPILED or engine.ready(traced):
         return
     directory = jit.cache_directory()
-    if directory is None or not any(directory.rglob("*.nbi")):
+    # the ordinary engine and the one that records are a file each
+    if directory is None or sum(1 for _ in directory.rglob("*.nbc")) < 1 + traced:
         print("meshlang: compiling the fabric engine for this machine (once; about half a minute)", file=sys.stderr, flush=True)
 
 
@@ -93,10 +95,11 @@ class Session:
     max_cycles: MS0919 when the machine's clock passes it.
     sim_log: where the lines of <simprint> go; None: only to `output`.
     strict: accesses past a variable are faults; None: what the command or MESHLANG_STRICT says.
+    trace: what to record, None: what the command says; `machine.recorder` has it.
     """
 
     def __init__(self, program: Program, profile: str | None = None, max_cycles: int | None = None, sim_log: str | Path | None = None,
-                 strict: bool | None = None):
+                 strict: bool | None = None, trace: TraceOptions | None = None):
         from meshlang.fabric.machine import Machine
 
         from .context import run_context
@@ -106,8 +109,9 @@ class Session:
         self.program = program
         self.symbols = Symbols(program)
         self.max_cycles = max_cycles
-        announce_compilation()
-        self.machine = Machine(program, profile, strict=context.strict if strict is None else strict)
+        announce_compilation(trace is not None or context.trace is not None)
+        self.machine = Machine(program, profile, strict=context.strict if strict is None else strict,
+                               trace=context.trace if trace is None else trace)
         self.warnings = RunWarnings()
         self.memory = Memory(program, self.machine, self.warnings)
         self.output = Output(text_at=self._text_at, path=Path(sim_log) if sim_log is not None else None)

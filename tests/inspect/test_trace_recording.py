@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from meshlang.diag import MeshlangError
 from meshlang.fabric import state as s
 from meshlang.fabric.machine import Machine
-from meshlang.fabric.recording import EVENT, GROUPS, KINDS, TraceOptions, flight
+from meshlang.fabric.recording import EVENT, GROUPS, KINDS, TraceOptions
+from meshlang.fabric.recording.flight import flight
 from meshlang.host.build import build
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,8 +35,10 @@ def program():
     return build(str(ROOT / "programs/meshgemm/layout.csl"), arch="wse2", params={"P": 4, "Mt": 2, "Kt": 2, "Nt": 2})
 
 
-def run(program, options=None, room=None):
+def run(program, options=None, room=None, express=True):
     m = Machine(program, trace=options)
+    if not express:
+        m.step_by_step()
     if room is not None:
         m.state.W[s.G_EVENTCAP] = s.EVENT_ROOM + room
     m.launch("run", (2,))
@@ -53,14 +57,45 @@ def traced(program):
 
 
 def test_the_run_is_the_same(program, traced):
-    plain = run(program)
-    assert traced.cycle == plain.cycle
+    plain = run(program, express=False)
+    assert traced.cycle == plain.cycle == run(program).cycle
     assert np.array_equal(traced.state.U, plain.state.U)
     assert np.array_equal(traced.state.M8, plain.state.M8)
     mine, other = traced.stats(), plain.stats()
     for name, value in other.items():
         assert np.array_equal(mine[name], value), name
     assert flight(traced) == flight(plain)
+
+
+def test_flight_recorder(program, traced):
+    """The last task starts and completed operations, as the events have them; in express mode as well."""
+    entries = flight(traced)
+    assert len(entries) == 256
+    expected = traced.recorder.events[np.isin(traced.recorder.events["kind"], [KINDS.index("task"), KINDS.index("done")])]
+    known = {(int(e["cycle"]), KINDS[e["kind"]], int(e["pe"]), int(e["pc"]), int(e["task"])) for e in expected}
+    assert all((e.cycle, e.kind, e.pe, e.pc, e.task) in known for e in entries)
+    assert {(e.pe, e.kind, e.pc) for e in flight(run(program))} == {(e.pe, e.kind, e.pc) for e in entries}
+
+
+def test_a_fault_shows_the_flight_recorder(tmp_path):
+    (tmp_path / "layout.csl").write_text("""layout {
+  @set_rectangle(1, 1);
+  @set_tile_code(0, 0, "pe.csl");
+  @export_name("main", fn()void);
+}
+""")
+    (tmp_path / "pe.csl").write_text("""var n: i16 = 0;
+const later = @get_local_task_id(9);
+fn main() void { @activate(later); }
+task divide() void { n = @as(i16, 7) / n; }
+comptime { @bind_local_task(divide, later); @export_symbol(main); }
+""")
+    m = Machine(build(str(tmp_path / "layout.csl")))
+    m.launch("main")
+    with pytest.raises(MeshlangError) as error:
+        m.run()
+    (note,) = [n for n in error.value.diagnostics[0].notes if n.startswith("what this PE did last")]
+    assert "function main starts" in note and "local task divide (id 9) starts" in note
 
 
 def test_counts_agree_with_the_counters(traced):

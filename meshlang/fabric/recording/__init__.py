@@ -10,6 +10,7 @@ An event is one row of dtype EVENT. What its fields mean depends on its kind (tr
 | issue | of the operation | 0 main, 1 + microthread | elements wanted | | of the operation |
 | done | of the operation | as issue | elements done | cycles since the issue | of the operation |
 | stall | waited for | as issue | elements done | STALLS | of the operation |
+| go | | as issue | cycles stalled | STALLS | of the operation |
 | send | | as issue | payload | 1 control | |
 | enter | queue it comes from | | payload | control; side << 8 (4 ramp, 5 host) | |
 | move | input queue, if to the ramp | | payload | control; sides it goes to << 8 | |
@@ -25,12 +26,12 @@ Empty fields are 255 (color, queue, thread), 0 or -1.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...diag import Diagnostic, MeshlangError
 from .. import state as s
-from .. import trace as t
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,13 +40,13 @@ if TYPE_CHECKING:
 
 EVENT = np.dtype([("cycle", "<i8"), ("pe", "<i4"), ("kind", "u1"), ("color", "u1"), ("queue", "u1"), ("thread", "u1"),
                   ("value", "<u4"), ("extra", "<i4"), ("pc", "<i4"), ("task", "<i4")])
-KINDS = ("none", "task", "end", "op", "issue", "done", "stall", "send", "enter", "move", "take", "held", "inst", "control", "switch")
+KINDS = ("none", "task", "end", "op", "issue", "done", "stall", "send", "enter", "move", "take", "held", "inst", "control", "switch", "go")
 STALLS = ("", "input queue empty", "output queue full", "FIFO empty", "FIFO full")
 HOLDS = ("", "next router full", "input queue full", "no input queue takes the color")
 CONTROLS = ("", "activate", "block", "unblock")
 NOBODY = 255
 GROUPS = {
-    "task": ("task", "end"), "op": ("op", "issue", "done"), "stall": ("stall", "held"), "wavelet": ("send", "enter", "move", "take"),
+    "task": ("task", "end"), "op": ("op", "issue", "done"), "stall": ("stall", "go", "held"), "wavelet": ("send", "enter", "move", "take"),
     "inst": ("inst",), "control": ("control",), "switch": ("switch",),
 }
 DEFAULT_GROUPS = ("task", "op", "stall", "wavelet", "control", "switch")
@@ -97,6 +98,11 @@ class Recorder:
         self.start: Start | None = None
         self._parts: list[np.ndarray] = []
         machine.step_by_step()          # express deliveries would not be seen
+        for x0, _, y0, _ in options.pes or ():
+            if x0 >= machine.width or y0 >= machine.height:
+                raise MeshlangError(Diagnostic(
+                    "MS1001", f"PEs from ({x0}, {y0}) on are to be traced; the program's rectangle is {machine.width} x {machine.height} PEs",
+                    help=f"x is 0 to {machine.width - 1}, y is 0 to {machine.height - 1}"), exit_code=2)
         npe = machine.width * machine.height
         words = (npe + 63) // 64
         capacity = 2 * s.EVENT_ROOM
@@ -197,26 +203,3 @@ class Recorder:
             if P[pe, s.P_ST] != s.ST_IDLE:
                 start.tasks[int(pe)] = int(P[pe, s.P_TASK]), int(P[pe, s.P_BUSYFROM])
         return start
-
-
-@dataclass(frozen=True)
-class FlightEntry:
-    """An entry of the flight recorder: kind "task" (it starts) or "done" (a vector operation on the fabric has ended)."""
-    cycle: int
-    kind: str
-    pe: int
-    pc: int
-    task: int
-
-
-def flight(machine: Machine) -> list[FlightEntry]:
-    """What the flight recorder holds, oldest first."""
-    W: Any = machine.state.W
-    n, base = int(W[s.G_FLIGHTN]), int(W[s.G_FLIGHT])
-    out = []
-    for i in range(max(0, n - int(t.FLIGHT)), n):
-        e = base + (i & int(t.FLIGHT) - 1) * int(t.FLIGHT_WORDS)
-        a, b = int(W[e]), int(W[e + 1]) & (1 << 64) - 1
-        pc = b >> 24 & 0xffffffff
-        out.append(FlightEntry(a >> 8, KINDS[a & 255], b & 0xffffff, pc, b >> 56))
-    return out

@@ -1,0 +1,70 @@
+"""The flight recorder, read: the last task starts and completed fabric operations of a machine, and how a fault shows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...ir import isa
+from ...ir.dsdops import DsdOpCode
+from .. import state as s
+from ..trace import FLIGHT, FLIGHT_WORDS
+from . import KINDS
+
+if TYPE_CHECKING:
+    from ..machine import Machine
+
+SHOWN = 6           # entries of the PE at fault
+SHOWN_ELSEWHERE = 3
+
+
+@dataclass(frozen=True)
+class FlightEntry:
+    """kind "task" (it starts) or "done" (a vector operation on the fabric has ended); pc: the machine's instruction number."""
+    cycle: int
+    kind: str
+    pe: int
+    pc: int
+    task: int
+
+
+def flight(machine: Machine) -> list[FlightEntry]:
+    """What the flight recorder holds, oldest first."""
+    W: Any = machine.state.W
+    n, base, length = int(W[s.G_FLIGHTN]), int(W[s.G_FLIGHT]), int(FLIGHT)
+    out = []
+    for i in range(max(0, n - length), n):
+        e = base + (i % length) * int(FLIGHT_WORDS)
+        when, what = int(W[e]), int(W[e + 1]) & (1 << 64) - 1
+        out.append(FlightEntry(when >> 8, KINDS[when & 255], what & 0xffffff, what >> 24 & 0xffffffff, what >> 56))
+    return out
+
+
+def flight_notes(machine: Machine, pe: int, name: Any) -> list[str]:
+    """Notes for a fault at a PE: what it did last, and what other PEs did last. name(tile, task): a task in words."""
+    entries = flight(machine)
+    own = [e for e in entries if e.pe == pe][-SHOWN:]
+    other = [e for e in entries if e.pe != pe][-SHOWN_ELSEWHERE:]
+    notes = []
+    if own:
+        notes.append("what this PE did last: " + "; ".join(_words(machine, e, name) for e in own))
+    if other:
+        notes.append("what others did last: " + "; ".join(
+            f"PE ({e.pe % machine.width}, {e.pe // machine.width}) {_words(machine, e, name)}" for e in other))
+    return notes
+
+
+def _words(machine: Machine, entry: FlightEntry, name: Any) -> str:
+    tile = int(machine.state.tile_of[entry.pe])
+    if entry.kind == "task":
+        return f"cycle {entry.cycle}: {name(machine, tile, entry.task)} starts"
+    return f"cycle {entry.cycle}: {_operation(machine, tile, entry.pc)} done"
+
+
+def _operation(machine: Machine, tile: int, pc: int) -> str:
+    program = machine.program.tiles[tile]
+    code = np.asarray(program.code).reshape(-1, 4)
+    row = int(code[pc - machine.state.code_base[tile], 1])
+    return DsdOpCode(int(np.asarray(program.dsd_ops).reshape(-1, isa.OP_COLUMNS)[row, isa.OP_CODE])).name.lower()
