@@ -166,19 +166,19 @@ def _split(total: int, parts: int) -> np.ndarray:
 
 
 def _take(matrix: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """[H, W, a * b]: PE (x, y) has matrix[rows[y], columns[x]] (rows [H, a], columns [W, b]; -1: zeros)."""
+    """[H, W, a, b]: PE (x, y) has matrix[rows[y, x], columns[x]] (rows [H, W, a], columns [W, b]; -1: zeros)."""
     padded = np.zeros((matrix.shape[0] + 1, matrix.shape[1] + 1), matrix.dtype)
     padded[:-1, :-1] = matrix
-    tiles = padded[rows[:, None, :, None], columns[None, :, None, :]]
-    return tiles.reshape(*tiles.shape[:2], -1)
+    return padded[rows[:, :, :, None], columns[None, :, None, :]]
 
 
 class Placement:
     """Where a model goes on height x width PEs.
 
     capacity: tokens of the key-value cache on a PE. dtype: float16 or float32. layers: how many of the model's layers (all).
-    shift: the cache's form. head: the final norm and the output projection are on the mesh too. rings: rows in the order of
-    MeshGEMM's ring and lines that share their PEs with it (programs that also prefill; needs a square mesh).
+    shift: the cache's form. head: the final norm and the output projection are on the mesh too. prompt: the longest prompt that is
+    prefilled, 0 if none; it takes a square mesh. Then the rows have the parts of the hidden vector in the order of MeshGEMM's ring
+    (`placement.ring`), and weights are placed for <llm/prefill>.
     MS0991 for shapes that cannot be placed, MS0992 when a PE's memory is too small.
     """
 
@@ -233,10 +233,15 @@ class Placement:
         self.q_index = np.where(known[:, :, None, :], q_head[..., None] * c.head_size + element[:, None, None, :], -1)
 
         self.prompt = prompt
-        if prompt and height != width:
-            raise _fail("MS0991", f"a prefill needs a square mesh, whose rows and columns have rings of one length; found {height} x {width}")
-        self.rows = ring(height) if prompt else np.arange(height)  # which part of the hidden vector each row has
-        self.hidden_index = _split(c.hidden_size, height)[self.rows]
+        if prompt and (height != width or height < 2):
+            raise _fail("MS0991", f"a prefill needs a square mesh of at least 2 x 2 PEs, whose rings have one length; found {height} x {width}")
+        self.prompt_rows = -(-prompt // height)  # tokens of the prompt on a PE
+        parts = _split(c.hidden_size, height)
+        positions = ring(height) if prompt else np.arange(height)
+        self.hidden_index = parts[positions]  # [H, hidden]: the part of each row while decoding
+        # [H, W, hidden]: the part of each PE while prefilling (that of its weights, too)
+        self.turned_index = parts[(positions[:, None] + positions[None, :]) % height] if prompt else None
+        self.weight_index = self.hidden_index[:, None].repeat(width, 1) if self.turned_index is None else self.turned_index
         self.feed_index = _split(c.feed_forward_size, width)
         self.check_memory()
 
@@ -251,14 +256,25 @@ class Placement:
         return self.kv_heads * self.head_elements
 
     def memory(self) -> dict[str, int]:
-        """Bytes a PE needs, by what for."""
-        size, hidden, q, kv = self.dtype.itemsize, self.hidden, self.q_elements, self.kv_elements
-        weights = self.layers * (2 * hidden + hidden * (q + 2 * kv) + q * hidden + 3 * hidden * self.feed)
+        """Bytes a PE needs, by what for: the arrays of <llm/decoder>, <llm/head>, <llm/prefill> and what they use."""
+        size, hidden, q, kv, n = self.dtype.itemsize, self.hidden, self.q_elements, self.kv_elements, self.head_elements
+        heads, rows = self.kv_heads * self.config.queries, self.prompt_rows
+        qkv, gate_up = q + 2 * kv, 2 * self.feed
+        weights = self.layers * (2 * hidden + hidden * (qkv + q) + hidden * (gate_up + self.feed))
         cache = self.layers * 2 * kv * self.capacity
-        heads = self.kv_heads * self.config.queries
-        buffers = 2 * hidden + 2 * q + 6 * kv + 2 * self.feed + heads * self.capacity + 2 * (heads + self.kv_heads) * self.head_elements
-        head = hidden * (1 + self.vocabulary) + self.vocabulary if self.head else 0
-        return {"weights": (weights + head) * size, "cache": cache * size + 2 * self.capacity, "buffers": buffers * size + 4 * hidden + 256}
+        buffers = 2 * hidden + qkv + q + gate_up + q + kv + 4 * kv + heads * (self.capacity + 1) + n
+        singles = hidden + heads  # f32
+        if self.head:
+            weights += hidden * (1 + self.vocabulary)
+            buffers += hidden + self.vocabulary
+            singles += hidden
+        if rows:
+            weights += self.layers * 2 * hidden
+            buffers += rows * (4 * hidden + max(qkv, gate_up) + max(q, self.feed) + 4 * kv + n)
+            buffers += max(hidden * qkv, hidden * gate_up) + q + kv + heads * rows * (rows + 1)
+            singles += heads * rows * (n + 1) + hidden + rows
+        scalars = 320 if rows else 128  # pointers, counters
+        return {"weights": weights * size, "cache": cache * size + 2 * self.capacity, "buffers": buffers * size + 4 * singles + scalars}
 
     def check_memory(self) -> None:
         need = self.memory()
@@ -287,21 +303,22 @@ class Placement:
             )
 
     def params(self, tree: bool = True) -> dict[str, Any]:
-        """Parameters of the layouts of programs/decoder, prefill and tiny_llama."""
-        c = self.config
+        """Parameters of the layouts of programs/decoder, prefill and tiny_llama. tree: how the lines are laid, see <llm/line_layout>."""
+        c, size = self.config, (line_group if tree else int)
         return {
             "W": self.width, "H": self.height, "f32_data": self.dtype == np.float32, "layers": self.layers, "hidden": self.hidden,
             "hidden_size": c.hidden_size, "epsilon": c.norm_epsilon, "kv_heads": self.kv_heads, "queries": c.queries,
             "head_elements": self.head_elements, "group": self.group, "head_scale": 1 / math.sqrt(c.head_size),
             "interleaved": c.interleaved, "feed": self.feed, "capacity": self.capacity, "shift": self.shift,
-            "vocabulary": self.vocabulary if self.head else 0,
-            "row_size": self.group if self.group > 1 else line_group(self.width), "column_size": line_group(self.height), "tree": tree,
+            "vocabulary": self.vocabulary if self.head else 0, "prompt_rows": self.prompt_rows,
+            "row_size": self.group if self.group > 1 else size(self.width), "column_size": size(self.height), "tree": tree,
         }  # fmt: skip
 
     # ------------------------------------------------------------ arrays
 
     def weights(self, weights: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """Symbol -> [H, W, elements]: norms, w_qkv, w_output, w_gate_up, w_down, all layers one after the other; final_norm, w_head.
+        """Symbol -> [H, W, elements]: norms, w_qkv, w_output, w_gate_up, w_down, all layers one after the other; final_norm, w_head with
+        `head`; turned_norms with `prompt`.
 
         MS0994 for weights that are missing or have another shape than the configuration says.
         """
@@ -312,7 +329,10 @@ class Placement:
 
             q, k, v, o = (get(f"self_attn.{n}_proj") for n in "qkvo")
             gate, up, down = (get(f"mlp.{n}_proj") for n in ("gate", "up", "down"))
-            parts["norms"] += [self.hidden_vector(get("input_layernorm")), self.hidden_vector(get("post_attention_layernorm"))]
+            norms = [get("input_layernorm"), get("post_attention_layernorm")]
+            parts["norms"] += map(self.hidden_vector, norms)
+            if self.prompt:
+                parts.setdefault("turned_norms", []).extend(map(self.turned_vector, norms))
             parts["w_qkv"].append(self.stand_side_by_side([(q, self._flat_q()), (k, self._flat_kv()), (v, self._flat_kv())]))
             parts["w_output"].append(self.columns_to_rows(o, self._flat_q()))
             parts["w_gate_up"].append(self.stand_side_by_side([(gate, self.feed_index), (up, self.feed_index)]))
@@ -321,7 +341,8 @@ class Placement:
         if self.head:
             name = "model.embed_tokens.weight" if self.config.tied_embeddings else "lm_head.weight"
             out["final_norm"] = self.hidden_vector(self._weight(weights, "model.norm.weight"))
-            out["w_head"] = self.stand_side_by_side([(self._weight(weights, name), _split(self.config.vocabulary, self.width))])
+            tiles = _take(self._weight(weights, name).T, self.hidden_index[:, None].repeat(self.width, 1), _split(self.config.vocabulary, self.width))
+            out["w_head"] = tiles.reshape(self.height, self.width, -1)
         return out
 
     def _weight(self, weights: Mapping[str, Any], name: str) -> np.ndarray:
@@ -341,12 +362,12 @@ class Placement:
 
     def stand_side_by_side(self, matrices: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
         """[H, W, hidden * n]: matrices [outputs, hidden] and which outputs each column has [W, n_i]; hidden over the rows."""
-        tiles = [_take(m.T, self.hidden_index, index).reshape(self.height, self.width, self.hidden, -1) for m, index in matrices]
+        tiles = [_take(m.T, self.weight_index, index) for m, index in matrices]
         return np.concatenate(tiles, 3).reshape(self.height, self.width, -1)
 
     def columns_to_rows(self, matrix: np.ndarray, index: np.ndarray) -> np.ndarray:
         """[H, W, n * hidden]: a matrix [hidden, inputs], inputs over the columns [W, n], hidden over the rows."""
-        tiles = _take(matrix, self.hidden_index, index).reshape(self.height, self.width, self.hidden, -1)
+        tiles = _take(matrix, self.weight_index, index)
         return np.ascontiguousarray(tiles.transpose(0, 1, 3, 2)).reshape(self.height, self.width, -1)
 
     def hidden_vector(self, vector: Any) -> np.ndarray:
@@ -372,6 +393,55 @@ class Placement:
     def collect_logits(self, array: np.ndarray) -> np.ndarray:
         """[H, W, n] -> [vocabulary], from the first row."""
         return array[0].reshape(-1)[: self.config.vocabulary]
+
+    # ------------------------------------------------------------ prompts
+
+    def prompt_tokens(self, tokens: int) -> list[range]:
+        """The tokens of a prompt that each row has: consecutive ones, and one more on the last rows if they do not divide."""
+        ends = np.cumsum([0, *((tokens + y) // self.height for y in range(self.height))])
+        return [range(a, b) for a, b in zip(ends[:-1].tolist(), ends[1:].tolist())]
+
+    def prompt_vectors(self, vectors: Any) -> np.ndarray:
+        """[tokens, hidden_size] -> [H, W, prompt_rows * hidden] for <llm/prefill>: tokens over the rows, elements turned. MS0991 if too many."""
+        vectors = np.asarray(vectors, self.dtype)
+        if not 1 <= len(vectors) <= self.prompt:
+            raise _fail("MS0991", f"a prompt of {len(vectors)} tokens: this placement takes 1 to {self.prompt}")
+        padded = np.zeros((self.height, self.prompt_rows, self.config.hidden_size + 1), self.dtype)
+        for y, tokens in enumerate(self.prompt_tokens(len(vectors))):
+            padded[y, : len(tokens), :-1] = vectors[tokens.start : tokens.stop]
+        return self._turn(padded)
+
+    def _turn(self, padded: np.ndarray) -> np.ndarray:
+        """[H, rows, hidden_size + 1] -> [H, W, rows * hidden]"""
+        assert self.turned_index is not None
+        tiles = np.stack([padded[y][:, self.turned_index[y]] for y in range(self.height)])  # [H, rows, W, hidden]
+        return np.ascontiguousarray(tiles.transpose(0, 2, 1, 3)).reshape(self.height, self.width, -1)
+
+    def collect_prompt(self, array: np.ndarray, tokens: int) -> np.ndarray:
+        """[H, W, prompt_rows * hidden] -> [tokens, hidden_size]: what `prompt_vectors` placed."""
+        assert self.turned_index is not None
+        tiles = array.reshape(self.height, self.width, self.prompt_rows, self.hidden)
+        out = np.zeros((self.height, self.prompt_rows, self.config.hidden_size + 1), array.dtype)
+        for y in range(self.height):
+            out[y][:, self.turned_index[y]] = tiles[y].transpose(1, 0, 2)
+        return np.concatenate([out[y, : len(t), :-1] for y, t in enumerate(self.prompt_tokens(tokens))])
+
+    def prompt_rotary(self, tokens: int) -> tuple[np.ndarray, np.ndarray]:
+        """cos and sin of a prompt's positions: [H, W, prompt_rows * head_elements / 2] each."""
+        out = []
+        for table in self.config.rotary(range(tokens)):
+            padded = np.zeros((self.height, self.prompt_rows, self.config.head_size // 2 + 1), self.dtype)
+            for y, t in enumerate(self.prompt_tokens(tokens)):
+                padded[y, : len(t), :-1] = table[t.start : t.stop]
+            tiles = padded[:, :, self.pairs]  # [H, rows, W, pairs]
+            out.append(np.ascontiguousarray(tiles.transpose(0, 2, 1, 3)).reshape(self.height, self.width, -1))
+        return out[0], out[1]
+
+    def turned_vector(self, vector: Any) -> np.ndarray:
+        """[hidden_size] -> [H, W, hidden]: turned like a prompt's vectors (the norms of <llm/prefill>)."""
+        padded = np.append(np.asarray(vector, self.dtype), self.dtype.type(0))
+        assert self.turned_index is not None
+        return padded[self.turned_index]
 
     def load(self) -> np.ndarray:
         """int [H]: tokens an empty cache holds on each row when it is full."""

@@ -18,6 +18,11 @@ RUNS = [
     ["decoder", "-p", "W=2", "-p", "H=6", "-p", "concat=true", "-p", "heads=6", "-p", "kv_heads=3", "-p", "tokens=4"],
     ["decoder", "-p", "W=16", "-p", "H=16", "-p", "hidden=256", "-p", "heads=16", "-p", "kv_heads=4", "-p", "head_size=16", "-p", "feed=512",
      "-p", "tokens=3", "--arch", "wse3"],
+    ["prefill"], ["prefill", "--arch", "wse3"],
+    ["prefill", "-p", "P=3", "-p", "f32=true", "-p", "layers=2", "-p", "interleaved=true", "-p", "tokens=8", "-p", "heads=6", "-p", "kv_heads=3"],
+    ["tiny_llama"], ["tiny_llama", "--arch", "wse3"],
+    ["tiny_llama", "-p", "P=4", "-p", "f16=true", "-p", "hidden=40", "-p", "feed=60", "-p", "prompt=7", "-p", "new=10"],
+    ["kv_cache"], ["kv_cache", "-p", "W=1", "-p", "H=5", "-p", "heads=2", "-p", "elements=3", "--arch", "wse3"],
 ]
 
 
@@ -46,6 +51,13 @@ def test_golden(arguments, capsys, tmp_path, monkeypatch):
     (["decoder", "-p", "hidden=512", "-p", "feed=512", "-p", "W=2", "-p", "H=2"], "of a PE's 49,152 bytes (weights"),
     (["decoder", "-p", "W=0"], "1 layers with 4 tokens per PE on 4 x 0 PEs"),
     (["decoder", "-p", "config=nowhere.json"], "cannot read nowhere.json"),
+    (["prefill", "-p", "P=1"], "a prefill needs a square mesh of at least 2 x 2 PEs, whose rings have one length; found 1 x 1"),
+    (["prefill", "-p", "tokens=0"], "P and tokens must be positive, found 4 and 0"),
+    (["prefill", "-p", "tokens=2000"], "of a PE's 49,152 bytes (weights"),
+    (["tiny_llama", "-p", "capacity=2"], "32 tokens, but 2 per PE on 8 rows hold 16 (shift)"),
+    (["tiny_llama", "-p", "new=0"], "prompt and new must be positive, found 13 and 0"),
+    (["kv_cache", "-p", "bytes=10"], "a token takes 18 bytes of a PE; 10 are too few"),
+    (["kv_cache", "-p", "H=0"], "must be positive, found 2, 0, 1 and 4"),
 ])
 def test_refused(arguments, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -1,0 +1,157 @@
+"""<llm/prefill> through programs/prefill and programs/tiny_llama against a float64 model: any prompt, hand-over, decoding after it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+import meshlang
+from meshlang import llama, llama_reference
+
+PROGRAMS = Path(__file__).resolve().parents[2] / "programs"
+SMALL = llama.LlamaConfig(hidden_size=32, heads=4, kv_heads=2, head_size=8, feed_forward_size=48)
+NOT_THERE = ("shift", "vocabulary", "column_size")
+
+
+def prefill(config, P, tokens, dtype=np.float32, arch="wse3", tree=True, room=0, scale=1.0):
+    """Error relative to the largest element, the placement, the reference, keys, values, cycles."""
+    place = llama.Placement(config, P, P, capacity=-(-tokens // P) + room, dtype=dtype, prompt=tokens)
+    weights = config.random_weights(tokens, dtype)
+    for name in weights:
+        if "q_proj" in name or "k_proj" in name:
+            weights[name] = weights[name] * dtype(scale)
+    reference = llama_reference.Reference(config, weights)
+    x = np.random.default_rng(P).uniform(-1, 1, (tokens, config.hidden_size)).astype(dtype)
+    program = meshlang.compile(PROGRAMS / "prefill/layout.csl", arch=arch, params={n: v for n, v in place.params(tree).items() if n not in NOT_THERE})
+    with program.start() as fabric:
+        before = {name.removeprefix("turned_"): array for name, array in place.weights(weights).items() if name != "norms"}
+        for name, array in before.items():
+            fabric.write(name, array)
+        fabric.write("prompt", place.prompt_vectors(x))
+        for name, table in zip(("prompt_cos", "prompt_sin"), place.prompt_rotary(tokens), strict=True):
+            fabric.write(name, table)
+        fabric.launch("prefill", tokens)
+        for name, array in before.items():          # the weights are back where they were
+            assert np.array_equal(fabric.read(name, count=array.shape[2]), array)
+        y = place.collect_prompt(fabric.read("prompt", count=place.prompt_rows * place.hidden), tokens)
+        n = config.layers * place.kv_elements * place.capacity
+        keys, values = fabric.read("keys", count=n), fabric.read("values", count=n)
+        ticks = fabric.read("ticks", count=6).astype(np.int64)
+    want = reference.decode(x)
+    error = np.abs(y - want).max() / np.abs(want).max()
+    return error, place, reference, keys, values, int(((ticks[..., 3:] - ticks[..., :3]) @ [1, 1 << 16, 1 << 32]).max())
+
+
+@pytest.mark.parametrize("arch", ["wse2", "wse3"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("P, tokens", [(2, 5), (3, 3), (4, 13), (5, 4)])
+def test_meshes(P, tokens, dtype, arch):
+    assert prefill(SMALL, P, tokens, dtype, arch)[0] <= llama.tolerance(SMALL, dtype)
+
+
+@settings(max_examples=10, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(data=st.data())
+def test_any_heads(data):
+    draw = data.draw
+    kv = draw(st.integers(1, 5))
+    config = llama.LlamaConfig(hidden_size=draw(st.integers(4, 40)), heads=kv * draw(st.integers(1, 3)), kv_heads=kv,
+                               head_size=2 * draw(st.integers(1, 6)), feed_forward_size=draw(st.integers(4, 40)),
+                               layers=draw(st.integers(1, 3)), interleaved=draw(st.booleans()))
+    dtype = draw(st.sampled_from([np.float32, np.float16]))
+    error = prefill(config, draw(st.integers(2, 6)), draw(st.integers(1, 14)), dtype, draw(st.sampled_from(["wse2", "wse3"])), draw(st.booleans()))[0]
+    assert error <= llama.tolerance(config, dtype)
+
+
+def test_sixteen():
+    config = llama.LlamaConfig(hidden_size=64, heads=8, kv_heads=4, head_size=8, feed_forward_size=96)
+    assert prefill(config, 16, 32, np.float16)[0] <= llama.tolerance(config, np.float16)
+
+
+def test_large_scores():
+    """The running maximum keeps e^score in range in f16, whatever the order of the blocks."""
+    assert prefill(SMALL, 4, 12, np.float16, scale=8.0)[0] <= 8 * llama.tolerance(SMALL, np.float16)
+
+
+def test_keys_and_values_are_where_decoding_wants_them():
+    for tokens in (3, 9):
+        _, place, reference, keys, values, _ = prefill(SMALL, 4, tokens, room=2)
+        keys = keys.reshape(4, 4, place.kv_elements, place.capacity)
+        values = values.reshape(4, 4, place.kv_heads, place.capacity, place.head_elements)
+        index = place.kv_index.reshape(4, -1)
+        for y, row in enumerate(place.prompt_tokens(tokens)):
+            for x in range(4):
+                for i, token in enumerate(row):
+                    want_k, want_v = (np.append(t[0].transpose(1, 0, 2)[token].ravel(), 0.0)[index[x]] for t in (reference.keys, reference.values))
+                    assert np.abs(keys[y, x, :, i] - want_k).max() < 1e-5
+                    assert np.abs(values[y, x, :, i].ravel() - want_v).max() < 1e-5
+
+
+def generate(config, P, prompt, new, dtype, arch, shift=True, room=0):
+    """Largest relative error of the logits, and how many greedy tokens are the reference's."""
+    total = prompt + new - 1
+    place = llama.Placement(config, P, P, capacity=(-(-total // P) if shift else -(-prompt // P) + new) + room, dtype=dtype, head=True,
+                            prompt=max(prompt - 1, 1), shift=shift)
+    weights = config.random_weights(7, dtype)
+    reference = llama_reference.Reference(config, weights)
+    tokens = np.random.default_rng(prompt).integers(0, config.vocabulary, prompt).tolist()
+    table = weights["model.embed_tokens.weight"]
+    program = meshlang.compile(PROGRAMS / "tiny_llama/layout.csl", arch=arch, params=place.params(tree=False))
+    error, agreed = 0.0, 0
+    with program.start() as fabric:
+        for name, array in place.weights(weights).items():
+            fabric.write(name, array)
+        if prompt > 1:
+            fabric.write("prompt", place.prompt_vectors(table[tokens[:-1]]))
+            for name, t in zip(("prompt_cos", "prompt_sin"), place.prompt_rotary(prompt - 1), strict=True):
+                fabric.write(name, t)
+            fabric.launch("prefill", prompt - 1)
+            reference.decode(reference.embed(tokens[:-1]))
+        fabric.launch("settle", prompt - 1)
+        natural = place.hidden_index[:, None].repeat(P, 1)
+        place.weight_index, turned = natural, place.weight_index
+        for name, array in place.weights(weights).items():       # what `settle` made of them is decoding's placement
+            assert np.array_equal(fabric.read(name, count=array.shape[2]), array), name
+        place.weight_index = turned
+        for _ in range(new):
+            position = len(tokens) - 1
+            fabric.write("x", place.hidden_vector(table[tokens[-1]]))
+            for name, t in zip(("cos", "sin"), place.rotary(position), strict=True):
+                fabric.write(name, t)
+            fabric.launch("decode", position)
+            logits = place.collect_logits(fabric.read("logits", count=place.vocabulary))
+            want = reference.logits(reference.decode(reference.embed(tokens[-1:])))[0]
+            error = max(error, np.abs(logits - want).max() / np.abs(want).max())
+            agreed += int(logits.argmax() == want.argmax())
+            tokens.append(int(logits.argmax()))
+    return error, agreed
+
+
+@pytest.mark.parametrize("P, prompt, new, shift, arch", [
+    (4, 9, 9, True, "wse3"), (3, 5, 8, True, "wse2"), (5, 1, 6, True, "wse3"), (2, 2, 3, True, "wse2"), (4, 7, 5, False, "wse3"),
+])
+def test_prefill_then_decode(P, prompt, new, shift, arch):
+    config = llama.LlamaConfig(hidden_size=30, heads=4, kv_heads=2, head_size=6, feed_forward_size=50, layers=2, vocabulary=40,
+                               tied_embeddings=P == 3)
+    error, agreed = generate(config, P, prompt, new, np.float32, arch, shift)
+    assert error <= llama.tolerance(config, np.float32) and agreed == new
+    error, agreed = generate(config, P, prompt, new, np.float16, arch, shift)
+    assert error <= llama.tolerance(config, np.float16)
+
+
+def test_stated_cost():
+    place = llama.Placement(SMALL, 8, 8, capacity=2, prompt=16)
+    program = meshlang.compile(PROGRAMS / "prefill/layout.csl", params={n: v for n, v in place.params().items() if n not in NOT_THERE}).ir
+    assert set(program.fabric.color) <= {0, 1, 2, 3, 4, 5, *range(12, 18)}
+    for tile in program.tiles:
+        assert len(tile.inputs) <= 5 and len(tile.tasks) == 3
+    place = llama.Placement(SMALL, 8, 8, capacity=4, prompt=16, head=True)
+    for arch, outputs in (("wse2", 4), ("wse3", 6)):
+        program = meshlang.compile(PROGRAMS / "tiny_llama/layout.csl", arch=arch, params=place.params(tree=False)).ir
+        assert max(len(t.inputs) for t in program.tiles) <= 6 and max(len(t.outputs) for t in program.tiles) <= outputs
+        # what the host says a PE needs is what it needs
+        need = max(o.address + o.size for t in program.tiles for o in t.objects)
+        assert need <= sum(place.memory().values()) <= need + 600
