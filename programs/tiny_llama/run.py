@@ -85,8 +85,8 @@ print(f"prompt    {' '.join(map(str, tokens[:length]))}")
 print(f"generated {' '.join(map(str, tokens[length:]))}")
 print(f"{config.layers} layers, {config.hidden_size} elements, {config.heads} heads, {config.kv_heads} key-value heads of {config.head_size}, "
       f"feed-forward {config.feed_forward_size}, vocabulary {config.vocabulary}, {dtype.__name__}, on {P} x {P} PEs")
-print(f"prefill of {length - 1} tokens {prefill_cycles} cycles, hand-over {settle_cycles}, decoding {decode_cycles[0]} to {decode_cycles[-1]} a token; "
-      f"tokens on the rows: {loads.tolist()}")
+print(f"prefill of {length - 1} tokens {prefill_cycles} cycles, hand-over {settle_cycles}, decoding {decode_cycles[0]} to "
+      f"{decode_cycles[-1]} a token; tokens on the rows: {loads.tolist()}")
 print(f"{agreed} of {new} tokens are those of numpy in float64; largest error of a logit {error:.2e} of the largest logit (bound {bound:.2e})")
 context.check(error <= bound, f"the largest error {error:.3e} is above the bound {bound:.3e}")
 context.check(agreed == new or args["f16"], f"{new - agreed} of {new} tokens differ from the reference's")
