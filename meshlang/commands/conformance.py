@@ -91,7 +91,8 @@ def run_script(root: Path, script: Path, arguments: str, timeout: float) -> tupl
 
 
 def judge(script: str, arch: str, output: str, code: int, seconds: float) -> Result:
-    unsupported = sorted(set(re.findall(r"MS0399\]: (.*)", output) + re.findall(r"MS0215\]: there is no library (<[^>]*>)", output)))
+    found = [m for p in (r"MS0399\]: (.*)", r"MS0922\]: (.*)", r"MS0215\]: there is no library (<[^>]*>)") for m in re.findall(p, output)]
+    unsupported = sorted(set(found))
     lines = [line for line in output.splitlines() if line.strip()]
     cycles = re.findall(r"(?i)cycle(?:s| count)[^0-9\n]*([0-9][0-9,]*)", output)
     if code == -1:

@@ -95,6 +95,13 @@ def test_wide_ports_are_connected_in_order(layout, shift):
         assert got(runtime, 6, 4 + shift + j) == [1 + 100 * j + k for k in range(4)]
 
 
+def test_wide_ports_get_room_to_go_around(layout):
+    # from the right side of one column to the left side of another one on its left: all paths go around both
+    layout.connect(sender(layout, "a", (6, 0), height=4), receiver(layout, "b", (4, 0), height=4))
+    runtime = run(layout)
+    assert [got(runtime, 4, j) for j in range(4)] == [[1 + 100 * j + k for k in range(4)] for j in range(4)]
+
+
 def test_routes_go_around_regions_or_through_them(layout):
     wall = layout.create_code_region("send.csl", "wall", 1, 3)  # two rows high: going around is shorter than through
     wall.place(2, 0)
@@ -319,9 +326,10 @@ def test_the_dialect_is_told_by_the_params_of_colors(layout, folder, newer):
     assert out.tolist() == ([1 | 2 << 16, 3 | 4 << 16, 5 | 6 << 16] if newer else [1, 2, 3, 4, 5, 6])
 
 
-def test_colors_keep_out_of_the_way_of_local_tasks(folder):
-    # on WSE-2 a wavelet of color 0 would start the local task 0
-    text = (folder / "receive.csl").read_text().replace("@get_local_task_id(28)", "@get_local_task_id(0)")
+@pytest.mark.parametrize("text", ["@get_local_task_id(0)", "@get_local_task_id(zero)"])
+def test_colors_keep_out_of_the_way_of_local_tasks(folder, text):
+    # on WSE-2 a wavelet of color 0 would start the local task 0, whether the text says its number or not
+    text = (folder / "receive.csl").read_text().replace("@get_local_task_id(28)", text) + "const zero = 0;"
     write_files(folder, low=text)
     layout = SdkLayout(SdkTarget.WSE2)
     region = layout.create_code_region("low.csl", "low", 1, 1)
@@ -375,3 +383,75 @@ def test_a_compiled_layout_is_a_program_like_others(layout, folder):
         address = next(o for o in program.ir.tiles[0].objects if o.name == "seen").address
         data = fabric.session.machine.read_bytes(1, 1, 2, 1, address, 6).view(np.int16)
     assert data.tolist() == [[[1, -7, 3 + 8], [1, -7, 3 + 11]]]
+
+
+CORNER = """
+param rx: color;
+param n: u16;
+const q = @get_input_queue(2);
+const own = @get_color(0);
+const oq = @get_output_queue(3);
+const iq = @get_input_queue(4);
+export var got: [2]u32;
+var sent = [2]u32{ 7, 8 };
+const to = @get_dsd(fabout_dsd, .{ .extent = 2, .fabric_color = own, .output_queue = oq });
+const back = @get_dsd(fabin_dsd, .{ .extent = 2, .fabric_color = own, .input_queue = iq });
+const from = @get_dsd(fabin_dsd, .{ .extent = n, .fabric_color = rx, .input_queue = q });
+const mem = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{2} -> sent[i] });
+const into = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{2} -> got[i] });
+const start_id = @get_local_task_id(28);
+const next_id = @get_local_task_id(29);
+task start() void { @mov32(to, mem, .{ .async = true }); @mov32(into, from, .{ .async = true, .activate = next }); }
+task next() void { @mov32(into, back, .{ .async = true }); }
+comptime {
+  @bind_local_task(start, start_id);
+  @bind_local_task(next, next_id);
+  @activate(start_id);
+  @set_local_color_config(own, .{ .routes = .{ .rx = .{RAMP}, .tx = .{RAMP} } });
+  @initialize_queue(q, .{ .color = rx });
+  @initialize_queue(oq, .{ .color = own });
+  @initialize_queue(iq, .{ .color = own });
+}
+"""
+
+
+def test_colors_keep_out_of_the_way_of_colors_in_the_code(layout, folder):
+    write_files(folder, corner=CORNER)
+    region = layout.create_code_region("corner.csl", "corner", 1, 1)
+    region.place(3, 0)
+    rx = region.color("rx")
+    region.set_param_all(rx)
+    region.set_param_all("n", 2)
+    layout.connect(sender(layout, "s", (0, 0), n=2), region.create_input_port(rx, Edge.LEFT, [TO_RAMP], 2))
+    runtime = run(layout)
+    assert runtime.read_symbol(3, 0, "got", "uint32").tolist() == [7, 8]
+    assert rx.get_value() == 1
+
+
+@pytest.mark.parametrize("newer", [False, True])
+def test_params_without_a_type(layout, folder, newer):
+    text = (folder / "receive.csl").read_text().replace("param rx: color;", "param rx;")
+    write_files(folder, untyped=text.replace(" = rx", " = @get_color(rx)") if newer else text)
+    if newer:
+        write_files(folder, send=(folder / "send.csl").read_text().replace("tx: color", "tx: u16").replace(" = tx", " = @get_color(tx)"))
+    region = layout.create_code_region("untyped.csl", "u", 1, 1)
+    region.place(2, 0)
+    rx = region.color("rx")
+    region.set_param_all(rx)
+    region.set_param_all("n", 4)
+    layout.connect(sender(layout, "s", (0, 0)), region.create_input_port(rx, Edge.LEFT, [TO_RAMP], 4))
+    assert got(run(layout), 2, 0) == [1, 2, 3, 4]
+
+
+def test_warnings_are_shown(folder, capsys):
+    text = (folder / "receive.csl").read_text().replace("@get_local_task_id(28)", "@get_local_task_id(9)")
+    write_files(folder, low=text)
+    layout = SdkLayout(SdkTarget.WSE2)
+    region = layout.create_code_region("low.csl", "low", 1, 1)
+    region.place(3, 0)
+    rx = region.color("rx", 9)  # given: it stays
+    region.set_param_all(rx)
+    region.set_param_all("n", 4)
+    layout.connect(sender(layout, "s", (0, 0)), region.create_input_port(rx, Edge.LEFT, [TO_RAMP], 4))
+    layout.compile("out")
+    assert "MS0413" in capsys.readouterr().err

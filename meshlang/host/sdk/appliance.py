@@ -126,7 +126,7 @@ def unpack(artifact: str | os.PathLike, folder: Path) -> None:
     path = Path(artifact)
     try:
         if path.is_dir():
-            shutil.copytree(path, folder, dirs_exist_ok=True)
+            shutil.copytree(path, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".git", *_SKIPPED))
             return
         with tarfile.open(path) as archive:
             archive.extractall(folder, filter="data")

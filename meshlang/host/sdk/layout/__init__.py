@@ -7,6 +7,7 @@ The classes only record what the script says; `SdkLayout.compile` checks it, fin
     plan                                            placement and painting as arrays over the fabric
     paths                                           routes between ports
     allocate                                        values of colors
+    code                                            what the text of a code file says
     assemble                                        the Program
     artifacts                                       the folder that SdkRuntime loads
     source                                          where in the script something was said, and how mistakes are reported

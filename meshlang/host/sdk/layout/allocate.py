@@ -67,7 +67,7 @@ def allocate(plan: Plan, met: list[set[int]], banned: dict[int, set[int]]) -> li
         choices = {i: left(i) for i in open_}
         i = min(open_, key=lambda i: (len(choices[i]), -len(met[i]), i))
         if not choices[i]:
-            _none_left(plan, i, met, switched, arch)
+            _none_left(plan, i, met, switched, arch, banned.get(i, set()))
         values[i] = choices[i][0]
         open_.remove(i)
     return [values[i] for i in range(len(plan.nets))]
@@ -87,12 +87,14 @@ def _clash(plan: Plan, a: Net, b: Net) -> NoReturn:
     )
 
 
-def _none_left(plan: Plan, i: int, met: list[set[int]], switched: set[int], arch: str) -> NoReturn:
+def _none_left(plan: Plan, i: int, met: list[set[int]], switched: set[int], arch: str, banned: set[int]) -> NoReturn:
     net = plan.nets[i]
     others = sorted(plan.nets[j].name for j in met[i])
     notes = [f"it meets {len(others)} other colors: {', '.join(others[:30])}{', ...' if len(others) > 30 else ''}"]
     if i in switched and arch == "wse3":
         notes.append(f"it has switch positions, and on wse3 only the colors {', '.join(map(str, sorted(SWITCH_COLORS_WSE3)))} have switches")
+    if banned:
+        notes.append(f"code at its PEs uses {', '.join(map(str, sorted(banned)))} itself, as colors{' or task ids' if arch == 'wse2' else ''}")
     raise MeshlangError(
         Diagnostic(
             "MS0963",

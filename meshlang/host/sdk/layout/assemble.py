@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,9 +17,11 @@ from meshlang.sema.compiler import Compiler, Options, check_options
 from meshlang.sema.layout import LayoutState, TileSpec
 from meshlang.sema.values import Known
 from meshlang.syntax import ast
+from meshlang.syntax.parser import parse_file
 
 from .allocate import allocate, conflicts
 from .artifacts import Port
+from .code import Code
 from .color import MAX_COLOR
 from .paths import connect_ports
 from .plan import Plan, first
@@ -29,16 +30,18 @@ from .region import CodeRegion, Param
 if TYPE_CHECKING:
     from .sdklayout import SdkLayout
 
+
 def assemble(layout: SdkLayout, libs: list[str], fp16: str) -> tuple[Program, list[Port], dict[str, int]]:
     """Plan, route, allocate, compile. Values are chosen again when they turn out to be used by the code itself."""
-    plan = Plan(layout)
-    connect_ports(plan)
+    check_options(layout.platform.target.arch, fp16)
+    plan = _routed(layout)
+    trees, codes = _read(plan)
     met = conflicts(plan)
-    banned: dict[int, set[int]] = {}
+    banned = _used_by_text(plan, codes)
     while True:
         values = allocate(plan, met, banned)
         with busy("compiling the layout"):
-            program = _compile(plan, values, libs, fp16)
+            program = _compile(plan, values, trees, codes, libs, fp16)
         new = _used_by_code(plan, values, program)
         if not any(v - banned.get(i, set()) for i, v in new.items()):
             break
@@ -48,47 +51,63 @@ def assemble(layout: SdkLayout, libs: list[str], fp16: str) -> tuple[Program, li
     return program, _ports(plan, values), _report(plan, values)
 
 
+def _routed(layout: SdkLayout) -> Plan:
+    """A plan with its routes. Where wide ports do not find room to go around regions, on a larger fabric."""
+    plan = Plan(layout)
+    widest = max((len(tx.pes) for tx, *_ in layout.connections), default=1)
+    try:
+        connect_ports(plan)
+        return plan
+    except MeshlangError as error:
+        larger = Plan(layout, plan.margin + 2 * widest)
+        if widest == 1 or (larger.width, larger.height) == (plan.width, plan.height):
+            raise
+        try:
+            connect_ports(larger)
+        except MeshlangError:
+            raise error from None
+        return larger
+
+
 # ---------------------------------------------------------------- code
 
 
-@dataclass
-class _File:
-    """What is known of a source file before it is compiled: the declarations of its params, and the names that @get_color gets."""
-
-    params: dict[str, ast.Decl]
-    numbers: set[str]
-
-    @classmethod
-    def of(cls, tree: ast.Module) -> _File:
-        params = {d.name: d for d in tree.items if isinstance(d, ast.Decl) and d.kind in ("param", "color")}
-        return cls(params, {a.name for c in _calls(tree, "get_color") for a in c.args if isinstance(a, ast.Ident)})
-
-    def is_color(self, name: str) -> bool:
-        """Does the param want a `color` (the dialect of SDK 1.4) rather than its number (2.10)?"""
-        decl = self.params[name]
-        if decl.type is None:
-            return decl.kind == "color" or name not in self.numbers
-        return isinstance(decl.type, ast.Ident) and decl.type.name == "color"
-
-
-def _calls(node: Any, name: str) -> list[ast.BuiltinCall]:
-    """The calls of a builtin below a node of the tree."""
-    found = [node] if isinstance(node, ast.BuiltinCall) and node.name == name else []
-    for slot in getattr(node, "__slots__", ()):
-        value = getattr(node, slot)
-        for child in value if isinstance(value, list) else (value,):
-            if isinstance(child, ast.Node):
-                found += _calls(child, name)
-    return found
-
-
-def _compile(plan: Plan, values: list[int], libs: list[str], fp16: str) -> Program:
-    target = plan.layout.platform.target
-    check_options(target.arch, fp16)
-    compiler = Compiler(Options(arch=target.arch, import_paths=libs, fabric_dims=(plan.width, plan.height), fabric_offsets=(0, 0), fp16=fp16))
-    files = {region.name: _check_params(plan, compiler, region) for region in plan.regions}
+def _read(plan: Plan) -> tuple[dict[str, ast.Module], dict[str, Code]]:
+    """The trees of all files by path, and what they say by region. MS0957 for params that a file does not have."""
+    trees: dict[str, ast.Module] = {}
+    codes: dict[str, Code] = {}
+    for region in plan.regions:
+        path = os.path.normpath(region.source)
+        try:
+            if path not in trees:
+                trees[path] = parse_file(path)
+        except MeshlangError as error:
+            for d in error.diagnostics:
+                d.span = d.span or region.span
+                plan.diagnostics.add(d)
+            continue
+        code = codes[region.name] = Code.of(trees[path])
+        for name, param in region.params.items():
+            if name not in code.params:
+                close = difflib.get_close_matches(name, code.params, 1)
+                plan.error(
+                    "MS0957",
+                    f"{region.source}, the code of region {region.name!r}, has no param {name!r}; it has: {', '.join(code.params) or 'none'}",
+                    param.span,
+                    help=f"did you mean {close[0]!r}?" if close else None,
+                )
     plan.diagnostics.raise_if_errors()
-    compiler.options.simd = _simd(plan, files)
+    return trees, codes
+
+
+def _compile(plan: Plan, values: list[int], trees: dict[str, ast.Module], codes: dict[str, Code], libs: list[str], fp16: str) -> Program:
+    target = plan.layout.platform.target
+    compiler = Compiler(
+        Options(
+            arch=target.arch, import_paths=libs, fabric_dims=(plan.width, plan.height), fabric_offsets=(0, 0), fp16=fp16, simd=_simd(plan, codes)
+        )
+    )
+    compiler.trees.update(trees)
     layout = LayoutState(target.arch, plan.width, plan.height)
     tile = np.full(plan.width * plan.height, -1, np.int32)
     for region in plan.regions:
@@ -96,7 +115,7 @@ def _compile(plan: Plan, values: list[int], libs: list[str], fp16: str) -> Progr
         rows, which = _variants(plan, values, region)
         base = len(layout.specs)
         for row in rows:
-            params = {n: _known(files[region.name], region.params[n], v) for n, v in row.items()}
+            params = {n: _known(codes[region.name], region.params[n], v) for n, v in row.items()}
             layout.specs.append(TileSpec(os.path.normpath(region.source), params, region.span))
         tile[where] = base + which
     layout.tile = tile
@@ -115,29 +134,7 @@ def _compile(plan: Plan, values: list[int], libs: list[str], fp16: str) -> Progr
     return program
 
 
-def _check_params(plan: Plan, compiler: Compiler, region: CodeRegion) -> _File:
-    """MS0957 for params that the file does not have."""
-    try:
-        file = _File.of(compiler.tree(os.path.normpath(region.source)))
-    except MeshlangError as error:
-        for d in error.diagnostics:
-            if d.span is None:
-                d.span = region.span
-            plan.diagnostics.add(d)
-        return _File({}, set())
-    for name, param in region.params.items():
-        if name not in file.params:
-            close = difflib.get_close_matches(name, file.params, 1)
-            plan.error(
-                "MS0957",
-                f"{region.source}, the code of region {region.name!r}, has no param {name!r}; it has: {', '.join(file.params) or 'none'}",
-                param.span,
-                help=f"did you mean {close[0]!r}?" if close else None,
-            )
-    return file
-
-
-def _simd(plan: Plan, files: dict[str, _File]) -> int:
+def _simd(plan: Plan, codes: dict[str, Code]) -> int:
     """How fabric DSDs without simd_mode treat 16-bit data: the dialect is told by the type of the params that take colors.
 
     SDK 1.4 gives a `color`, and a wavelet carries one element; 2.10 gives an integer, and a wavelet carries two.
@@ -145,8 +142,8 @@ def _simd(plan: Plan, files: dict[str, _File]) -> int:
     kinds: dict[bool, tuple[CodeRegion, Param]] = {}
     for region in plan.layout.regions:
         for param in region.params.values():
-            if param.colors and param.name in files[region.name].params:
-                kinds.setdefault(files[region.name].is_color(param.name), (region, param))
+            if param.colors:
+                kinds.setdefault(codes[region.name].takes_color(param.name), (region, param))
     if len(kinds) == 2:
         (old, one), (new, two) = kinds[True], kinds[False]
         plan.error(
@@ -176,9 +173,9 @@ def _variants(plan: Plan, values: list[int], region: CodeRegion) -> tuple[list[d
     return [{n: int(row[2 * i + 1]) for i, n in enumerate(names) if row[2 * i]} for row in rows], which.reshape(-1).astype(np.int32)
 
 
-def _known(file: _File, param: Param, value: int) -> Known:
+def _known(code: Code, param: Param, value: int) -> Known:
     """An integer; for a param without a type that is used as a color, a color."""
-    if param.colors and file.params[param.name].type is None and file.is_color(param.name):
+    if param.colors and code.params[param.name].type is None and code.takes_color(param.name):
         return Known(T.COLOR, value)
     return Known(T.COMPTIME_INT, value)
 
@@ -199,14 +196,21 @@ def _config(plan: Plan, layout: LayoutState, positions: tuple[tuple[int, int], .
     return layout.config_of[cfg]
 
 
-# ---------------------------------------------------------------- after compiling
+# ---------------------------------------------------------------- numbers the code takes for itself
+
+
+def _used_by_text(plan: Plan, codes: dict[str, Code]) -> dict[int, set[int]]:
+    """For nets without a given value, by number: the values that the text of the code at their PEs uses."""
+    arch, owner = plan.layout.platform.target.arch, plan.owner.ravel()
+    return {
+        i: {v for r in np.unique(owner[net.present]) if r >= 0 for v in codes[plan.regions[r].name].used(arch)}
+        for i, net in enumerate(plan.nets)
+        if net.value is None
+    }
 
 
 def _used_by_code(plan: Plan, values: list[int], program: Program) -> dict[int, set[int]]:
-    """Values that code uses for something else, for the nets that are at its PEs and may have others.
-
-    Colors that the code names itself; and on WSE-2 ids of local tasks, which are also started by wavelets of that color.
-    """
+    """The same, from the compiled code: what the text alone did not tell."""
     tile = np.asarray(program.fabric.tile).ravel()
     found: dict[int, set[int]] = {}
     here = [np.unique(tile[net.present]) for net in plan.nets]
@@ -225,6 +229,9 @@ def _used_by_code(plan: Plan, values: list[int], program: Program) -> dict[int, 
 
 def _own_colors(code: TileProgram) -> set[int]:
     return {q.color for q in (*code.inputs, *code.outputs) if q.color is not None and q.color >= 0}
+
+
+# ---------------------------------------------------------------- what the host needs
 
 
 def _ports(plan: Plan, values: list[int]) -> list[Port]:

@@ -21,7 +21,7 @@ from .region import CodeRegion, Positions
 if TYPE_CHECKING:
     from .sdklayout import SdkLayout, Stream
 
-MARGIN = 2  # free columns and rows kept beyond the regions, for routes and for the PEs of streams
+MARGIN = 2  # free columns and rows beyond the regions, for routes and for the PEs of streams
 STEPS = {NORTH: (0, -1), SOUTH: (0, 1), 2: (1, 0), WEST: (-1, 0)}
 
 
@@ -44,8 +44,8 @@ class Net:
 class Plan:
     """Cells are numbered y * width + x."""
 
-    def __init__(self, layout: SdkLayout):
-        self.layout = layout
+    def __init__(self, layout: SdkLayout, margin: int = MARGIN):
+        self.layout, self.margin = layout, margin
         self.diagnostics = Diagnostics()
         self.regions: list[CodeRegion] = list(layout.regions)
         self.routes: list[Positions] = []
@@ -112,7 +112,7 @@ class Plan:
                 )
             right, bottom = max(right, x + w), max(bottom, y + h)
         self.diagnostics.raise_if_errors()
-        self.width, self.height = min(right + MARGIN, limit_x), min(bottom + MARGIN, limit_y)
+        self.width, self.height = min(right + self.margin, limit_x), min(bottom + self.margin, limit_y)
         self.owner = np.full((self.height, self.width), -1, np.int32)
         for i, region in enumerate(self.regions):
             self._claim(i, region)

@@ -209,6 +209,10 @@ class SdkLayout:
         if not isinstance(f16_type, FP16TYPE):
             fail("MS0951", f"expected an FP16TYPE, found {f16_type!r}")
         program, streams, colors = assemble(self, [os.fspath(p) for p in libs], f16_type.value)
+        if program.warnings:
+            from meshlang.diag.render import render_text
+
+            render_text(program.warnings)
         return SdkCompileArtifacts.write(os.fspath(out_prefix), program, streams, colors, save_port_map)
 
     @property
