@@ -41,13 +41,9 @@ def bitcast(cx, node, hint):
         if isinstance(value.v, Pointer) and isinstance(t, T.PtrType):
             return Known(t, value.v)
         bits = cx.unit.scalar_bits(value) & ((1 << 8 * s.size) - 1)
-        if T.is_float(t):
-            return Known(t, ops.bits_float(bits, t))
-        if isinstance(t, T.IntType):
-            return Known(t, ops.wrap(bits, t))
         if isinstance(t, T.PtrType):
             return Known(t, Pointer(None, bits))
-        return Known(t, bool(bits) if t is T.BOOL else bits)
+        return cx.known_bits(t, bits)
     if isinstance(t, T.IntType) and (t.signed or isinstance(s, T.IntType) and s.signed):
         r = cx.fb.reg()
         cx.emit(node, Op.WRAP, r, value.reg, 0, t.ty)
@@ -144,7 +140,8 @@ def has_field(cx, node, hint):
     t = value.v if value.ty is T.TYPE else value.ty
     if t is T.MODULE:
         return TRUE if name in value.v.decls else FALSE
-    return TRUE if isinstance(t, T.StructType) and name in t.index else FALSE
+    names = t.index if isinstance(t, T.StructType) else t.parts if isinstance(t, T.BitsType) else ()
+    return TRUE if name in names else FALSE
 
 
 @builtin("concat_structs", "a, b", doc="One struct with the fields of both (1.4).")
@@ -299,7 +296,8 @@ def is_comptime(cx, node, hint):
 
 @builtin("comptime_assert", "condition[, message]", doc="A compile error unless the condition holds.")
 def comptime_assert(cx, node, hint):
-    value = cx.known(node.args[0])
+    with cx.comptime():         # as Zig's: its condition is evaluated at compile time wherever it stands
+        value = cx.known(node.args[0])
     if value.ty is not T.BOOL:
         cx.fail("MS0301", f"expected bool, found {value.ty}", node.args[0])
     if not value.v:

@@ -12,6 +12,7 @@ from ..diag import Label, MeshlangError
 from ..ir.isa import Op
 from ..syntax import ast
 from . import types as T
+from .bits import Bits
 from .calls import Calls, holds_array, taken
 from .choices import Choices
 from .codegen import FunctionBuilder
@@ -23,7 +24,7 @@ from .unit import Instance, Unit
 from .values import FnValue
 
 
-class Analyzer(Expressions, Literals, Choices, Calls, Statements):
+class Analyzer(Expressions, Literals, Bits, Choices, Calls, Statements):
     """One walk over one function, block or initialiser. See `context.Context` for its state."""
 
 

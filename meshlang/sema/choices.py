@@ -10,6 +10,7 @@ from ..ir.isa import Op
 from ..syntax import ast
 from . import ops
 from . import types as T
+from .codegen import FunctionBuilder
 from .context import BreakSignal, Context, Silent, Target
 from .values import (
     VOID,
@@ -17,6 +18,13 @@ from .values import (
     Known,
     own,
 )
+
+
+def is_place(node: Any) -> bool:
+    """Is it a name, or a part of what a name stands for?"""
+    while isinstance(node, (ast.Index, ast.Field, ast.Deref)):
+        node = node.operand if isinstance(node, ast.Deref) else node.base
+    return isinstance(node, ast.Ident)
 
 
 class Choices(Context):
@@ -94,7 +102,16 @@ class Choices(Context):
         return t or T.VOID
 
     def type_of(self, node: Any, hint: T.Type | None = None) -> T.Type | None:
-        """The type an expression would have; it is analysed, but neither its code nor its effects stay."""
+        """The type an expression would have; it is analysed, but neither its code nor its effects stay.
+
+        A place in memory has a type at compile time too, although its value is not known then: it is read into code that no one keeps.
+        """
+        if self.fb is None and is_place(node):
+            self.fb = FunctionBuilder("@type_of", 0)
+            try:
+                return self.rv(node, hint).ty
+            finally:
+                self.fb = None
         with self.dry_run():
             return self.branch_value(node, hint).ty
 

@@ -18,6 +18,7 @@ from .ops import Fail
 from .unit import Instance, Unit
 from .values import (
     VOID,
+    BitsRef,
     Cell,
     ElemRef,
     Fields,
@@ -286,6 +287,8 @@ class Context:
             return own(value.get())
         if isinstance(value, RegVar):
             return Reg(value.ty, value.reg)
+        if isinstance(value, BitsRef):
+            return self.load_bits(value, node)
         if isinstance(value, Mem):
             if self.fb is None:
                 var = value.var
@@ -372,6 +375,8 @@ class Context:
         """Implicit conversion to `t`, or an error."""
         if t is T.ANYTYPE or value.ty is t:
             return value
+        if isinstance(t, T.BitsType) and isinstance(value, (Known, Fields)) and isinstance(value.ty, T.StructType) and value.ty.tag is None:
+            return self.make_bits(t, value, node)
         if isinstance(value, Known):
             if value.ty is FN and isinstance(t, T.PtrType) and isinstance(t.elem, T.FnType):
                 return self.coerce(self.function_pointer(value.v, node), t, node)

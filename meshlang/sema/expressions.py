@@ -358,20 +358,23 @@ class Expressions(Context):
                 return self.module_member(base.v, name, node)
             if t is T.TYPE:
                 return self.type_member(base.v, name, node)
-        if isinstance(t, T.PtrType) and not t.many and isinstance(t.elem, T.StructType):
+        if isinstance(t, T.PtrType) and not t.many and isinstance(t.elem, (T.StructType, T.BitsType)):
             base = self.pointee(self.load(base, node), t.elem, 0, node)
             t = t.elem
         if isinstance(t, T.RangeType):
             self.fail("MS0202", f"a range has no field '{name}'", node, "use @range_start, @range_stop, @range_step")
-        if not isinstance(t, T.StructType):
+        if isinstance(t, T.BitsType) and name in t.parts:
+            return self.bits_member(base, name, node)
+        if not isinstance(t, (T.StructType, T.BitsType)):
             if isinstance(t, T.PtrType):
                 self.fail("MS0202", f"{t} has no field '{name}'", node, "dereference it first: p.*")
             self.fail("MS0202", f"{t} has no fields: '.{name}' names nothing", node)
-        if name not in t.index:
-            close = difflib.get_close_matches(name, t.index, 1)
+        names = t.parts if isinstance(t, T.BitsType) else t.index
+        if name not in names:
+            close = difflib.get_close_matches(name, names, 1)
             self.fail("MS0202", f"{t} has no field '{name}'", getattr(node, "name_span", node),
                       f"did you mean '{close[0]}'?" if close else None,
-                      notes=[f"fields: {', '.join(t.index)}"] if t.index else ["it has no fields"])
+                      notes=[f"fields: {', '.join(names)}"] if names else ["it has no fields"])
         if isinstance(base, (Known, Fields)):
             return base.v[name]
         if isinstance(base, Mem):

@@ -35,6 +35,11 @@ class Literals(Context):
         t = None
         if node.type is not None:
             t = self.type_expr(node.type)
+            if isinstance(t, T.BitsType):
+                given = {f.name: self.rv(f.value, t.parts[f.name].type if f.name in t.parts else None) for f in node.fields}
+                if len(given) < len(node.fields):
+                    self.fail("MS0206", "a field is given twice", node)
+                return self.make_bits(t, self.make_struct(given, False), node)
             if not isinstance(t, T.StructType):
                 self.fail("MS0301", f"expected a struct type, found {t}", node.type)
         fields: dict[str, Any] = {}
@@ -112,6 +117,8 @@ class Literals(Context):
         fields = tuple((f.name if f.name is not None else str(i), self.type_expr(f.type)) for i, f in enumerate(node.fields))
         is_tuple = bool(node.fields) and node.fields[0].name is None
         name = self.import_name or "struct"
+        if node.layout == "packed":
+            return Known(T.TYPE, self.bits_type(node, fields, False))
         t = T.struct(fields, is_tuple, (node.span.file.path, node.span.start), name, node.layout)
         for f in node.fields:
             if f.default is not None:
@@ -140,7 +147,25 @@ class Literals(Context):
         return Known(T.TYPE, T.enum(base, tuple(given.items()), (node.span.file.path, node.span.start), self.import_name or "enum"))
 
     def ev_union_type(self, node, hint):
-        self.fail("MS0399", "unions are not supported yet", node)
+        return Known(T.TYPE, self.bits_type(node, tuple((f.name, self.type_expr(f.type)) for f in node.fields), True))
+
+    def bits_type(self, node: Any, fields: tuple, union: bool) -> T.BitsType:
+        """A union or a packed struct."""
+        what = "union" if union else "packed struct"
+        for f, (name, t) in zip(node.fields, fields, strict=True):
+            if name is None or sum(n == name for n, _ in fields) > 1:
+                self.fail("MS0206", f"each field of a {what} needs a name of its own", f)
+            if t.comptime_only or t.size == 0:
+                self.fail("MS0307", f"a field of a {what} cannot have the type {t}: it exists at compile time only", f)
+            if node.layout == "packed" and t.ty is None:
+                self.fail("MS0301", f"a field of a packed type is a number, bool, enum or pointer, found {t}", f)
+        t = T.bits(fields, union, node.layout, (node.span.file.path, node.span.start), self.import_name or what)
+        if t is None:
+            self.fail("MS0399", f"a {what} of more than 64 bits is not supported", node)
+        for f in node.fields:
+            if f.default is not None:
+                t.defaults[f.name] = self.coerce(self.known(f.default), t.parts[f.name].type, f.default)
+        return t
 
     def ev_asm(self, node, hint):
         self.fail("MS0399", "inline assembly is not supported", node, "write the operation in the language")

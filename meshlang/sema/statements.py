@@ -15,6 +15,7 @@ from . import types as T
 from .context import POISON, BreakSignal, Context, ContinueSignal, ReturnSignal, Target
 from .values import (
     VOID,
+    BitsRef,
     Cell,
     ElemRef,
     Fields,
@@ -112,7 +113,7 @@ class Statements(Context):
         if t is T.VOID or t.comptime_only:
             self.fail("MS0307", f"a run-time variable cannot have the type {t}", node.name_span,
                       f"give '{node.name}' a type, or make it 'comptime var'")
-        if isinstance(value, Reg) and node.name not in self.address_taken:
+        if isinstance(value, Reg) and node.name not in self.address_taken and not (isinstance(t, T.BitsType) and t.in_memory):
             kept = self.keep(value, start, node)
             scope[node.name] = RegVar(t, kept.reg, node.name)
             return False
@@ -147,7 +148,7 @@ class Statements(Context):
 
     def new_local(self, node: ast.Decl, t: T.Type) -> Any:
         """Storage for a run-time local: a register, or static memory for aggregates and variables whose address is taken."""
-        if t.ty is not None and not t.comptime_only and node.name not in self.address_taken:
+        if t.ty is not None and not t.comptime_only and node.name not in self.address_taken and not (isinstance(t, T.BitsType) and t.in_memory):
             r = self.fb.reg()
             self.emit(node, Op.MOV, r, 0)       # a register may hold what an earlier local has left
             return RegVar(t, r, node.name)
@@ -164,10 +165,10 @@ class Statements(Context):
             self.rv(node.value)
             return False
         target = self.ev(node.target)
-        if not isinstance(target, (Cell, RegVar, Mem, ElemRef)):
+        if not isinstance(target, (Cell, RegVar, Mem, ElemRef, BitsRef)):
             self.fail("MS0328", f"{self.what(node.target)} cannot be assigned to", node.target,
                       "only 'var' variables and what they contain can change")
-        if isinstance(target, Mem) and target.const:
+        if isinstance(target, (Mem, BitsRef)) and target.const:
             self.fail("MS0328", f"{self.what(node.target)} is const: it cannot be assigned to", node.target)
         if isinstance(target, (Cell, ElemRef)):
             self.assign_comptime(node, target)
@@ -209,6 +210,9 @@ class Statements(Context):
         """Store a value of the place's own type."""
         if isinstance(place, RegVar):
             self.into(value, place.reg, node)
+            return
+        if isinstance(place, BitsRef):
+            self.store_bits(place, value, node)
             return
         t = place.ty
         if isinstance(t, T.ArrayType):

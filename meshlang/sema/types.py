@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..ir.isa import Ty
 
@@ -109,6 +109,34 @@ class StructType(Type):
         super().__init__(name, 0 if comptime else -(-offset // align) * align, comptime_only=comptime, align=align)
 
 
+class Part(NamedTuple):
+    """A field of a BitsType: its type, and where its bits are."""
+    type: Type
+    shift: int
+    width: int
+
+
+class BitsType(Type):
+    """A union, or a packed struct: a word whose fields are parts of it (see bits.py)."""
+    __slots__ = ("parts", "union", "layout", "defaults", "tag")
+
+    def __init__(self, parts: dict[str, Part], union: bool, layout: str, tag: Any, name: str, size: int):
+        unsigned = int_type(8 * size, False)
+        super().__init__(name, size, unsigned.ty)
+        self.parts, self.union, self.layout, self.tag = parts, union, layout, tag
+        self.defaults: dict[str, Any] = {}
+
+    @property
+    def in_memory(self) -> bool:
+        """Has it fields that are reached in memory only?"""
+        return any(p.type.ty is None for p in self.parts.values())
+
+
+def bit_width(t: Type) -> int:
+    """Bits a value takes in a packed struct."""
+    return 1 if t is BOOL else t.bits if isinstance(t, IntType) else t.base.bits if isinstance(t, EnumType) else 8 * t.size
+
+
 class EnumType(Type):
     __slots__ = ("base", "members", "tag")
 
@@ -134,6 +162,19 @@ def _intern(key: tuple, make) -> Any:
 
 def int_type(bits: int, signed: bool) -> IntType:
     return _intern(("int", bits, signed), lambda: IntType(bits, signed))
+
+
+def bits(fields: tuple[tuple[str, Type], ...], union: bool, layout: str, tag: Any, name: str) -> BitsType | None:
+    """A union or packed struct; None if it is wider than 64 bits."""
+    parts, at, widest = {}, 0, 0
+    for n, t in fields:
+        width = bit_width(t) if layout == "packed" else 8 * t.size
+        parts[n] = Part(t, 0 if union else at, width)
+        at += width
+        widest = max(widest, width)
+    total = widest if union else at
+    size = next((s for s in (1, 2, 4, 8) if total <= 8 * s), 0)
+    return None if size == 0 else _intern(("bits", fields, union, layout, tag), lambda: BitsType(parts, union, layout, tag, name, size))
 
 
 def array(dims: tuple[int, ...], elem: Type) -> ArrayType:

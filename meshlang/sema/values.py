@@ -58,6 +58,14 @@ class RegVar:
         self.ty, self.reg, self.name = ty, reg, name
 
 
+class BitsRef:
+    """A field of a union or packed struct that is not a place of its own: read and written through the word `place`."""
+    __slots__ = ("ty", "place", "part", "const")
+
+    def __init__(self, ty: T.Type, place: Any, part: T.Part, const: bool):
+        self.ty, self.place, self.part, self.const = ty, place, part, const
+
+
 class Cell:
     """A `comptime var` (or any `var` of comptime code). `v` is Known; `open`: no type was declared, later values may change it."""
     __slots__ = ("ty", "v", "depth", "name", "open")

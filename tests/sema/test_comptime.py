@@ -299,3 +299,26 @@ comptime { @comptime_assert(v.width == 4 and v.names[1] == "b" and v.scale == 0.
 def test_division_truncates(tmp_path_factory, a, b):
     q = abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
     holds(tmp_path_factory.mktemp("div"), f"comptime {{ @comptime_assert({a} / {b} == {q} and {a} % {b} == {a - q * b}); }}")
+
+
+def test_the_type_of_what_is_in_memory(tmp_path):
+    """@type_of does not evaluate: comptime code may ask for the type of a variable, and of its parts."""
+    holds(tmp_path, """
+const S = struct { a: f32, b: [4]u16 };
+var m = @zeros([3, 4]i16);
+var s: S;
+var p: *S = &s;
+var like_m: @type_of(m) = @zeros(@type_of(m));
+const count = @element_count(@type_of(like_m));
+comptime {
+  @comptime_assert(count == 12 and @rank(@type_of(m)) == 2);
+  @comptime_assert(@is_same_type(@type_of(m[0, 0]), i16) and @is_same_type(@type_of(p.*.a), f32));
+  @comptime_assert(@is_same_type(@element_type(@type_of(s.b)), u16));
+}""")
+
+
+def test_a_comptime_assertion_evaluates_its_condition_at_compile_time(tmp_path):
+    holds(tmp_path, """
+fn twice(x: u16) u16 { return x * 2; }
+fn main() void { @comptime_assert(twice(4) == 8); }
+comptime { @export_symbol(main); }""")
