@@ -274,6 +274,17 @@ def test_params_and_symbols(layout, folder):
             assert runtime.read_symbol(x, y, "seen", dtype="int16").tolist() == expected
 
 
+def test_regions_share_code(layout, folder):
+    write_files(folder, show=SHOW)
+    regions = [layout.create_code_region("show.csl", f"r{i}", 2, 1) for i in range(4)]
+    layout.vstack(regions)
+    for i, region in enumerate(regions):
+        region.set_param_all("a", i // 2)
+    runtime = run(layout)
+    assert [runtime.read_symbol(1, i, "seen", "int16")[0] for i in range(4)] == [0, 0, 1, 1]
+    assert len(runtime._program.tiles) == 2
+
+
 def test_stacks(layout):
     a, b, c = (layout.create_code_region("send.csl", n, w, h) for n, w, h in (("a", 2, 1), ("b", 3, 2), ("c", 1, 4)))
     a.place(5, 6)

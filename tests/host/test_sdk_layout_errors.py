@@ -460,3 +460,13 @@ def test_damaged_artifacts(layout, tmp_path):
     (tmp_path / "out" / "layout.json").write_text("{")
     with refused("MS0902"):
         SdkRuntime(SdkCompileArtifacts("out"))
+
+
+def test_the_color_of_a_wrong_switch_position_is_named(layout):
+    layout = SdkLayout(SdkTarget.WSE2)
+    code = region(layout, width=3)
+    for name, routes in (("fine", [EAST]), ("wrong", [EAST, WEST])):
+        code.paint_all(Color(name), routes)
+    code.set_param_all(code.color("tx"))
+    with refused("MS0953", "color 'wrong'"):
+        layout.compile("out")

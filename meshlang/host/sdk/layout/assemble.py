@@ -110,26 +110,28 @@ def _compile(plan: Plan, values: list[int], trees: dict[str, ast.Module], codes:
     compiler.trees.update(trees)
     layout = LayoutState(target.arch, plan.width, plan.height)
     tile = np.full(plan.width * plan.height, -1, np.int32)
+    specs: dict[tuple[str, frozenset], int] = {}  # regions with equal code and params share it
     for region in plan.regions:
-        where = plan.cells_of(region).ravel()
         rows, which = _variants(plan, values, region)
-        base = len(layout.specs)
+        numbers = []
         for row in rows:
-            params = {n: _known(codes[region.name], region.params[n], v) for n, v in row.items()}
-            layout.specs.append(TileSpec(os.path.normpath(region.source), params, region.span))
-        tile[where] = base + which
+            path = os.path.normpath(region.source)
+            numbers.append(specs.setdefault((path, frozenset(row.items())), len(specs)))
+            if numbers[-1] == len(layout.specs):
+                params = {n: _known(codes[region.name], region.params[n], v) for n, v in row.items()}
+                layout.specs.append(TileSpec(path, params, region.span))
+        tile[plan.cells_of(region).ravel()] = np.array(numbers)[which]
     layout.tile = tile
     for net, value in zip(plan.nets, values):
         table = layout.colors.setdefault(value, np.full(plan.width * plan.height, -1, np.int32))
-        numbers = np.array([_config(plan, layout, positions, net.name) for positions in plan.routes] + [-1], np.int32)
-        mine = net.route >= 0
-        table[mine] = numbers[net.route[mine]]
+        for number in np.unique(net.route[net.route >= 0]):
+            table[net.route == number] = _config(plan, layout, plan.routes[number], net.name)
     plan.diagnostics.raise_if_errors()
     program = compiler.compile_placed(layout, plan.layout.regions[0].source)
     fabric = program.fabric
     fabric.host_ports = True
     for stream in plan.layout.streams:
-        value = values[plan.nets.index(plan.net(stream.color))]
+        value = values[plan.net(stream.color).number]
         (fabric.host_in if stream.incoming else fabric.host_out)[value] = stream.name
     return program
 
@@ -165,7 +167,7 @@ def _variants(plan: Plan, values: list[int], region: CodeRegion) -> tuple[list[d
     columns = []
     for name in names:
         p = region.params[name]
-        numbers = np.array([values[plan.nets.index(plan.net(c))] for c in p.colors] + [0])
+        numbers = np.array([values[plan.net(c).number] for c in p.colors] + [0])
         columns += [p.given.ravel(), np.where(p.color >= 0, numbers[p.color], p.grid).ravel()]
     if not names:
         return [{}], np.zeros(region.width * region.height, np.int32)
@@ -238,7 +240,7 @@ def _ports(plan: Plan, values: list[int]) -> list[Port]:
     ports = []
     for stream in plan.layout.streams:
         x, y = stream.region.origin if stream.region is not None else stream.location  # type: ignore[misc]
-        ports.append(Port(stream.name, stream.incoming, values[plan.nets.index(plan.net(stream.color))], x, y))
+        ports.append(Port(stream.name, stream.incoming, values[plan.net(stream.color).number], x, y))
     return ports
 
 

@@ -33,6 +33,7 @@ class Net:
     names: list[str]  # global names, in order of first mention
     value: int | None  # given by the script
     given: Color | None  # the color that gives it
+    number: int = 0  # its place in Plan.nets
     route: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # [cells] number in Plan.routes, -1: none
     present: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))  # [cells] the value means something to this PE
 
@@ -191,7 +192,7 @@ class Plan:
         for name, mine in colors.items():
             net = by_root.get(root(name))
             if net is None:
-                net = by_root[root(name)] = Net([], [], None, None)
+                net = by_root[root(name)] = Net([], [], None, None, len(self.nets))
                 self.nets.append(net)
             self.net_of[name] = net
             net.names.append(name)

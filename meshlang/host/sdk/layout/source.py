@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import os
 import sys
 from itertools import islice
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import NoReturn
 from meshlang.diag import Diagnostic, Label, MeshlangError
 from meshlang.syntax.source import SourceFile, Span
 
-_OWN = str(Path(__file__).resolve().parents[3])  # the meshlang package
+_OWN = str(Path(__file__).resolve().parents[3]) + os.sep  # the meshlang package
 _files: dict[str, SourceFile] = {}
 
 
