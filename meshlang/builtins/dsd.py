@@ -318,8 +318,10 @@ def action(cx, node, cfg: dict[str, Any]) -> tuple[Action, Any]:
         if isinstance(value, Known) and isinstance(value.v, FnValue):
             from .tasks import action_target
             return code, Known(T.U16, action_target(cx, value, node))
-        allowed = (T.LOCAL_TASK_ID,) if code is Action.ACTIVATE else (
-            T.LOCAL_TASK_ID, T.DATA_TASK_ID, T.CONTROL_TASK_ID, T.COLOR if cx.unit.arch == "wse2" else T.INPUT_QUEUE)
+        wse2 = cx.unit.arch == "wse2"
+        allowed: tuple[T.Type, ...] = (T.LOCAL_TASK_ID, T.DATA_TASK_ID, T.CONTROL_TASK_ID, T.COLOR if wse2 else T.INPUT_QUEUE)
+        if code is Action.ACTIVATE:
+            allowed = (T.LOCAL_TASK_ID, T.COLOR) if wse2 else (T.LOCAL_TASK_ID,)        # before SDK 1.0 a color was a task id
         if value.ty not in allowed:
             cx.fail("MS0301", f"'.{name}' takes a {allowed[0]} or a task, found {value.ty}", node)
         if code is Action.ACTIVATE and isinstance(value, Known):

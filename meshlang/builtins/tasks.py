@@ -18,7 +18,9 @@ def number(cx, node, t: T.Type, low: int, high: int, what: str):
         cx.fail("MS0301", f"@{node.name} takes an integer, found {value.ty}", node.args[0])
     if isinstance(value, Known):
         if not low <= value.v <= high:
-            cx.fail("MS0404", f"{what} {value.v} is out of range: {cx.unit.arch} has {low} to {high}", node.args[0])
+            tasks = t is T.COLOR and high < value.v <= 30
+            cx.fail("MS0404", f"{what} {value.v} is out of range: {cx.unit.arch} has {low} to {high}", node.args[0],
+                    f"the colors {high + 1} to 30 of old programs are local tasks: @get_local_task_id({value.v})" if tasks else None)
         return Known(t, value.v)
     return Reg(t, value.reg)
 
@@ -71,24 +73,48 @@ def get_data_task_id(cx, node, hint):
 def _bind(kind: str, id_type: T.Type):
     @builtin(f"bind_{kind}_task", "task, id", phase="top", doc=f"Bind a task to a {kind} task id.")
     def bind(cx, node, hint):
-        task, id_ = cx.known(node.args[0]), cx.known(node.args[1])
-        if not isinstance(task.v, FnValue) or not task.v.decl.is_task:
-            cx.fail("MS0401", f"@bind_{kind}_task takes a task", node.args[0], "declare it with 'task' in place of 'fn'")
+        task, id_ = task_arg(cx, node), cx.known(node.args[1])
         if id_.ty is not id_type:
             cx.fail("MS0301", f"@bind_{kind}_task takes a {id_type}, found {id_.ty}", node.args[1])
-        decl = task.v.decl
-        if kind == "local" and decl.params:
-            cx.fail("MS0403", f"'{decl.name}' is bound as a local task, so it takes no arguments", node, labels=[(decl.name_span, "defined here")])
-        if kind == "data" and not decl.params:
-            cx.fail("MS0403", f"'{decl.name}' is bound as a data task, so it takes the wavelet: one or two arguments", node,
-                    labels=[(decl.name_span, "defined here")])
-        bind_task(cx, node, kind, task.v, id_.v)
+        bind_task(cx, node, kind, task, id_.v)
         return VOID
+
+
+def task_arg(cx, node) -> FnValue:
+    task = cx.known(node.args[0])
+    if not isinstance(task.v, FnValue) or not task.v.decl.is_task:
+        cx.fail("MS0401", f"@{node.name} takes a task", node.args[0], "declare it with 'task' in place of 'fn'")
+    return task.v
+
+
+@builtin("bind_task", "task, id", phase="top", doc="Bind a task to an id, or to a color as before SDK 1.0 (WSE-2).")
+def bind_any_task(cx, node, hint):
+    """Colors and task ids were one thing then: a task that takes a wavelet was a data task, any other a local task."""
+    fn, id_ = task_arg(cx, node), cx.known(node.args[1])
+    kinds = {T.LOCAL_TASK_ID: "local", T.DATA_TASK_ID: "data", T.CONTROL_TASK_ID: "control",
+             T.COLOR: "data" if fn.decl.params else "local"}
+    kind = kinds.get(id_.ty)
+    if kind is None:
+        cx.fail("MS0301", f"@bind_task takes a task id or a color, found {id_.ty}", node.args[1])
+    modern = f"@bind_{kind}_task"
+    if id_.ty is T.COLOR and cx.unit.arch != "wse2":
+        cx.fail("MS0520", f"@bind_task to a color: colors are no task ids on {cx.unit.arch}", node,
+                f"use {modern} with {'@get_data_task_id(queue)' if kind == 'data' else '@get_local_task_id(n)'}")
+    cx.warn("MS0520", f"@bind_task is an old form: this is {modern}", node,
+            f"write {modern}(task, @get_{kind}_task_id({'color' if kind == 'data' else 'n'}))" if id_.ty is T.COLOR else f"write {modern}")
+    bind_task(cx, node, kind, fn, id_.v)
+    return VOID
 
 
 def bind_task(cx, node, kind: str, fn: FnValue, number: int) -> None:
     from ..sema.analyzer import plain_instance
     unit = cx.unit
+    decl = fn.decl
+    if kind == "local" and decl.params:
+        cx.fail("MS0403", f"'{decl.name}' is bound as a local task, so it takes no arguments", node, labels=[(decl.name_span, "defined here")])
+    if kind == "data" and not decl.params:
+        cx.fail("MS0403", f"'{decl.name}' is bound as a data task, so it takes the wavelet: one or two arguments", node,
+                labels=[(decl.name_span, "defined here")])
     first = unit.bound.get(number)
     if first is not None:
         cx.fail("MS0405", f"task id {number} is bound twice: to '{first.fn.decl.name}' and to '{fn.decl.name}'", node,
@@ -128,6 +154,8 @@ def activate(cx, node, hint):
     value = cx.rv(node.args[0])
     if isinstance(value, Known) and isinstance(value.v, FnValue):
         value = Known(T.LOCAL_TASK_ID, action_target(cx, value, node.args[0]))
+    if value.ty is T.COLOR and cx.unit.arch == "wse2":       # before SDK 1.0 colors were task ids
+        value = Known(T.LOCAL_TASK_ID, value.v) if isinstance(value, Known) else Reg(T.LOCAL_TASK_ID, value.reg)
     if value.ty is not T.LOCAL_TASK_ID:
         cx.fail("MS0406", f"@activate takes a local_task_id, found {value.ty}", node.args[0], "data and control tasks are started by wavelets")
     if cx.fb is None:
