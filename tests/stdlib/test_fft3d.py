@@ -10,7 +10,7 @@ from meshlang.diag import MeshlangError
 
 LAYOUT = """
 param N: u16;
-param W: u16;
+param W: i16;
 param half: bool;
 const memcpy = @import_module("<memcpy/get_params>", .{ .width = W, .height = W });
 const fft = @import_module("<kernels/fft/fft3d_layout>", .{ .width = W, .memcpy = memcpy });
