@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from . import _trace
 
 if TYPE_CHECKING:
+    from meshlang.fabric.recording import TraceOptions
     from meshlang.host.api import CompiledProgram, FabricHandle
     from meshlang.host.context import RunContext
 
@@ -41,6 +42,13 @@ exports only one function without parameters) has that function launched; --laun
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    add_program_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="results as JSON on stdout")
+    _trace.add_arguments(parser)
+
+
+def add_program_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to run and how: for every command that runs a program (`perform`)."""
     parser.add_argument("path", metavar="PATH", help="program folder, layout file, compiled folder, or host script")
     parser.add_argument("-p", "--param", action="append", metavar="NAME=VALUE", help="value of a parameter (repeatable)")
     parser.add_argument("--arch", choices=("wse2", "wse3"), help="machine generation (default wse2)")
@@ -53,15 +61,32 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="seed of random data (default 0)")
     parser.add_argument("--max-cycles", type=int, metavar="N", help="stop a run that takes longer")
     parser.add_argument("--strict", action="store_true", help="accesses past a variable stop the run, instead of a warning at the end")
-    parser.add_argument("--json", action="store_true", help="results as JSON on stdout")
-    _trace.add_arguments(parser)
 
 
 def execute(args: argparse.Namespace) -> int:
+    from meshlang.host.context import RunContext, set_context
+
+    from ._errors import print_run_time_warnings
+
+    context = prepare(args, _trace.trace_options(args))
+    try:
+        code = perform(args, context)
+        if not code:
+            _print_summary(context)
+        return code
+    finally:
+        print_run_time_warnings(context)
+        if args.trace is not None:
+            _trace.write_traces(args.trace, context)
+        set_context(RunContext())
+
+
+def prepare(args: argparse.Namespace, trace: TraceOptions | None) -> RunContext:
+    """The context of a run, installed for host scripts."""
     from meshlang.host.build import unreadable
     from meshlang.host.context import RunContext, set_context
 
-    from ._errors import print_run_time_warnings, usage_error
+    from ._errors import usage_error
     from ._values import name_values
 
     path = Path(args.path)
@@ -79,37 +104,35 @@ def execute(args: argparse.Namespace) -> int:
             json=args.json,
             active=True,
             sessions=[],
-            trace=_trace.trace_options(args),
+            trace=trace,
         )
     )
     if args.strict:
         context.strict = True
-    try:
-        script = path if path.suffix == ".py" else path / "run.py" if (path / "run.py").is_file() else None
-        if script is None:
-            with _stdout_to_stderr(args.json):
-                _run_layout(args, path, context)
-            if not args.json:  # a host script prints for itself; what it records is for --json
-                for name, value in context.results.items():
-                    print(f"{name} = {_short(value)}")
-        else:
-            given = [o for o, v in (("--launch", args.launch), ("--set", args.sets), ("--get", args.get)) if v]
-            if given:
-                raise usage_error(
-                    f"{given[0]} has no use here: {script} is the host of this program",
-                    help=f"name the layout file to do without it: meshlang run {path / 'layout.csl'} ...",
-                )
-            context.folder = script.resolve().parent
-            code = _run_script(args, script, context)
-            if code:
-                return code
-        _print_summary(context)
-    finally:
-        print_run_time_warnings(context)
-        if args.trace is not None:
-            _trace.write_traces(args.trace, context)
-        set_context(RunContext())
-    return 0
+    return context
+
+
+def perform(args: argparse.Namespace, context: RunContext) -> int:
+    """Run the program; the exit code."""
+    from ._errors import usage_error
+
+    path = Path(args.path)
+    script = path if path.suffix == ".py" else path / "run.py" if (path / "run.py").is_file() else None
+    if script is None:
+        with _stdout_to_stderr(args.json):
+            _run_layout(args, path, context)
+        if not args.json:  # a host script prints for itself; what it records is for --json
+            for name, value in context.results.items():
+                print(f"{name} = {_short(value)}")
+        return 0
+    given = [o for o, v in (("--launch", args.launch), ("--set", args.sets), ("--get", args.get)) if v]
+    if given:
+        raise usage_error(
+            f"{given[0]} has no use here: {script} is the host of this program",
+            help=f"name the layout file to do without it: meshlang run {path / 'layout.csl'} ...",
+        )
+    context.folder = script.resolve().parent
+    return _run_script(args, script, context)
 
 
 def _run_script(args: argparse.Namespace, script: Path, context: RunContext) -> int:

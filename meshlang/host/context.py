@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 from meshlang.diag import Diagnostic, MeshlangError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from meshlang.fabric.machine import Machine
     from meshlang.fabric.recording import TraceOptions
 
     from .api import FabricHandle
@@ -32,6 +35,7 @@ class RunContext:
     json: bool = False
     folder: Path | None = None  # the program folder
     trace: TraceOptions | None = None  # what every fabric records
+    observe: Callable[[Machine], None] | None = None  # called with every machine, before it runs
     active: bool = False  # started by `meshlang run`
     used: set[str] = field(default_factory=set)
     results: dict[str, Any] = field(default_factory=dict)

@@ -112,6 +112,8 @@ class Session:
         announce_compilation(trace is not None or context.trace is not None)
         self.machine = Machine(program, profile, strict=context.strict if strict is None else strict,
                                trace=context.trace if trace is None else trace)
+        if context.observe is not None:
+            context.observe(self.machine)
         self.warnings = RunWarnings()
         self.memory = Memory(program, self.machine, self.warnings)
         self.output = Output(text_at=self._text_at, path=Path(sim_log) if sim_log is not None else None)
