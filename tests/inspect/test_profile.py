@@ -137,8 +137,9 @@ def test_stalls(mesh):
 
 def test_a_hang_has_its_stalls(tmp_path):
     """A receive that never ends is charged until the run stops."""
-    pe = PE.replace("fn main() void {\n", "fn main() void {\n  @fadds(a_dsd, a_dsd, in, .{ .async = true });\n").replace(
-        "fn leaf()", "const in = @get_dsd(fabin_dsd, .{ .extent = 64, .fabric_color = @get_color(3), .input_queue = @get_input_queue(2) });\nfn leaf()")
+    queue = "const in = @get_dsd(fabin_dsd, .{ .extent = 64, .fabric_color = @get_color(3), .input_queue = @get_input_queue(2) });"
+    pe = PE.replace("fn main() void {\n", "fn main() void {\n  @fadds(a_dsd, a_dsd, in, .{ .async = true });\n")
+    pe = pe.replace("fn leaf()", queue + "\nfn leaf()")
     pe = pe.replace("comptime {", "comptime { @initialize_queue(@get_input_queue(2), .{ .color = @get_color(3) });")
     route = "@set_color_config(x, 0, @get_color(3), .{ .routes = .{ .rx = .{WEST}, .tx = .{RAMP} } });"
     layout = LAYOUT.replace("  @export", f"  for (@range(u16, 2)) |x| {{ {route} }}\n  @export")
