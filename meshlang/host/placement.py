@@ -7,6 +7,7 @@ true shape and cut the padding off. Tiles are in row-major order.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,63 @@ def skewed_b(matrix: Any, P: int, interleave: bool = True) -> np.ndarray:
     """B [K, N] -> [P, P, Kt * Nt] as <gemm/mesh> starts with it: PE (x, y) has tile ((ring(x) + ring(y)) mod P, x)."""
     tiles, r = block(matrix, P, P), ring(P, interleave)
     return tiles[(r[:, None] + r[None, :]) % P, np.arange(P)[None, :]]
+
+
+def lcm_panels(height: int, width: int) -> tuple[int, int, int]:
+    """(L, L // width, L // height): panels of a dimension that is spread over rows and columns (<gemm/panels>), of a PE's in each case."""
+    count = math.lcm(height, width)
+    return count, count // width, count // height
+
+
+def rectangle_a(matrix: Any, height: int, width: int, interleave: bool = True) -> np.ndarray:
+    """A [M, K] -> [height, width, (L // width) * mt * kt] as <gemm/rectangle> starts with it.
+
+    K is cut into L = lcm(height, width) panels of kt; PE (x, y) has, for q = 0, 1, ..., row y of panel number
+    (ring(x) L / width + ring(y) L / height + q) mod L, each mt x kt in row-major order. Where height = width this is `skewed_a`.
+    """
+    count, in_rows, _ = lcm_panels(height, width)
+    tiles = block(matrix, height, count)                                # [height, L, mt * kt]
+    numbers = _panel_numbers(height, width, in_rows, interleave)
+    return tiles[np.arange(height)[:, None, None], numbers].reshape(height, width, -1)
+
+
+def rectangle_b(matrix: Any, height: int, width: int, interleave: bool = True) -> np.ndarray:
+    """B [K, N] -> [height, width, (L // height) * kt * nt] as <gemm/rectangle> starts with it; see `rectangle_a`."""
+    count, _, in_columns = lcm_panels(height, width)
+    tiles = block(matrix, count, width)                                 # [L, width, kt * nt]
+    numbers = _panel_numbers(height, width, in_columns, interleave)
+    return tiles[numbers, np.arange(width)[None, :, None]].reshape(height, width, -1)
+
+
+def _panel_numbers(height: int, width: int, own: int, interleave: bool) -> np.ndarray:
+    count, in_rows, in_columns = lcm_panels(height, width)
+    x, y = ring(width, interleave) * in_rows, ring(height, interleave) * in_columns
+    return (y[:, None, None] + x[None, :, None] + np.arange(own)) % count
+
+
+def row_panels(matrix: Any, height: int, width: int) -> np.ndarray:
+    """B [N, K] -> [height, width, (L // height) * nt * kt] as <gemm/transposed> wants it.
+
+    N is cut into L = lcm(height, width) panels of nt rows; PE (x, y) has L // height of them, one after the other, and part x of K. Where
+    height = width this is `block`.
+    """
+    matrix = _dimensions(matrix, 2)
+    count, _, in_columns = lcm_panels(height, width)
+    tiles = block(matrix, count, width)                                 # [L, width, nt * kt]
+    return np.ascontiguousarray(tiles.reshape(height, in_columns, width, -1).transpose(0, 2, 1, 3)).reshape(height, width, -1)
+
+
+def from_column_panels(tiles: Any, shape: tuple[int, int]) -> np.ndarray:
+    """[height, width, (L // width) * mt * nt] -> C [M, N] = shape as <gemm/transposed> leaves it; where height = width, `unblock`.
+
+    N is cut into L = lcm(height, width) panels of nt columns; PE (x, y) has L // width of them, one after the other, each mt x nt.
+    """
+    tiles = _dimensions(tiles, 3)
+    height, width, n = tiles.shape
+    count, in_rows, _ = lcm_panels(height, width)
+    if n % in_rows:
+        raise MeshlangError(Diagnostic("MS0911", f"{n} elements on each PE are no {in_rows} panels of equal size"))
+    return unblock(tiles.reshape(height, count, n // in_rows), shape)
 
 
 def _parts(vector: Any, count: int) -> np.ndarray:
