@@ -267,6 +267,15 @@ def test_sdk(folder):
     assert result.returncode == 2 and "bash ./commands.sh" in result.stderr
 
 
+def test_sdk_reads_placeholders(tmp_path, monkeypatch):
+    # published scripts of SdkLayout examples say %python_sdk_paint where `cs_python run.py` is meant
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.py").write_text("import sys, cerebras.sdk; print('ran with', sys.argv[1:])")
+    (tmp_path / "commands.sh").write_text("set -e\necho $0 $1 100%full\nif true; then\n  %python_sdk_paint --arch=$1\nfi\n")
+    result = command("sdk", "--", "bash", "commands.sh", "wse2")
+    assert (result.returncode, result.stdout) == (0, "commands.sh wse2 100%full\nran with ['--arch=wse2']\n"), result.stderr
+
+
 def test_nothing_named_cerebras_is_importable_elsewhere():
     code = "import importlib.util; print(importlib.util.find_spec('cerebras'))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "None\n"

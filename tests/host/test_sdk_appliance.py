@@ -155,9 +155,13 @@ def test_cores(program, tmp_path, monkeypatch):
     )
     result = subprocess.run([sys.executable, "-m", "meshlang", "cs_python", "-c", script], capture_output=True, text=True)
     assert result.stdout == "[-5] [1, 'done']\n", result.stderr
-    text = "restore corefile.cs1\nread n\n"
-    result = subprocess.run([sys.executable, "-m", "meshlang", "repl", "out"], input=text, capture_output=True, text=True)
-    assert result.returncode == 0 and "-5" in result.stdout, result.stdout + result.stderr
+    result = subprocess.run([sys.executable, "-m", "meshlang", "csdb", "."], input="vars 2,1\n", capture_output=True, text=True)
+    assert result.returncode == 0 and "n: i16 = -5" in result.stdout and "5.0 10.0 15.0 20.0" in result.stdout, result.stdout + result.stderr
+    result = subprocess.run([sys.executable, "-m", "meshlang", "csdb", "out", "--core", "nope"], capture_output=True, text=True)
+    assert result.returncode == 1 and "MS0901" in result.stderr
+    Path("empty").mkdir()
+    result = subprocess.run([sys.executable, "-m", "meshlang", "csdb", "empty"], capture_output=True, text=True)
+    assert result.returncode == 2 and "compiled program" in result.stderr
     Path("corefile.cs1").write_text("no core")
     with pytest.raises(MeshlangError) as info:
         debug_util("out")

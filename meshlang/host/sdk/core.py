@@ -27,16 +27,20 @@ def write_core(path: str | os.PathLike, session: Session) -> None:
     snapshot.save(Path(path), session.machine, {"traces": traces})
 
 
-def read_core(folder: str | os.PathLike, path: str | os.PathLike) -> Session:
-    """The program of `folder` in the state of a core file. MS0901, MS0942 not a core of that program."""
+def profile_of(path: str | os.PathLike) -> str:
+    """The timing profile a core was written with. MS0901, MS0942."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            profile = json.loads(file["meta"].tobytes())["profile"]
+            return json.loads(file["meta"].tobytes())["profile"]
     except OSError as error:
         raise MeshlangError(Diagnostic("MS0901", f"cannot read {path}: {error.strerror or error}")) from None
     except (ValueError, KeyError, EOFError):
         raise MeshlangError(Diagnostic("MS0942", f"{path} is no core file", help="SdkRuntime.dump_core writes them")) from None
-    session = Session(serial.load(Path(folder)), profile)
+
+
+def read_core(folder: str | os.PathLike, path: str | os.PathLike) -> Session:
+    """The program of `folder` in the state of a core file. MS0901, MS0942 not a core of that program."""
+    session = Session(serial.load(Path(folder)), profile_of(path))
     extra = snapshot.restore(Path(path), session.machine)
     for pe, key, values in extra.get("traces", ()):
         session.output.traces[pe, key] = values
