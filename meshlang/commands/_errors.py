@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from meshlang.diag import Diagnostic, MeshlangError
 
@@ -15,20 +15,23 @@ if TYPE_CHECKING:
 
 def report_error(error: MeshlangError, json_output: bool = False) -> int:
     """Print what an error carries (text to stderr, or one JSON object to stdout) and return the exit code."""
-    machine = getattr(error, "machine", None)
-    if machine is not None and error.exit_code == 3:
-        from meshlang.inspect.why import annotate
+    more = {}
+    if error.machine is not None:
+        from meshlang.inspect.why import annotate, as_data, explain
 
-        annotate(error.diagnostics[0], machine)
-    print_diagnostics(error.diagnostics, json_output=json_output, exit_code=error.exit_code)
+        explanation = explain(error.machine, error.until)
+        annotate(error.diagnostics[0], explanation)
+        more["why"] = as_data(explanation)
+    print_diagnostics(error.diagnostics, json_output=json_output, exit_code=error.exit_code, more=more)
     return error.exit_code
 
 
-def print_diagnostics(diagnostics: Sequence[Diagnostic], json_output: bool = False, exit_code: int = 0) -> None:
+def print_diagnostics(diagnostics: Sequence[Diagnostic], json_output: bool = False, exit_code: int = 0, more: dict[str, Any] | None = None) -> None:
+    """`more`: further entries of the JSON object."""
     from meshlang.diag import render
 
     if json_output:
-        print(json.dumps({"ok": exit_code == 0, "exit_code": exit_code, "diagnostics": render.to_json(diagnostics)}, indent=2))
+        print(json.dumps({"ok": exit_code == 0, "exit_code": exit_code, "diagnostics": render.to_json(diagnostics), **(more or {})}, indent=2))
     elif diagnostics:
         sys.stdout.flush()
         render.render_text(diagnostics)

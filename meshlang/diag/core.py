@@ -28,12 +28,15 @@ class MeshlangError(Exception):
     """Anything that is the user's to mend. Carries at least one diagnostic of severity "error".
 
     exit_code: 1 the program is wrong or failed, 2 usage, 3 deadlock.
+    machine, until: the fabric (fabric.machine.Machine) that hangs or takes too long, and what it should have run to, for explanations.
     """
 
     def __init__(self, *diagnostics: Diagnostic, exit_code: int = 1):
         super().__init__("; ".join(f"{d.code}: {d.message}" for d in diagnostics))
         self.diagnostics = list(diagnostics)
         self.exit_code = exit_code
+        self.machine: Any = None
+        self.until: Any = None
 
 
 class Diagnostics:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..diag import Diagnostic, MeshlangError
+from ..diag import Diagnostic, Label, MeshlangError
 from ..ir import isa
 from ..ir.dsdops import DsdOpCode
 from ..ir.program import DIRECTIONS
@@ -18,6 +18,7 @@ from .recording.flight import flight_notes
 if TYPE_CHECKING:
     from .machine import Machine
 
+CALLS_SHOWN = 6
 OPERANDS = ("destination", "source 1", "source 2", "source 3")
 
 
@@ -58,6 +59,17 @@ def span_of(machine: Machine, tile: int, pc: int) -> Any:
             return spans[at]
         at -= 1
     return None
+
+
+def calls_of(machine: Machine, pe: int) -> list[Any]:
+    """Source places of the calls a PE's running code is inside of, innermost first."""
+    W, C = machine.state.W, machine.state.C
+    tile, fp = int(machine.state.tile_of[pe]), int(machine.records()[pe, s.P_FP])
+    spans = []
+    while (link := int(W[fp - 1])) >= 0:
+        spans.append(span_of(machine, tile, link - 1))
+        fp -= int(C[link * 4 - 2])      # word b of the call
+    return spans
 
 
 def task_name(machine: Machine, tile: int, task: int) -> str | None:
@@ -114,8 +126,14 @@ def fault_error(machine: Machine) -> MeshlangError:
         notes.append(f"tile program {machine.program.tiles[tile].name}")
     if color is not None:
         notes.append(f"color {color}")
+    span = None if router else span_of(machine, tile, pc)
+    # in scalar code the calls say where in the program a library was called; what an operation does later has none
+    calls = calls_of(machine, pe) if span is not None and record[s.P_ST] == s.ST_RUN and record[s.P_PC] == pc + 1 else []
+    labels = [Label(call, "called from here") for call in calls[:CALLS_SHOWN] if call is not None]
+    if len(calls) > CALLS_SHOWN:
+        notes.append(f"{len(calls)} calls deep")
     notes += flight_notes(machine, pe, task_name)
-    return MeshlangError(Diagnostic(code, message.format_map(words), span=None if router else span_of(machine, tile, pc),
+    return MeshlangError(Diagnostic(code, message.format_map(words), span=span, labels=labels,
                                     notes=notes, help=help_.format_map(words) if help_ else None))
 
 
@@ -124,7 +142,10 @@ def deadlock_error(machine: Machine, until: Any) -> MeshlangError:
     if until == "commands":
         what = f"{machine.command!r} has not finished on {machine.commands_outstanding} PEs"
     else:
-        what = f"the host waits for color {until[1]}"
+        have = np.array([machine.stream_out_available(until[1], x, y)
+                         for y in range(until[3], until[3] + until[5]) for x in range(until[2], until[2] + until[4])])
+        got = f"{have.min()}" if have.min() == have.max() else f"{have.min()} to {have.max()}"
+        what = f"the host waits for {until[6]} wavelets of color {until[1]} from each of {have.size} PEs and got {got}"
     groups = machine.waiting()
     notes = [f"{g.places()}: {g.text}" for g in groups[:12]]
     if len(groups) > 12:
@@ -135,7 +156,7 @@ def deadlock_error(machine: Machine, until: Any) -> MeshlangError:
     first = next((g.span for g in sorted(groups, key=lambda g: ", endless, " in g.text) if g.span is not None), None)
     error = MeshlangError(Diagnostic("MS0860", f"deadlock at cycle {machine.cycle}: nothing can happen any more, but {what}",
                                      span=first, notes=notes), exit_code=3)
-    error.machine = machine         # for inspect.why, which looks for the root when the error is shown
+    error.machine, error.until = machine, until     # for inspect.why, which looks for the root when the error is shown
     return error
 
 
@@ -170,6 +191,8 @@ def find_waiting(machine: Machine) -> list[Waiting]:
         if config & s.C_SPECIAL and not config >> side & 1:
             x = extension(ch)
             position = int(W[x + s.X_POSITIONS + W[x + s.X_CURRENT]])
+            if position >> side & 1:
+                return "the switch there is about to advance, and takes nothing until the wavelets before have left"
             sides = ", ".join(DIRECTIONS[d] for d in range(5) if position >> d & 1) or "nothing"
             return f"the switch there is at position {int(W[x + s.X_CURRENT])} and receives from {sides}, not from {DIRECTIONS[side]}"
         return ""

@@ -322,13 +322,15 @@ class Session:
         return stop.reason
 
     def _too_long(self, task: Task) -> MeshlangError:
-        return MeshlangError(
+        error = MeshlangError(
             Diagnostic(
                 "MS0919",
                 f"{task.what} is not complete after {self.max_cycles:,} cycles",
                 help="raise --max-cycles (max_cycles=), or look for a loop that does not end",
             )
         )
+        error.machine = self.machine  # for inspect.why: who is still at work when the error is shown
+        return error
 
     def _check_stream(self, color: int, known: dict[int, str], way: str, region: Region) -> None:
         x, y, w, h = region

@@ -108,6 +108,7 @@ class ChannelView:
     positions: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()     # "in teardown", "filter: 12 wavelets kept"
     last_push: int = 0              # cycle in which a wavelet last came in; 0 never
+    kept: int = 0                   # wavelets its filter has kept from the PE
 
 
 def sides(mask: int) -> tuple[str, ...]:
@@ -152,6 +153,8 @@ def operations(machine: Machine, pe: int) -> list[OperationView]:
     out: list[OperationView] = []
     if tile is None:
         return out
+    if r[s.P_ST] == s.ST_RUN and r[s.P_STALL] == 1:
+        out.append(_element(machine, pe, tile))
     for dense in names.ids_of(int(r[s.P_UTMASK])):
         v = int(r[s.P_UT]) + dense * s.TK
         operands, waits, wants = [], "", None
@@ -170,9 +173,9 @@ def operations(machine: Machine, pe: int) -> list[OperationView]:
             elif kind == s.K_FIFO and wants is None:
                 held = int(W[int(W[o + s.O_ADDR]) + s.FF_COUNT])
                 if j == 0 and held >= int(T[q + isa.FIFO_CAPACITY]):
-                    waits, wants = f"waits for room in the FIFO, which holds {held} elements", ("fifo", None, None)
+                    waits, wants = f"waits for room in {view.text}, which holds {held} elements", ("fifo", None, None)
                 elif j > 0 and held == 0:
-                    waits, wants = "waits for the FIFO, which is empty", ("fifo", None, None)
+                    waits, wants = f"waits for {view.text}, which is empty", ("fifo", None, None)
         if int(r[s.P_UTBLOCK]) >> dense & 1:
             waits, wants = "is blocked", ("blocked", None, None)
         endless = int(W[v + s.V_FLAGS]) & s.F_ENDLESS
@@ -181,6 +184,32 @@ def operations(machine: Machine, pe: int) -> list[OperationView]:
             int(W[v + s.V_K]), None if endless else int(W[v + s.V_N]), tuple(operands), waits,
             names.task_name(machine, tile, int(W[v + s.V_TASK])), names.span_at(machine, pe, int(W[v + s.V_PC])), wants))
     return out
+
+
+def _element(machine: Machine, pe: int, tile: TileProgram) -> OperationView:
+    """@map and the like, which move element by element and wait on the fabric for one."""
+    W = machine.state.W
+    r = machine.records()[pe]
+    pc, fp = int(r[s.P_PC]), int(r[s.P_FP])
+    op, b = int(machine.state.C[pc * 4]) & 0xFF, int(machine.state.C[pc * 4 + 2])
+    packed = int(W[fp + b])
+    inward = op == isa.Op.ELD
+    ident = _field(packed, isa.D_QUEUE) if _field(packed, isa.D_HASQ) else None
+    color = _field(packed, isa.D_COLOR) if _field(packed, isa.D_HASCOLOR) else None
+    found = next((q for q in _queues_of(machine, pe) if q.output != inward and (
+        q.id == ident if ident is not None else q.color == color)), None)
+    if found is not None:
+        ident, color = found.id, found.color if color is None else color
+    view = _fabric_operand("source 1" if inward else "destination", inward, ident, color)
+    waits = f"waits for {'one wavelet from' if inward else 'room for one wavelet in'} {view.text}"
+    return OperationView("main thread", "@map", 0, None, (view,), waits, names.task_name(machine, tile, int(r[s.P_TASK])),
+                         names.span_at(machine, pe, pc), ("in" if inward else "out", ident, color))
+
+
+def _fabric_operand(role: str, inward: bool, queue: int | None, color: int | None) -> OperandView:
+    name = f"queue {queue}" if queue is not None and queue < SPARE_QUEUE else "queue"
+    text = f"{'input' if inward else 'output'} {name}" + ("" if color is None else f" (color {color})")
+    return OperandView(role, text, s.K_IN if inward else s.K_OUT, queue, color)
 
 
 def _slot_color(machine: Machine, pe: int, slot: int) -> int:
@@ -197,13 +226,13 @@ def _operand(machine: Machine, pe: int, tile: TileProgram, o: int, kind: int, ro
         shown = None if color >= 31 else color
         if kind == s.K_OUT:
             shown = _slot_color(machine, pe, int(W[o + s.O_STRIDE]))        # WSE-2: the DSD names it, not the queue
-        queue = f"queue {ident}" if ident < SPARE_QUEUE else "queue"
-        text = f"{'input' if kind == s.K_IN else 'output'} {queue}" + ("" if shown is None else f" (color {shown})")
-        return OperandView(role, text, kind, ident, shown)
+        return _fabric_operand(role, kind == s.K_IN, ident, shown)
     if kind in (s.K_MEM, s.K_MEM4):
         address, size = int(W[o + s.O_ADDR]), int(W[o + s.O_SIZE])
         return OperandView(role, f"memory, next {element_name(tile, address, size)}", kind)
-    words = {s.K_SCALAR: "a scalar", s.K_POINTER: f"a scalar in memory ({names.address_name(tile, int(W[o + s.O_ADDR]))})", s.K_FIFO: "a FIFO"}
+    if kind == s.K_FIFO:
+        return OperandView(role, f"the FIFO over {names.address_name(tile, int(machine.state.T[int(W[o + s.O_QUEUE])]))}", kind)
+    words = {s.K_SCALAR: "a scalar", s.K_POINTER: f"a scalar in memory ({names.address_name(tile, int(W[o + s.O_ADDR]))})"}
     return OperandView(role, words.get(kind, "?"), kind)
 
 
@@ -223,8 +252,10 @@ def element_name(tile: TileProgram, address: int, size: int) -> str:
 
 def queues(machine: Machine, x: int, y: int) -> list[QueueView]:
     pe = machine.pe(x, y)
-    if names.tile_of(machine, pe) is None:
-        return []
+    return _queues_of(machine, pe) if names.tile_of(machine, pe) is not None else []
+
+
+def _queues_of(machine: Machine, pe: int) -> list[QueueView]:
     st = machine.state
     r = machine.records()[pe]
     tile = int(r[s.P_TILE])
@@ -313,7 +344,7 @@ def channel(machine: Machine, color: int, x: int, y: int) -> ChannelView | None:
     W, U = st.W, st.U
     config, state = int(U[ch + s.CH_CONFIG]), int(U[ch + s.CH_STATE])
     rx, tx = config & 63, config >> 6 & 63
-    position, positions, flags = None, [], []
+    position, positions, flags, kept = None, [], [], 0
     if config & s.C_SPECIAL:
         e = int(W[s.G_X]) + (state >> int(s.S_EXTENSION)) * int(s.XK)
         position = int(W[e + s.X_CURRENT])
@@ -326,7 +357,8 @@ def channel(machine: Machine, color: int, x: int, y: int) -> ChannelView | None:
         if config & s.C_TEARDOWN:
             flags.append("in teardown")
         if config & s.C_FILTER:
-            flags.append(f"filter: {int(W[e + s.X_EATEN])} wavelets kept from the PE")
+            kept = int(W[e + s.X_EATEN])
+            flags.append(f"filter: {kept} wavelets kept from the PE")
         if config & s.C_SWAP:
             flags.append("color swap")
         if len(positions) < 2:
@@ -341,7 +373,7 @@ def channel(machine: Machine, color: int, x: int, y: int) -> ChannelView | None:
     if queue != 15:
         pe = machine.pe(x, y)
         dense = int(U[int(machine.records()[pe][s.P_IQ]) + queue * s.QK + s.Q_ID])
-    return ChannelView(color, sides(rx), sides(tx), tuple(contents), dense, position, tuple(positions), tuple(flags), int(U[ch + s.CH_PUSH]))
+    return ChannelView(color, sides(rx), sides(tx), tuple(contents), dense, position, tuple(positions), tuple(flags), int(U[ch + s.CH_PUSH]), kept)
 
 
 def _arrow(rx: int, tx: int) -> str:

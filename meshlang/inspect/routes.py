@@ -29,43 +29,15 @@ class Trace:
 
 def upstream(machine: Machine, color: int, start: Place) -> Trace:
     """Where wavelets of a color that reach a PE's router can come from."""
-    trace = Trace()
-    todo, known = deque([start]), {start}
-    while todo:
-        x, y = todo.popleft()
-        trace.seen.append((x, y))
-        view = query.channel(machine, color, x, y)
-        if view is None:
-            trace.breaks.append(f"PE {x},{y} has no route for color {color}")
-            continue
-        if not view.rx:
-            trace.breaks.append(f"the route of color {color} at PE {x},{y} receives from no side")
-        for side in view.rx:
-            if side == "RAMP":
-                trace.ends.append((x, y))
-                continue
-            if side == "HOST":
-                trace.host.append((x, y))
-                continue
-            dx, dy = STEPS[side]
-            near = (x + dx, y + dy)
-            if not (0 <= near[0] < machine.width and 0 <= near[1] < machine.height):
-                trace.breaks.append(f"PE {x},{y} receives color {color} from {side}, which is off the rectangle")
-                continue
-            other = query.channel(machine, color, *near)
-            if other is None:
-                trace.breaks.append(f"PE {x},{y} receives color {color} from {side}, but PE {near[0]},{near[1]} there has no route for it")
-            elif OPPOSITE[side] not in other.tx:
-                trace.breaks.append(f"PE {x},{y} receives color {color} from {side}, but PE {near[0]},{near[1]} there sends it to "
-                                    f"{'+'.join(other.tx) or 'nowhere'}" + _position(other))
-            elif near not in known:
-                known.add(near)
-                todo.append(near)
-    return trace
+    return _walk(machine, color, start, against=True)
 
 
 def downstream(machine: Machine, color: int, start: Place) -> Trace:
     """Where wavelets of a color that a PE's router holds go."""
+    return _walk(machine, color, start, against=False)
+
+
+def _walk(machine: Machine, color: int, start: Place, against: bool) -> Trace:
     trace = Trace()
     todo, known = deque([start]), {start}
     while todo:
@@ -75,29 +47,39 @@ def downstream(machine: Machine, color: int, start: Place) -> Trace:
         if view is None:
             trace.breaks.append(f"PE {x},{y} has no route for color {color}")
             continue
-        if not view.tx:
-            trace.breaks.append(f"the route of color {color} at PE {x},{y} leads nowhere: it has no tx")
-        for side in view.tx:
+        sides = view.rx if against else view.tx
+        if not sides:
+            nowhere = "receives from no side" if against else "leads nowhere: it has no tx"
+            trace.breaks.append(f"the route of color {color} at PE {x},{y} {nowhere}")
+        for side in sides:
             if side == "RAMP":
                 trace.ends.append((x, y))
             elif side == "HOST":
                 trace.host.append((x, y))
             else:
-                dx, dy = STEPS[side]
-                near = (x + dx, y + dy)
-                if not (0 <= near[0] < machine.width and 0 <= near[1] < machine.height):
-                    trace.breaks.append(f"PE {x},{y} sends color {color} to {side}, off the rectangle")
-                    continue
-                other = query.channel(machine, color, *near)
-                if other is None:
-                    trace.breaks.append(f"PE {x},{y} sends color {color} to {side}, but PE {near[0]},{near[1]} there has no route for it")
-                elif OPPOSITE[side] not in other.rx:
-                    trace.breaks.append(f"PE {x},{y} sends color {color} to {side}, but PE {near[0]},{near[1]} there receives it from "
-                                        f"{'+'.join(other.rx) or 'nowhere'}" + _position(other))
+                near, wrong = _link(machine, color, (x, y), view, side, against)
+                if wrong:
+                    trace.breaks.append(wrong)
                 elif near not in known:
                     known.add(near)
                     todo.append(near)
     return trace
+
+
+def _link(machine: Machine, color: int, place: Place, view: query.ChannelView, side: str, against: bool) -> tuple[Place, str]:
+    """The PE at the other end of a link, and what is wrong with the link, or ""."""
+    near = (place[0] + STEPS[side][0], place[1] + STEPS[side][1])
+    here = f"PE {place[0]},{place[1]} " + (f"receives color {color} from {side}" if against else f"sends color {color} to {side}")
+    if not (0 <= near[0] < machine.width and 0 <= near[1] < machine.height):
+        return near, f"{here}, off the rectangle{_position(view)}"
+    other = query.channel(machine, color, *near)
+    if other is None:
+        return near, f"{here}, but PE {near[0]},{near[1]} there has no route for it"
+    sides = other.tx if against else other.rx
+    if OPPOSITE[side] in sides:
+        return near, ""
+    does = "sends it to" if against else "receives it from"
+    return near, f"{here}, but PE {near[0]},{near[1]} there {does} {'+'.join(sides) or 'nowhere'}{_position(other)}"
 
 
 def _position(view: query.ChannelView) -> str:
@@ -105,20 +87,10 @@ def _position(view: query.ChannelView) -> str:
 
 
 def breaks(machine: Machine, color: int, pes: Iterable[Place]) -> list[str]:
-    """Links of a region whose two ends do not agree."""
+    """Links of a region that a PE sends into and whose other end does not take it."""
     found = []
-    for x, y in pes:
-        view = query.channel(machine, color, x, y)
-        for side in view.tx if view is not None else ():
-            if side not in STEPS:
-                continue
-            dx, dy = STEPS[side]
-            near = (x + dx, y + dy)
-            if not (0 <= near[0] < machine.width and 0 <= near[1] < machine.height):
-                found.append(f"PE {x},{y} sends to {side}, off the rectangle")
-                continue
-            other = query.channel(machine, color, *near)
-            if other is None or OPPOSITE[side] not in other.rx:
-                takes = "has no route for it" if other is None else f"receives from {'+'.join(other.rx) or 'nowhere'}" + _position(other)
-                found.append(f"PE {x},{y} sends to {side}, but PE {near[0]},{near[1]} {takes}")
+    for place in pes:
+        view = query.channel(machine, color, *place)
+        if view is not None:
+            found += [wrong for side in view.tx if side in STEPS and (wrong := _link(machine, color, place, view, side, False)[1])]
     return found

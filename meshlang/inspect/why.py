@@ -57,10 +57,16 @@ RULES = {
     "broken_route": Rule("the route leads nowhere", "make tx of one router and rx of the next agree"),
     "switch": Rule("a switch points elsewhere", "advance it (a control wavelet, or .advance_switch), or start at another .pos"),
     "teardown": Rule("a color is in teardown", "leave it in the teardown task: tile_config.teardown.exit(color)"),
+    "send_extent": Rule("a send is longer than what is received",
+                        "make the extents equal: the fabout_dsd must send as many wavelets as the fabin_dsd takes"),
+    "filter": Rule("a filter keeps wavelets from the PE", "receive what the filter lets pass, or widen the filter"),
+    "ring": Rule("a route goes round",
+                 "break the ring: let one router of it send to its RAMP, and not on to where the wavelets came from"),
     "full": Rule("a send waits for room", "let the receiver take more, or send less"),
+    "host_out": Rule("the host waits for more wavelets than the program streams out",
+                     "ask for as many as the PEs send on that color, or start the task that sends the rest"),
     "host": Rule("the host sends nothing on this color", "stream data to it: `send` here, memcpy_h2d in a host script"),
     "fifo": Rule("a FIFO is empty or full, and nothing changes that", "push (or pop) as many elements on the other side"),
-    "element": Rule("the main thread waits for one element on the fabric", "make sure that as many wavelets come as @map takes"),
 }
 
 
@@ -80,36 +86,112 @@ class Explanation:
     hung: bool
     headline: str
     findings: list[Finding]
+    held: list[Finding] = field(default_factory=list)   # full queues and routers, because of the findings
+    last: str = ""                                      # the last wavelet that moved
 
     def causes(self) -> list[str]:
         """Names of the rules found, the most telling first."""
         return list(dict.fromkeys(f.rule for f in self.findings if f.rule is not None))
 
 
-def explain(machine: Machine) -> Explanation:
+def explain(machine: Machine, until: Any = None) -> Explanation:
+    """`until`: what the host waits for, as Machine.run takes it."""
+    machine.settle()
     open_ = machine.commands_outstanding
     W = machine.state.W
-    unfinished = f"{machine.command} has not finished on {open_} of {machine.width * machine.height} PEs" if open_ else ""
+    unfinished = f"; {machine.command} has not finished on {open_} of {machine.width * machine.height} PEs" if open_ else ""
     if int(W[s.G_OCC_R]) | int(W[s.G_OCC_C]):
-        return Explanation(False, f"cycle {machine.cycle}: not hung, there is still work to do" + (f"; {unfinished}" if unfinished else ""),
-                           list(_busy(machine)))
+        return Explanation(False, f"cycle {machine.cycle}: slow, not hung: there is still work to do{unfinished}",
+                           [*_rings(machine), *_busy(machine)], last=_last_wavelet(machine))
     groups = machine.waiting()
-    if not groups:
+    findings: list[Finding] = []
+    held: list[Finding] = []
+    if isinstance(until, tuple):
+        findings.append(_host_waits(machine, until))
+    elif not groups:
         return Explanation(False, f"cycle {machine.cycle}: at rest, and nothing waits", [])
-    findings = []
-    concerned = {p for g in groups if g.kind in ("operation", "element", "output") for p in g.pes}
+    concerned = {p for g in groups if g.kind in ("operation", "element", "output") or g.text.startswith("local task") for p in g.pes}
     for i, g in enumerate(groups):
         if g.kind == "command" and all(p in concerned for p in g.pes):
             continue        # the function waits for what another group names
         finding = Finding(g.pes, g.text, g.span)
         if i < MOST_WALKS:
             _root(machine, g, finding)
-        findings.append(finding)
-    return Explanation(True, f"cycle {machine.cycle}: nothing can move any more" + (f"; {unfinished}" if unfinished else ""), findings)
+        # a full queue or router follows from what an operation waits for, if both lead to the same root
+        follows = g.kind in ("task", "output", "router") and g.span is None and (finding.rule is None or any(
+            finding.rule == f.rule and (not finding.because or finding.because[-1:] == f.because[-1:]) for f in findings))
+        (held if follows else findings).append(finding)
+    return Explanation(True, f"cycle {machine.cycle}: nothing can move any more{unfinished}", findings, held, _last_wavelet(machine))
+
+
+def _last_wavelet(machine: Machine) -> str:
+    """The router that a wavelet last came into."""
+    st = machine.state
+    best: tuple[int, int, int] | None = None
+    for color, grid in st.channels.items():
+        pes = np.flatnonzero(grid >= 0)
+        if not len(pes):
+            continue
+        times = st.U[grid[pes] + s.CH_PUSH]
+        ages = (np.int64(machine.cycle) - times) & 0xFFFFFFFF
+        ages[times == 0] = 1 << 32
+        i = int(np.argmin(ages))
+        if ages[i] < 1 << 31 and (best is None or ages[i] < best[0]):
+            best = int(ages[i]), color, int(pes[i])
+    if best is None:
+        return "no wavelet has moved"
+    age, color, pe = best
+    return f"the last wavelet moved in cycle {machine.cycle - age}: color {color}, into the router of PE {pe % machine.width},{pe // machine.width}"
+
+
+def _host_waits(machine: Machine, until: tuple) -> Finding:
+    """The host waits for a stream, and nothing will send it."""
+    _, color, x0, y0, w, h, n = until
+    got = {(x, y): machine.stream_out_available(color, x, y) for y in range(y0, y0 + h) for x in range(x0, x0 + w)}
+    short = [place for place, have in got.items() if have < n]
+    counts = sorted({got[place] for place in short})
+    finding = Finding(short, f"the host waits for {n} wavelets of color {color} and got {_span(counts)}")
+    ends = routes.upstream(machine, color, short[0])
+    if not ends.ends:
+        finding.because += ends.breaks
+        finding.rule = "no_source"
+        return finding
+    idle = []
+    for source in ends.ends:
+        holding = [op for op in query.operations(machine, machine.pe(*source)) if op.wants is not None]
+        if not holding:
+            idle.append(source)
+            continue
+        op = holding[0]
+        finding.because.append(f"color {color} comes from PE {source[0]},{source[1]}, where {op.thread} is at {op.name} ({names.place(op.span)}) "
+                               f"and {op.waits}")
+        finding.rule = _follow(machine, source, op, finding.because, {(source, op.thread)})
+        return finding
+    _idle_notes(machine, color, idle, finding.because)
+    finding.rule = "host_out"
+    return finding
+
+
+def _span(numbers: list[int]) -> str:
+    return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+
+
+def _rings(machine: Machine) -> Iterator[Finding]:
+    """Wavelets that go round for ever: their route is a circle that no ramp leaves."""
+    for color in names.colors_of(machine):
+        grid = machine.state.channels[color]
+        pes = np.flatnonzero(grid >= 0)
+        holding = pes[machine.state.U[grid[pes] + s.CH_STATE] >> 2 & 7 > 0]
+        if not len(holding):
+            continue
+        y, x = divmod(int(holding[0]), machine.width)
+        trace = routes.downstream(machine, color, (x, y))
+        if not trace.ends and not trace.host and not trace.breaks:
+            yield Finding(trace.seen, f"wavelets of color {color} go round, and never come to a ramp", rule="ring")
 
 
 def _busy(machine: Machine) -> Iterator[Finding]:
-    """Who still works, for a fabric that is slow and not hung."""
+    """Who still works, and with what, for a fabric that is slow and not hung."""
     P = machine.records()
     pes = np.flatnonzero((P[:, s.P_TILE] >= 0) & ((P[:, s.P_ST] != s.ST_IDLE) | (P[:, s.P_UTMASK] != 0) | (P[:, s.P_CMD] != 0)))
 
@@ -118,7 +200,8 @@ def _busy(machine: Machine) -> Iterator[Finding]:
         assert view is not None
         if view.operations:
             op = view.operations[0]
-            return f"{op.thread}: {op.name}, started by {op.task}" + (f", {op.waits}" if op.waits else ", under way"), op.span
+            of = "" if op.total is None else f" of {op.total} elements"
+            return f"{op.thread}: {op.name}{of}, started by {op.task}, {op.waits or 'under way'}", op.span
         if view.command == "not started":
             return f"{machine.command} has been launched, and starts soon", None
         return f"{view.state} in {view.task}", view.span
@@ -139,7 +222,9 @@ def _root(machine: Machine, group: Any, finding: Finding) -> None:
                 finding.rule = _follow(machine, place, op, finding.because, {(place, op.thread)})
                 return
     elif group.kind == "element":
-        finding.rule = "element"
+        op = next(o for o in query.operations(machine, machine.pe(*place)) if o.thread == "main thread")
+        finding.text = f"main thread: {op.name}, {op.waits}"
+        finding.rule = _follow(machine, place, op, finding.because, {(place, op.thread)})
     elif group.kind == "task":
         if group.text.startswith("local task"):
             finding.rule = "task_blocked" if "is blocked" in group.text else None
@@ -164,20 +249,26 @@ def _root(machine: Machine, group: Any, finding: Finding) -> None:
 
 def _untaken(machine: Machine, group: Any, place: Place, finding: Finding) -> str | None:
     """Wavelets in an input queue that no operation takes."""
-    pe = machine.pe(*place)
-    holding = [op for op in query.operations(machine, pe) if op.wants is not None]
+    if not _blocked_task(machine, place, group.queue, group.color):
+        finding.text = group.text.replace("its task id is blocked", "no operation takes them")
+    holding = [op for op in query.operations(machine, machine.pe(*place)) if op.wants is not None]
     if holding:
         # a consequence: the PE would take them later, and is held up by what another group is about
         finding.because.append(f"PE {place[0]},{place[1]} is held up: {holding[0].thread} {holding[0].waits}")
         return None
-    tile = names.tile_of(machine, pe)
-    ident = group.queue if machine.state.W[s.G_WSE3] else group.color
-    bound = [b for b in tile.tasks if b.kind == "data" and b.id == ident] if tile is not None else []
-    if bound and "is blocked" in group.text:
-        finding.because.append(f"the data task {bound[0].name} (id {bound[0].id}) is blocked")
+    return _no_taker(machine, place, group.queue, group.color, finding.because)
+
+
+def _no_taker(machine: Machine, place: Place, queue: int | None, color: int | None, because: list[str]) -> str:
+    """Why no operation and no task takes what an input queue holds."""
+    blocked = _blocked_task(machine, place, queue, color)
+    if blocked:
+        because.append(blocked)
         return "data_blocked"
-    if "is blocked" in group.text:
-        finding.text = group.text.replace("its task id is blocked", "no operation takes them")
+    taken = int(machine.received()[machine.pe(*place)])
+    if taken and not any(b.kind == "data" for b in _tasks(machine, place)):
+        because.append(f"PE {place[0]},{place[1]} has taken {taken} wavelet{'' if taken == 1 else 's'} in all, and no receive is left there")
+        return "send_extent"
     return "no_taker"
 
 
@@ -189,7 +280,7 @@ def _follow(machine: Machine, place: Place, op: query.OperationView, because: li
     if kind == "blocked":
         return "thread_blocked"
     if kind == "fifo":
-        return "fifo"
+        return _fifo(machine, place, op, because, seen)
     if color is None:
         return None
     if kind == "out":
@@ -199,8 +290,9 @@ def _follow(machine: Machine, place: Place, op: query.OperationView, because: li
         because.append(f"the route of color {color} at PE {place[0]},{place[1]} is {query.route_text(here)}, without RAMP in tx"
                        if here is not None else f"PE {place[0]},{place[1]} has no route for color {color}")
         return "no_ramp"
-    if any("filter" in f and not f.startswith("filter: 0 ") for f in here.flags):
-        because.append(f"at PE {place[0]},{place[1]}: {'; '.join(here.flags)}")
+    filtered = here.kept > 0
+    if filtered:
+        because.append(f"the filter of color {color} at PE {place[0]},{place[1]} has kept {here.kept} wavelets from the PE")
     trace = routes.upstream(machine, color, place)
     if trace.host and not trace.ends:
         because.append(f"color {color} comes from the host")
@@ -224,10 +316,11 @@ def _follow(machine: Machine, place: Place, op: query.OperationView, because: li
             because.append("which closes the circle")
             return "circle"
         return _follow(machine, source, other, because, seen | {(source, other.thread)})
-    return _idle_sources(machine, color, idle, op, because)
+    rule = _idle_sources(machine, color, idle, op, because)
+    return "filter" if filtered and rule == "extent" else rule
 
 
-def _idle_sources(machine: Machine, color: int, idle: list[Place], op: query.OperationView, because: list[str]) -> str | None:
+def _idle_notes(machine: Machine, color: int, idle: list[Place], because: list[str]) -> None:
     P = machine.records()
     for group in query.grouped(idle, lambda x, y: (query.pe_view(machine, x, y) is not None, int(P[machine.pe(x, y), s.P_SENT]))):
         has_code, sent = group.what
@@ -237,6 +330,11 @@ def _idle_sources(machine: Machine, color: int, idle: list[Place], op: query.Ope
             continue
         because.append(f"color {color} comes from {who}, where nothing is running any more; "
                        f"{'it has' if len(group.pes) == 1 else 'each has'} sent {sent} wavelet{'' if sent == 1 else 's'} in all")
+
+
+def _idle_sources(machine: Machine, color: int, idle: list[Place], op: query.OperationView, because: list[str]) -> str | None:
+    """Nothing runs on the PEs a color comes from."""
+    _idle_notes(machine, color, idle, because)
     x, y = idle[0]
     view = query.pe_view(machine, x, y)
     if view is None:
@@ -254,6 +352,24 @@ def _idle_sources(machine: Machine, color: int, idle: list[Place], op: query.Ope
             because.append(f"tasks of PE {x},{y} that are not active: {', '.join(idle_tasks)}")
         return "never_sent"
     return "extent" if op.total is not None else "never_sent"
+
+
+def _fifo(machine: Machine, place: Place, op: query.OperationView, because: list[str], seen: set) -> str | None:
+    """The other side of a FIFO that is full or empty."""
+    pops = op.operands[0].kind != s.K_FIFO
+    fifo = next(v.text for v in op.operands if v.kind == s.K_FIFO)
+    others = [o for o in query.operations(machine, machine.pe(*place)) if o.thread != op.thread and any(
+        v.kind == s.K_FIFO and v.text == fifo and (v.role == "destination") == pops for v in o.operands)]
+    if not others:
+        because.append(f"on PE {place[0]},{place[1]} no operation {'puts anything into' if pops else 'takes anything from'} {fifo}")
+        return "fifo"
+    other = others[0]
+    because.append(f"{fifo} is {'filled' if pops else 'emptied'} by {other.thread}, which is at {other.name} ({names.place(other.span)}) "
+                   f"and {other.waits or 'can go on'}")
+    if (place, other.thread) in seen:
+        because.append("which closes the circle")
+        return "circle"
+    return _follow(machine, place, other, because, seen | {(place, other.thread)}) or "fifo"
 
 
 def _downstream(machine: Machine, place: Place, color: int | None, because: list[str], seen: set) -> str | None:
@@ -299,8 +415,25 @@ def _downstream(machine: Machine, place: Place, color: int | None, because: list
                 because.append("which closes the circle")
                 return "circle"
             return _follow(machine, (x, y), other, because, seen | {((x, y), other.thread)})
-        return "no_taker"
-    return "circle" if not trace.ends and not trace.host else "full"
+        return _no_taker(machine, (x, y), queue.id, color, because)
+    if not trace.ends and not trace.host:
+        because.append(f"the route of color {color} goes round through {query.places(trace.seen)}, and never leads to a ramp")
+        return "ring"
+    return "full"
+
+
+def _tasks(machine: Machine, place: Place) -> list[Any]:
+    tile = names.tile_of(machine, machine.pe(*place))
+    return tile.tasks if tile is not None else []
+
+
+def _blocked_task(machine: Machine, place: Place, queue: int | None, color: int | None) -> str:
+    """The data task for a queue or color, if it is blocked, in words."""
+    ident = queue if machine.state.W[s.G_WSE3] else color
+    bound = [b for b in _tasks(machine, place) if b.kind == "data" and b.id == ident]
+    if bound and int(machine.records()[machine.pe(*place), s.P_BLOCKED]) >> bound[0].id & 1:
+        return f"the data task {bound[0].name} (id {bound[0].id}) is blocked"
+    return ""
 
 
 def _command(machine: Machine, place: Place, because: list[str]) -> str | None:
@@ -335,23 +468,37 @@ def explanation_lines(e: Explanation) -> Iterator[tuple[str, str | None]]:
             yield f"  because {line}", None
     if len(e.findings) > 12:
         yield f"and {len(e.findings) - 12} more groups", None
+    if e.held:
+        yield "so these are full: " + "; ".join(f"{query.places(f.pes)}: {f.text}" for f in e.held[:4]) + (
+            f"; and {len(e.held) - 4} more" if len(e.held) > 4 else ""), None
+    if e.last:
+        yield e.last, None
     for name in e.causes():
         yield f"cause: {RULES[name].title}", "bold red"
         yield f"change: {RULES[name].change}", "green"
 
 
-def annotate(diagnostic: Any, machine: Machine) -> None:
-    """Add the causes of a deadlock to its diagnostic: the walk to the root as notes, what to change as help."""
-    e = explain(machine)
+def annotate(diagnostic: Any, e: Explanation) -> None:
+    """Add what explains a deadlock to its diagnostic: the walk to the root as notes, what to change as help. Likewise for a run that was
+    stopped because it takes too long: who is at work."""
     causes = e.causes()
+    if not e.hung:
+        diagnostic.notes.append(e.headline.partition(": ")[2])
+        for f in e.findings[:12]:
+            diagnostic.notes.append(f"{query.places(f.pes)}: {f.text}" + (f" ({names.place(f.span)})" if f.span is not None else ""))
+        if len(e.findings) > 12:
+            diagnostic.notes.append(f"and {len(e.findings) - 12} more groups")
+        diagnostic.notes += [*(f"cause: {RULES[name].title}" for name in causes), e.last]
+        if causes:
+            diagnostic.help = "; ".join(RULES[name].change for name in causes)
+        return
     for name in causes[:3]:
         first = next(f for f in e.findings if f.rule == name)
         diagnostic.notes += [f"because {line}" for line in first.because[:4]]
         diagnostic.notes.append(f"cause: {RULES[name].title}")
+    diagnostic.notes.append(e.last)
     if causes and diagnostic.help is None:
         diagnostic.help = "; ".join(RULES[name].change for name in causes[:3])
-    elif not causes and "the host waits" in diagnostic.message:
-        diagnostic.help = "nothing is left that would send on that color; ask for as many wavelets as the program streams out"
 
 
 def as_data(e: Explanation) -> dict[str, Any]:
@@ -361,4 +508,5 @@ def as_data(e: Explanation) -> dict[str, Any]:
         "causes": [{"rule": name, "title": RULES[name].title, "change": RULES[name].change} for name in e.causes()],
         "groups": [{"pes": f.pes, "text": f.text, "source": names.place(f.span) if f.span is not None else None,
                     "because": f.because, "rule": f.rule} for f in e.findings],
+        "held_up": [{"pes": f.pes, "text": f.text} for f in e.held], "last_wavelet": e.last,
     }

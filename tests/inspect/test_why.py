@@ -1,12 +1,17 @@
 """Why a program hangs: each cause is a small program, with the rule and the words its explanation must have."""
 
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from meshlang import MeshlangError
 from meshlang.host.build import build
+from meshlang.host.session import Session
 from meshlang.inspect.debugger import Debugger
 from meshlang.inspect.why import RULES, as_data, explain, explanation_lines
+from meshlang.ir.program import Program
 
 LAYOUT = """
 const a = @get_color(3);
@@ -43,7 +48,6 @@ const in_b = @get_dsd(fabin_dsd, .{ .extent = 100, .fabric_color = b, .input_que
 const out_a = @get_dsd(fabout_dsd, .{ .extent = 100, .fabric_color = a, .output_queue = oq });
 const out_b = @get_dsd(fabout_dsd, .{ .extent = 100, .fabric_color = b, .output_queue = oq });
 fn main() void { %s }
-task on_next() void { sys.unblock_cmd_stream(); }
 %s
 comptime {
   @bind_local_task(on_next, next);
@@ -55,53 +59,95 @@ IN_A, IN_B = "@initialize_queue(iq, .{ .color = a });", "@initialize_queue(iq, .
 SEND = "@fmovs(out_a, mem, .{ .async = true, .activate = next });"
 TAKE = "@fmovs(mem, in_a, .{ .async = true, .activate = next });"
 DONE = "sys.unblock_cmd_stream();"
-# name: (rule, words, routes, left (main, more, comptime), right)
+FIFO = "var room: [4]f32; const fifo = @allocate_fifo(room);"
+ON_NEXT = "task on_next() void { sys.unblock_cmd_stream(); }"
+
+
+@dataclass(frozen=True)
+class Cause:
+    """left, right: the code of the two PEs as (main, more, comptime). streams: further parameters of <memcpy/get_params>."""
+
+    rule: str
+    words: str
+    routes: str
+    left: tuple[str, str, str]
+    right: tuple[str, str, str]
+    arch: str = "wse2"
+    streams: str = ""
+
+
 CAUSES = {
-    "never sent": ("never_sent", "nothing is running any more; it has sent 0 wavelets", A_EAST, (DONE, "", ""), (TAKE, "", IN_A)),
-    "receives first": ("circle", "which closes the circle", A_EAST + B_WEST,
+    "never sent": Cause("never_sent", "nothing is running any more; it has sent 0 wavelets", A_EAST, (DONE, "", ""), (TAKE, "", IN_A)),
+    "receives first": Cause("circle", "which closes the circle", A_EAST + B_WEST,
                        ("@fmovs(mem, in_b); @fmovs(out_a, mem); " + DONE, "", IN_B), ("@fmovs(mem, in_a); @fmovs(out_b, mem); " + DONE, "", IN_A)),
-    "both send first": ("circle", "which closes the circle", A_EAST + B_WEST,
+    "both send first": Cause("circle", "which closes the circle", A_EAST + B_WEST,
                         ("@fmovs(out_a, mem); @fmovs(mem, in_b); " + DONE, "", IN_B), ("@fmovs(out_b, mem); @fmovs(mem, in_a); " + DONE, "", IN_A)),
-    "no route at the sender": ("no_source", "has no route for it", A_EAST.splitlines()[2], (DONE, "", ""), (TAKE, "", IN_A)),
-    "no route at the receiver": ("no_ramp", "PE 1,0 has no route for color 3", A_EAST.splitlines()[1], (DONE, "", ""), (TAKE, "", IN_A)),
-    "no input queue": ("no_queue", "no input queue takes this color", A_EAST, (SEND, "", ""), (DONE, "", "")),
-    "nothing takes": ("no_taker", "no operation takes them", A_EAST, (SEND, "", ""), (DONE, "", IN_A)),
-    "data task blocked": ("data_blocked", "its task id is blocked", A_EAST, (SEND, "", ""),
+    "no route at the sender": Cause("no_source", "has no route for it", A_EAST.splitlines()[2], (DONE, "", ""), (TAKE, "", IN_A)),
+    "no route at the receiver": Cause("no_ramp", "PE 1,0 has no route for color 3", A_EAST.splitlines()[1], (DONE, "", ""), (TAKE, "", IN_A)),
+    "no input queue": Cause("no_queue", "no input queue takes this color", A_EAST, (SEND, "", ""), (DONE, "", "")),
+    "nothing takes": Cause("no_taker", "no operation takes them", A_EAST, (SEND, "", ""), (DONE, "", IN_A)),
+    "data task blocked": Cause("data_blocked", "its task id is blocked", A_EAST, (SEND, "", ""),
                           (DONE, "task got(x: f32) void { buf[0] += x; }",
                            IN_A + "@bind_data_task(got, @get_data_task_id(a)); @block(@get_data_task_id(a));")),
-    "task blocked": ("task_blocked", "local task on_next (id 9) is activated, but is blocked", A_EAST,
+    "task blocked": Cause("task_blocked", "local task on_next (id 9) is activated, but is blocked", A_EAST,
                      ("@activate(next);", "", "@block(next);"), (DONE, "", "")),
-    "sender's task blocked": ("task_blocked", "the task start is activated, but blocked", A_EAST,
+    "sender's task blocked": Cause("task_blocked", "the task start is activated, but blocked", A_EAST,
                               (DONE + "@activate(@get_local_task_id(10));", "task start() void { @fmovs(out_a, mem); }",
                                "@bind_local_task(start, @get_local_task_id(10)); @block(@get_local_task_id(10));"), (TAKE, "", IN_A)),
-    "stream not unblocked": ("not_activated", "tasks of left.csl that are not active: on_next (id 9)", A_EAST,
+    "stream not unblocked": Cause("not_activated", "tasks of left.csl that are not active: on_next (id 9)", A_EAST,
                              ("buf[0] = 1.0;", "", ""), (DONE, "", "")),
-    "switch elsewhere": ("switch", "switch", """
+    "switch elsewhere": Cause("switch", "switch", """
   @set_color_config(0, 0, a, .{ .routes = .{ .rx = .{RAMP}, .tx = .{EAST} } });
   @set_color_config(1, 0, a, .{ .routes = .{ .rx = .{EAST}, .tx = .{RAMP} }, .switches = .{ .pos1 = .{ .rx = WEST } } });
 """, (SEND, "", ""), (TAKE, "", IN_A)),
-    "too little": ("extent", "it has sent 60 wavelets in all", A_EAST,
+    "too little": Cause("extent", "it has sent 60 wavelets in all", A_EAST,
                    ("@fmovs(out_a, @set_dsd_length(mem, 60)); " + DONE, "", ""), (TAKE, "", IN_A)),
-    "host sends nothing": ("host", "color 3 comes from the host", "", (DONE, "", ""), (TAKE, "", IN_A)),
-    "one wavelet": ("element", "waits for one element on the fabric", A_EAST, (DONE, "", ""),
+    "host sends nothing": Cause("host", "color 3 comes from the host", "", (DONE, "", ""), (TAKE, "", IN_A), streams=", .MEMCPYH2D_1 = a"),
+    "never unblocked": Cause("no_unblock", "left.csl nowhere calls unblock_cmd_stream", A_EAST,
+                             ("buf[0] = 1.0;", "task on_next() void { buf[0] = 2.0; }", ""), (DONE, "", "")),
+    "second half elsewhere": Cause("switch", "PE 0,0 there sends it to RAMP (its switch is at position 0)", """
+  @set_color_config(0, 0, a, .{ .routes = .{ .rx = .{RAMP}, .tx = .{RAMP} }, .switches = .{ .pos1 = .{ .tx = EAST } } });
+  @set_color_config(1, 0, a, .{ .routes = .{ .rx = .{WEST}, .tx = .{RAMP} } });
+""", (SEND, "task on_got(x: f32) void {}", IN_A + "@bind_data_task(on_got, @get_data_task_id(a));"), (TAKE, "", IN_A)),
+    "teardown": Cause("teardown", "teardown", """
+  @set_color_config(0, 0, a, .{ .routes = .{ .rx = .{RAMP}, .tx = .{EAST} } });
+  @set_color_config(1, 0, a, .{ .routes = .{ .rx = .{WEST}, .tx = .{RAMP} }, .teardown = true });
+""", (SEND, "", ""), (TAKE, "", IN_A)),
+    "filter": Cause("filter", "kept", """
+  @set_color_config(0, 0, a, .{ .routes = .{ .rx = .{RAMP}, .tx = .{EAST} } });
+  @set_color_config(1, 0, a, .{ .routes = .{ .rx = .{WEST}, .tx = .{RAMP} },
+                                .filter = .{ .kind = .{ .counter = true }, .count_data = true, .limit1 = 9, .max_counter = 4 } });
+""", (SEND, "", ""), (TAKE, "", IN_A)),
+    "FIFO full": Cause("fifo", "room", A_EAST, (SEND, "", ""),
+                       ("@fmovs(fifo, in_a, .{ .async = true, .activate = next });", FIFO, IN_A)),
+    "FIFO whose other end waits": Cause("circle", "the FIFO over room is filled by microthread 2", A_EAST + B_WEST,
+                                        ("@fmovs(mem, in_b, .{ .async = true, .activate = next });", "", IN_B),
+                                        ("@fmovs(fifo, in_a, .{ .async = true }); @fmovs(out_b, fifo, .{ .async = true, .activate = next });",
+                                         FIFO, IN_A)),
+    "FIFO empty": Cause("fifo", "empty", A_EAST,
+                        ("@fmovs(out_a, fifo, .{ .async = true, .activate = next });", FIFO, ""), (TAKE, "", IN_A)),
+    "microthread blocked": Cause("thread_blocked", "is blocked", A_EAST, (SEND.replace(" .async", " .ut_id = @get_ut_id(4), .async"), "",
+                                                                       "@block(@get_ut_id(4)); @initialize_queue(oq, .{ .color = a });"),
+                                 (TAKE, "", IN_A), arch="wse3"),
+    "send longer than receive": Cause("send_extent", "60", A_EAST, (SEND, "", ""),
+                                      ("@fmovs(mem, in_60, .{ .async = true, .activate = next });",
+                                       "const in_60 = @get_dsd(fabin_dsd, .{ .extent = 60, .fabric_color = a, .input_queue = iq });", IN_A)),
+    "one wavelet": Cause("never_sent", "main thread: @map, waits for one wavelet from input queue 2 (color 3)", A_EAST, (DONE, "", ""),
                     ("@map(take, in_a); " + DONE, "fn take(x: f32) void { buf[0] += x; }", IN_A)),
 }
 
 
-def hang(folder: Path, name: str, arch: str = "wse2") -> Debugger:
-    _, _, routes, left, right = CAUSES[name]
-    (folder / "layout.csl").write_text(LAYOUT % (", .MEMCPYH2D_1 = a" if name.startswith("host") else "", routes))
-    for file, parts in (("left.csl", left), ("right.csl", right)):
-        (folder / file).write_text(PE % parts)
-    return Debugger(build(str(folder / "layout.csl"), arch=arch))
+def compiled(folder: Path, cause: Cause) -> Program:
+    (folder / "layout.csl").write_text(LAYOUT % (cause.streams, cause.routes))
+    for file, (main, more, comptime) in (("left.csl", cause.left), ("right.csl", cause.right)):
+        (folder / file).write_text(PE % (main, more if "on_next()" in more else f"{ON_NEXT}\n{more}", comptime))
+    return build(str(folder / "layout.csl"), arch=cause.arch)
 
 
 @pytest.mark.parametrize("name", CAUSES)
 def test_cause(name, tmp_path):
-    from meshlang import MeshlangError
-
-    rule, words, *_ = CAUSES[name]
-    debugger = hang(tmp_path, name)
+    cause = CAUSES[name]
+    debugger = Debugger(compiled(tmp_path, cause))
     debugger.launch("main")
     try:
         debugger.run()
@@ -110,23 +156,185 @@ def test_cause(name, tmp_path):
         assert error.exit_code == 3, error
     e = explain(debugger.machine)
     text = "\n".join(line for line, _ in explanation_lines(e))
-    assert e.hung and rule in e.causes(), text
-    assert words in text, text
-    assert f"cause: {RULES[rule].title}" in text
+    assert e.hung and cause.rule in e.causes(), text
+    assert cause.words in text, text
+    assert f"cause: {RULES[cause.rule].title}" in text
     assert as_data(e)["causes"][0]["rule"] == e.causes()[0]
 
 
+# what stops the machine, or the compiler, at once is no hang: there the message itself must name the rule and what to change
+FAULTS = {
+    "queue not initialised": (
+        "MS0821", "the fabric operand has no input queue on this PE", "initialise the queue for the color: @initialize_queue(queue, .{ .color = c })",
+        Cause("", "", A_EAST, (SEND, "", "@initialize_queue(oq, .{ .color = a });"), (TAKE, "", ""), arch="wse3")),
+    "output queue with a second color": (
+        "MS0407", "output queue 3 is bound to color 4, and this DSD names color 3", "leave 'fabric_color' out on wse3",
+        Cause("", "", A_EAST, (SEND, "", "@initialize_queue(oq, .{ .color = b });"), (TAKE, "", IN_A), arch="wse3")),
+    "route leaves the rectangle": (
+        "MS0812", "a wavelet of color 3 leaves PE (0, 0) to the WEST, off the rectangle", "take the direction out of tx on the border",
+        Cause("", "", A_EAST.replace("RAMP}, .tx = .{EAST", "RAMP}, .tx = .{WEST"), (SEND, "", ""), (TAKE, "", IN_A))),
+    "command stream unblocked twice": (
+        "MS0815", "the command stream is unblocked, but no command is outstanding on this PE",
+        "unblock_cmd_stream must be called exactly once per launched function", Cause("", "", A_EAST, (DONE + DONE, "", ""), (DONE, "", ""))),
+    "route arrives at a side that is closed": (
+        "MS0813", "a wavelet of color 3 arrives at PE (1, 0) from the WEST, a side that is not in its rx",
+        "add the side to rx, or take the direction out of tx at PE (0, 0)",
+        Cause("", "", A_EAST.replace(".{WEST}", ".{NORTH}"), (SEND, "", ""), (TAKE, "", IN_A))),
+    "no route at the next router": (
+        "MS0811", "a wavelet of color 3 leaves PE (0, 0) to the EAST, but the router there has no route for that color",
+        "configure the color on both routers, or take the direction out of tx",
+        Cause("", "", A_EAST.splitlines()[1], (SEND, "", ""), (DONE, "", ""))),
+    "no route at the sender's router": (
+        "MS0822", "a wavelet of color 3 is sent, but the PE's own router has no route for that color",
+        "configure the color with @set_color_config", Cause("", "", "", (SEND, "", ""), (DONE, "", ""))),
+    "ring that its own sender feeds": (
+        "MS0814", "two wavelets of color 3 arrive at PE (0, 0) in the same cycle from two sides",
+        "a color may have several rx sides only if they are never used at the same time",
+        Cause("", "", """
+  @set_color_config(0, 0, a, .{ .routes = .{ .rx = .{ RAMP, EAST }, .tx = .{EAST} } });
+  @set_color_config(1, 0, a, .{ .routes = .{ .rx = .{WEST}, .tx = .{WEST} } });
+""", (SEND, "", ""), (DONE, "", ""))),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault(name, tmp_path):
+    code, message, help_, cause = FAULTS[name]
+    with pytest.raises(MeshlangError) as raised:
+        debugger = Debugger(compiled(tmp_path, cause))
+        debugger.launch("main")
+        debugger.run()
+        debugger.run()
+    (d,) = raised.value.diagnostics
+    assert raised.value.exit_code == 1 and (d.code, d.message) == (code, message)
+    assert d.help == help_
+
+
+def test_a_fault_in_a_library_shows_who_called(tmp_path):
+    *_, cause = FAULTS["command stream unblocked twice"]
+    debugger = Debugger(compiled(tmp_path, cause))
+    debugger.launch("main")
+    with pytest.raises(MeshlangError) as raised:
+        debugger.run()
+        debugger.run()
+    (d,) = raised.value.diagnostics
+    assert d.span.file.path.endswith("memcpy.csl")
+    assert [(label.text, label.span.file.line(label.span.line_col()[0])) for label in d.labels] == [
+        ("called from here", "fn main() void { %s }" % (DONE * 2))]
+
+
+RING_LAYOUT = """
+const memcpy = @import_module("<memcpy/get_params>", .{ .width = 2, .height = 2 });
+const lanes = [2]color{ @get_color(3), @get_color(4) };
+// clockwise: each PE sends on one color and receives on the other
+fn place(x: u16, y: u16, from: direction, to: direction, k: u16) void {
+  @set_tile_code(x, y, "pe.csl", .{ .memcpy_params = memcpy.get_params(x), .to_next = lanes[k], .from_last = lanes[1 - k] });
+  @set_color_config(x, y, lanes[k], .{ .routes = .{ .rx = .{RAMP}, .tx = .{to} } });
+  @set_color_config(x, y, lanes[1 - k], .{ .routes = .{ .rx = .{from}, .tx = .{RAMP} } });
+}
+layout {
+  @set_rectangle(2, 2);
+  place(0, 0, SOUTH, EAST, 0);
+  place(1, 0, WEST, SOUTH, 1);
+  place(1, 1, NORTH, WEST, 0);
+  place(0, 1, EAST, NORTH, 1);
+  @export_name("main", fn()void);
+}
+"""
+RING_PE = """
+param memcpy_params;
+param to_next: color;
+param from_last: color;
+const sys = @import_module("<memcpy/memcpy>", memcpy_params);
+var buf = @zeros([100]f32);
+const mem = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{100} -> buf[i] });
+const in = @get_dsd(fabin_dsd, .{ .extent = 100, .fabric_color = from_last, .input_queue = @get_input_queue(2) });
+const out = @get_dsd(fabout_dsd, .{ .extent = 100, .fabric_color = to_next, .output_queue = @get_output_queue(3) });
+fn main() void { @fmovs(out, mem); @fmovs(mem, in); sys.unblock_cmd_stream(); }
+comptime { @initialize_queue(@get_input_queue(2), .{ .color = from_last }); @export_symbol(main); }
+"""
+
+
+def test_a_ring_of_full_buffers(tmp_path):
+    """Four PEs in a ring, each of which sends more than the buffers hold before it receives."""
+    (tmp_path / "layout.csl").write_text(RING_LAYOUT)
+    (tmp_path / "pe.csl").write_text(RING_PE)
+    debugger = Debugger(build(str(tmp_path / "layout.csl")))
+    debugger.launch("main")
+    with pytest.raises(MeshlangError):
+        debugger.run()
+    e = explain(debugger.machine)
+    assert e.causes() == ["circle"] and e.findings[0].because[-1] == "which closes the circle"
+    assert sum("leads to PE" in line for line in e.findings[0].because) == 4
+    assert any("output queue 3" in f.text for f in e.held)
+
+
 def test_slow_is_not_hung(tmp_path):
-    debugger = hang(tmp_path, "too little")
+    debugger = Debugger(compiled(tmp_path, CAUSES["too little"]))
     debugger.launch("main")
     debugger.run(limit=130)
     e = explain(debugger.machine)
-    assert not e.hung and e.findings and "not hung" in e.headline
+    assert not e.hung and "slow, not hung" in e.headline
+    assert [f.text for f in e.findings] == ["main thread: fmovs of 60 elements, started by main, under way",
+                                            "microthread 2: fmovs of 100 elements, started by main, under way"]
+    assert "color 3, into the router of PE" in e.last
 
 
-def test_every_command_names_the_cause(capsys, monkeypatch):
-    import json
+def test_wavelets_that_go_round(tmp_path):
+    *_, ring = FAULTS["ring that its own sender feeds"]
+    debugger = Debugger(compiled(tmp_path, replace(ring, left=("@fmovs(out_a, @set_dsd_length(mem, 1)); " + DONE, "", ""))))
+    debugger.launch("main")
+    debugger.run()
+    debugger.run(limit=2000)
+    e = explain(debugger.machine)
+    assert not e.hung and e.causes() == ["ring"]
+    assert e.findings[0].text == "wavelets of color 3 go round, and never come to a ramp" and e.findings[0].pes == [(0, 0), (1, 0)]
 
+
+# the host waits for `wanted` wavelets of color b from PE 0,0: what the left PE does, the rule and the words
+HOST_WAITS = {
+    "never sent": ("host_out", "got 0", DONE, ""),
+    "too few": ("host_out", "it has sent 60 wavelets in all", "@fmovs(out_b, @set_dsd_length(mem, 60)); " + DONE, ""),
+    "sender waits": ("never_sent", "waits for input queue 2 (color 3)",
+                     "@fmovs(out_b, in_a, .{ .async = true, .activate = next });", IN_A),
+}
+
+
+@pytest.mark.parametrize("name", HOST_WAITS)
+def test_the_host_waits_for_a_stream(name, tmp_path, capsys):
+    from meshlang.commands._errors import report_error
+
+    rule, words, main, comptime = HOST_WAITS[name]
+    a_west = A_EAST.replace("EAST", "east").replace("WEST", "EAST").replace("(0, 0", "(9, 0").replace("(1, 0", "(0, 0").replace("(9, 0", "(1, 0")
+    cause = Cause("", "", a_west.replace("east", "WEST"), (main, "", comptime), (DONE, "", ""), streams=", .MEMCPYD2H_1 = b")
+    session = Session(compiled(tmp_path, cause))
+    session.launch("main", block=False)
+    with pytest.raises(MeshlangError) as raised:
+        session.stream_out(4, (0, 0, 1, 1), 100, lambda data: None)
+        session.wait(session.receiving[-1])
+    assert raised.value.exit_code == 3
+    assert report_error(raised.value, json_output=True) == 3
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["why"]["causes"][0]["rule"] == rule and words in json.dumps(shown["why"])
+
+
+def test_max_cycles_says_who_is_busy(tmp_path, capsys):
+    from meshlang.cli import main
+
+    cause = Cause("", "", A_EAST, ("while (true) { buf[1] += 1.0; }", "", ""), (TAKE, "", IN_A))
+    compiled(tmp_path, cause)
+    command = ["run", str(tmp_path / "layout.csl"), "--max-cycles", "5000"]
+    assert main(command) == 1
+    err = capsys.readouterr().err
+    assert "error[MS0919]" in err and "slow, not hung: there is still work to do; main has not finished on 2 of 2 PEs" in err
+    assert "PE 0,0: running in main (left.csl:15)" in err
+    assert "PE 1,0: microthread 2: fmovs of 100 elements, started by main, waits for input queue 2 (color 3) (right.csl:15)" in err
+    assert main([*command, "--json"]) == 1
+    shown = json.loads(capsys.readouterr().out)
+    assert not shown["why"]["hung"] and [g["text"] for g in shown["why"]["groups"]][0] == "running in main"
+
+
+def test_every_command_names_the_cause(capsys):
     from meshlang.cli import main
 
     folder = str(Path(__file__).parent / "programs" / "short_send")
