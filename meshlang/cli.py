@@ -21,7 +21,7 @@ from importlib import import_module
 
 from .version import __version__
 
-COMMANDS = ("run", "repl", "check", "explain", "profile", "bench", "cslc", "cs_python", "csdb", "sdk", "conformance")
+COMMANDS = ("run", "repl", "check", "lint", "explain", "profile", "bench", "cslc", "cs_python", "csdb", "sdk", "conformance")
 
 DESCRIPTION = """\
 A CSL-compatible language and fabric interpreter for wafer-scale machines.

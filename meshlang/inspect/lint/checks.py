@@ -1,0 +1,240 @@
+"""The warnings, one function each, MS1010 to MS1016."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meshlang.diag import Diagnostic
+from meshlang.ir import isa
+from meshlang.ir.isa import DsdKind
+from meshlang.ir.program import RAMP, Program
+from meshlang.paths import stdlib_dir
+
+from .facts import Dsd, Facts, facts_of
+
+# facts 8.1: what <memcpy/memcpy> keeps for itself
+MEMCPY_TASKS = frozenset((21, 22, 23, 27, 28, 30))
+MEMCPY_COLORS = frozenset((21, 22, 23))
+MEMCPY_QUEUES = {"wse2": frozenset((0,)), "wse3": frozenset((0, 1))}
+SYSTEM_TASK = 29            # activated by the machine: teardown, queue flush
+
+
+@dataclass
+class Subject:
+    """A program with the facts of its tile programs; `pes`: where each is, int [n, 2] of x, y."""
+    program: Program
+    facts: list[Facts]
+    pes: list[np.ndarray]
+
+
+def lint(program: Program) -> list[Diagnostic]:
+    """All warnings, each once: equal ones of several tile programs are one, with their PEs."""
+    tile = program.fabric.tile
+    subject = Subject(program, [facts_of(t) for t in program.tiles], [np.argwhere(tile == i)[:, ::-1] for i in range(len(program.tiles))])
+    merged: dict[Any, tuple[Diagnostic, list[np.ndarray]]] = {}
+    for check in CHECKS:
+        for diagnostic, pes in check(subject):
+            key = (diagnostic.code, diagnostic.message, str(diagnostic.span))
+            merged.setdefault(key, (diagnostic, []))[1].append(pes)
+    out = []
+    library = stdlib_dir()
+    for diagnostic, parts in merged.values():
+        if diagnostic.span is not None and Path(diagnostic.span.file.path).is_relative_to(library):
+            continue            # the standard library knows what it does; the user cannot change it
+        diagnostic.notes.append("on " + places(np.unique(np.concatenate(parts), axis=0)))
+        out.append(diagnostic)
+    return sorted(out, key=lambda d: (d.code, str(d.span)))
+
+
+Found = Iterator[tuple[Diagnostic, np.ndarray]]
+
+
+def _warning(code: str, message: str, span: Any, help_: str) -> Diagnostic:
+    return Diagnostic(code, message, span=span, severity="warning", help=help_)
+
+
+def places(pes: np.ndarray) -> str:
+    """PEs in words."""
+    if len(pes) == 1:
+        return f"PE ({pes[0, 0]}, {pes[0, 1]})"
+    low, high = pes.min(0), pes.max(0)
+    if len(pes) == (high - low + 1).prod():
+        return f"{len(pes)} PEs, x {low[0]}..{high[0]}, y {low[1]}..{high[1]}"
+    return f"{len(pes)} PEs: " + ", ".join(f"({x}, {y})" for x, y in pes[:4].tolist()) + (", ..." if len(pes) > 4 else "")
+
+
+def _span(facts: Facts, pc: int) -> Any:
+    spans = facts.tile.spans
+    while 0 <= pc < len(spans):
+        if spans[pc] is not None:
+            return spans[pc]
+        pc -= 1
+    return None
+
+
+# ---------------------------------------------------------------- colors and routes
+
+
+def unused_colors(subject: Subject) -> Found:
+    """MS1010: routes for a color that no PE with such a route sends or receives on."""
+    fabric = subject.program.fabric
+    for color, grid in fabric.color.items():
+        if color in fabric.host_in or color in fabric.host_out:
+            continue
+        configured = np.asarray(grid) >= 0
+        here = np.unique(fabric.tile[configured])
+        if any(_may_use(subject.facts[t], color, subject.program.arch) for t in here if t >= 0):
+            continue
+        yield _warning("MS1010", f"color {color} has routes, and no PE sends or receives on it", None,
+                       "remove the routes, or check the colors of the queues and DSDs: is another color meant?"), np.argwhere(configured)[:, ::-1]
+
+
+def _may_use(facts: Facts, color: int, arch: str) -> bool:
+    tile = facts.tile
+    return (color in facts.mentioned or facts.recolors or any(q.color == color for q in (*tile.inputs, *tile.outputs))
+            or arch == "wse2" and any(t.kind == "data" and t.id == color for t in tile.tasks))
+
+
+def receives_without_ramp(subject: Subject) -> Found:
+    """MS1011: an operation or data task receives on a color whose route never leads to the ramp of the PE."""
+    for facts, pes in zip(subject.facts, subject.pes):
+        if facts.recolors or not len(pes):
+            continue
+        wanted: dict[int, tuple[Any, str]] = {}
+        for pc, dsd in facts.fabric:
+            color = facts.color_of(dsd)
+            if dsd.kind is DsdKind.FABIN and color is not None and pc >= 0:
+                wanted.setdefault(color, (_span(facts, pc), "an operation receives"))
+        for task in facts.tile.tasks:
+            if task.kind == "data":
+                color = task.id if subject.program.arch == "wse2" else next((q.color for q in facts.tile.inputs if q.id == task.id), None)
+                if color is not None:
+                    wanted.setdefault(color, (task.span, f"data task {task.name} waits for wavelets"))
+        for color, (span, who) in wanted.items():
+            missing = pes[~_reaches_ramp(subject.program, color)[pes[:, 1], pes[:, 0]]]
+            if len(missing):
+                yield _warning("MS1011", f"{who} on color {color}, and no route of the color leads to the ramp", span,
+                               f"if it runs there it waits for ever: give color {color} a route with .tx = .{{ RAMP }} on these PEs"), missing
+
+
+def _reaches_ramp(program: Program, color: int) -> np.ndarray:
+    """Where some route (or switch position) of a color delivers to the PE: bool [h, w]."""
+    fabric = program.fabric
+    to_ramp = np.array([any(tx >> RAMP & 1 for _, tx in ((c.rx, c.tx), *filter(None, c.positions))) for c in fabric.configs] + [False])
+    grid = fabric.color.get(color)
+    routed = np.zeros((fabric.height, fabric.width), bool) if grid is None else to_ramp[np.asarray(grid)]
+    if color in fabric.host_in:
+        # a stream from the host goes to the PE where the program gives it no other way
+        routed = routed | (np.ones_like(routed) if grid is None else np.asarray(grid) < 0)
+    return routed
+
+
+def shared_queues(subject: Subject) -> Found:
+    """MS1014: DSDs of two colors name the same queue."""
+    for facts, pes in zip(subject.facts, subject.pes):
+        if facts.recolors or not len(pes):
+            continue
+        colors: dict[tuple[DsdKind, int], dict[int, int]] = {}          # (side, queue) -> color -> where
+        for kind, queues in ((DsdKind.FABIN, facts.tile.inputs), (DsdKind.FABOUT, facts.tile.outputs)):
+            for q in queues:
+                if q.color is not None:
+                    colors[kind, q.id] = {q.color: -1}
+        for pc, dsd in facts.fabric:
+            if dsd.queue is not None and dsd.color is not None:
+                colors.setdefault((dsd.kind, dsd.queue), {}).setdefault(dsd.color, pc)
+        for (kind, queue), found in colors.items():
+            if len(found) > 1:
+                side = "input" if kind is DsdKind.FABIN else "output"
+                yield _warning("MS1014", f"{side} queue {queue} serves colors {' and '.join(str(c) for c in found)}",
+                               _span(facts, list(found.values())[1]),
+                               "what one color holds up, the other waits for; give each color a queue of its own"), pes
+
+
+# ---------------------------------------------------------------- tasks
+
+
+def unreachable_tasks(subject: Subject) -> Found:
+    """MS1012: a local task that nothing activates."""
+    for facts, pes in zip(subject.facts, subject.pes):
+        if facts.unknown_ids or not len(pes):
+            continue
+        for task in facts.tile.tasks:
+            if task.kind == "local" and task.id not in facts.activated and not facts.tile.active >> task.id & 1 and task.id != SYSTEM_TASK:
+                yield _warning("MS1012", f"local task {task.name} (id {task.id}) never runs: nothing activates it", task.span,
+                               "activate it with @activate, with .activate of an operation, or remove it"), pes
+
+
+def unwaited_operations(subject: Subject) -> Found:
+    """MS1013: an asynchronous operation that ends without telling anyone."""
+    for facts, pes in zip(subject.facts, subject.pes):
+        for op in facts.operations if len(pes) else ():
+            row = op.row
+            if not row[isa.OP_ASYNC] or row[isa.OP_ACTION] or row[isa.OP_ONCTRL_SET] or op.unknown:
+                continue
+            fabric = [d for d in op.operands if d is not None]
+            if any(d.length == isa.INFINITE or d.kind is DsdKind.FIFO for d in fabric):
+                continue            # a pump: it has no end to wait for
+            yield _warning("MS1013", "nothing waits for the end of this asynchronous operation", _span(facts, op.pc),
+                           "its memory may still be in use, and its queue busy, when the program goes on: add .activate or .unblock"), pes
+
+
+def reserved_ids(subject: Subject) -> Found:
+    """MS1016: ids that <memcpy/memcpy> uses itself."""
+    program = subject.program
+    for facts, pes in zip(subject.facts, subject.pes):
+        tile = facts.tile
+        if not tile.uses_memcpy or not len(pes):
+            continue
+        help_ = "this machine lets it pass; on hardware the command stream breaks. Choose another one"
+        for task in tile.tasks:
+            if task.id in MEMCPY_TASKS:
+                yield _warning("MS1016", f"{task.kind} task {task.name} has id {task.id}, which <memcpy/memcpy> uses itself", task.span, help_), pes
+        for queue, side in [(q, "input") for q in tile.inputs] + [(q, "output") for q in tile.outputs]:
+            if queue.id in MEMCPY_QUEUES.get(program.arch, ()):
+                yield _warning("MS1016", f"{side} queue {queue.id} is used by <memcpy/memcpy> itself", queue.span, help_), pes
+    memcpy = np.isin(program.fabric.tile, [i for i, t in enumerate(program.tiles) if t.uses_memcpy])
+    for color, grid in program.fabric.color.items():
+        used = (np.asarray(grid) >= 0) & memcpy
+        if color in MEMCPY_COLORS and used.any():
+            yield _warning("MS1016", f"color {color} is used by <memcpy/memcpy> itself", None, "choose one of 0 to 20"), np.argwhere(used)[:, ::-1]
+
+
+# ---------------------------------------------------------------- memory
+
+
+def long_vectors(subject: Subject) -> Found:
+    """MS1015: a DSD that reaches beyond its array."""
+    for facts, pes in zip(subject.facts, subject.pes):
+        if not len(pes):
+            continue
+        used = [(o.pc, d) for o in facts.operations for d in o.operands if d is not None] + facts.elements + facts.loaded
+        for pc, dsd in used:
+            if dsd.kind is not DsdKind.MEM1D or dsd.length == isa.INFINITE or dsd.length < 2 or dsd.indexed:
+                continue
+            found = _beyond(facts, dsd)
+            if found is not None:
+                yield _warning("MS1015", f"a vector of {dsd.length} elements of {dsd.size} bytes{_stride(dsd)} leaves {found}", _span(facts, pc),
+                               "shorten the access, or enlarge the array"), pes
+
+
+def _stride(dsd: Dsd) -> str:
+    return "" if dsd.stride == 1 else f", {dsd.stride} elements apart,"
+
+
+def _beyond(facts: Facts, dsd: Dsd) -> str | None:
+    """The object that a vector begins in and does not stay in."""
+    last = dsd.base + (dsd.length - 1) * dsd.stride * dsd.size
+    low, high = min(dsd.base, last), max(dsd.base, last) + dsd.size
+    for o in facts.tile.objects:
+        if o.address <= dsd.base < o.address + o.size:
+            return None if o.address <= low and high <= o.address + o.size else f"{o.name}, which is {o.type} ({o.size} bytes)"
+    return None
+
+
+CHECKS: tuple[Callable[[Subject], Found], ...] = (
+    unused_colors, receives_without_ramp, unreachable_tasks, unwaited_operations, shared_queues, long_vectors, reserved_ids)

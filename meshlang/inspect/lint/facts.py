@@ -1,0 +1,184 @@
+"""What the code of a tile program says for certain: operations with their constant operands, task ids, and which colors it may use.
+
+Registers that hold constants are followed along straight code, and forgotten at every place that something jumps to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from meshlang.ir import isa
+from meshlang.ir.isa import Action, DsdKind, Op, Operand, Sys
+from meshlang.ir.program import TileProgram
+
+_BRANCHES = {Op.JMP: 1, Op.JZ: 2, Op.JNZ: 2}
+# instructions whose word a is not a register they write
+_NO_RESULT = {Op.NOP, Op.ST, Op.COPY, Op.JMP, Op.JZ, Op.JNZ, Op.RET, Op.CHK, Op.ASSERT, Op.TRAP, Op.DSRLD, Op.DSRBASE, Op.EST, Op.DSRADV,
+              Op.ACTIVATE, Op.BLOCK, Op.UNBLOCK, Op.UTBLOCK, Op.UTUNBLOCK, Op.PRINT}
+
+
+@dataclass(frozen=True)
+class Dsd:
+    """A packed DSD, unpacked as far as the checks need it."""
+    kind: DsdKind
+    base: int
+    length: int
+    stride: int
+    size: int
+    queue: int | None
+    color: int | None
+    indexed: bool
+
+    @staticmethod
+    def of(packed: int) -> Dsd | None:
+        def bits(place: tuple[int, int]) -> int:
+            return packed >> place[0] & (1 << place[1]) - 1
+
+        kind = bits(isa.D_KIND)
+        if kind not in DsdKind.__members__.values() or kind == DsdKind.NONE:
+            return None
+        stride = bits(isa.D_STRIDE)
+        return Dsd(DsdKind(kind), bits(isa.D_BASE), bits(isa.D_LEN), stride - (1 << 16) if stride >> 15 else stride, 1 << bits(isa.D_TAG),
+                   bits(isa.D_QUEUE) if bits(isa.D_HASQ) else None, bits(isa.D_COLOR) if bits(isa.D_HASCOLOR) else None, bool(bits(isa.D_WIO)))
+
+
+@dataclass
+class Operation:
+    """A vector operation. operands: constant DSDs of destination and sources, None where not a DSD or not known."""
+    pc: int
+    row: Any
+    operands: list[Dsd | None]
+    unknown: bool               # some DSD is not known
+    action: int | None          # id to activate or unblock, if known
+
+
+@dataclass
+class Facts:
+    """Of one tile program. `unknown_ids`: a task id computed at run time is activated."""
+    tile: TileProgram
+    operations: list[Operation] = field(default_factory=list)
+    elements: list[tuple[int, Dsd]] = field(default_factory=list)       # (pc, DSD) of element accesses
+    loaded: list[tuple[int, Dsd]] = field(default_factory=list)         # (pc, DSD) loaded into DSRs; pc -1: while compiling
+    activated: set[int] = field(default_factory=set)
+    unknown_ids: bool = False
+    mentioned: set[int] = field(default_factory=set)        # colors of anything that may be a fabric DSD
+    recolors: bool = False                                  # binds queues to other colors, or changes routes, at run time
+
+    @property
+    def fabric(self) -> list[tuple[int, Dsd]]:
+        """(pc, DSD) of all fabric operands that are known."""
+        ops = [(o.pc, d) for o in self.operations for d in o.operands if d is not None]
+        return [(pc, d) for pc, d in [*ops, *self.elements, *self.loaded] if d.kind in (DsdKind.FABIN, DsdKind.FABOUT)]
+
+    def color_of(self, dsd: Dsd) -> int | None:
+        """The color of a fabric DSD: its own, or its queue's."""
+        queues = self.tile.inputs if dsd.kind is DsdKind.FABIN else self.tile.outputs
+        bound = next((q.color for q in queues if q.id == dsd.queue), None)
+        return dsd.color if dsd.color is not None else bound
+
+
+def facts_of(tile: TileProgram) -> Facts:
+    facts = Facts(tile)
+    code = np.asarray(tile.code).reshape(-1, 4).tolist()
+    ops = np.asarray(tile.dsd_ops).reshape(-1, isa.OP_COLUMNS)
+    configs = np.asarray(tile.dsr_configs).reshape(-1, isa.RC_COLUMNS)
+    leaders = {f.entry for f in tile.functions}
+    leaders |= {word[_BRANCHES[Op(word[0] & 255)]] for word in code if word[0] & 255 in _BRANCHES}
+    known: dict[int, int] = {0: 0}
+    for pc, (w, a, b, c) in enumerate(code):
+        op = w & 255
+        if pc in leaders:
+            known = {0: 0}
+        if op == Op.LDI:
+            known[a] = b
+            _mention(facts, known[a])
+        elif op == Op.LDIH:
+            if a in known:
+                known[a] = known[a] & 0xffffffff | b << 32
+                _mention(facts, known[a])
+        elif op == Op.MOV:
+            known.pop(a, None)
+            if b in known:
+                known[a] = known[b]
+        elif op in (Op.CALL, Op.CALLR):
+            known = {r: v for r, v in known.items() if r < b - 1}
+        elif op == Op.DSDOP:
+            _operation(facts, pc, ops[a], known, b)
+            known.pop(c, None)
+        elif op == Op.ACTIVATE:
+            _activate(facts, known.get(a))
+        elif op in (Op.ELD, Op.EST):
+            dsd = Dsd.of(known[b]) if b in known else None
+            if dsd is not None:
+                facts.elements.append((pc, dsd))
+            if op == Op.ELD:
+                known.pop(a, None)
+        elif op == Op.DSRLD:
+            dsd = Dsd.of(known[b]) if b in known else None
+            if dsd is not None:
+                facts.loaded.append((pc, dsd))
+            if c >= 0:
+                if configs[c, isa.RC_ACTION] == Action.ACTIVATE:
+                    _activate(facts, known.get(b + 1))
+                if configs[c, isa.RC_ONCTRL_SET] and configs[c, isa.RC_ONCTRL] == Action.ACTIVATE:
+                    _activate(facts, known.get(b + 2))
+        elif op == Op.SYS:
+            facts.recolors |= c in (Sys.ROUTE_SET, Sys.QUEUE_COLOR)
+            known.pop(a, None)
+        elif op not in _NO_RESULT:
+            known.pop(a, None)
+        if a == 0:
+            known[0] = 0
+    for _, packed, config, action, on_control in tile.dsr_init:
+        dsd = Dsd.of(packed)
+        if dsd is not None:
+            facts.loaded.append((-1, dsd))
+            _mention(facts, packed)
+        if config >= 0:
+            facts.activated |= {action & 63, on_control & 63}
+    for row in np.asarray(tile.fifos).reshape(-1, isa.FIFO_COLUMNS):
+        facts.activated |= {int(t) for t in (row[isa.FIFO_PUSH], row[isa.FIFO_POP]) if t >= 0}
+    image = np.asarray(tile.image, np.uint8)
+    for o in tile.objects:
+        if "dsd" in o.type:
+            part = image[o.address:o.address + o.size]
+            for word in part[:len(part) // 8 * 8].view("<u8").tolist():
+                _mention(facts, word)
+    return facts
+
+
+def _operation(facts: Facts, pc: int, row: Any, known: dict[int, int], base: int) -> None:
+    operands: list[Dsd | None] = []
+    unknown = False
+    for j in range(4):
+        dsd = None
+        if row[isa.OP_DST + j] == Operand.DSD:
+            dsd = Dsd.of(known[base + j]) if base + j in known else None
+            unknown |= dsd is None
+        unknown |= row[isa.OP_DST + j] == Operand.DSR
+        operands.append(dsd)
+    action = known.get(base + 5) if row[isa.OP_ACTION] else None
+    if row[isa.OP_ACTION] == Action.ACTIVATE:
+        _activate(facts, action)
+    if row[isa.OP_ONCTRL_SET] and row[isa.OP_ONCTRL] == Action.ACTIVATE:
+        _activate(facts, known.get(base + 6))
+    facts.operations.append(Operation(pc, row, operands, unknown, action))
+
+
+def _activate(facts: Facts, task: int | None) -> None:
+    if task is None:
+        facts.unknown_ids = True
+    else:
+        facts.activated.add(task & 63)
+
+
+def _mention(facts: Facts, value: int) -> None:
+    """Any constant that has the form of a fabric DSD may be one: its color counts as used."""
+    dsd = Dsd.of(value)
+    if dsd is not None and dsd.kind in (DsdKind.FABIN, DsdKind.FABOUT):
+        color = facts.color_of(dsd)
+        if color is not None:
+            facts.mentioned.add(color)

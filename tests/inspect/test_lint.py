@@ -1,0 +1,156 @@
+"""Lint: for each warning a program that deserves it, and the same program put right, which does not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from meshlang.cli import main
+from meshlang.host.build import build
+from meshlang.inspect.lint import lint
+
+ROOT = Path(__file__).resolve().parents[2]
+LAYOUT = """\
+const memcpy = @import_module("<memcpy/get_params>", .{ .width = 2, .height = 1 });
+const link = @get_color(0);
+layout {
+  @set_rectangle(2, 1);
+  for (@range(u16, 2)) |x| {
+    @set_tile_code(x, 0, "pe.csl", .{ .memcpy_params = memcpy.get_params(x), .link = link, .sends = x == 0 });
+  }
+  @set_color_config(0, 0, link, .{ .routes = .{ .rx = .{RAMP}, .tx = .{EAST} } });
+  @set_color_config(1, 0, link, .{ .routes = .{ .rx = .{WEST}, .tx = .{RAMP} } });
+  @export_name("main", fn()void);
+}
+"""
+PE = """\
+param memcpy_params;
+param link: color;
+param sends: bool;
+const sys = @import_module("<memcpy/memcpy>", memcpy_params);
+var x = @zeros([4]f32);
+const x_dsd = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{4} -> x[i] });
+const in = @get_dsd(fabin_dsd, .{ .extent = 4, .fabric_color = link, .input_queue = @get_input_queue(2) });
+const out = @get_dsd(fabout_dsd, .{ .extent = 4, .fabric_color = link, .output_queue = @get_output_queue(2) });
+const done = @get_local_task_id(8);
+const other = @get_local_task_id(9);
+fn main() void {
+  if (sends) { @fmovs(out, x_dsd, .{ .async = true, .activate = done }); }
+  else { @fmuls(x_dsd, in, 2.0, .{ .async = true, .activate = done }); }
+}
+task finish() void { @activate(other); }
+task last() void { sys.unblock_cmd_stream(); }
+comptime {
+  @bind_local_task(finish, done);
+  @bind_local_task(last, other);
+  if (!sends) { @initialize_queue(@get_input_queue(2), .{ .color = link }); }
+  if (sends and @is_arch("wse3")) { @initialize_queue(@get_output_queue(2), .{ .color = link }); }
+  @export_symbol(main);
+}
+"""
+
+
+def found(folder, pe=PE, layout=LAYOUT, arch="wse2"):
+    (folder / "pe.csl").write_text(pe)
+    (folder / "layout.csl").write_text(layout)
+    return lint(build(str(folder / "layout.csl"), arch=arch))
+
+
+def with_route(x, color, rx, tx):
+    route = f"@set_color_config({x}, 0, @get_color({color}), .{{ .routes = .{{ .rx = .{{{rx}}}, .tx = .{{{tx}}} }} }});"
+    return LAYOUT.replace("  @export_name", f"  {route}\n  @export_name")
+
+
+def line_of(text, part):
+    return next(i for i, line in enumerate(text.splitlines(), 1) if part in line)
+
+
+@pytest.mark.parametrize("arch", ["wse2", "wse3"])
+def test_nothing_to_warn_about(tmp_path, arch):
+    assert found(tmp_path, arch=arch) == []
+
+
+@pytest.mark.parametrize("name", ["hello", "gemv", "meshgemm", "meshgemv"])
+def test_programs_of_the_repository(name):
+    assert lint(build(str(ROOT / "programs" / name / "layout.csl"))) == []
+
+
+def test_unused_color(tmp_path):
+    layout = with_route(1, 5, "WEST", "RAMP")
+    (warning,) = found(tmp_path, layout=layout)
+    assert warning.code == "MS1010" and "color 5" in warning.message and warning.notes == ["on PE (1, 0)"] and warning.severity == "warning"
+
+
+def test_receive_without_ramp(tmp_path):
+    (warning,) = found(tmp_path, layout=LAYOUT.replace(".{ .rx = .{WEST}, .tx = .{RAMP} }", ".{ .rx = .{WEST}, .tx = .{EAST} }"))
+    assert warning.code == "MS1011" and warning.span.line_col()[0] == line_of(PE, "@fmuls") and warning.notes == ["on PE (1, 0)"]
+
+
+def test_data_task_without_ramp(tmp_path):
+    pe = PE.replace("task last", "task got(v: f32) void { x[0] = v; }\ntask last").replace(
+        "  @bind_local_task(finish", "  @bind_data_task(got, @get_data_task_id(@get_color(4)));\n  @bind_local_task(finish")
+    (warning,) = found(tmp_path, pe=pe)
+    assert warning.code == "MS1011" and "data task got" in warning.message and warning.notes == ["on 2 PEs, x 0..1, y 0..0"]
+
+
+def test_unreachable_task(tmp_path):
+    pe = PE.replace("@activate(other);", "sys.unblock_cmd_stream();")
+    (warning,) = found(tmp_path, pe=pe)
+    assert warning.code == "MS1012" and "last (id 9)" in warning.message
+    assert found(tmp_path, pe=pe.replace("comptime {", "comptime {\n  @activate(other);")) == []
+
+
+def test_unwaited_operation(tmp_path):
+    pe = PE.replace("@fmovs(out, x_dsd, .{ .async = true, .activate = done })", "@fmovs(out, x_dsd, .{ .async = true }); @activate(done)")
+    (warning,) = found(tmp_path, pe=pe)
+    assert warning.code == "MS1013" and warning.span.line_col()[0] == line_of(pe, "@fmovs") and warning.notes == ["on PE (0, 0)"]
+    assert found(tmp_path, pe=pe.replace(".{ .async = true });", ".{ .async = true, .unblock = done });")) == []
+    endless = pe.replace("fabout_dsd, .{ .extent = 4", "fabout_dsd, .{ .extent = 0x7fff")
+    assert "MS1013" not in {w.code for w in found(tmp_path, pe=endless)}
+
+
+def test_shared_queue(tmp_path):
+    second = "const out2 = @get_dsd(fabout_dsd, .{ .extent = 4, .fabric_color = @get_color(1), .output_queue = @get_output_queue(2) });\n"
+    pe = PE.replace("const done", second + "const done").replace("task finish() void {", "task finish() void { if (sends) { @fmovs(out2, x_dsd); }")
+    layout = with_route(0, 1, "RAMP", "EAST")
+    (warning,) = found(tmp_path, pe=pe, layout=layout)
+    assert warning.code == "MS1014" and "output queue 2 serves colors" in warning.message
+    own = pe.replace("@get_color(1), .output_queue = @get_output_queue(2)", "@get_color(1), .output_queue = @get_output_queue(3)")
+    assert found(tmp_path, pe=own, layout=layout) == []
+
+
+def test_long_vector(tmp_path):
+    pe = PE.replace("|i|{4} -> x[i]", "|i|{4} -> x[i + 1]")
+    warnings = found(tmp_path, pe=pe)
+    assert {w.code for w in warnings} == {"MS1015"} and all("x, which is [4]f32 (16 bytes)" in w.message for w in warnings)
+
+
+def test_reserved_ids(tmp_path):
+    (warning,) = found(tmp_path, pe=PE.replace("@get_local_task_id(9)", "@get_local_task_id(27)"))
+    assert warning.code == "MS1016" and "local task last has id 27" in warning.message
+    (warning,) = found(tmp_path, pe=PE.replace("_queue(2)", "_queue(1)"), arch="wse3")[:1]
+    assert warning.code == "MS1016" and "queue 1" in warning.message
+    assert found(tmp_path, pe=PE.replace("_queue(2)", "_queue(1)")) == []           # free on WSE-2
+    (warning,) = found(tmp_path, layout=LAYOUT.replace("@get_color(0)", "@get_color(22)"))
+    assert warning.code == "MS1016" and "color 22" in warning.message
+
+
+def test_equal_warnings_are_one(tmp_path):
+    (warning,) = found(tmp_path, pe=PE.replace("@activate(other);", "sys.unblock_cmd_stream();"))
+    assert warning.notes == ["on 2 PEs, x 0..1, y 0..0"]          # two tile programs
+
+
+def test_command(tmp_path, capsys):
+    (tmp_path / "layout.csl").write_text(LAYOUT)
+    (tmp_path / "pe.csl").write_text(PE)
+    assert main(["lint", str(tmp_path)]) == 0
+    assert "nothing to warn about" in capsys.readouterr().out
+    (tmp_path / "pe.csl").write_text(PE.replace("@activate(other);", "sys.unblock_cmd_stream();"))
+    assert main(["lint", str(tmp_path)]) == 1
+    captured = capsys.readouterr()
+    assert "warning[MS1012]" in captured.err and "1 warning" in captured.out
+    assert main(["lint", str(tmp_path), "--json"]) == 1
+    data = json.loads(capsys.readouterr().out)
+    assert [d["code"] for d in data["diagnostics"]] == ["MS1012"]
