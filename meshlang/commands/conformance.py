@@ -35,6 +35,7 @@ class Result:
     unsupported: list[str] = field(default_factory=list)
     last_line: str = ""
     exit_code: int = 0
+    warnings: dict[str, int] = field(default_factory=dict)      # code -> how many were printed
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -94,11 +95,12 @@ def judge(script: str, arch: str, output: str, code: int, seconds: float) -> Res
     found = [m for p in (r"MS0399\]: (.*)", r"MS0922\]: (.*)", r"MS0215\]: there is no library (<[^>]*>)") for m in re.findall(p, output)]
     unsupported = sorted(set(found))
     lines = [line for line in output.splitlines() if line.strip()]
+    codes = re.findall(r"^warning\[(MS\d{4})\]", output, re.M)
     cycles = re.findall(r"(?i)cycle(?:s| count)[^0-9\n]*([0-9][0-9,]*)", output)
     if code == -1:
         outcome = "timeout"
-    elif code == 0:
-        outcome = "pass"
+    elif code == 0:     # some scripts print how their comparison ended, and end well whatever it was
+        outcome = "wrong result" if re.search(r"\bFAIL(ED|URE)?\b", output) else "pass"
     elif unsupported:
         outcome = "unsupported"
     elif code == 3 or "MS0860" in output:
@@ -108,7 +110,7 @@ def judge(script: str, arch: str, output: str, code: int, seconds: float) -> Res
     else:
         outcome = "error"
     return Result(script, arch, outcome, round(seconds, 2), int(cycles[-1].replace(",", "")) if cycles else None, unsupported,
-                  lines[-1][:200] if lines else "", code)
+                  lines[-1][:200] if lines else "", code, {c: codes.count(c) for c in sorted(set(codes))})
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -150,5 +152,11 @@ def execute(args: argparse.Namespace) -> int:
             print("\nnot supported:")
             for name, n in sorted(missing.items(), key=lambda kv: -kv[1]):
                 print(f"  {n:>3} scripts  {name}")
+        warned: dict[str, int] = {}
+        for r in results:
+            for name in r.warnings:
+                warned[name] = warned.get(name, 0) + 1
+        if warned:
+            print("\nwarnings: " + ", ".join(f"{name} in {n} script{'s' if n > 1 else ''}" for name, n in sorted(warned.items())))
         print(f"\n{passed} passed, {len(results) - passed} failed")
     return 0 if passed == len(results) else 1

@@ -28,6 +28,8 @@ def test_judge():
     assert judge("a", "wse2", "error[MS0860]: deadlock at cycle 3\n", 3, 1).outcome == "deadlock"
     assert judge("a", "wse2", "AssertionError: not equal\n", 1, 1).outcome == "wrong result"
     assert judge("a", "wse2", "Mean cycle count: 1,234\n", 0, 1).cycles == 1234
+    assert judge("a", "wse2", "comparison: FAIL\n", 0, 1).outcome == "wrong result"        # the script does not say so itself
+    assert judge("a", "wse2", "warning[MS0853]: a\nwarning[MS0853]: b\n", 0, 1).warnings == {"MS0853": 2}
 
 
 def test_no_scripts(tmp_path, capsys):

@@ -66,6 +66,10 @@ EXAMPLES = {
             "gemv-collectives_2d",
             "power-method",
             "preconditioned-conjugate-gradient",
+            "25-pt-stencil",
+            "fft-1d-2d",
+            "fft-3d",
+            "histogram-torus",
         )
     },
     "benchmarks/single-tile-matvec": "PetaFLOPS",
@@ -112,3 +116,42 @@ def test_example(example, arch, tmp_path):
         assert [t for t in texts if t.startswith("PE(3,0)")] == [
             f"PE(3,0): recv_task: in_data = {i}, global = {i * (i + 1)}" for i in range(5)
         ]
+
+
+# bandwidth-test measures, and compares nothing: what its copies carry is checked here
+COPIES = """
+import numpy as np
+from cerebras.sdk.runtime.sdkruntimepybind import MemcpyDataType, MemcpyOrder, SdkRuntime
+runner = SdkRuntime("out")
+a = runner.get_id("A")
+runner.load()
+runner.run()
+x = np.random.default_rng(5).random(5 * 5 * 5, np.float32)
+tensor = x.reshape(5, 5, 5)         # [h][w][l]
+for there, back in ((MemcpyOrder.ROW_MAJOR, MemcpyOrder.COL_MAJOR), (MemcpyOrder.COL_MAJOR, MemcpyOrder.ROW_MAJOR)):
+    out = np.zeros(125, np.float32)
+    options = dict(streaming=False, data_type=MemcpyDataType.MEMCPY_32BIT)
+    runner.memcpy_h2d(a, x, 0, 0, 5, 5, 5, order=there, nonblock=True, **options)
+    runner.memcpy_d2h(out, a, 0, 0, 5, 5, 5, order=back, nonblock=False, **options)
+    want = tensor.transpose(2, 1, 0).ravel() if there == MemcpyOrder.ROW_MAJOR else x.reshape(5, 5, 5).transpose(2, 1, 0).ravel()
+    assert np.array_equal(out, want), (out, want)
+part = np.zeros(6, np.float32)
+runner.memcpy_d2h(part, a, 3, 1, 2, 1, 3, order=MemcpyOrder.ROW_MAJOR, nonblock=False, **options)
+held = x.reshape(5, 5, 5).transpose(2, 1, 0)       # written in column order last
+assert np.array_equal(part, held[1, 3:5, :3].ravel())
+runner.stop()
+print("COPIES ARRIVE")
+"""
+
+
+@pytest.mark.skipif(not CHECKOUT, reason="MESHLANG_CSL_EXAMPLES names no checkout of csl-examples")
+@pytest.mark.parametrize("arch", ["wse2", "wse3"])
+def test_data_of_the_bandwidth_test(arch, tmp_path):
+    folder = tmp_path / "example"
+    shutil.copytree(Path(CHECKOUT) / "benchmarks" / "bandwidth-test", folder)
+    (folder / "copies.py").write_text(COPIES)
+    command = [sys.executable, "-m", "meshlang", "sdk", "--", "bash", "-c", f"bash commands_{arch}.sh && cs_python copies.py"]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+    assert result.returncode == 0 and "COPIES ARRIVE" in result.stdout, result.stdout[-2000:] + result.stderr[-4000:]
+    cycles = int(next(line for line in result.stdout.splitlines() if line.startswith("cycles_send")).split()[2])
+    assert cycles > 0
