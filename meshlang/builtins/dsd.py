@@ -286,6 +286,7 @@ def get_dsr(cx, node, hint):
     n = cx.known_int(node.args[1])
     if not 0 <= n <= 15:
         cx.fail("MS0404", f"DSR {n} is out of range (0 to 15)", node.args[1])
+    cx.unit.dsr_spans.setdefault((t.name.removeprefix("dsr_"), n), node.span)
     return Known(t, n)
 
 

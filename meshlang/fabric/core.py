@@ -28,6 +28,7 @@ from .dsd import (
     head_entry,
     load_bits,
     microthread_of,
+    microthread_with,
     object_of,
     output_slot,
     pop_input,
@@ -96,6 +97,7 @@ E_CMD, E_UT_BUSY, E_ASYNC, E_UT_UNKNOWN = (
     np.int64(f) for f in (Fault.CMD_DOUBLE, Fault.UT_BUSY, Fault.ASYNC_NO_FABRIC, Fault.UT_UNKNOWN))
 E_NO_TASK, E_COPY, E_QUEUE, E_NO_COLOR, E_QUEUE_COLOR = (
     np.int64(f) for f in (Fault.NO_TASK, Fault.COPY, Fault.QUEUE_BUSY, Fault.NO_COLOR, Fault.QUEUE_COLOR))
+E_DSR_BUSY = np.int64(Fault.DSR_BUSY)
 E_OPERAND, E_UNSUPPORTED = np.int64(Fault.OPERAND), np.int64(Fault.UNSUPPORTED_DSD)
 COMMAND_TASK = np.int64(128)
 NEVER = np.int64(1 << 62)
@@ -578,6 +580,13 @@ def special(W, U, C, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t):
         W[log + 3] = W[x]
         W[G_PLOGN] += 1
         return ZERO
+    if (op == DSRLD or op == DSRBASE) and W[p + P_UTMASK] > 1:
+        user = microthread_with(W, T, pe, a)
+        if user != 0:
+            if t > now:
+                return R_LATER      # the operation may have ended by then
+            fail(W, E_DSR_BUSY, pe, a, user - 1, ZERO)
+            return R_FAULT
     if op == DSRLD:
         d = W[p + P_DSR] + a * 2
         W[d] = W[fp + b]

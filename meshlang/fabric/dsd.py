@@ -699,6 +699,21 @@ def save_dsr(W, T, pe, dsr, n, size):
     W[d] = (v & ~(np.int64(0xffff) << 4)) | ((base & 0xffff) << 4)
 
 
+@cold
+def microthread_with(W, T, pe, dsr):
+    """Where the microthread was started that uses a DSR: its instruction + 1, or 0."""
+    p = P0 + pe * PK
+    rest = W[p + P_UTMASK] & ~np.int64(1)
+    while rest != 0:
+        v = W[p + P_UT] + ctz(rest) * TK
+        rest &= rest - 1
+        row = W[v + V_ROW]
+        for j in range(4):
+            if np.int64(T[row + OP_DST + j]) == OPERAND_DSR and np.int64(T[row + OP_DST_DSR + j]) == dsr:
+                return W[v + V_PC] + 1
+    return np.int64(0)
+
+
 # ---------------------------------------------------------------- bulk execution
 
 @jit
@@ -1053,7 +1068,7 @@ def claim_queues(W, U, pe, v, user):
         if W[o + O_KIND] == K_IN or W[o + O_KIND] == K_OUT:
             q = W[o + O_QUEUE]
             if U[q + Q_USER] != 0:
-                fail(W, FQUEUE_BUSY, pe, np.int64(U[q + Q_ID]), np.int64(0 if W[o + O_KIND] == K_IN else 1), ZERO)
+                fail(W, FQUEUE_BUSY, pe, np.int64(U[q + Q_ID]), np.int64(0 if W[o + O_KIND] == K_IN else 1), np.int64(U[q + Q_COLOR]))
                 return False
             if W[o + O_KIND] == K_IN and W[G_WSE3] == 0 and W[o + O_STRIDE] >= 0 and W[o + O_STRIDE] != np.int64(U[q + Q_COLOR]):
                 if U[q + Q_COUNT] != 0:

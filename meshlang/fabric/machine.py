@@ -14,7 +14,7 @@ from ..ir.program import Program
 from . import state as s
 from .engine import STOP_COMMANDS, STOP_FAULT, STOP_LIMIT, STOP_QUIET, engine
 from .loader import State, load
-from .notes import read_notes
+from .notes import left_over, read_notes
 from .recording import Recorder, TraceOptions
 from .report import Waiting, deadlock_error, fault_error, find_waiting
 from .timing import Profile, load_profile
@@ -461,8 +461,8 @@ class Machine:
 
     @property
     def warnings(self) -> list[Diagnostic]:
-        """What the machine has done so far that looks like a mistake and that hardware would not report."""
-        return read_notes(self)
+        """What the machine has done so far that looks like a mistake and that hardware would not report; at rest also wavelets left over."""
+        return read_notes(self) + left_over(self)
 
     def waiting(self) -> list[Waiting]:
         """What the machine waits for, grouped over PEs."""

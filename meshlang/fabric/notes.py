@@ -43,6 +43,33 @@ def read_notes(machine: Machine) -> list[Diagnostic]:
     return [tell[kind](machine, notes) for (line, kind, _), notes in groups.items() if kind != s.N_LENGTH or line not in strays]
 
 
+def left_over(machine: Machine) -> list[Diagnostic]:
+    """Wavelets that nobody has taken, in a machine that has come to rest (else none): MS0854, and MS0855 where the task for them is blocked."""
+    W = machine.state.W
+    if W[s.G_OCC_R] or W[s.G_OCC_C] or W[s.G_FAULT] or machine.commands_outstanding:
+        return []
+    out = []
+    for group in machine.waiting():
+        if not group.wavelets:
+            continue
+        pes = group.places() + (f" (first PE {group.pes[0]})" if len(group.pes) > 4 else "")
+        notes = [f"color {group.color}"] if group.color is not None else []
+        fabric = machine.program.fabric
+        span = group.span
+        if span is None and group.color in fabric.color:
+            x, y = group.pes[0]
+            span = fabric.spans.get((group.color, int(fabric.color[group.color][y, x])))
+        out.append(Diagnostic("MS0855" if group.blocked else "MS0854", f"when everything had come to rest, {pes}: {group.text}", span, "warning",
+                              notes=notes, help=_LEFT_HELP[group.blocked]))
+    return out
+
+
+_LEFT_HELP = {
+    False: "sender and receiver disagree on the number of wavelets; what is left is taken by whoever receives on that color next",
+    True: "unblock the id of the task when it may run, or do not send so much",
+}
+
+
 def _notes(machine: Machine) -> list[_Note]:
     W = machine.state.W
     words = int(W[s.G_L0])

@@ -31,6 +31,9 @@ class Waiting:
     span: Any = None
     color: int | None = None
     queue: int | None = None
+    returned: bool = False      # a command whose function has come to its end
+    wavelets: bool = False      # wavelets in a queue or router; blocked: because the task for them is
+    blocked: bool = False
 
     def places(self, most: int = 4) -> str:
         """The PEs in words."""
@@ -84,6 +87,14 @@ def task_name(machine: Machine, tile: int, task: int) -> str | None:
     return f"task {task & 63}"
 
 
+def _configured(machine: Machine, pe: int, color: int | None) -> Any:
+    """Where a color got a configuration like that of a PE first, or None if it has none."""
+    fabric = machine.program.fabric
+    if color is None or color not in fabric.color:
+        return None
+    return fabric.spans.get((color, int(fabric.color[color].reshape(-1)[pe])))
+
+
 def fault_error(machine: Machine) -> MeshlangError:
     """The exception for the fault the engine recorded."""
     machine.settle()
@@ -95,6 +106,7 @@ def fault_error(machine: Machine) -> MeshlangError:
     tile = int(machine.state.tile_of[pe])
     words: dict[str, Any] = {"a": a, "b": b, "c": c, "memory": int(record[s.P_MEMSIZE]), "text": ""}
     color = None
+    labels: list[Label] = []
     if fault in (Fault.NO_ROUTE, Fault.OFF_RECT):
         color = a
         words.update(color=a, from_=place_of(machine, pe), side=DIRECTIONS[b])
@@ -105,6 +117,12 @@ def fault_error(machine: Machine) -> MeshlangError:
         words["text"] = f": {machine.state.strings[a]}" if a < len(machine.state.strings) else ""
     elif fault == Fault.QUEUE_BUSY:
         words["kind"] = "output" if b else "input"
+        color = c if c < 31 else None
+    elif fault == Fault.DSR_BUSY and tile >= 0:
+        file, number = machine.program.tiles[tile].dsrs[a]
+        words["dsr"] = f"DSR {number} of dsr_{file}"
+        started = span_of(machine, tile, b)
+        labels += [Label(started, "the operation was started here")] if started is not None else []
     elif fault == Fault.QUEUE_COLOR:
         words.update(kind="output" if a & 8 else "input", a=a & 7)
     elif fault == Fault.NO_QUEUE:
@@ -126,15 +144,24 @@ def fault_error(machine: Machine) -> MeshlangError:
         notes.append(f"tile program {machine.program.tiles[tile].name}")
     if color is not None:
         notes.append(f"color {color}")
-    span = None if router else span_of(machine, tile, pc)
+    span = _configured(machine, pe, color) if router else span_of(machine, tile, pc)
     # in scalar code the calls say where in the program a library was called; what an operation does later has none
-    calls = calls_of(machine, pe) if span is not None and record[s.P_ST] == s.ST_RUN and record[s.P_PC] == pc + 1 else []
-    labels = [Label(call, "called from here") for call in calls[:CALLS_SHOWN] if call is not None]
+    calls = calls_of(machine, pe) if span is not None and not router and record[s.P_ST] == s.ST_RUN and record[s.P_PC] == pc + 1 else []
+    labels += [Label(call, "called from here") for call in calls[:CALLS_SHOWN] if call is not None]
     if len(calls) > CALLS_SHOWN:
         notes.append(f"{len(calls)} calls deep")
     notes += flight_notes(machine, pe, task_name)
-    return MeshlangError(Diagnostic(code, message.format_map(words), span=span, labels=labels,
-                                    notes=notes, help=help_.format_map(words) if help_ else None))
+    return MeshlangError(Diagnostic(code, message.format_map(words), span=span, labels=labels, notes=notes,
+                                    help=help_.format_map(words) if help_ else None))
+
+
+def _function_span(machine: Machine, tile: int) -> Any:
+    """The first source place in the code of the launched function."""
+    program = machine.program.tiles[tile]
+    export = program.exports.get(machine.command or "")
+    if export is None:
+        return None
+    return span_of(machine, tile, machine.state.code_base[tile] + program.functions[export.function].entry)
 
 
 def deadlock_error(machine: Machine, until: Any) -> MeshlangError:
@@ -148,6 +175,13 @@ def deadlock_error(machine: Machine, until: Any) -> MeshlangError:
         what = f"the host waits for {until[6]} wavelets of color {until[1]} from each of {have.size} PEs and got {got}"
     groups = machine.waiting()
     notes = [f"{g.places()}: {g.text}" for g in groups[:12]]
+    if until == "commands" and groups and all(g.returned for g in groups):
+        error = MeshlangError(Diagnostic(
+            "MS0856", f"{machine.command!r} has returned on {machine.commands_outstanding} PEs that have not unblocked the command stream",
+            span=next((g.span for g in groups if g.span is not None), None), notes=[f"cycle {machine.cycle}", *notes],
+            help="call unblock_cmd_stream() of <memcpy/memcpy> once on every PE, in the task that comes last"), exit_code=3)
+        error.machine = machine
+        return error
     if len(groups) > 12:
         notes.append(f"and {len(groups) - 12} more groups")
     if not groups:
@@ -158,6 +192,10 @@ def deadlock_error(machine: Machine, until: Any) -> MeshlangError:
                                      span=first, notes=notes), exit_code=3)
     error.machine, error.until = machine, until     # for inspect.why, which looks for the root when the error is shown
     return error
+
+
+def _data_task(machine: Machine, tile: int, channel: int | None) -> bool:
+    return any(b.kind == "data" and b.id == channel for b in machine.program.tiles[tile].tasks)
 
 
 def find_waiting(machine: Machine) -> list[Waiting]:
@@ -270,11 +308,12 @@ def find_waiting(machine: Machine) -> list[Waiting]:
                     continue
                 words, color, ident = queue_words(base, False)
                 channel = ident if wse3 else color
-                blocked = channel is not None and int(P[pe, s.P_BLOCKED]) >> channel & 1
+                blocked = channel is not None and bool(int(P[pe, s.P_BLOCKED]) >> channel & 1) and _data_task(machine, t, channel)
                 count = int(U[base + s.Q_COUNT])
                 text = f"{words} holds {count} wavelet{'s' if count > 1 else ''}, " + (
                     "its task id is blocked" if blocked else "no operation takes them")
                 add(("queue", t, text), int(pe), "task", text, None, color, ident)
+                groups["queue", t, text].wavelets, groups["queue", t, text].blocked = True, blocked
         for i in range(int(T[record + s.TT_NOQ])):
             q = P[pes, s.P_OQ] + i * s.QK
             for pe in pes[U[q + s.Q_COUNT] > 0]:
@@ -285,6 +324,7 @@ def find_waiting(machine: Machine) -> list[Waiting]:
                 why = gate(ch, 4)
                 text = f"{words} cannot be emptied" + (f": {why}" if why else "")
                 add(("out", t, text), int(pe), "output", text, None, color, ident)
+                groups["out", t, text].wavelets = True
     # routers
     first, end = st.channel_region
     H = U[first:end].reshape(-1, 16)
@@ -309,12 +349,14 @@ def find_waiting(machine: Machine) -> list[Waiting]:
                     if tx >> d & 1 and near < s.OFF_RECTANGLE and gate(near, d ^ 1):
                         text += f" ({DIRECTIONS[d]}: {gate(near, d ^ 1)})"
             add(("router", text), int(pe), "router", text, None, color)
+            groups["router", text].wavelets = True
     # commands
     for pe in np.flatnonzero(P[:, s.P_CMDOPEN] == 1):
         tile = int(st.tile_of[pe])
         if P[pe, s.P_ST] == s.ST_IDLE and P[pe, s.P_UTMASK] == 0 and P[pe, s.P_CMD] == 0:
             text = f"{machine.command!r} has returned, and the command stream was not unblocked"
-            add(("command", tile, text), int(pe), "command", text)
+            add(("command", tile, text), int(pe), "command", text, _function_span(machine, tile))
+            groups["command", tile, text].returned = True
         elif P[pe, s.P_CMD] != 0:
             text = f"{machine.command!r} has not been started"
             add(("command", tile, text), int(pe), "command", text)

@@ -75,7 +75,7 @@ def _guard(body, path: str | None) -> int:
     except MeshlangError as error:
         frames = traceback.extract_tb(error.__traceback__)
         mine = [f for f in frames if path is not None and f.filename == path]
-        if mine and error.diagnostics and error.diagnostics[0].span is None:
+        if mine and error.diagnostics and (error.diagnostics[0].span is None or error.exit_code == 3):
             error.diagnostics[0].notes.append(f"from {mine[-1].filename}:{mine[-1].lineno}: {mine[-1].line}")
         raise
     except SystemExit as exit_:

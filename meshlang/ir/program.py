@@ -128,6 +128,7 @@ class Fabric:
     configs: list[ColorConfig]
     host_in: dict[int, str] = field(default_factory=dict)    # color -> name (MEMCPYH2D_n): streams from the host
     host_out: dict[int, str] = field(default_factory=dict)   # color -> name (MEMCPYD2H_n)
+    spans: dict[tuple[int, int], Any] = field(default_factory=dict)     # (color, config) -> where that color got it first
     host_ports: bool = False                    # the host is attached only where a configuration names HOST
 
 

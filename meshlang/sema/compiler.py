@@ -280,7 +280,11 @@ class Compiler:
             except RecursionError:
                 self.diagnostics.add(Diagnostic("MS0309", f"'{inst.fn.decl.name}' is nested too deeply", inst.fn.decl.name_span))
         for hook in unit.hooks:
-            hook()
+            try:
+                hook()
+            except MeshlangError as error:
+                for d in error.diagnostics:
+                    self.diagnostics.add(d)
         self.check_queues(unit, spec)
         self.check_reserved(unit)
         unit.check_recursion()
@@ -355,6 +359,8 @@ class Compiler:
         queues = (0,) if unit.arch == "wse2" else (0, 1)
         for what, states in (("input", unit.inputs), ("output", unit.outputs)):
             taken += [(f"{what} queue {q}", states[q].span) for q in queues if q in states and not states[q].automatic]
+        taken += [(f"DSR 0 of dsr_{file}", unit.dsr_spans.get((file, 0))) for file, number in unit.dsrs
+                  if number == 0 and file in ("dest", "src1")]
         for what, span in taken:
             unit.error("MS0414", f"{what} is reserved for memcpy, which this program uses", span, severity="warning",
                        help="it works here; on the machine choose another number")
@@ -389,7 +395,8 @@ class Compiler:
                             help="at most one configuration per PE and color")
                     continue
                 grid[where] = layout.config_of[cfg]
-        return Fabric(layout.width, layout.height, tile, dict(sorted(colors.items())), layout.configs, host_in, host_out)
+                layout.config_spans.setdefault((c, layout.config_of[cfg]), span)
+        return Fabric(layout.width, layout.height, tile, dict(sorted(colors.items())), layout.configs, host_in, host_out, layout.config_spans)
 
 
 def fixed_literals(tree: ast.Module) -> dict[int, Any]:

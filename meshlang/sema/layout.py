@@ -46,6 +46,7 @@ class LayoutState:
     colors: dict[int, Any] = field(default_factory=dict)    # color -> array("i") of config numbers or -1
     configs: list[ColorConfig] = field(default_factory=list)
     config_of: dict[ColorConfig, int] = field(default_factory=dict)
+    config_spans: dict[tuple[int, int], Any] = field(default_factory=dict)      # (color, config) -> its first @set_color_config
     exports: dict[str, tuple[T.Type, bool, Any]] = field(default_factory=dict)
     _parsed: KeyedCache = field(default_factory=KeyedCache)
 
@@ -102,6 +103,7 @@ class LayoutState:
         if cfg.positions and self.arch == "wse3" and color not in SWITCH_COLORS_WSE3:
             cx.warn("MS0608", f"color {color} has no switch on wse3", node, "use one of 0-9, 12, 13, 16, 17, 20, 21")
         table[at] = number
+        self.config_spans.setdefault((color, number), node.span)
 
     def intern(self, cfg: ColorConfig) -> ColorConfig:
         number = self.config_of.get(cfg)

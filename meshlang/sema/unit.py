@@ -76,6 +76,7 @@ class Unit:
     dsr_configs: dict[tuple, int] = field(default_factory=dict)
     mem4d: dict[tuple, int] = field(default_factory=dict)
     dsrs: dict[tuple[str, int], int] = field(default_factory=dict)
+    dsr_spans: dict[tuple[str, int], Any] = field(default_factory=dict)     # DSR -> where the program asked for it first
     dsr_init: list[tuple[int, int, int, int, int]] = field(default_factory=list)
     bound: dict[int, Bound] = field(default_factory=dict)
     active: int = 0

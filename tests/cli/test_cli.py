@@ -151,7 +151,7 @@ def test_run_json_random_and_zeros(folder, capsys):
         (("--launch", "nope"), 1, "MS0915"),
         (("--launch", "scale,2"), 1, "MS0916"),
         (("--launch", "scale,2,x"), 1, "MS0917"),
-        (("--launch", "forget"), 3, "MS0860"),
+        (("--launch", "forget"), 3, "MS0856"),
         (("--launch", "spin", "--max-cycles", "500"), 1, "MS0919"),
         (("--get", "nope"), 1, "MS0910"),
         (("--set", "a"), 2, "MS0905"),
@@ -169,7 +169,7 @@ def test_run_mistakes(folder, capsys, args, exit_code, code):
 
 def test_run_mistakes_as_json(folder, capsys):
     out, _ = run("run", "layout.csl", "--launch", "forget", "--json", code=3, capsys=capsys)
-    assert json.loads(out)["diagnostics"][0]["code"] == "MS0860"
+    assert json.loads(out)["diagnostics"][0]["code"] == "MS0856"
 
 
 def test_run_program_folder(folder, capsys):
@@ -225,7 +225,7 @@ def test_cslc_and_cs_python(folder, capsys):
     result = command("cs_python", "host.py", "--name", "out")
     assert (result.returncode, result.stdout) == (0, "SUCCESS!\n"), result.stderr
     result = command("cs_python", "host.py", "--name", "out", "--launch", "forget")
-    assert result.returncode == 3 and "MS0860" in result.stderr and "Traceback" not in result.stderr
+    assert result.returncode == 3 and "MS0856" in result.stderr and "Traceback" not in result.stderr
     assert "host.py:13" in result.stderr
     result = command("cs_python", "host.py", "--name", "out", "--launch", "nope")
     assert result.returncode == 1 and "MS0915" in result.stderr and "Traceback" not in result.stderr

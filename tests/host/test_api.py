@@ -153,8 +153,8 @@ def test_streams_are_checked(fabric):
         fabric.stream_in(1, np.zeros((1, 4, 1), np.uint32))
 
 
-def test_deadlock(fabric):
-    with fails("MS0860", exit_code=3):
+def test_command_stream_not_unblocked(fabric):
+    with fails("MS0856", exit_code=3):
         fabric.launch("forget")
 
 
