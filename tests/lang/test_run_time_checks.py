@@ -140,5 +140,6 @@ def test_a_dsr_may_be_loaded_when_the_operation_is_complete(tmp_path):
 
 def test_a_queue_is_used_twice(tmp_path):
     twice = "@fmovs(x_dsd, in, .{ .async = true, .activate = done }); @fmovs(x_dsd, in); sys.unblock_cmd_stream();"
-    d = fault(start(tmp_path, ONE, twice, middle_top="const done = @get_local_task_id(9); task end() void {} comptime { @bind_local_task(end, done); }"))
+    end = "const done = @get_local_task_id(9); task end() void {} comptime { @bind_local_task(end, done); }"
+    d = fault(start(tmp_path, ONE, twice, middle_top=end))
     assert d.code == "MS0817" and "color 1" in d.notes and "@fmovs(x_dsd, in)" in line(d)
