@@ -308,12 +308,12 @@ def find_waiting(machine: Machine) -> list[Waiting]:
                     continue
                 words, color, ident = queue_words(base, False)
                 channel = ident if wse3 else color
-                blocked = channel is not None and bool(int(P[pe, s.P_BLOCKED]) >> channel & 1) and _data_task(machine, t, channel)
+                blocked = channel is not None and bool(int(P[pe, s.P_BLOCKED]) >> channel & 1)
                 count = int(U[base + s.Q_COUNT])
                 text = f"{words} holds {count} wavelet{'s' if count > 1 else ''}, " + (
                     "its task id is blocked" if blocked else "no operation takes them")
                 add(("queue", t, text), int(pe), "task", text, None, color, ident)
-                groups["queue", t, text].wavelets, groups["queue", t, text].blocked = True, blocked
+                groups["queue", t, text].wavelets, groups["queue", t, text].blocked = True, blocked and _data_task(machine, t, channel)
         for i in range(int(T[record + s.TT_NOQ])):
             q = P[pes, s.P_OQ] + i * s.QK
             for pe in pes[U[q + s.Q_COUNT] > 0]:
