@@ -31,6 +31,7 @@ RUNS = [
     ["allreduce"], ["allreduce", "-p", "sizes=2,9", "-p", "n=21", "-p", "f32=true", "-p", "max=true", "--arch", "wse3"],
     ["compare_gemv"], ["compare_gemv", "-p", "sizes=3,12", "-p", "tile=5", "-p", "rows=true", "--arch", "wse3"],
     ["compare_gemm"], ["compare_gemm", "-p", "sizes=3,5,12", "-p", "tile=3", "--arch", "wse3"],
+    ["compare_gemm", "-p", "sizes=3,6", "-p", "sync=true", "-p", "f32_sum=true", "--arch", "wse3"],
 ]
 
 
