@@ -237,6 +237,8 @@ class Placement:
             raise _fail("MS0991", f"a prefill needs a square mesh of at least 2 x 2 PEs, whose rings have one length; found {height} x {width}")
         self.prompt_rows = -(-prompt // height)  # tokens of the prompt on a PE
         parts = _split(c.hidden_size, height)
+        if self.prompt_rows > capacity:
+            raise _fail("MS0993", f"a prompt of {prompt} tokens puts {self.prompt_rows} on a row, but a PE's cache holds {capacity}")
         positions = ring(height) if prompt else np.arange(height)
         self.hidden_index = parts[positions]  # [H, hidden]: the part of each row while decoding
         # [H, W, hidden]: the part of each PE while prefilling (that of its weights, too)
@@ -263,7 +265,7 @@ class Placement:
         weights = self.layers * (2 * hidden + hidden * (qkv + q) + hidden * (gate_up + self.feed))
         cache = self.layers * 2 * kv * self.capacity
         buffers = 2 * hidden + qkv + q + gate_up + q + kv + 4 * kv + heads * (self.capacity + 1) + n
-        singles = hidden + heads  # f32
+        singles = hidden + heads + 3 * min(self.feed, 64)  # f32
         if self.head:
             weights += hidden * (1 + self.vocabulary)
             buffers += hidden + self.vocabulary
@@ -272,7 +274,7 @@ class Placement:
             weights += self.layers * 2 * hidden
             buffers += rows * (4 * hidden + max(qkv, gate_up) + max(q, self.feed) + 4 * kv + n)
             buffers += max(hidden * qkv, hidden * gate_up) + q + kv + heads * rows * (rows + 1)
-            singles += heads * rows * (n + 1) + hidden + rows
+            singles += heads * rows * (n + 1) + hidden + rows + 3 * min(self.feed, 64)
         scalars = 320 if rows else 128  # pointers, counters
         return {"weights": weights * size, "cache": cache * size + 2 * self.capacity, "buffers": buffers * size + 4 * singles + scalars}
 
