@@ -66,7 +66,7 @@ SMALL = llama.LlamaConfig(hidden_size=30, heads=6, kv_heads=3, head_size=6, feed
     ({"height": 4, "width": 4, "capacity": 0}, "MS0991", "0 tokens per PE"),
     ({"height": 4, "width": 4, "capacity": 4, "layers": 2}, "MS0991", "2 of 1 layers"),
     ({"height": 4, "width": 4, "capacity": 4, "dtype": np.float64}, "MS0991", "not float64"),
-    ({"height": 4, "width": 3, "capacity": 4, "prompt": 8}, "MS0991", "a square mesh of at least 2 x 2 PEs, whose rings have one length; found 4 x 3"),
+    ({"height": 4, "width": 3, "capacity": 4, "prompt": 8}, "MS0991", "a square mesh of at least 2 x 2 PEs, whose rings have one"),
     ({"height": 2, "width": 2, "capacity": 3, "prompt": 7}, "MS0993", "a prompt of 7 tokens puts 4 on a row, but a PE's cache holds 3"),
     ({"height": 1, "width": 1, "capacity": 3000}, "MS0992", "on 1 x 1 PEs take"),
     ({"height": 2, "width": 2, "capacity": 80, "prompt": 160}, "MS0992", "of a PE's 49,152 bytes (weights"),
@@ -123,7 +123,7 @@ def test_placement_is_complete(H, W, kv, queries, pairs, interleaved, E):
     assert (element[..., second] - element[..., first] == (1 if interleaved else pairs))[ok].all()
     # groups of columns share heads, and the line's groups are these
     for x in range(W):
-        mine = {h for h in head[x][place.kv_index[x] >= 0].tolist()}
+        mine = set(head[x][place.kv_index[x] >= 0].tolist())
         assert mine <= {(x // place.group) * place.kv_heads + j for j in range(place.kv_heads)}
     x = np.random.default_rng(E).uniform(-1, 1, E).astype(np.float32)
     assert np.array_equal(place.collect_hidden(place.hidden_vector(x)), x)

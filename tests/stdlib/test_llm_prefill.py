@@ -62,8 +62,9 @@ def test_any_heads(data):
                                head_size=2 * draw(st.integers(1, 6)), feed_forward_size=draw(st.integers(4, 40)),
                                layers=draw(st.integers(1, 3)), interleaved=draw(st.booleans()))
     dtype = draw(st.sampled_from([np.float32, np.float16]))
+    P, tokens, arch, tree = draw(st.integers(2, 6)), draw(st.integers(1, 14)), draw(st.sampled_from(["wse2", "wse3"])), draw(st.booleans())
     try:
-        error = prefill(config, draw(st.integers(2, 6)), draw(st.integers(1, 14)), dtype, draw(st.sampled_from(["wse2", "wse3"])), draw(st.booleans()))[0]
+        error = prefill(config, P, tokens, dtype, arch, tree)[0]
     except meshlang.MeshlangError as refused:
         assume(refused.diagnostics[0].code != "MS0992")         # too much for a PE's memory
         raise
