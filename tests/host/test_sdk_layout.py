@@ -466,3 +466,14 @@ def test_warnings_are_shown(folder, capsys):
     layout.connect(sender(layout, "s", (0, 0)), region.create_input_port(rx, Edge.LEFT, [TO_RAMP], 4))
     layout.compile("out")
     assert "MS0413" in capsys.readouterr().err
+
+
+def test_wavelets_that_nobody_takes(layout, capsys):
+    port = sender(layout, "s", (0, 0), n=20)
+    region = port.region
+    region.set_param_all("n", 20)
+    layout.connect(port, receiver(layout, "r", (3, 0), n=20))
+    layout.regions[1].set_param_all("n", 4)
+    assert got(run(layout), 3, 0) == [1, 2, 3, 4]
+    text = capsys.readouterr().err
+    assert "MS0967" in text and "PE (3, 0): input queue 2 (color 0) holds" in text

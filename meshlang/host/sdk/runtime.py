@@ -101,10 +101,8 @@ class SdkRuntime:
         session = self._live("stop")
         if any(tile.uses_memcpy for tile in self._program.tiles):
             session.settle()
-        # without commands nothing tells the host when the program is done: it runs until nothing happens any more
-        elif not session.settle(None if session.max_cycles is not None else REST_CYCLES):
-            print(f"meshlang: stopped at cycle {session.cycle:,}, with the program still running (MESHLANG_MAX_CYCLES sets another limit)",
-                  file=sys.stderr)  # fmt: skip
+        else:
+            self._rest(session)
         self._running = False
         left = session.unconsumed()
         if left:
@@ -127,6 +125,22 @@ class SdkRuntime:
             print(f"meshlang: {session.warnings.summary()}", file=sys.stderr)
         if sys.stderr.isatty() or os.environ.get("MESHLANG_VERBOSE"):
             print(f"meshlang: {session.cycle:,} cycles", file=sys.stderr)
+
+    @staticmethod
+    def _rest(session: Session) -> None:
+        """Let a program that takes no commands come to rest: nothing else tells the host when it is done."""
+        if not session.settle(None if session.max_cycles is not None else REST_CYCLES):
+            print(
+                f"meshlang: stopped at cycle {session.cycle:,}, with the program still running (MESHLANG_MAX_CYCLES sets another limit)",
+                file=sys.stderr,
+            )
+            return
+        left = [g for g in session.machine.waiting() if g.kind in ("output", "router") or g.queue is not None and g.kind == "task"]
+        if left:
+            from meshlang.diag.render import render_text
+
+            notes = [f"{g.places()}: {g.text}" for g in left[:12]]
+            render_text([Diagnostic("MS0967", "the program has come to rest with wavelets that nobody takes", severity="warning", notes=notes)])
 
     def __enter__(self) -> SdkRuntime:
         self.load()
