@@ -134,13 +134,6 @@ class SdkRuntime:
                 f"meshlang: stopped at cycle {session.cycle:,}, with the program still running (MESHLANG_MAX_CYCLES sets another limit)",
                 file=sys.stderr,
             )
-            return
-        left = [g for g in session.machine.waiting() if g.kind in ("output", "router") or g.queue is not None and g.kind == "task"]
-        if left:
-            from meshlang.diag.render import render_text
-
-            notes = [f"{g.places()}: {g.text}" for g in left[:12]]
-            render_text([Diagnostic("MS0967", "the program has come to rest with wavelets that nobody takes", severity="warning", notes=notes)])
 
     def __enter__(self) -> SdkRuntime:
         self.load()

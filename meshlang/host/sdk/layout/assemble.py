@@ -24,8 +24,8 @@ from .artifacts import Port
 from .code import Code
 from .color import MAX_COLOR
 from .paths import connect_ports
-from .plan import Plan, first
-from .region import CodeRegion, Param
+from .plan import Net, Plan, first
+from .region import CodeRegion, Param, Positions
 
 if TYPE_CHECKING:
     from .sdklayout import SdkLayout
@@ -125,7 +125,9 @@ def _compile(plan: Plan, values: list[int], trees: dict[str, ast.Module], codes:
     for net, value in zip(plan.nets, values):
         table = layout.colors.setdefault(value, np.full(plan.width * plan.height, -1, np.int32))
         for number in np.unique(net.route[net.route >= 0]):
-            table[net.route == number] = _config(plan, layout, plan.routes[number], net.name)
+            config = _config(plan, layout, plan.routes[number], net)
+            table[net.route == number] = config
+            layout.config_spans.setdefault((value, config), plan.places.get((net.number, int(number))))
     plan.diagnostics.raise_if_errors()
     program = compiler.compile_placed(layout, plan.layout.regions[0].source)
     fabric = program.fabric
@@ -182,15 +184,16 @@ def _known(code: Code, param: Param, value: int) -> Known:
     return Known(T.COMPTIME_INT, value)
 
 
-def _config(plan: Plan, layout: LayoutState, positions: tuple[tuple[int, int], ...], name: str) -> int:
+def _config(plan: Plan, layout: LayoutState, positions: Positions, net: Net) -> int:
     rx, tx = positions[0]
     if layout.arch == "wse2":
         for before, after in zip(positions, positions[1:]):
             if before[0] != after[0] and before[1] != after[1]:
                 plan.error(
                     "MS0953",
-                    f"color {name!r}: a switch position changes inputs and outputs at once ({plan.show((before, after))}); on wse2 it changes one",
-                    None,
+                    f"color {net.name!r}: a switch position changes inputs and outputs at once ({plan.show((before, after))}); on wse2 it "
+                    "changes one",
+                    plan.places.get((net.number, plan.route_number(positions))),
                 )
                 return -1
     padded = (*positions, *[None] * (4 - len(positions))) if len(positions) > 1 else ()

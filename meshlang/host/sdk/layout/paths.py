@@ -46,7 +46,7 @@ def connect_ports(plan: Plan) -> None:
             _no_path(plan, tx, rx, span, net, pairs[paths])
             continue
         for path in paths:
-            _enter(plan, net, path, tx.positions, rx.positions)
+            _enter(plan, net, path, tx.positions, rx.positions, span)
             load[path] += ~net.present[path]
             net.present[path] = True
     plan.diagnostics.raise_if_errors()
@@ -147,15 +147,20 @@ def direction_to(plan: Plan, a: int, b: int) -> int:
     return next(d for d in (NORTH, SOUTH, EAST, WEST) if plan.step(a, d) == b)
 
 
-def _enter(plan: Plan, net: Net, path: list[int], tx: Positions, rx: Positions) -> None:
+def _enter(plan: Plan, net: Net, path: list[int], tx: Positions, rx: Positions, span: Span | None) -> None:
     """Write a path into the net: the missing side of the ports' positions, and one position at each router between."""
+
+    def enter(cell: int, positions: Positions) -> None:
+        net.route[cell] = number = plan.route_number(positions)
+        plan.places.setdefault((net.number, number), span)
+
     out = direction_to(plan, path[0], path[1])
-    net.route[path[0]] = plan.route_number(tuple((r, 1 << out) for r, _ in tx))
+    enter(path[0], tuple((r, 1 << out) for r, _ in tx))
     for before, cell, after in zip(path, path[1:], path[2:]):
         come, go = OPPOSITE[direction_to(plan, before, cell)], direction_to(plan, cell, after)
-        net.route[cell] = plan.route_number(((1 << come, 1 << go),))
+        enter(cell, ((1 << come, 1 << go),))
     come = OPPOSITE[direction_to(plan, path[-2], path[-1])]
-    net.route[path[-1]] = plan.route_number(tuple((1 << come, t) for _, t in rx))
+    enter(path[-1], tuple((1 << come, t) for _, t in rx))
 
 
 def _no_path(plan: Plan, tx: PortHandle, rx: PortHandle, span: Span | None, net: Net, pair: tuple[int, int]) -> None:

@@ -50,6 +50,7 @@ class Plan:
         self.diagnostics = Diagnostics()
         self.regions: list[CodeRegion] = list(layout.regions)
         self.routes: list[Positions] = []
+        self.places: dict[tuple[int, int], Span | None] = {}  # (net, route) -> where the script gives that net that route first
         self._route_numbers: dict[Positions, int] = {}
         if not self.regions:
             raise MeshlangError(Diagnostic("MS0951", "the layout has no code regions", help="create one with create_code_region"))
@@ -253,6 +254,9 @@ class Plan:
                 owner[id(net)] = (name, mask if before is None else before[1] | mask)
                 numbers = np.array([self.route_number(p) for p in painting.routes], np.int32)
                 net.route[where[mask]] = numbers[painting.grid[mask]]
+                for number in np.unique(painting.grid[mask]):
+                    call = int(painting.calls[painting.grid == number][0])
+                    self.places.setdefault((net.number, int(numbers[number])), painting.history[call][1])
         for stream in self.layout.streams:
             self._attach_host(stream)
         for net in self.nets:
@@ -283,7 +287,8 @@ class Plan:
             # data of the host come in where the route leaves the program, and go out there
             outside = sum(1 << d for d in STEPS if (n := self.step(cell, d)) < 0 or net.route[n] < 0)
             positions = ((rx & ~outside | host, tx),) if stream.incoming else ((rx, tx & ~outside | host),)
-        net.route[cell] = self.route_number(positions)
+        net.route[cell] = number = self.route_number(positions)
+        self.places.setdefault((net.number, number), stream.span)
 
     def show(self, positions: Positions) -> str:
         """Routing positions for messages."""
