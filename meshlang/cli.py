@@ -21,7 +21,7 @@ from importlib import import_module
 
 from .version import __version__
 
-COMMANDS = ("run", "repl", "check", "lint", "explain", "profile", "bench", "cslc", "cs_python", "csdb", "sdk", "conformance")
+COMMANDS = ("run", "report", "repl", "check", "lint", "explain", "profile", "bench", "cslc", "cs_python", "csdb", "sdk", "conformance")
 
 DESCRIPTION = """\
 A CSL-compatible language and fabric interpreter for wafer-scale machines.
@@ -34,6 +34,7 @@ EXAMPLES = """\
 start here:
   meshlang run programs/hello                   compile and run a program folder
   meshlang run programs/meshgemv -p P=16        the same on a 16 x 16 mesh (-p gives a parameter)
+  meshlang report programs/meshgemv             where the cycles went, and what is used of the machine
   meshlang check layout.csl                     find mistakes without running
   meshlang check layout.csl --listing           see the code each PE program became
   meshlang explain MS0301                       what an error code means, with an example

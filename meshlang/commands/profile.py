@@ -52,7 +52,7 @@ def execute(args: argparse.Namespace) -> int:
     filters = trace_options(args.pes, None, args.cycles)
     context = run.prepare(args, profile_options(filters.pes, filters.cycles))
     collectors: list[Collector] = []
-    context.observe = lambda machine: collectors.append(Collector(machine))
+    context.observe = lambda session: collectors.append(Collector(session.machine))
     finished = False
     try:
         code = run.perform(args, context)

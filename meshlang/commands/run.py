@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from meshlang.host.api import CompiledProgram, FabricHandle
     from meshlang.host.context import RunContext
 
+FULL_TABLES = 3  # programs whose resource table is printed in full after a run
+LINES = 16  # programs that get a line each when there are more
+
 HELP = "compile and run a layout file, a program folder, or a host script"
 DESCRIPTION = """\
 Compile a program and run it on the fabric interpreter.
@@ -273,11 +276,49 @@ def _print_summary(context: RunContext) -> None:
     if context.json:
         print(json.dumps(_summary(context), indent=2, default=_plain))
         return
+    programs: dict[tuple, list[FabricHandle]] = {}
     for handle in context.handles:
-        print(f"\n{handle.cycles:,} cycles ({handle.session.machine.profile.name} profile)")
-        if handle.session.warnings.total:
-            print(handle.session.warnings.summary())
-        print(resource_table(handle.program.ir))
+        ir = handle.program.ir
+        programs.setdefault((ir.source, *ir.params.items(), resource_table(ir)), []).append(handle)
+    if len(programs) > FULL_TABLES:
+        _print_many(list(programs.values()))
+        return
+    for (*_, table), handles in programs.items():
+        profile = handles[0].session.machine.profile.name
+        if len(handles) == 1:
+            print(f"\n{handles[0].cycles:,} cycles ({profile} profile)")
+        else:
+            print(f"\n{len(handles)} fabrics with this program: {_range([h.cycles for h in handles])} cycles ({profile} profile)")
+        for handle in handles:
+            if handle.session.warnings.total:
+                print(handle.session.warnings.summary())
+        print(table)
+
+
+def _print_many(programs: list[list[FabricHandle]]) -> None:
+    """A line for each program of a host script that started many."""
+    from meshlang.host.report import resources
+
+    print(f"\n{sum(map(len, programs))} fabrics with {len(programs)} programs; `meshlang report` shows more of each")
+    rows = [("fabrics", "rectangle", "cycles", "colors", "memory", "tile programs")]
+    for handles in programs[:LINES]:
+        r = resources(handles[0].program.ir)
+        most = max((t["memory"] for t in r["tiles"]), default=0)
+        rows.append((str(len(handles)), f"{r['width']} x {r['height']}", _range([h.cycles for h in handles]), str(len(r["colors"])),
+                     f"{most:,} B", str(len(r["tiles"]))))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        print("  " + "  ".join(cell.rjust(width) for cell, width in zip(row, widths)))
+    if len(programs) > LINES:
+        print(f"  and {len(programs) - LINES} more programs")
+    for handles in programs:
+        for handle in handles:
+            if handle.session.warnings.total:
+                print(handle.session.warnings.summary())
+
+
+def _range(cycles: list[int]) -> str:
+    return f"{min(cycles):,}" if min(cycles) == max(cycles) else f"{min(cycles):,} to {max(cycles):,}"
 
 
 def _summary(context: RunContext) -> dict[str, Any]:

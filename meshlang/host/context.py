@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,6 @@ from meshlang.diag import Diagnostic, MeshlangError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from meshlang.fabric.machine import Machine
     from meshlang.fabric.recording import TraceOptions
 
     from .api import FabricHandle
@@ -35,12 +35,12 @@ class RunContext:
     json: bool = False
     folder: Path | None = None  # the program folder
     trace: TraceOptions | None = None  # what every fabric records
-    observe: Callable[[Machine], None] | None = None  # called with every machine, before it runs
     active: bool = False  # started by `meshlang run`
     used: set[str] = field(default_factory=set)
     results: dict[str, Any] = field(default_factory=dict)
     handles: list[FabricHandle] = field(default_factory=list)
     strict: bool = field(default_factory=lambda: os.environ.get("MESHLANG_STRICT", "") not in ("", "0"))
+    observe: Callable[[Session], None] | None = None  # called with each new session, before it runs anything
     sessions: list[Session] | None = None  # a command that shows run-time warnings at its end keeps the sessions here
 
     def result(self, **values: Any) -> None:

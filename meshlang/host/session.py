@@ -112,8 +112,6 @@ class Session:
         announce_compilation(trace is not None or context.trace is not None)
         self.machine = Machine(program, profile, strict=context.strict if strict is None else strict,
                                trace=context.trace if trace is None else trace)
-        if context.observe is not None:
-            context.observe(self.machine)
         self.warnings = RunWarnings()
         self.memory = Memory(program, self.machine, self.warnings)
         self.output = Output(text_at=self._text_at, path=Path(sim_log) if sim_log is not None else None)
@@ -125,8 +123,11 @@ class Session:
         self._records_seen = 0
         self._idle_polls = 0
         self.failed: MeshlangError | None = None        # what stopped the machine: it does not go on after a fault or deadlock
+        self.on_command: Callable[[str], None] | None = None    # told what begins: "launch of 'main'"
         if context.sessions is not None:
             context.sessions.append(self)
+        if context.observe is not None:
+            context.observe(self)
 
     @property
     def cycle(self) -> int:
@@ -179,14 +180,17 @@ class Session:
     def stream_in(self, color: int, region: Region, words: np.ndarray) -> Task:
         """Send uint32 words [h, w, n] into the PEs of a region on a host-in color. There is nothing to block for."""
         self._check_stream(color, self.program.fabric.host_in, "in", region)
+        task = Send(f"stream to color {color}", color=color)
+        self._begins(task)
         self.machine.stream_in(color, *region, np.ascontiguousarray(words, dtype=np.uint32))
-        return Send(f"stream to color {color}", color=color)
+        return task
 
     def stream_out(self, color: int, region: Region, n: int, sink: Callable[[np.ndarray], None], block: bool = True) -> Task:
         """Receive n wavelets from each PE of a region: `sink` is called with uint32 [h, w, n]."""
         self._check_stream(color, self.program.fabric.host_out, "out", region)
         task = Receive(f"stream of {n} wavelets per PE from color {color}", color=color, region=region, n=n, sink=sink)
         self.receiving.append(task)
+        self._begins(task)
         if block:
             self.wait(task)
         return task
@@ -248,17 +252,23 @@ class Session:
             self._advance()
         return task
 
+    def _begins(self, task: Task) -> None:
+        if self.on_command is not None:
+            self.on_command(task.what)
+
     def _advance(self) -> None:
         """Start and finish whatever can be, without running the machine."""
         while self.commands:
             head = self.commands[0]
             if isinstance(head, Launch):
                 if not head.started:
+                    self._begins(head)
                     self.machine.launch(head.name, head.arguments)
                     head.started = True
                 if self.machine.commands_outstanding:
                     break
             elif isinstance(head, Copy):
+                self._begins(head)
                 try:
                     head.run()
                 except BaseException:

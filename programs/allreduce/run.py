@@ -56,7 +56,6 @@ for N in sizes:
         used = int(np.sum([configured >= 0 for configured in program.ir.fabric.color.values()], axis=0).max())
         nbytes = max(t["memory"] for t in program.resources()["tiles"])
         hops, stages = longest_path(program, name, N, K)
-        context.handles.clear()         # the table stands for the summary of each run
         rows.append([N, name, cycles, used, nbytes, hops, stages])
         print(f"{N:4}  {name:14} {cycles:8} {used:7} {nbytes:7} {hops:5} {stages:7}")
 context.result(rows=rows)

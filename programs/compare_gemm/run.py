@@ -44,7 +44,6 @@ for P in sizes:
         used = np.sum([configured >= 0 for configured in program.ir.fabric.color.values()], axis=0)
         nbytes = max(t["memory"] for t in program.resources()["tiles"])
         step = (float(step_cycles.max()) if args["sync"] else cycles) / P
-        context.handles.clear()         # the table stands for the summary of each run
         rows.append((P, name, cycles, int(used.max()), nbytes, stages * longest_route(program, None if name == "SUMMA" else range(6)), stages))
         print(f"{P:4}  {name:10} {cycles:8.0f} {step:9.1f} {used.max():7} {nbytes:7} {rows[-1][5]:5} {stages:7}")
 context.result(rows=[list(row) for row in rows])

@@ -55,7 +55,6 @@ for P in sizes:
         used = int(np.sum([configured >= 0 for configured in program.ir.fabric.color.values()], axis=0).max())
         nbytes = max(t["memory"] for t in program.resources()["tiles"])
         hops, stages = longest_path(program, name, P, K)
-        context.handles.clear()         # the table stands for the summary of each run
         rows.append([P, name, cycles, used, nbytes, hops, stages])
         print(f"{P:4}  {name:14} {cycles:8} {used:7} {nbytes:7} {hops:5} {stages:7}")
 context.result(rows=rows)

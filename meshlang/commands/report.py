@@ -1,0 +1,81 @@
+"""`meshlang report`: run a program, and say where its cycles went and what it uses of the machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+from . import run
+
+if TYPE_CHECKING:
+    from meshlang.host.session import Session
+
+HELP = "run a program, and report its cycles, links, colors and memory (PLMR)"
+DESCRIPTION = """\
+Run a program as `meshlang run` does, and report for each fabric it starts: the cycles of each command of the host and of
+its tasks (compute, communication, waiting), the longest chain of wavelets, links, colors and queues, a map of the PE's
+memory; and which letter of PLMR (parallelism, latency, memory, routing) is the bottleneck on the machine.
+"""
+EXAMPLES = """\
+examples:
+  meshlang report programs/meshgemm
+  meshlang report programs/meshgemv -p P=16 --wafer wse3       against the limits of another machine
+  meshlang report layout.csl --set x=random --launch main      options as for `meshlang run`
+  meshlang report programs/compare_gemm                        several fabrics: a line for each
+  meshlang report programs/compare_gemm --fabric 3             the third of them in full
+  meshlang report programs/meshgemm --json                     all numbers, for a script
+
+The run is recorded, which needs a second version of the engine (compiled once, about a minute); cycles and results are
+the same. docs/report.md explains each number.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    run.add_program_arguments(parser)
+    parser.add_argument("--wafer", choices=("wse2", "wse3"), help="machine to compare with (default: the one it is compiled for)")
+    parser.add_argument("--fabric", type=int, metavar="N", help="of several fabrics, show the Nth in full")
+    parser.add_argument("--json", action="store_true", help="the report as JSON on stdout")
+
+
+def execute(args: argparse.Namespace) -> int:
+    from meshlang.diag import Diagnostic, MeshlangError
+    from meshlang.host.context import RunContext, set_context
+    from meshlang.inspect.report import RECORDED, Collector, render, summarize
+
+    from ._errors import print_run_time_warnings, usage_error
+
+    if args.fabric is not None and args.fabric < 1:
+        raise usage_error(f"--fabric {args.fabric}: fabrics are counted from 1 on")
+    collectors: list[Collector] = []
+
+    def observe(session: Session) -> None:
+        collector = Collector(session)
+        collector.start()
+        session.on_command = collector.begin
+        collectors.append(collector)
+
+    context = run.prepare(args, RECORDED)
+    context.observe = observe
+    try:
+        code = run.perform(args, context)
+    finally:
+        print_run_time_warnings(context)
+        set_context(RunContext())
+    if code:
+        return code
+    if not collectors:
+        raise MeshlangError(Diagnostic(
+            "MS1040", f"{args.path} has started no fabric: there is nothing to report",
+            help="the script has to start a program in its own process: meshlang.compile(...).start(), or the SDK's SdkRuntime"))
+    if args.fabric is not None and args.fabric > len(collectors):
+        raise MeshlangError(Diagnostic("MS1041", f"--fabric {args.fabric}: the program has started {len(collectors)}"), exit_code=2)
+    for collector in collectors:
+        collector.finish()
+    reports = [summarize(collector, args.wafer) for collector in collectors]
+    if args.json:
+        print(json.dumps({"fabrics": reports}, indent=2))
+    else:
+        print()
+        render(reports, args.fabric)
+    return 0

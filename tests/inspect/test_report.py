@@ -1,0 +1,331 @@
+"""`meshlang report`: its numbers against the machine's own counters and a slow reference, and its text.
+
+Run pytest with MESHLANG_UPDATE_GOLDEN=1 to write the golden texts anew; read the difference before committing it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from meshlang.cli import main
+from meshlang.fabric import state as s
+from meshlang.fabric.recording import KINDS
+from meshlang.host.context import RunContext, set_context
+from meshlang.host.script import run_script
+from meshlang.inspect.report import Collector, summarize
+from meshlang.ir import isa
+from meshlang.ir.dsdops import DSD_OPS, DsdOpCode
+
+ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = Path(__file__).parent / "golden"
+PARTS = ("compute", "communication", "stalled", "idle", "done")
+
+
+class Kept(Collector):
+    """A collector that keeps the events too, for the reference."""
+
+    def _take(self, batch):
+        self.__dict__.setdefault("kept", []).append(batch.copy())
+        super()._take(batch)
+
+
+def collect(program, observed=True, kind=Collector, **params):
+    """Run a program of programs/ and return its collectors (or, not observed, its sessions)."""
+    collectors = []
+
+    def observe(session):
+        collector = kind(session)
+        collector.start()
+        session.on_command = collector.begin
+        collectors.append(collector)
+
+    arch = params.pop("arch", None)
+    sessions = []
+    folder = ROOT / "programs" / program
+    set_context(RunContext(params={k: str(v) for k, v in params.items()}, arch=arch, active=True, folder=folder, sessions=sessions,
+                           observe=observe if observed else None))
+    try:
+        assert run_script(folder / "run.py") == 0
+    finally:
+        set_context(RunContext())
+    for collector in collectors:
+        collector.finish()
+    return collectors if observed else sessions
+
+
+def check(collector):
+    """What must be true of every run."""
+    machine = collector.session.machine
+    code = collector._code.reshape(machine.height, machine.width)
+    stats = machine.stats()
+    assert sum(p.cycles for p in collector.phases) == machine.cycle
+    for p in collector.phases:
+        parts = [getattr(p, part) for part in PARTS]
+        assert all((part >= 0).all() for part in parts), p.name
+        assert (sum(parts) == np.where(code, p.cycles, 0)).all(), p.name
+        assert (p.communication <= p.moving).all() and (p.moving <= p.cycles).all()
+        assert sum(t.compute for t in p.tasks) == p.compute.sum()
+        assert sum(t.waiting for t in p.tasks) <= (p.communication + p.stalled + p.moving).sum()
+        assert p.chain[0] >= 0 and p.links.max() <= p.cycles
+    assert sum(int(p.links.sum()) for p in collector.phases) == stats["hops"] == sum(c.hops for c in collector.colors)
+    assert sum(t.starts for p in collector.phases for t in p.tasks) == stats["tasks"]
+    assert sum(c.sent for c in collector.colors) == stats["wavelets_sent"]
+    # the shadow holds a history for each wavelet that is still in a router or queue, and no other
+    U, Z = machine.state.U, collector._shadow
+    first, end = machine.state.channel_region
+    assert (Z[first:end].reshape(-1, 16)[:, s.CH_CONFIG] == (U[first:end].reshape(-1, 16)[:, s.CH_STATE] >> 2) & 7).all()
+
+
+@pytest.mark.parametrize(("program", "params"), [
+    ("hello", {}), ("gemv", {"arch": "wse3"}), ("decoder", {}), ("meshgemm", {"P": 5, "cannon": True}),
+    ("meshgemm", {"P": 4, "f32": True, "arch": "wse3"}), ("compare_gemm", {"sizes": "3,4"}),
+])
+def test_the_parts_add_up(program, params, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for collector in collect(program, **params):
+        check(collector)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_the_parts_add_up_for_any_mesh(capsys, data):
+    P = data.draw(st.integers(2, 9), "P")
+    params = {"P": P, "M": data.draw(st.integers(1, 40), "M"), "N": data.draw(st.integers(1, 40), "N"),
+              "arch": data.draw(st.sampled_from(("wse2", "wse3")))}
+    if data.draw(st.booleans(), "vector"):
+        params |= {"groups": data.draw(st.integers(1, P)), "repeat": data.draw(st.integers(1, 3))}
+        program = "meshgemv"
+    else:
+        params |= {"K": data.draw(st.integers(1, 40)), "cannon": data.draw(st.booleans())}
+        program = "meshgemm"
+    check(collect(program, **params)[0])
+
+
+@pytest.mark.parametrize("arch", ["wse2", "wse3"])
+def test_cycles_are_those_of_an_unobserved_run(arch, capsys):
+    observed = collect("meshgemv", arch=arch)[0].session.machine
+    plain = collect("meshgemv", observed=False, arch=arch)[0].machine
+    assert observed.cycle == plain.cycle
+    assert (observed.records()[:, s.P_BUSY] == plain.records()[:, s.P_BUSY]).all()
+
+
+# ---------------------------------------------------------------- against a slow reference
+
+
+def step_cycles(machine, pe, pc):
+    """Cycles that the vector unit takes for a wavelet's elements."""
+    tile = int(machine.state.tile_of[pe])
+    program = machine.program.tiles[tile]
+    row = np.asarray(program.code).reshape(-1, 4)[pc - machine.state.code_base[tile], 1]
+    name = DsdOpCode(int(np.asarray(program.dsd_ops).reshape(-1, isa.OP_COLUMNS)[row, isa.OP_CODE])).name.lower()
+    elements = 1 if DSD_OPS[name].src[0] == "s" else 2
+    return max(1, math.ceil(elements / machine.profile.get(f"dsd.width.{name}", 1)))
+
+
+def reference(collector):
+    """Compute, moving wavelets, and operations under way, cycle by cycle: bool [pe, cycle] each, from the events alone."""
+    machine = collector.session.machine
+    end = machine.cycle
+    npe = machine.width * machine.height
+    compute, moving, under_way = (np.zeros((npe, end + 400), bool) for _ in range(3))
+    spans = defaultdict(list)
+    running = {}
+    ops = {}
+    steps = {}
+    for event in np.concatenate(collector.kept):
+        pe, cycle, thread, kind = int(event["pe"]), int(event["cycle"]), int(event["thread"]), KINDS[event["kind"]]
+        if kind == "task":
+            running[pe] = cycle
+        elif kind == "end":
+            compute[pe, running.pop(pe):cycle] = True
+        elif kind == "issue":
+            ops[pe, thread] = cycle
+            steps[pe, thread] = step_cycles(machine, pe, int(event["pc"]))
+        elif kind == "done":
+            begun = ops.pop((pe, thread))
+            under_way[pe, begun:cycle + 1] = True
+            if thread == 0:
+                spans[pe].append((begun, cycle + 1))
+        elif kind in ("send", "take"):
+            moving[pe, cycle:cycle + (steps[pe, thread] if (pe, thread) in ops else 1)] = True
+    for pe, begun in running.items():
+        compute[pe, begun:end] = True
+    for (pe, _), begun in ops.items():
+        under_way[pe, begun:end] = True
+    for pe, waits in spans.items():
+        for a, b in waits:
+            compute[pe, a:b] = False
+    return compute[:, :end], moving[:, :end], under_way[:, :end]
+
+
+@pytest.mark.parametrize(("program", "params"), [
+    ("hello", {}), ("gemv", {}), ("meshgemv", {"P": 4, "arch": "wse3"}), ("meshgemv", {"P": 5, "repeat": 2}), ("meshgemm", {"P": 4}), ("decoder", {}),
+])
+def test_against_the_reference(program, params, capsys):
+    collector = collect(program, kind=Kept, **params)[0]
+    machine = collector.session.machine
+    compute, moving, under_way = reference(collector)
+    code = collector._code
+    for p in collector.phases:
+        window = slice(p.start, p.start + p.cycles)
+        c, m, u = compute[:, window], moving[:, window], under_way[:, window]
+        shape = machine.height, machine.width
+        assert (p.compute.ravel() == c.sum(1)).all()
+        assert (p.moving.ravel() == m.sum(1)).all()
+        assert (p.communication.ravel() == (m & ~c).sum(1)).all()
+        active = c | m | u
+        last = np.where(active.any(1), p.cycles - active[:, ::-1].argmax(1), 0)
+        assert (p.done == np.where(code, p.cycles - last, 0).reshape(shape)).all()
+        assert (p.idle == np.where(code, last - active.sum(1), 0).reshape(shape)).all()
+
+
+# ---------------------------------------------------------------- chains and links
+
+
+def test_chain_of_a_ring_of_shifts(capsys):
+    """MeshGEMM shifts by at most two hops a step, and steps depend on one another: P messages, each but those at an end of two hops."""
+    for P in (4, 8):
+        p = collect("meshgemm", P=P)[0].phases[0]
+        assert p.chain == (2 * P - 1, P)
+
+
+def test_longest_way_of_a_wavelet(capsys):
+    """Cannon's wrap-around link crosses the mesh; with interleaving no wavelet takes more than two hops."""
+    for cannon, hops in ((False, 2), (True, 6)):
+        assert max(c.longest for c in collect("meshgemm", P=7, cannon=cannon)[0].colors) == hops
+
+
+def test_links_of_hello(capsys):
+    r = summarize(collect("hello")[0])
+    links = r["phases"][0]["links"]
+    assert links["busiest"] == {"pe": [0, 0], "side": "EAST", "wavelets": 4, "utilisation": 4 / r["phases"][0]["cycles"]}
+    assert (links["used"], links["links"]) == (1, 2) and links["mean"] == links["busiest"]["utilisation"] / 2
+
+
+# ---------------------------------------------------------------- the command
+
+
+@pytest.mark.parametrize("arguments", [["hello"], ["meshgemv"], ["meshgemm"], ["meshgemm", "--wafer", "wse3"]], ids="_".join)
+def test_golden_report(arguments, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert main(["report", f"programs/{arguments[0]}", *arguments[1:]]) == 0
+    text = capsys.readouterr().out
+    compare(text, f"report_{'_'.join(arguments).replace('--', '')}.txt")
+
+
+def compare(text, name):
+    if os.environ.get("MESHLANG_UPDATE_GOLDEN"):
+        (GOLDEN / name).write_text(text)
+    assert text == (GOLDEN / name).read_text()
+
+
+def test_json_holds_what_the_text_says(capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert main(["report", "programs/meshgemm", "--json"]) == 0
+    (r,) = json.loads(capsys.readouterr().out)["fabrics"]
+    assert abs(sum(r["total"][part] for part in PARTS) - r["cycles"]) < 1e-6
+    for p in r["phases"]:
+        assert abs(sum(p[part] for part in PARTS) - p["cycles"]) < 1e-6
+    letters = r["plmr"]["letters"]
+    assert abs(letters["P"]["share"] + letters["L"]["share"] - 1) < 1e-9
+    (m,) = r["memory"]
+    assert m["used"] == m["data"] + m["code"] + m["system"]
+    assert m["data"] == sum(v["size"] for v in m["variables"]) + m["between"] and m["between"] >= 0
+    spans = sorted((v["address"], v["address"] + v["size"]) for v in m["variables"])
+    assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:]))
+
+
+def test_bottlenecks():
+    from meshlang.inspect.report.wafer import WAFERS, plmr
+
+    total = {"cycles": 100, "compute": 60, "communication": 5, "stalled": 25, "idle": 5, "done": 5, "links": {}}
+    base = {"ran": True, "total": total, "width": 8, "height": 8, "pes": 64, "hop": 1, "message": 4, "colors": [], "phases": [],
+            "memory": [{"used": 20_000, "system": 4176}], "colors_per_pe": {"max": 6}, "queues": [{"inputs": 2, "outputs": 2}]}
+    found = plmr(base, WAFERS["wse2"])
+    assert found["bottleneck"] == "P" and found["letters"]["P"]["share"] == pytest.approx(0.65)
+    assert plmr(base | {"total": total | {"compute": 20, "stalled": 65}}, WAFERS["wse2"])["bottleneck"] == "L"
+    assert plmr(base | {"memory": [{"used": 45_000, "system": 4176}]}, WAFERS["wse2"])["bottleneck"] == "M"
+    assert plmr(base | {"colors_per_pe": {"max": 23}}, WAFERS["wse2"])["bottleneck"] == "R"
+    five = base | {"queues": [{"inputs": 2, "outputs": 5}]}
+    assert plmr(five, WAFERS["wse2"])["letters"]["R"]["scarce"] == "output queues"      # 6, of which memcpy takes one
+    assert plmr(five, WAFERS["wse2"])["bottleneck"] == "R" and plmr(five, WAFERS["wse3"])["bottleneck"] == "P"
+    large = plmr(base | {"width": 800, "memory": [{"used": 50_000, "system": 4176}]}, WAFERS["wse2"])
+    assert large["exceeded"] == ["memory: 50000 of 49152", "PEs: 800 x 8 of 750 x 994"]
+
+
+def test_layout_without_a_host(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert main(["report", "programs/hello/layout.csl", "--launch", "main"]) == 0
+    text = capsys.readouterr().out
+    assert "launch of 'main'" in text and "bottleneck" in text
+    assert main(["report", "programs/hello/layout.csl", "--launch", "none", "--json"]) == 0
+    (r,) = json.loads(capsys.readouterr().out)["fabrics"]
+    assert not r["ran"] and r["total"]["compute"] == 0
+    assert main(["report", "programs/hello/layout.csl", "--launch", "none"]) == 0
+    text = capsys.readouterr().out
+    assert "bottleneck: R" in text and "no task ran" in text
+
+
+def test_mistakes(capsys, tmp_path):
+    script = tmp_path / "nothing.py"
+    script.write_text("print('done')\n")
+    assert main(["report", str(script)]) == 1
+    assert "MS1040" in capsys.readouterr().err
+    assert main(["report", str(ROOT / "programs/hello"), "--fabric", "2"]) == 2
+    assert "MS1041" in capsys.readouterr().err
+    assert main(["report", str(ROOT / "programs/hello"), "--fabric", "0"]) == 2
+    assert main(["report", str(tmp_path / "absent")]) == 1
+    assert "MS0901" in capsys.readouterr().err
+    script.write_text("raise SystemExit(7)\n")
+    assert main(["report", str(script)]) == 7
+
+
+def test_several_fabrics(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    script = tmp_path / "several.py"
+    script.write_text(f"""
+import meshlang
+for name, function in (("hello", "main"), ("gemv", "compute"), ("hello", "main")):
+    with meshlang.compile({str(ROOT)!r} + f"/programs/{{name}}/layout.csl").start(echo=False) as fabric:
+        fabric.launch(function)
+""")
+    assert main(["report", str(script)]) == 0
+    compare(capsys.readouterr().out, "report_several.txt")
+    assert main(["report", str(script), "--fabric", "2"]) == 0
+    text = capsys.readouterr().out
+    assert "programs/gemv/layout.csl" in text and "longest way" in text and "fabrics;" not in text
+
+
+def test_uncompiled_counts_the_same(tmp_path):
+    out = []
+    for disabled in ("0", "1"):
+        done = subprocess.run([sys.executable, "-m", "meshlang", "report", str(ROOT / "programs/hello"), "--json"], capture_output=True, text=True,
+                              cwd=ROOT, env={**os.environ, "NUMBA_DISABLE_JIT": disabled}, timeout=300)
+        assert done.returncode == 0, done.stderr
+        out.append(json.loads(done.stdout))
+    assert out[0] == out[1]
+
+
+def test_run_prints_a_program_once(capsys, tmp_path):
+    script = tmp_path / "twice.py"
+    script.write_text(f"""
+import meshlang
+program = meshlang.compile({str(ROOT / 'programs/hello/layout.csl')!r})
+for _ in range(3):
+    with program.start(echo=False) as fabric:
+        fabric.launch("main")
+""")
+    assert main(["run", str(script)]) == 0
+    text = capsys.readouterr().out
+    assert text.count("tile program") == 1 and "3 fabrics with this program" in text
