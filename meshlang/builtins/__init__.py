@@ -16,7 +16,7 @@ def _load() -> None:
     global _loaded
     if not _loaded:
         _loaded = True
-        from . import dsd, dsd_ops, fifo, handlers, layout, system, tasks, values  # noqa: F401
+        from . import dsd, dsd_ops, fifo, handlers, layout, registers, system, tasks, values  # noqa: F401
 
 
 def lookup(name: str) -> Builtin | None:

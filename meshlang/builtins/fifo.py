@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..ir import features
-from ..ir.isa import Op, Sys
+from ..ir.isa import FIFO_FAULT, FIFO_SUSPEND, FIFO_TERMINATE, FIFO_TEST, Op, Sys
 from ..sema import types as T
 from ..sema.values import VOID, Dsd, FnValue, Known, Mem, Pointer
 from .dsd import PRIORITY, choice, integer
@@ -13,6 +13,7 @@ from .registry import builtin, config
 from .tasks import action_target, check_bound
 
 MIN_ALIGNMENT = 16      # bytes; <tile_config>.FIFO_MIN_ALIGNMENT
+ACTIONS = {"test_or_suspend": FIFO_TEST, "terminate": FIFO_TERMINATE, "suspend": FIFO_SUSPEND, "fault": FIFO_FAULT}
 FIELDS = dict.fromkeys(("activate_push", "activate_pop", "priority", "simd_mode", "dest", "src", "xdsr", "empty_action", "full_action"), "")
 
 
@@ -30,11 +31,15 @@ def allocate_fifo(cx, node, hint):
         cx.fail("MS0516", f"a FIFO buffer needs align({MIN_ALIGNMENT}) or more, found align({place.var.align})", node.args[0])
     place.var.align = max(place.var.align, MIN_ALIGNMENT)
     cfg = config(cx, node.args[1], FIELDS, "the FIFO configuration") if len(node.args) > 1 else {}
-    for n in ("empty_action", "full_action"):
-        if n in cfg and [a for a, v in cfg[n].v.items() if v.v] not in ([], ["test_or_suspend"]):
-            cx.fail("MS0399", f"'{n}' other than test_or_suspend is not supported yet", node.args[1])
+    actions = 0
+    for n, shift in (("empty_action", 0), ("full_action", 4)):
+        if n in cfg:
+            found = choice(cx, node.args[1], cfg[n], ACTIONS, n)
+            if found >= FIFO_SUSPEND and unit.arch == "wse2":
+                cx.fail("MS0516", f"'{n}' can be test_or_suspend or terminate on wse2", node.args[1])
+            actions |= found << shift
     row = [unit.address_of(place.var) + place.offset, t.count, t.elem.size, -1, -1,
-           choice(cx, node.args[1], cfg["priority"], PRIORITY, "priority") if "priority" in cfg else 0]
+           choice(cx, node.args[1], cfg["priority"], PRIORITY, "priority") if "priority" in cfg else 0, actions]
     number = len(unit.fifos)
     unit.fifos.append(row)
     for column, name in ((3, "activate_push"), (4, "activate_pop")):

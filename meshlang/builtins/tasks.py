@@ -8,6 +8,7 @@ from ..sema.unit import Bound, QueueState
 from ..sema.values import VOID, FnValue, Known, Reg
 from .registry import builtin, config
 
+CONTROL_TABLE = 64      # added to the keys of control tasks that have a table of their own
 QUEUES = {"wse2": (8, 6), "wse3": (8, 8)}       # input, output (facts 4.3)
 
 
@@ -115,10 +116,13 @@ def bind_task(cx, node, kind: str, fn: FnValue, number: int) -> None:
     if kind == "data" and not decl.params:
         cx.fail("MS0403", f"'{decl.name}' is bound as a data task, so it takes the wavelet: one or two arguments", node,
                 labels=[(decl.name_span, "defined here")])
-    first = unit.bound.get(number)
+    key = number + CONTROL_TABLE if kind == "control" and unit.control_table is not None else number
+    first = unit.bound.get(key)
     if first is not None:
         cx.fail("MS0405", f"task id {number} is bound twice: to '{first.fn.decl.name}' and to '{fn.decl.name}'", node,
-                "data, local and control tasks share one table of ids; choose another id", labels=[(first.span, "first bound here")])
+                "choose another id" if unit.control_table is not None else "data, local and control tasks share one table of ids; choose another id"
+                + (", or give control tasks their own: @set_control_task_table()" if unit.arch == "wse3" and "control" in (kind, first.kind) else ""),
+                labels=[(first.span, "first bound here")])
     again = next((b for b in unit.bound.values() if b.fn.decl is fn.decl and b.fn.module is fn.module and b.kind != kind), None)
     if again is not None:
         cx.fail("MS0405", f"'{fn.decl.name}' is bound both as {again.kind} and as {kind} task", node, labels=[(again.span, "first bound here")])
@@ -133,7 +137,7 @@ def bind_task(cx, node, kind: str, fn: FnValue, number: int) -> None:
         cx.fail("MS0403", f"the parameters of task '{fn.decl.name}' take {bits} bits, a wavelet has 32", fn.decl.name_span)
     if inst.ret is not T.VOID:
         cx.fail("MS0403", f"task '{fn.decl.name}' returns {inst.ret}: a task returns void", fn.decl.name_span)
-    unit.bound[number] = Bound(number, kind, fn, node.span)
+    unit.bound[key] = Bound(number, kind, fn, node.span)
 
 
 _bind("data", T.DATA_TASK_ID)
@@ -261,6 +265,8 @@ def initialize_queue(cx, node, hint):
         if other is not None:
             cx.fail("MS0410", f"color {color} is bound to input queues {other} and {queue.v}", node,
                     labels=[(states[other].span, "first bound here")])
+    if "ctrl_table_id" in cfg and cfg["ctrl_table_id"].v != 0:
+        cx.fail("MS0415", f"there is one control task table, 0: found {cfg['ctrl_table_id'].v}", node.args[1])
     priority = next((n for n, v in cfg["priority"].v.items() if v.v), "") if "priority" in cfg else ""
     states[queue.v] = QueueState(color, priority, node.span)
     return VOID
@@ -272,7 +278,22 @@ def _unsupported(name: str, args: str, phase: str):
         cx.fail("MS0399", f"@{name} is not supported yet", node)
 
 
-for _n, _a in [("set_control_task_table", "config"), ("bind_rotating_tasks", "main, alt, id, config"),
-               ("set_config", "address, value[, range]"), ("get_config", "address[, range]"),
-               ("load_to_dsr_xdsr", "dsr, xdsr, circbuf[, config]")]:
+@builtin("set_control_task_table", "[config]", phase="top", arch=("wse3",), doc="Give control tasks a table of ids of their own.")
+def set_control_task_table(cx, node, hint):
+    """One table for all queues. How many instructions an entry has, and how far apart they are, has no effect here."""
+    unit = cx.unit
+    cfg = config(cx, node.args[0], {"instructions": "", "stride": ""}, "the control task table") if node.args else {}
+    for name, allowed in (("instructions", (2, 4, 8)), ("stride", range(1, 8))):
+        if name in cfg and cfg[name].v not in allowed:
+            cx.fail("MS0415", f"'{name}' of a control task table is one of {', '.join(map(str, allowed))}, found {cfg[name].v}", node.args[0])
+    if unit.control_table is not None:
+        cx.fail("MS0415", "the control task table is set twice", node, labels=[(unit.control_table, "first set here")])
+    early = next((b for b in unit.bound.values() if b.kind == "control"), None)
+    if early is not None:
+        cx.fail("MS0415", "the control task table is set after a control task is bound", node, "set it before", labels=[(early.span, "bound here")])
+    unit.control_table = node.span
+    return VOID
+
+
+for _n, _a in [("bind_rotating_tasks", "main, alt, id, config"), ("load_to_dsr_xdsr", "dsr, xdsr, circbuf[, config]")]:
     _unsupported(_n, _a, "any")

@@ -25,6 +25,7 @@ from .dsd import (
     color_slot,
     decode,
     field,
+    fifo_suspends,
     head_entry,
     load_bits,
     microthread_of,
@@ -91,13 +92,14 @@ from .wheel import fail, wake_ce
  SYS, PRINT) = (np.int64(o) for o in list(isa.Op)[:69])
 (SYS_CMD_DONE, SYS_TSC, SYS_TSC_ENABLE, SYS_TSC_RESET, SYS_X, SYS_Y, SYS_RANDOM16, SYS_SET_PRNG, SYS_IQ_STATUS, SYS_OQ_STATUS,
  SYS_TASK_PRIORITY, SYS_PERF, SYS_MAIN_PRIORITY, SYS_FIFO_READ, SYS_FIFO_WRITE, SYS_ROUTE_GET, SYS_ROUTE_SET, SYS_TORN, SYS_TEARDOWN_EXIT,
- SYS_FILTER_GET, SYS_FILTER_SET, SYS_FLUSH, SYS_FLUSHED, SYS_FLUSH_EXIT, SYS_QUEUE_COLOR) = (np.int64(s) for s in list(isa.Sys)[:25])
+ SYS_FILTER_GET, SYS_FILTER_SET, SYS_FLUSH, SYS_FLUSHED, SYS_FLUSH_EXIT, SYS_QUEUE_COLOR, SYS_REGISTER_GET,
+ SYS_REGISTER_SET) = (np.int64(s) for s in list(isa.Sys)[:27])
 (E_BAD, E_LOAD, E_STORE, E_DIV, E_SHIFT, E_BOUNDS, E_ASSERT, E_TRAP, E_STACK, E_FUNCTION) = (np.int64(f) for f in list(Fault)[1:11])
 E_CMD, E_UT_BUSY, E_ASYNC, E_UT_UNKNOWN = (
     np.int64(f) for f in (Fault.CMD_DOUBLE, Fault.UT_BUSY, Fault.ASYNC_NO_FABRIC, Fault.UT_UNKNOWN))
 E_NO_TASK, E_COPY, E_QUEUE, E_NO_COLOR, E_QUEUE_COLOR = (
     np.int64(f) for f in (Fault.NO_TASK, Fault.COPY, Fault.QUEUE_BUSY, Fault.NO_COLOR, Fault.QUEUE_COLOR))
-E_DSR_BUSY = np.int64(Fault.DSR_BUSY)
+E_DSR_BUSY, E_REGISTER = np.int64(Fault.DSR_BUSY), np.int64(Fault.REGISTER)
 E_OPERAND, E_UNSUPPORTED = np.int64(Fault.OPERAND), np.int64(Fault.UNSUPPORTED_DSD)
 COMMAND_TASK = np.int64(128)
 NEVER = np.int64(1 << 62)
@@ -131,7 +133,7 @@ def issue(W, U, C, T, M8, M16, M32, pe, row, fp, base, result, t):
         if W[v + V_FLAGS] & F_NOTED != 0:
             unnote(W)
         return np.int64(-3)
-    if kind == 2 and W[v + V_FLAGS] & F_ASYNC == 0:
+    if kind == 2 and W[v + V_FLAGS] & F_ASYNC == 0 and not fifo_suspends(W, T, v):
         cycles = run_in_memory(W, T, M8, M16, M32, pe, v)
         trace_op(W, pe, v, W[p + P_PC], t, cycles)
         if cycles < 0:
@@ -351,6 +353,13 @@ def configure(W, U, T, pe, function, argument, value):
         if function == SYS_FILTER_SET:
             W[at] = value & 0xffff
         return W[at]
+    if function == SYS_REGISTER_GET or function == SYS_REGISTER_SET:
+        if not is_register(argument << 1, np.int64(2)):
+            fail(W, E_REGISTER, pe, argument, ZERO, ZERO)
+            return np.int64(-1)
+        if function == SYS_REGISTER_GET:
+            return register_load(W, U, pe, argument << 1)
+        return ZERO if register_store(W, U, pe, argument << 1, value & 0xffff) else np.int64(-1)
     if function == SYS_FIFO_READ or function == SYS_FIFO_WRITE:
         f = W[p + P_FIFO] + (argument & 0xffff) * FFK
         W[f + (FF_READ if function == SYS_FIFO_READ else FF_WRITE)] = (argument >> 16) & 0x7fff

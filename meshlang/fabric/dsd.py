@@ -53,6 +53,9 @@ MEMORY_START = 4 * SCRATCH
 
 FWIDTH, FWALK, FNOWHERE = np.int64(Fault.WIDTH), np.int64(Fault.WALK), np.int64(Fault.WALK_NOWHERE)
 FNO_QUEUE, FNO_COLOR, FUNSUPPORTED = np.int64(Fault.NO_QUEUE), np.int64(Fault.NO_COLOR), np.int64(Fault.UNSUPPORTED_DSD)
+FFIFO = np.int64(Fault.FIFO)
+FIFO_TEST, FIFO_TERMINATE, FIFO_SUSPEND, FIFO_FAULT, FIFO_ACTIONS = (np.int64(i) for i in (
+    isa.FIFO_TEST, isa.FIFO_TERMINATE, isa.FIFO_SUSPEND, isa.FIFO_FAULT, isa.FIFO_ACTIONS))
 FOPERAND, FASYNC, FUT_BUSY = np.int64(Fault.OPERAND), np.int64(Fault.ASYNC_NO_FABRIC), np.int64(Fault.UT_BUSY)
 FQUEUE_COLOR = np.int64(Fault.QUEUE_COLOR)
 FQUEUE_BUSY, FUT_UNKNOWN, FENDLESS = np.int64(Fault.QUEUE_BUSY), np.int64(Fault.UT_UNKNOWN), np.int64(Fault.ENDLESS_WALK)
@@ -947,6 +950,43 @@ def fifo_ready(W, T, v):
 
 
 @cold
+def fifo_action(W, T, v):
+    """What an operation does whose FIFO is empty or full: the FIFO's action."""
+    d = v + V_OPERANDS
+    for j in range(3):
+        o = d + j * OK
+        if W[o + O_KIND] == K_FIFO:
+            f = W[o + O_ADDR]
+            actions = np.int64(T[W[o + O_QUEUE] + FIFO_ACTIONS])
+            if j == 0 and W[f + FF_COUNT] >= np.int64(T[W[o + O_QUEUE] + FIFO_CAPACITY]):
+                return actions >> 4
+            if j > 0 and W[f + FF_COUNT] == 0:
+                return actions & 15
+    return FIFO_TEST
+
+
+@cold
+def fifo_suspends(W, T, v):
+    """May the operation have to wait for a FIFO although it is synchronous?"""
+    d = v + V_OPERANDS
+    for j in range(3):
+        o = d + j * OK
+        if W[o + O_KIND] == K_FIFO:
+            actions = np.int64(T[W[o + O_QUEUE] + FIFO_ACTIONS])
+            if (actions >> 4 if j == 0 else actions & 15) == FIFO_SUSPEND:
+                return True
+    return False
+
+
+@cold
+def fifo_fault(W, pe, v):
+    """The FIFO's action is a fault: of a full one if the destination is the FIFO that stops the operation."""
+    d = v + V_OPERANDS
+    full = W[d + O_KIND] == K_FIFO and W[W[d + O_ADDR] + FF_FULL] != 0
+    fail(W, FFIFO, pe, np.int64(1 if full else 0), ZERO, ZERO)
+
+
+@cold
 def fifo_stopped(W, v):
     """A synchronous operation has to stop: what is left is the FIFO's length (facts 6.9)."""
     d = v + V_OPERANDS
@@ -1014,6 +1054,9 @@ def run_in_memory(W, T, M8, M16, M32, pe, v):
         for i in range(n):
             if fifo:
                 if not fifo_ready(W, T, v):
+                    if fifo_action(W, T, v) == FIFO_FAULT:
+                        fifo_fault(W, pe, v)
+                        return np.int64(-1)
                     k = np.int64(i)
                     break
                 if n == ENDLESS and beyond(W, d, i):
@@ -1212,8 +1255,17 @@ def thread_step(W, U, T, M8, M16, M32, pe, dense, now):
             U[q + Q_WAITER] = np.uint32(np.int64(U[q + Q_WAITER]) | 1)
             return STALLED
     if (W[d + O_KIND] == K_FIFO or W[d + OK + O_KIND] == K_FIFO or W[d + 2 * OK + O_KIND] == K_FIFO) and not fifo_ready(W, T, v):
-        if dense != 0 or n == ENDLESS:
+        action = fifo_action(W, T, v)
+        if action == FIFO_FAULT:
+            fifo_fault(W, pe, v)
+            W[G_FPC] = W[v + V_PC]
+            return FAILED
+        if action == FIFO_SUSPEND or action == FIFO_TEST and (dense != 0 or n == ENDLESS):
             return STALLED
+        if dense != 0:
+            # terminate: the operation ends as if it were complete
+            finish_thread(W, U, T, M8, M16, M32, pe, dense, W[v + V_ACTION], now)
+            return FINISHED
         # a synchronous operation does not wait for a FIFO: it stops, and says so
         fifo_stopped(W, v)
         finish_thread(W, U, T, M8, M16, M32, pe, dense, ZERO, now)

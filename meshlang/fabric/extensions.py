@@ -13,7 +13,8 @@ EXTENSION_LIMIT = (1 << 32 - s.S_EXTENSION) - 1
 POP_MODES = ("no_pop", "always_pop", "pop_on_advance", "pop_on_advance_nop")
 FILTER_KINDS = {"counter": 1, "sparse_counter": 2, "range": 3}
 # system functions that change what a router does
-_CHANGES = [isa.Sys.ROUTE_GET, isa.Sys.ROUTE_SET, isa.Sys.TEARDOWN_EXIT, isa.Sys.TEARDOWN_PENDING]
+_CHANGES = [isa.Sys.ROUTE_GET, isa.Sys.ROUTE_SET, isa.Sys.TEARDOWN_EXIT, isa.Sys.TEARDOWN_PENDING, isa.Sys.REGISTER_GET,
+            isa.Sys.REGISTER_SET]
 
 
 def at_run_time(tile: TileProgram) -> bool:

@@ -40,6 +40,8 @@ class Fault(IntEnum):
     UNSUPPORTED = 31
     ENDLESS_WALK = 32
     QUEUE_COLOR = 33
+    REGISTER = 34
+    FIFO = 35
 
 
 # fault -> (code, message with {a} {b} {c} and the names prepared by machine.py, help)
@@ -86,6 +88,10 @@ MESSAGES: dict[Fault, tuple[str, str, str | None]] = {
     Fault.DSR_BUSY: ("MS0829", "{dsr} is loaded while an asynchronous operation that uses it is still running",
                      "load it when the operation is complete, or use another DSR"),
     Fault.UNSUPPORTED: ("MS0831", "not supported by this version: {text}", None),
+    Fault.REGISTER: ("MS0857", "there is no register at word address {a:#06x} that MeshLang models",
+                     "0x7f20 + color are the routes and 0x7f40 + color the switch of a color"),
+    Fault.FIFO: ("MS0858", "an operation finds the FIFO {state}, and its {state}_action is fault",
+                 "let it wait (suspend) or stop (terminate), or make the FIFO larger"),
     Fault.QUEUE_COLOR: ("MS0833", "{kind} queue {a} is wanted for color {b}, but wavelets of color {c} are still in it",
                         "finish with the one color before the other (@queue_flush tells when a queue is empty), or use two queues"),
     Fault.ENDLESS_WALK: ("MS0832", "an operation without end runs past its memory vector of {a} elements", None),

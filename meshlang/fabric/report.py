@@ -123,6 +123,8 @@ def fault_error(machine: Machine) -> MeshlangError:
         words["dsr"] = f"DSR {number} of dsr_{file}"
         started = span_of(machine, tile, b)
         labels += [Label(started, "the operation was started here")] if started is not None else []
+    elif fault == Fault.FIFO:
+        words["state"] = "full" if a else "empty"
     elif fault == Fault.QUEUE_COLOR:
         words.update(kind="output" if a & 8 else "input", a=a & 7)
     elif fault == Fault.NO_QUEUE:

@@ -31,8 +31,7 @@ SYSTEM_TASK = np.int64(1 << 29)
 POSITION_AT, POSITION_BITS = np.int64(isa.R_POS[0]), np.int64(isa.R_POS[1])
 CURRENT_AT, RING_AT, POP_AT, TEARDOWN_AT = (np.int64(f[0]) for f in (isa.R_CURRENT, isa.R_RING, isa.R_POP, isa.R_TEARDOWN))
 F_NO_COLOR = np.int64(Fault.NO_COLOR)
-# words of the address space that are registers: a color's routes, and its switch
-COLOR_REGISTERS, SWITCH_REGISTERS, COLORS = np.int64(0x7f20), np.int64(0x7f40), np.int64(24)
+COLOR_REGISTERS, SWITCH_REGISTERS, COLORS = (np.int64(n) for n in (isa.COLOR_REGISTERS, isa.SWITCH_REGISTERS, isa.COLORS))
 REGISTER_INVALID = np.int64(5)
 
 

@@ -153,6 +153,8 @@ class Sys(IntEnum):
     FLUSH_STATUS = 22           # r[a] = mask of flushed queues: inputs in bits 0-7, outputs in 8-15
     FLUSH_EXIT = 23             # queue r[b] (bit 3: output)
     QUEUE_COLOR = 24            # queue r[b] & 7 (bit 3: output) is bound to color r[b] >> 8; it must be empty
+    REGISTER_GET = 25           # r[a] = the word at word address r[b] of the configuration space (fabric.switch)
+    REGISTER_SET = 26           # r[b + 1] is stored there
 
 
 class Print(IntEnum):
@@ -240,8 +242,12 @@ R_TEARDOWN = (54, 1)
 FILTER_FIELDS = ("counter", "max_counter", "limit1")
 
 # columns of TileProgram.fifos (int32): buffer address, capacity in elements, element bytes, task ids or -1, WSE-3 priority
-FIFO_BASE, FIFO_CAPACITY, FIFO_SIZE, FIFO_PUSH, FIFO_POP, FIFO_PRIO = range(6)
-FIFO_COLUMNS = 6
+# word addresses of the configuration space that are registers: a color's routes, and its switch (layout: fabric/switch.py)
+COLOR_REGISTERS, SWITCH_REGISTERS, COLORS = 0x7f20, 0x7f40, 24
+
+FIFO_BASE, FIFO_CAPACITY, FIFO_SIZE, FIFO_PUSH, FIFO_POP, FIFO_PRIO, FIFO_ACTIONS = range(7)
+FIFO_COLUMNS = 7
+FIFO_TEST, FIFO_TERMINATE, FIFO_SUSPEND, FIFO_FAULT = range(4)     # FIFO_ACTIONS: when empty | when full << 4
 
 
 class Simd(IntEnum):

@@ -96,7 +96,7 @@ class TileProgram:
     uses_memcpy: bool = False                   # imports <memcpy/memcpy>: takes part in the command stream
     ut_blocked: int = 0                         # initial @block(ut_id) mask
     high: int = 0                               # task ids of high priority from the start
-    fifos: np.ndarray = field(default_factory=lambda: np.zeros((0, 6), np.int32))    # int32 [n, FIFO_COLUMNS]
+    fifos: np.ndarray = field(default_factory=lambda: np.zeros((0, 7), np.int32))    # int32 [n, FIFO_COLUMNS]
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,7 @@ class Unit:
     dsr_spans: dict[tuple[str, int], Any] = field(default_factory=dict)     # DSR -> where the program asked for it first
     dsr_init: list[tuple[int, int, int, int, int]] = field(default_factory=list)
     bound: dict[int, Bound] = field(default_factory=dict)
+    control_table: Any = None               # where control tasks got their own table (WSE-3); their keys in `bound` are 64 more then
     active: int = 0
     blocks: list[tuple[int, bool]] = field(default_factory=list)    # (id, blocked) in textual order
     ut_blocked: int = 0
