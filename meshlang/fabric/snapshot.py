@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .machine import Machine
 
 FORMAT = 2
+# what a recorder set up
+_RECORDING = (s.G_EVENTS, s.G_EVENTCAP, s.G_EVENTPES, s.G_EVENTCOLORS, s.G_EVENTKINDS, s.G_EVENTFROM, s.G_EVENTTO, s.G_EXPRESS)
 # how far a run was allowed to go says nothing about where the machine is
 _NOT_STATE = (s.G_LIMIT, s.G_UNTIL, s.G_SCOLOR, s.G_STARGET, s.G_STEPS)
 
@@ -72,6 +74,14 @@ def put(machine: Machine, snapshot: Snapshot) -> None:
     _cut_prints(machine, snapshot.prints)
     machine._period = snapshot.period
     machine.command = snapshot.command
+
+
+def put_into(machine: Machine, snapshot: Snapshot) -> None:
+    """Bring a machine that records to a snapshot of one that does not: its events have their place behind the state."""
+    W = machine.state.W
+    kept = W[list(_RECORDING)]
+    put(machine, replace(snapshot, W=np.concatenate([snapshot.W, W[len(snapshot.W):]])))
+    W[list(_RECORDING)] = kept
 
 
 def _print_count(machine: Machine) -> int:

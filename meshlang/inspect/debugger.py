@@ -37,10 +37,12 @@ from meshlang.ir.isa import Op
 from .conditions import Condition, Trap
 
 if TYPE_CHECKING:
+    from meshlang.fabric.recording import TraceOptions
     from meshlang.ir.program import Program
 
 CHECKPOINT_BYTES = 512 << 20
 CHECKPOINT_SECONDS = 0.5
+NEAR = 64               # cycles: a replay leaves a checkpoint so far before its end, since one who went back often goes back further
 _MARK = 0x7FFFFFF0      # operand of a breakpoint's trap: no string has this index
 
 
@@ -73,6 +75,7 @@ class Debugger:
 
     def __init__(self, program: Program, profile: str | None = None):
         self.program = program
+        self.profile = profile
         self.symbols = Symbols(program)
         announce_compilation()
         self.machine = Machine(program, profile)
@@ -89,7 +92,7 @@ class Debugger:
         self._before: Snapshot | None = None        # while the fabric is shown at a trap: the state to go on from
         self._passed = -1                           # cycle whose traps were reported already
         self.stopped_by: MeshlangError | None = None    # the fault that ended the run, if one did
-        self._slice = 4096
+        self._slice = 64        # cycles of one call of the engine, adapted to take 0.1 to 0.4 s
         self._stop_asked = False
 
     # ------------------------------------------------------------ commands of the host
@@ -368,7 +371,11 @@ class Debugger:
                     if self.cycle >= cycle:
                         return Outcome("limit", self.cycle)
                     end = min(cycle, self.actions[self.applied].cycle if self.applied < len(self.actions) else cycle, self.cycle + self._slice)
+                    if self.cycle < cycle - NEAR < end:
+                        end = cycle - NEAR
                     stop = self._advance(end, {}, False)
+                    if end == cycle - NEAR:
+                        self._checkpoint()
                     if isinstance(stop, Outcome):
                         return stop
         except KeyboardInterrupt:
@@ -385,6 +392,31 @@ class Debugger:
                 break
             self.actions[self.applied].apply()
             self.applied += 1
+
+    def replay(self, options: TraceOptions, observe: Callable[[Machine], None] = lambda machine: None) -> Machine:
+        """Another machine that goes the way of this one up to the present (at least as far as its recording reaches back), and records.
+
+        It begins where the recording of this session begins. A fault or deadlock of the past happens again and ends it.
+        """
+        machine = Machine(self.program, self.profile, trace=options)
+        observe(machine)
+        self.leave_trap()
+        here = self.cycle
+        snapshot.put_into(machine, self.checkpoints[0].shot)
+        kept = self.machine, self.memory
+        self.machine, self.memory = machine, Memory(self.program, machine)     # commands are given to these
+        try:
+            with self._interruptible():
+                for action in self.actions[:self.applied]:
+                    snapshot.advance_to(machine, action.cycle)
+                    action.apply()
+                snapshot.advance_to(machine, here)
+        except MeshlangError:
+            if self.stopped_by is None:
+                raise
+        finally:
+            self.machine, self.memory = kept
+        return machine
 
     def restart_history(self) -> None:
         """The machine was brought to a state from outside (restore): its past is no longer known."""

@@ -384,6 +384,13 @@ def route_text(view: ChannelView) -> str:
     return f"{'+'.join(view.rx) or 'nothing'} -> {'+'.join(view.tx) or 'nowhere'}"
 
 
+def streamed_out(machine: Machine, color: int, x: int, y: int) -> np.ndarray:
+    """What a PE has streamed to the host on a color and the host has not taken, uint32 [n], oldest first."""
+    machine._drain()
+    parts = [part[part >> 32 == machine.pe(x, y)] for part in machine._out[color]]
+    return (np.concatenate(parts) if parts else np.zeros(0, np.int64)).astype(np.uint32)
+
+
 # ---------------------------------------------------------------- rectangles
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,6 +21,9 @@ from .registry import ALIASES, COMMANDS, mistake
 
 if TYPE_CHECKING:
     from .debugger import Debugger
+
+
+_NAME = re.compile(r"[A-Za-z_?]\w*")
 
 
 class Quit(Exception):
@@ -96,6 +100,8 @@ class Repl:
             return True
         try:
             word, _, rest = line.partition(" ")
+            if self._is_expression(line):
+                word, rest = "print", line
             command = self.find(word)
             if command.needs_program and self._debugger is None:
                 raise mistake(f"`{command.name}` needs a program", help="load PATH")
@@ -119,6 +125,27 @@ class Repl:
                 raise
         self.failed.append(line)
         return False
+
+    def _is_expression(self, line: str) -> bool:
+        """Is a line to be printed: `A[3] + x @ 2,1`? What begins like a command is one."""
+        word = line.split(None, 1)[0]
+        if word in COMMANDS or word in ALIASES or not self.loaded or any(n.startswith(word) for n in COMMANDS):
+            return False
+        from . import arguments, expressions
+
+        body, _ = arguments.split_place(line)
+        if body == word and _NAME.fullmatch(word) and not self._is_variable(word):
+            return False        # an unknown word is a mistyped command
+        try:
+            expressions.parse(body)
+        except MeshlangError:
+            if _NAME.fullmatch(word):
+                return False
+            raise
+        return True
+
+    def _is_variable(self, name: str) -> bool:
+        return any(o.name == name for tile in self.debugger.program.tiles for o in tile.objects)
 
     def find(self, word: str) -> registry.Command:
         """The command of a name, alias, or unambiguous beginning."""

@@ -248,10 +248,11 @@ class Collector:
             self.keys, self.sums = [np.zeros(0, np.int64)], [np.zeros((0, 2), np.int64)]
         key, sums = self.keys[0], self.sums[0]
         mask = (1 << _NODE_AT) - 1
+        last = min(max(self.last, self.machine.cycle), recorder.options.cycles[1])
         return Profile(
             self.trace, self.nodes, (key >> _PE_AT) - 1, key >> _NODE_AT & (1 << _PE_AT - _NODE_AT) - 1, key & mask, sums[:, 0], sums[:, 1],
             dict(self.stalls), {k: list(v) for k, v in self.operations.items()},
-            self.busy.reshape(self.machine.height, self.machine.width), dict(self.starts), max(self.first, 0), max(self.last, self.machine.cycle))
+            self.busy.reshape(self.machine.height, self.machine.width), dict(self.starts), max(self.first, 0), last)
 
     def _open_stalls(self) -> None:
         """Threads that wait still (the run hangs, or was stopped)."""

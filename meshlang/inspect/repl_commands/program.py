@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from meshlang.diag import Diagnostic, MeshlangError
-from meshlang.inspect import arguments
+from meshlang.inspect import arguments, query
 from meshlang.inspect.registry import command, mistake
 from meshlang.inspect.values import array_text
 
@@ -108,9 +108,12 @@ def info(repl: Repl, text: str) -> None:
 
     program = repl.debugger.program
     repl.say(resource_table(program))
-    for tile in program.tiles[:12]:
+    tasks: dict[tuple[str, str, int], list[str]] = {}
+    for tile in program.tiles:
         for b in tile.tasks:
-            repl.say(f"  task {b.name} of {tile.name}: {b.kind}, id {b.id}")
+            tasks.setdefault((b.name, b.kind, b.id), []).append(tile.name)
+    for (name, kind, number), tiles in tasks.items():
+        repl.say(f"  task {name} of {tiles[0]}{f' and {len(tiles) - 1} more' if len(tiles) > 1 else ''}: {kind}, id {number}")
     for symbol in repl.debugger.symbols.all:
         repl.say(f"  export {symbol.name}: {symbol.type}")
 
@@ -151,7 +154,6 @@ def read(repl: Repl, text: str) -> None:
         _save(file.strip(), value)
         repl.say(f"{name}: {symbol.element} {list(value.shape)} written to {file.strip()}")
         return
-    from meshlang.inspect import query
 
     from .pes import shown
 
@@ -255,3 +257,24 @@ def send(repl: Repl, text: str) -> None:
     data = np.broadcast_to(data if data.ndim == 3 else data.reshape(1, 1, -1), (h, w, data.shape[-1]))
     repl.debugger.send(color, (x, y, w, h), np.ascontiguousarray(data).view(np.uint32))
     repl.say(f"{data.shape[-1]} words queued for color {color} on {w * h} PE{'s' if w * h > 1 else ''}")
+
+
+@command("stream", "COLOR [@ PLACE]", group="Program", complete=("color", "pe"), examples=("stream 2", "stream 2 @ 0,0"))
+def stream(repl: Repl, text: str) -> None:
+    """The 32-bit words that PEs have streamed to the host so far on a color that the program declares for it (MEMCPYD2H_n)."""
+    body, place = arguments.split_place(text)
+    machine = repl.debugger.machine
+    color = arguments.color(machine, body)
+    if color not in repl.debugger.program.fabric.host_out:
+        declared = ", ".join(map(str, repl.debugger.program.fabric.host_out)) or "none"
+        raise mistake(f"color {color} does not lead to the host", help=f"colors of the program that do: {declared}")
+    pes = arguments.pes(arguments.region(machine, place or "all"))
+    shown = False
+    for group in query.grouped(pes, lambda x, y: tuple(query.streamed_out(machine, color, x, y).tolist())):
+        words_ = " ".join(f"{w:#010x}" for w in group.what[:16])
+        if group.what:
+            shown = True
+            repl.say(f"{query.places(group.pes)}: {len(group.what)} word{'' if len(group.what) == 1 else 's'}" + (f": {words_}" if words_ else "")
+                     + (" ..." if len(group.what) > 16 else ""))
+    if not shown:
+        repl.say("nothing so far")

@@ -82,6 +82,13 @@ def run(repl: Repl, text: str) -> None:
         report(repl, debugger.run())
 
 
+@command("until", "CONDITION", group="Running", complete=(*CONDITIONS, "symbol"), aliases=("u",),
+         examples=("until task done @ 1,0", "until change data[3] @ 1,0", "until wavelet 3 @ 0:4,0"))
+def until(repl: Repl, text: str) -> None:
+    """Run to a condition: short for `run until`. A write to memory is `change NAME[INDEX] @ X,Y`."""
+    run(repl, "until " + text)
+
+
 @command("step", "[CYCLES]", group="Running", aliases=("s",), examples=("step", "step 10"))
 def step(repl: Repl, text: str) -> None:
     """Run one cycle, or so many."""
