@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 import meshlang
 
-STAR, TREE, SCATTER, RING, ALL_TO_ALL = range(5)
+STAR, TREE, SCATTER, RING, ALL_TO_ALL, PIPELINE = range(6)
 
 LAYOUT = """
 param W: i16;
 param H: i16;
 param n: u16;
-param what: i16;                    // 0 star, 1 binary tree, 2 scatter, 3 ring, 4 all-to-all
+param what: i16;                    // 0 star, 1 binary tree, 2 scatter, 3 ring, 4 all-to-all, 5 pipeline
 param single: bool = false;
 param maximum: bool = false;
 param rows: bool = true;            // along rows, else along columns
@@ -27,6 +27,7 @@ const c = [7]color{ @get_color(5), @get_color(2), @get_color(7), @get_color(8), 
 const pattern = if (what == 0) @import_module("<comm/star_layout>", .{ .N = N, .root = root, .colors = [2]color{ c[0], c[1] } })
   else if (what == 1) @import_module("<comm/bintree_layout>", .{ .N = N, .colors = c })
   else if (what == 2) @import_module("<comm/broadcast_layout>", .{ .N = N, .root = root, .line_color = c[0] })
+  else if (what == 5) @import_module("<comm/pipeline_layout>", .{ .N = N, .root = root, .colors = [3]color{ c[0], c[1], c[2] } })
   else @import_module("<comm/shift_layout>", .{ .N = N, .interleave = interleave, .colors = [3]color{ c[0], c[1], c[2] } });
 layout {
   @set_rectangle(W, H);
@@ -35,9 +36,9 @@ layout {
       const i = if (rows) x else y;
       @set_tile_code(x, y, "pe.csl", .{ .memcpy_params = memcpy.get_params(0), .role = pattern.get_params(i), .n = n, .N = N, .what = what,
         .single = single, .maximum = maximum, .rows = rows, .root = root, .interleave = interleave });
-      if (what < 2) { pattern.set_routes(x, y, i, rows); }
+      if (what < 2 or what == 5) { pattern.set_routes(x, y, i, rows); }
       if (what == 2) { @set_color_config(x, y, c[0], pattern.get_route(i, rows)); }
-      if (what > 2) {
+      if (what == 3 or what == 4) {
         const p = pattern.get_params(i);
         const r = pattern.get_routes(i, rows);
         @set_color_config(x, y, p.send, r.send);
@@ -78,6 +79,9 @@ const lib = if (what == 0) @import_module("<comm/star_pe>", .{ .T = T, .n = n, .
     .in_queue = @get_input_queue(2), .out_queue = @get_output_queue(3), .task_id = id, .done = finished })
   else if (what == 3) @import_module("<comm/ring_pe>", .{ .T = T, .N = N, .part = n, .interleave = interleave, .role = role, .maximum = maximum,
     .in_queue = @get_input_queue(2), .out_queue = @get_output_queue(3), .task_id = id, .done = finished })
+  else if (what == 5) @import_module("<comm/pipeline_pe>", .{ .T = T, .n = n, .role = role, .maximum = maximum,
+    .in_queues = [2]input_queue{ @get_input_queue(2), @get_input_queue(3) }, .out_queue = @get_output_queue(4),
+    .task_ids = .{ id, @get_local_task_id(13) }, .done = finished })
   else @import_module("<comm/alltoall_pe>", .{ .T = T, .N = N, .n = n, .interleave = interleave, .role = role,
     .in_queue = @get_input_queue(2), .out_queue = @get_output_queue(3), .task_id = id, .done = finished });
 var v: [n]T;
@@ -92,11 +96,12 @@ fn first() void {
   if (what == 0 or what == 1) { lib.reduce(v_ptr); finished(); }
   else if (what == 2) { lib.scatter(i(), all_ptr, v_ptr); finished(); }
   else if (what == 3) { lib.start(i(), all_ptr); }
+  else if (what == 5) { lib.allreduce(v_ptr); finished(); }
   else { lib.start(i(), all_ptr, @ptrcast([*]T, &buffers[0]), @ptrcast([*]T, &buffers[count])); }
 }
 fn second() void {
   if (what == 0) { lib.start_reduce(v_ptr); }
-  else if (what == 1) { lib.start(v_ptr); }
+  else if (what == 1 or what == 5) { lib.start(v_ptr); }
   else if (what == 2) { lib.start(i(), all_ptr, v_ptr); }
   else if (what == 3) { lib.start_reduce_scatter(i(), all_ptr); }
 }
@@ -192,8 +197,9 @@ def along(data: np.ndarray, rows: bool) -> np.ndarray:
     return data if rows else data.swapaxes(0, 1)
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
-@given(what=st.sampled_from([STAR, TREE, SCATTER]), N=st.integers(2, 9), lines=st.integers(1, 3), n=st.sampled_from([1, 2, 5]), rows=st.booleans(),
+@settings(max_examples=16, deadline=None, derandomize=True)
+@given(what=st.sampled_from([STAR, TREE, SCATTER, PIPELINE]),
+       N=st.integers(2, 9), lines=st.integers(1, 3), n=st.sampled_from([1, 2, 5]), rows=st.booleans(),
        where=st.floats(0, 1), single=st.booleans(), maximum=st.booleans(), arch=st.sampled_from(["wse2", "wse3"]))
 def test_to_and_from_a_root(folder, what, N, lines, n, rows, where, single, maximum, arch):
     W, H = (N, lines) if rows else (lines, N)
@@ -210,6 +216,8 @@ def test_to_and_from_a_root(folder, what, N, lines, n, rows, where, single, maxi
             got = along(fabric.read("v", count=n), rows)
             if what == SCATTER:
                 assert np.array_equal(got, along(everything, rows)[:, root].reshape(-1, N, n))
+            elif what == PIPELINE:
+                assert np.array_equal(got, np.broadcast_to(reduce(along(v, rows), axis=1, keepdims=True), got.shape))
             else:
                 assert np.array_equal(got[:, root], reduce(along(v, rows), axis=1))
         if what == STAR:
@@ -259,7 +267,7 @@ def test_transpose(folder, P, n, single, arch):
 
 
 COSTS = {       # colors, input queues, output queues, local tasks, elements beside the caller's vectors
-    STAR: (2, 2, 1, 1), TREE: (4, 4, 1, 1), SCATTER: (1, 1, 1, 1), RING: (3, 1, 1, 1), ALL_TO_ALL: (3, 1, 1, 1),
+    STAR: (2, 2, 1, 1), TREE: (4, 4, 1, 1), SCATTER: (1, 1, 1, 1), RING: (3, 1, 1, 1), ALL_TO_ALL: (3, 1, 1, 1), PIPELINE: (3, 2, 1, 2),
 }
 
 

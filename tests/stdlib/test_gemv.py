@@ -151,8 +151,8 @@ def test_meshgemv(P, M, N, K, rows, kind, arch):
 
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(algorithm=st.sampled_from([PIPELINE, RING, TREE]), P=st.integers(2, 8), M=st.integers(1, 30), N=st.integers(1, 30), rows=st.booleans(),
-       kind=st.integers(0, 2), replicated=st.booleans(), arch=st.sampled_from(["wse2", "wse3"]))
-def test_baselines(algorithm, P, M, N, rows, kind, replicated, arch):
+       kind=st.integers(0, 2), how=st.sampled_from(["replicated", "distributed", "asynchronous"]), arch=st.sampled_from(["wse2", "wse3"]))
+def test_baselines(algorithm, P, M, N, rows, kind, how, arch):
     """Replicated, or as the algorithm leaves it: at the last place, part i at place i, in the middle of the tree."""
     dtype, sum_dtype = [(np.float16, np.float16), (np.float32, np.float32), (np.float16, np.float32)][kind]
     rng = np.random.default_rng(M * N)
@@ -161,14 +161,14 @@ def test_baselines(algorithm, P, M, N, rows, kind, replicated, arch):
     part = -(-Nt // P)
     count = part * P if algorithm == RING else Nt
     params = {"P": P, "Mt": Mt, "Nt": Nt, "algorithm": algorithm, "along_rows": rows, "single": kind == 1, "single_sum": kind == 2,
-              "replicated": replicated}
+              "replicated": how != "distributed", "asynchronous": how == "asynchronous"}
     with meshlang.compile(COMPARE_GEMV, arch=arch, params=params).start() as fabric:
         fabric.write("x", (placement.block_columns if rows else placement.block_rows)(x, P, P))
         fabric.write("W", (placement.transposed if rows else placement.block)(W, P, P))
         fabric.launch("run")
         y = fabric.read("y", count=count)
     y = y.swapaxes(0, 1) if rows else y             # [place in the line, line, elements]
-    if replicated:
+    if how != "distributed":
         assert (y == y[0]).all()
         y = y[0]
     elif algorithm == PIPELINE:
