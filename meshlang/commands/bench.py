@@ -9,18 +9,20 @@ HELP = "measure the engine on this machine"
 EXAMPLES = """\
 examples:
   meshlang bench            a table: scalar instructions, wavelet hops, f16 vectors
+  meshlang bench --trace    and what recording costs
   meshlang bench --json     the same numbers for a script
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--trace", action="store_true", help="what recording costs, too")
     parser.add_argument("--json", action="store_true", help="numbers as JSON on stdout")
 
 
 def execute(args: argparse.Namespace) -> int:
     from meshlang.fabric import bench
 
-    rows = bench.run()
+    rows = bench.run(args.trace)
     if args.json:
         print(json.dumps(rows, indent=2, default=str))
         return 0

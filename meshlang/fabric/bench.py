@@ -26,11 +26,13 @@ from ..ir.program import (
     MemoryObject,
     Program,
     Queue,
+    TaskBinding,
     TileProgram,
 )
 from .machine import Machine
+from .recording import GROUPS, TraceOptions
 
-_TARGET_INSTRUCTIONS, _TARGET_HOPS = 100e6, 20e6
+_TARGET_INSTRUCTIONS, _TARGET_HOPS, _TARGET_TASKS = 100e6, 20e6, 10e6
 
 
 def _tile(name: str, code: list[list[int]], ops: list[list[int]] = (), memory: int = 64, inputs: list[Queue] = (),
@@ -88,9 +90,9 @@ def scalar(instructions: int = 50_000_000) -> dict[str, Any]:
     return {"what": "scalar instructions", "value": rate, "unit": "1/s", "ratio": rate / _TARGET_INSTRUCTIONS, "to": "target 100 M/s"}
 
 
-def hops(size: int = 256, wavelets: int = 128, deliver: bool = True) -> dict[str, Any]:
-    """Wavelet-hops per second: two broadcast trees (two colors) from the north-west corner, down the first column and along every
-    row. The colors share all links, so routers arbitrate, and each color is held back to half rate."""
+def _trees(size: int, wavelets: int, deliver: bool) -> Program:
+    """Two broadcast trees (two colors) from the north-west corner, down the first column and along every row. The colors share all
+    links, so routers arbitrate, and each color is held back to half rate."""
     n = wavelets
     colors = (5, 6)
     send, receive = [], []
@@ -118,7 +120,12 @@ def hops(size: int = 256, wavelets: int = 128, deliver: bool = True) -> dict[str
     route[:, 0] = 1
     route[-1, 0] = 2
     route[0, 0] = 0
-    machine = Machine(_program(grid, tiles, dict.fromkeys(colors, route), configs))
+    return _program(grid, tiles, dict.fromkeys(colors, route), configs)
+
+
+def hops(size: int = 256, wavelets: int = 128, deliver: bool = True) -> dict[str, Any]:
+    """Wavelet-hops per second in two broadcast trees."""
+    machine = Machine(_trees(size, wavelets, deliver))
     _timed(machine)                                 # the first time memory is touched is the operating system's
     stats = machine.stats()
     seconds = min(_timed(machine) for _ in range(3))
@@ -164,6 +171,47 @@ def start() -> dict[str, Any]:
     return {"what": "engine ready", "value": seconds, "unit": "s", "ratio": 35 / max(seconds, 1e-9), "to": "target 35 s compiling"}
 
 
-def run() -> list[dict[str, Any]]:
-    """All rows."""
-    return [start(), scalar(), hops(), hops(deliver=False), vector()]
+def _activations(times: int) -> Program:
+    """A local task that counts, and activates itself again."""
+    ty = int(Ty.I32) << 8
+    code = [[Op.LDI, 1, 8, 0], [Op.ACTIVATE, 1, 0, 0], *_DONE,
+            [Op.LD | ty, 2, 0, 16], [Op.ADDI | ty, 2, 2, 1], [Op.ST | ty, 2, 0, 16], [Op.LDI, 3, times, 0], [Op.LT | ty, 4, 2, 3],
+            [Op.JZ, 4, 12, 0], [Op.LDI, 1, 8, 0], [Op.ACTIVATE, 1, 0, 0], [Op.RET, 0, 0, 0]]
+    tile = _tile("tasks", code)
+    tile.functions.append(Function("again", 4, 0, 8))
+    tile.tasks = [TaskBinding(8, "local", 1, (), "again")]
+    return _program(np.zeros((1, 1), np.int32), [tile], {}, [])
+
+
+def tasks(times: int = 1_000_000) -> dict[str, Any]:
+    """Task starts per second: each is an entry of the flight recorder."""
+    machine = Machine(_activations(times))
+    seconds = _timed(machine)
+    assert machine.stats()["tasks"] == times + 1
+    rate = times / seconds
+    return {"what": "task starts", "value": rate, "unit": "1/s", "ratio": rate / _TARGET_TASKS, "to": "target 10 M/s"}
+
+
+def recording() -> list[dict[str, Any]]:
+    """How long a run takes that records nothing (all events rejected), and everything (and throws it away), beside one that does not
+    record. Compiles the recording engine if that has not been done."""
+    rows = []
+    for what, program in (("tasks", _activations(300_000)), ("wavelets", _trees(64, 512, True))):
+        def seconds(groups: tuple[str, ...] | None, program: Program = program) -> tuple[float, int]:
+            options = None if groups is None else TraceOptions(groups=groups)
+            machine = Machine(program, trace=options, sink=lambda events: None)
+            if groups is None:
+                machine.step_by_step()              # as a run that records
+            return _timed(machine), machine.recorder.count if machine.recorder is not None else 0
+        seconds(("switch",))                        # the first time is the compiler's
+        plain = min(seconds(None)[0] for _ in range(3))
+        for label, groups in (("no event passes", ("switch",)), ("all events", tuple(GROUPS))):
+            best = min((seconds(groups) for _ in range(3)), key=lambda found: found[0])
+            rows.append({"what": f"recording, {what}: {label}", "value": best[1] / best[0], "unit": "events/s", "ratio": plain / best[0],
+                         "to": "the same run without"})
+    return rows
+
+
+def run(trace: bool = False) -> list[dict[str, Any]]:
+    """All rows; those of recording if asked for."""
+    return [start(), scalar(), tasks(), hops(), hops(deliver=False), vector(), *(recording() if trace else [])]

@@ -672,7 +672,9 @@ def execute(W, U, C, T, M8, M16, M32, pe):
     ra = ZERO
     cost = ZERO
     W[p + P_ST] = ST_RUN
-    W[p + P_STALL] = 0
+    if W[p + P_STALL] != 0:
+        t = now             # it waited for an element on the fabric until now
+        W[p + P_STALL] = 0
     while fuel > 0:
         w = pc * 4
         a = np.int64(C[w + 1])

@@ -19,7 +19,7 @@ from meshlang.diag import MeshlangError
 from meshlang.fabric.machine import Machine
 from meshlang.fabric.recording import GROUPS, KINDS, NO_END, TraceOptions
 from meshlang.host.build import build
-from meshlang.inspect.trace import Trace, export, trace_options, wire, writer_for
+from meshlang.inspect.trace import ENDINGS, Trace, export, trace_options, wire, writer_for
 from meshlang.inspect.trace.flows import wavelets
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -383,3 +383,18 @@ def test_endings():
         with pytest.raises(MeshlangError) as error:
             writer_for(name)
         assert error.value.diagnostics[0].code == "MS1005"
+
+
+def test_the_page_of_docs(tmp_path, monkeypatch):
+    """The Python example of docs/traces.md runs; its tables name every event, option and ending there is."""
+    text = (ROOT / "docs/traces.md").read_text(encoding="utf-8")
+    (example,) = [b for b in re.findall(r"```python\n(.*?)```", text, re.S) if "program.start(trace" in b]
+    monkeypatch.chdir(ROOT)
+    scope = {}
+    exec(example.replace('"hello.html"', repr(str(tmp_path / "hello.html"))), scope)
+    assert (tmp_path / "hello.html").stat().st_size > 10_000
+    assert {KINDS[k] for k in np.unique(scope["trace"].events["kind"])} == {"task", "end", "send", "enter", "move", "take"}
+    for name in (*KINDS[1:], *GROUPS):
+        assert f"`{name}`" in text, name
+    for ending in ENDINGS:
+        assert f"`{ending}`" in text, ending

@@ -163,3 +163,53 @@ def test_both_modes_record_the_same(arch):
 
 def test_layout_of_the_record():
     assert EVENT.itemsize == 32 and EVENT.names[:2] == ("cycle", "pe")
+
+
+ELEMENT_LAYOUT = """const memcpy = @import_module("<memcpy/get_params>", .{ .width = 2, .height = 1 });
+const link = @get_color(0);
+layout {
+  @set_rectangle(2, 1);
+  for (@range(u16, 2)) |x| {
+    @set_tile_code(x, 0, "pe.csl", .{ .memcpy_params = memcpy.get_params(x), .link = link, .sends = x == 0 });
+  }
+  @set_color_config(0, 0, link, .{ .routes = .{ .rx = .{RAMP}, .tx = .{EAST} } });
+  @set_color_config(1, 0, link, .{ .routes = .{ .rx = .{WEST}, .tx = .{RAMP} } });
+  @export_name("main", fn()void);
+}
+"""
+ELEMENT_PE = """param memcpy_params;
+param link: color;
+param sends: bool;
+const sys = @import_module("<memcpy/memcpy>", memcpy_params);
+var x = @zeros([2]f32);
+var n: i32 = 0;
+const x_dsd = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{2} -> x[i] });
+const in = @get_dsd(fabin_dsd, .{ .extent = 2, .fabric_color = link, .input_queue = @get_input_queue(2) });
+const out = @get_dsd(fabout_dsd, .{ .extent = 2, .fabric_color = link, .output_queue = @get_output_queue(2) });
+fn twice(a: f32) f32 { return a * 2.0; }
+fn main() void {
+  if (sends) { for (@range(i32, 50)) |i| { n += i * n; } @fmovs(out, x_dsd); } else { @map(twice, in, x_dsd); }
+  sys.unblock_cmd_stream();
+}
+comptime {
+  if (!sends) { @initialize_queue(@get_input_queue(2), .{ .color = link }); }
+  @export_symbol(main);
+}
+"""
+
+
+def test_waiting_for_an_element_takes_time(tmp_path):
+    """A task that waits for an element goes on when the element is there, not when it began to wait."""
+    (tmp_path / "layout.csl").write_text(ELEMENT_LAYOUT)
+    (tmp_path / "pe.csl").write_text(ELEMENT_PE)
+    m = Machine(build(str(tmp_path / "layout.csl")), trace=TraceOptions(groups=ALL))
+    m.launch("main")
+    m.run("commands")
+    m.run()
+    mine = m.recorder.events[m.recorder.events["pe"] == 1]
+    took = mine["cycle"][mine["kind"] == KINDS.index("take")]
+    (waited,) = mine[(mine["kind"] == KINDS.index("go")) & (mine["value"] > 50)]
+    assert waited["cycle"] == took[0] and len(took) == 2
+    (end,) = mine[mine["kind"] == KINDS.index("end")]
+    assert end["cycle"] > took[-1] and end["extra"] > waited["value"]
+    assert m.stats()["busy"][0, 1] == end["extra"]
