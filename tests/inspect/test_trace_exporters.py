@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from meshlang.cli import main
 from meshlang.diag import MeshlangError
 from meshlang.fabric.machine import Machine
 from meshlang.fabric.recording import GROUPS, KINDS, NO_END, TraceOptions
@@ -398,3 +399,29 @@ def test_the_page_of_docs(tmp_path, monkeypatch):
         assert f"`{name}`" in text, name
     for ending in ENDINGS:
         assert f"`{ending}`" in text, ending
+
+
+def test_a_run_that_hangs_is_recorded(tmp_path, capsys):
+    file = tmp_path / "hang.csv"
+    code = main(["run", str(ROOT / "tests/inspect/programs/short_send/layout.csl"), "--trace", str(file), "--trace-events", "stall"])
+    captured = capsys.readouterr()
+    assert code == 3 and "deadlock" in captured.err
+    rows = list(csv.DictReader(io.StringIO(file.read_text(), newline="")))
+    assert rows and rows[-1]["kind"] == "stall" and f"{len(rows)} events in {file}" in captured.err
+
+
+@pytest.mark.parametrize(("options", "code"), [
+    (["--trace", "x.foo"], "MS1005"), (["--trace", "no/such/folder/x.csv"], "MS0905"), (["--trace-pes", "1,1"], "MS0905"),
+    (["--trace", "x.csv", "--trace-limit", "0"], "MS0905"), (["--trace", "x.csv", "--trace-pes", "9,9"], "MS1001")])
+def test_command_line_mistakes(options, code, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", str(ROOT / "programs/hello"), *options]) == 2
+    assert f"error[{code}]" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_warnings(tmp_path, capsys):
+    assert main(["run", str(ROOT / "programs/hello"), "--trace", str(tmp_path / "a.csv"), "--trace-cycles", "0:1"]) == 0
+    assert "warning[MS1007]" in capsys.readouterr().err
+    # the limit is looked at when the buffer is handed over, at the latest at the end of a run of the engine
+    assert main(["run", str(ROOT / "programs/hello"), "--trace", str(tmp_path / "b.csv"), "--trace-limit", "5"]) == 0
+    assert "warning[MS1006]" in capsys.readouterr().err
