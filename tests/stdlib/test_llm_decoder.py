@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +119,13 @@ def test_large_scores():
         mesh.fabric.write(name, array)
     for _ in range(8):
         assert mesh.step() <= 8 * mesh.bound()              # a score's rounding error grows with the score, and the weight's with it
+
+
+@pytest.mark.skipif(not os.environ.get("MESHLANG_LARGE"), reason="set MESHLANG_LARGE=1 to run decoder layers on 32 x 32 and 64 x 64 PEs")
+@pytest.mark.parametrize("P, sizes", [(32, (1024, 16, 4, 64, 2816)), (64, (2048, 32, 4, 64, 5632))])
+def test_large(P, sizes):
+    """The second one is a layer of TinyLlama 1.1B."""
+    config = llama.LlamaConfig(**dict(zip(("hidden_size", "heads", "kv_heads", "head_size", "feed_forward_size"), sizes, strict=True)))
+    mesh = Mesh(config, P, P, dtype=np.float16, capacity=4)
+    for _ in range(2):
+        assert mesh.step() <= mesh.bound()

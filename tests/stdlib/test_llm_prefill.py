@@ -147,6 +147,16 @@ def test_prefill_then_decode(P, prompt, new, shift, arch):
     assert error <= llama.tolerance(config, np.float16)
 
 
+def test_entries_in_the_wrong_order():
+    """Decoding before `settle`, prefilling or settling after it, and a token out of turn stop the machine."""
+    place = llama.Placement(SMALL, 2, 2, capacity=4, prompt=4, head=True)
+    program = meshlang.compile(PROGRAMS / "tiny_llama/layout.csl", params=place.params(tree=False))
+    for calls in ([("decode", 0)], [("settle", 0), ("prefill", 2)], [("settle", 0), ("settle", 0)], [("settle", 2), ("decode", 3)]):
+        with pytest.raises(meshlang.MeshlangError, match="assert"), program.start() as fabric:
+            for name, tokens in calls:
+                fabric.launch(name, tokens)
+
+
 def test_stated_cost():
     place = llama.Placement(SMALL, 8, 8, capacity=2, prompt=16)
     program = meshlang.compile(PROGRAMS / "prefill/layout.csl", params={n: v for n, v in place.params().items() if n not in NOT_THERE}).ir
