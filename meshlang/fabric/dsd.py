@@ -29,7 +29,7 @@ from .alu import (
 from .express import may_express
 from .faults import Fault
 from .jit import cold, ctz, inline, jit
-from .router import wake_channel
+from .router import append, wake_channel
 from .state import *
 from .trace import DO_ACTIVATE, DO_UNBLOCK, EV_DONE, flight, trace_control, trace_done, trace_go, trace_issue, trace_send, trace_stall, trace_take
 from .wheel import fail, wake_ce, wake_router
@@ -223,15 +223,13 @@ def walk_offset(T, row, k, size):
 
 
 @jit
-def check_walk(W, T, pe, o, n, writes):
-    """The first n elements of a memory walk should stay inside the variable that contains the base address. False after a fault."""
-    tile = W[P0 + pe * PK + P_TILE]
-    base = W[o + O_ADDR]
+def span_of(W, T, o, n):
+    """First byte, and byte after the last, of a memory walk of n elements."""
+    low = W[o + O_ADDR]
+    high = low
     size = W[o + O_SIZE]
-    low = base
-    high = base
     if W[o + O_KIND] == K_MEM:
-        last = base + (n - 1) * W[o + O_STRIDE]
+        last = low + (n - 1) * W[o + O_STRIDE]
         if last < low:
             low = last
         else:
@@ -249,10 +247,17 @@ def check_walk(W, T, pe, o, n, writes):
             else:
                 high += reach
             inner += step * (extent - 1)
-    high += size
-    obj = object_of(T, tile, base)
+    return low, high + size
+
+
+@jit
+def check_walk(W, T, pe, o, n, writes):
+    """The first n elements of a memory walk should stay inside the variable that contains the base address. False after a fault."""
+    base = W[o + O_ADDR]
+    low, high = span_of(W, T, o, n)
+    obj = object_of(T, W[P0 + pe * PK + P_TILE], base)
     if obj < 0 or low < np.int64(T[obj]) or high > np.int64(T[obj]) + np.int64(T[obj + 1]):
-        return stray(W, T, pe, base, low, high, size, writes)
+        return stray(W, T, pe, base, low, high, W[o + O_SIZE], writes)
     return True
 
 
@@ -428,16 +433,7 @@ def pop_input(W, U, pe, q, now):
 @inline
 def push_output(W, U, pe, q, value, flags, now):
     """Put a wavelet into an output queue that has room; the ramp takes it from the next cycle on."""
-    cap = np.int64(U[q + Q_CAP])
-    count = np.int64(U[q + Q_COUNT])
-    at = np.int64(U[q + Q_HEAD]) + count
-    if at >= cap:
-        at -= cap
-    e = np.int64(U[q + Q_BUF]) + at * EK
-    U[e + E_VALUE] = np.uint32(value & 0xffffffff)
-    U[e + E_TIME] = np.uint32((now + 1) & 0xffffffff)
-    U[e + E_FLAGS] = np.uint32(flags)
-    U[q + Q_COUNT] = np.uint32(count + 1)
+    count = append(U, q, value & 0xffffffff, now + 1, flags)
     p = P0 + pe * PK
     W[p + P_SENT] += 1
     trace_send(W, U, pe, q, value, flags, now)
@@ -776,45 +772,18 @@ def contiguous(W, o, mem):
 
 
 @jit
-def span_of(W, T, o, n):
-    """(first byte, byte after the last) of a memory walk of n elements, packed low | high << 20."""
-    low = W[o + O_ADDR]
-    high = low
-    if W[o + O_KIND] == K_MEM:
-        last = low + (n - 1) * W[o + O_STRIDE]
-        if last < low:
-            low = last
-        else:
-            high = last
-    else:
-        row = W[o + O_QUEUE]
-        rank = np.int64(T[row + M4_RANK])
-        inner = np.int64(0)
-        for d in range(rank):
-            extent = np.int64(T[row + M4_EXT + rank - 1 - d])
-            step = np.int64(T[row + M4_STRIDE + d]) + inner
-            reach = step * (extent - 1) * W[o + O_SIZE]
-            if reach < 0:
-                low += reach
-            else:
-                high += reach
-            inner += step * (extent - 1)
-    return low | ((high + W[o + O_SIZE]) << 20)
-
-
-@jit
 def independent(W, T, v, n):
     """May elements be read in chunks before results are written? Yes if no source overlaps the destination, or only by being the
     same walk. Otherwise the order of elements matters."""
     d = v + V_OPERANDS
     if W[d + O_KIND] != K_MEM and W[d + O_KIND] != K_MEM4:
         return False
-    own = span_of(W, T, d, n)
+    low, high = span_of(W, T, d, n)
     for j in range(1, 4):
         o = d + j * OK
         if W[o + O_KIND] == K_MEM or W[o + O_KIND] == K_MEM4:
-            other = span_of(W, T, o, n)
-            if (other & 0xfffff) < (own >> 20) and (own & 0xfffff) < (other >> 20):
+            other_low, other_high = span_of(W, T, o, n)
+            if other_low < high and low < other_high:
                 same = (W[o + O_KIND] == K_MEM and W[d + O_KIND] == K_MEM and W[o + O_ADDR] == W[d + O_ADDR]
                         and W[o + O_STRIDE] == W[d + O_STRIDE] and abs(W[d + O_STRIDE]) >= W[d + O_SIZE])
                 if not same:

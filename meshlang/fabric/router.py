@@ -100,8 +100,8 @@ def wake_upstream(W, U, pe, ch, now):
 
 
 @inline
-def push_input(W, U, pe, q, value, control, arrival):
-    """Hand a wavelet to an input queue that has room."""
+def append(U, q, value, arrival, flags):
+    """Add an entry to a queue that has room; returns how many it held."""
     cap = np.int64(U[q + Q_CAP])
     count = np.int64(U[q + Q_COUNT])
     at = np.int64(U[q + Q_HEAD]) + count
@@ -110,8 +110,15 @@ def push_input(W, U, pe, q, value, control, arrival):
     e = np.int64(U[q + Q_BUF]) + at * EK
     U[e + E_VALUE] = np.uint32(value)
     U[e + E_TIME] = np.uint32(arrival & 0xffffffff)
-    U[e + E_FLAGS] = np.uint32(control)
+    U[e + E_FLAGS] = np.uint32(flags)
     U[q + Q_COUNT] = np.uint32(count + 1)
+    return count
+
+
+@inline
+def push_input(W, U, pe, q, value, control, arrival):
+    """Hand a wavelet to an input queue that has room."""
+    append(U, q, value, arrival, control)
     W[G_DELIVERED] += 1
     wake_ce(W, pe, arrival)
 

@@ -14,35 +14,30 @@ from .state import *
 
 
 @inline
-def wake_router(W, pe, at):
-    """Visit the router of `pe` in cycle `at`."""
+def wake(W, pe, at, occupied, bits):
+    """Set a PE's bit in the slot of cycle `at`; `occupied` and `bits` are the globals of routers or of compute elements."""
     now = W[G_NOW]
     if at > now + 63:
         at = now + 63
     slot = at & 63
-    W[G_OCC_R] |= np.int64(1) << slot
+    W[occupied] |= np.int64(1) << slot
     l0 = W[G_L0]
-    l1 = W[G_L1]
-    base = W[G_BITS_R] + slot * (l0 + l1)
+    base = W[bits] + slot * (l0 + W[G_L1])
     word = pe >> 6
     W[base + word] |= np.int64(1) << (pe & 63)
     W[base + l0 + (word >> 6)] |= np.int64(1) << (word & 63)
 
 
 @inline
+def wake_router(W, pe, at):
+    """Visit the router of `pe` in cycle `at`."""
+    wake(W, pe, at, np.int64(G_OCC_R), np.int64(G_BITS_R))
+
+
+@inline
 def wake_ce(W, pe, at):
     """Visit the compute element of `pe` in cycle `at`."""
-    now = W[G_NOW]
-    if at > now + 63:
-        at = now + 63
-    slot = at & 63
-    W[G_OCC_C] |= np.int64(1) << slot
-    l0 = W[G_L0]
-    l1 = W[G_L1]
-    base = W[G_BITS_C] + slot * (l0 + l1)
-    word = pe >> 6
-    W[base + word] |= np.int64(1) << (pe & 63)
-    W[base + l0 + (word >> 6)] |= np.int64(1) << (word & 63)
+    wake(W, pe, at, np.int64(G_OCC_C), np.int64(G_BITS_C))
 
 
 @inline
