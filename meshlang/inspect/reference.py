@@ -1,4 +1,7 @@
-"""The command reference of docs/repl.md, written from the registry. `python -m meshlang.inspect.reference FILE` brings a page up to date."""
+"""Parts of docs/repl.md: the commands, from their registry, and the causes of a hang, from the rules of `why`.
+
+`python -m meshlang.inspect.reference FILE` brings a page up to date.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ import sys
 from pathlib import Path
 
 from . import registry
+from .why import RULES
 
-BEGIN, END = "<!-- commands: written by meshlang.inspect.reference -->", "<!-- end of commands -->"
+BEGIN, END = "<!-- {0}: written by meshlang.inspect.reference -->", "<!-- end of {0} -->"
 
 
 def command_reference() -> str:
@@ -26,10 +30,18 @@ def command_reference() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def cause_table() -> str:
+    """What `why` can find, as a Markdown table."""
+    return "\n".join(["| rule | cause | what to change |", "|---|---|---|", *(f"| {n} | {r.title} | {r.change} |" for n, r in RULES.items())]) + "\n"
+
+
 def updated(page: str) -> str:
-    """A page with its reference written anew."""
-    head, rest = page.split(BEGIN)
-    return f"{head}{BEGIN}\n\n{command_reference()}\n{END}{rest.split(END)[1]}"
+    """A page with what is written by this module written anew."""
+    for name, text in (("commands", command_reference()), ("causes", cause_table())):
+        begin, end = BEGIN.format(name), END.format(name)
+        head, rest = page.split(begin)
+        page = f"{head}{begin}\n\n{text}\n{end}{rest.split(end)[1]}"
+    return page
 
 
 if __name__ == "__main__":

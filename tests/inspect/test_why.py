@@ -180,6 +180,10 @@ FAULTS = {
         "MS0813", "a wavelet of color 3 arrives at PE (1, 0) from the WEST, a side that is not in its rx",
         "add the side to rx, or take the direction out of tx at PE (0, 0)",
         Cause("", "", A_EAST.replace(".{WEST}", ".{NORTH}"), (SEND, "", ""), (TAKE, "", IN_A))),
+    "route that does not begin at the ramp": (
+        "MS0813", "a wavelet of color 3 arrives at PE (0, 0) from the RAMP, a side that is not in its rx",
+        "add the side to rx, or take the direction out of tx at PE (0, 0)",
+        Cause("", "", A_EAST.replace("RAMP}, .tx = .{EAST", "EAST}, .tx = .{EAST"), (SEND, "", ""), (DONE, "", ""))),
     "no route at the next router": (
         "MS0811", "a wavelet of color 3 leaves PE (0, 0) to the EAST, but the router there has no route for that color",
         "configure the color on both routers, or take the direction out of tx",
@@ -298,6 +302,12 @@ HOST_WAITS = {
     "sender waits": ("never_sent", "waits for input queue 2 (color 3)",
                      "@fmovs(out_b, in_a, .{ .async = true, .activate = next });", IN_A),
 }
+
+
+def test_every_rule_has_a_program():
+    """But "broken_route", which needs a program that changes its routes (else it is a fault), and "full", for what no other rule explains."""
+    tested = {c.rule for c in CAUSES.values()} | {rule for rule, *_ in HOST_WAITS.values()} | {"ring"}
+    assert tested == set(RULES) - {"broken_route", "full"} and len(tested) >= 15
 
 
 @pytest.mark.parametrize("name", HOST_WAITS)
