@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from . import run
 
 if TYPE_CHECKING:
-    from meshlang.host.session import Session
+    from meshlang.inspect.report import Collector
 
 HELP = "run a program, and report its cycles, links, colors and memory (PLMR)"
 DESCRIPTION = """\
@@ -41,24 +41,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     from meshlang.diag import Diagnostic, MeshlangError
     from meshlang.host.context import RunContext, set_context
-    from meshlang.inspect.report import RECORDED, Collector, render, summarize
+    from meshlang.inspect.report import RECORDED, Collector
 
     from ._errors import print_run_time_warnings, usage_error
 
     if args.fabric is not None and args.fabric < 1:
         raise usage_error(f"--fabric {args.fabric}: fabrics are counted from 1 on")
     collectors: list[Collector] = []
-
-    def observe(session: Session) -> None:
-        collector = Collector(session)
-        collector.start()
-        session.on_command = collector.begin
-        collectors.append(collector)
-
     context = run.prepare(args, RECORDED)
-    context.observe = observe
+    context.observe = lambda session: collectors.append(Collector.of(session))
     try:
         code = run.perform(args, context)
+    except MeshlangError:
+        if collectors and not args.json:    # what ran until then is of use after a fault or deadlock, too
+            _show(args, collectors[-1:], None)
+        raise
     finally:
         print_run_time_warnings(context)
         set_context(RunContext())
@@ -70,12 +67,18 @@ def execute(args: argparse.Namespace) -> int:
             help="the script has to start a program in its own process: meshlang.compile(...).start(), or the SDK's SdkRuntime"))
     if args.fabric is not None and args.fabric > len(collectors):
         raise MeshlangError(Diagnostic("MS1041", f"--fabric {args.fabric}: the program has started {len(collectors)}"), exit_code=2)
+    _show(args, collectors, args.fabric)
+    return 0
+
+
+def _show(args: argparse.Namespace, collectors: list[Collector], number: int | None) -> None:
+    from meshlang.inspect.report import render, summarize
+
     for collector in collectors:
         collector.finish()
     reports = [summarize(collector, args.wafer) for collector in collectors]
     if args.json:
-        print(json.dumps({"fabrics": reports}, indent=2))
+        print(json.dumps({"ok": True, "exit_code": 0, "fabrics": reports}, indent=2))
     else:
         print()
-        render(reports, args.fabric)
-    return 0
+        render(reports, number)

@@ -18,14 +18,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import meshlang
 from meshlang.cli import main
 from meshlang.fabric import state as s
 from meshlang.fabric.recording import KINDS
 from meshlang.host.context import RunContext, set_context
 from meshlang.host.script import run_script
 from meshlang.inspect.report import Collector, summarize
+from meshlang.inspect.report.collect import SIDES
 from meshlang.ir import isa
 from meshlang.ir.dsdops import DSD_OPS, DsdOpCode
+
+sys.path[:0] = [str(Path(__file__).parent.parent / folder) for folder in ("support", "fabric")]
+from host_programs import write_program  # noqa: E402
+from switching import row  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = Path(__file__).parent / "golden"
@@ -45,10 +51,7 @@ def collect(program, observed=True, kind=Collector, **params):
     collectors = []
 
     def observe(session):
-        collector = kind(session)
-        collector.start()
-        session.on_command = collector.begin
-        collectors.append(collector)
+        collectors.append(kind.of(session))
 
     arch = params.pop("arch", None)
     sessions = []
@@ -190,6 +193,78 @@ def test_against_the_reference(program, params, capsys):
         assert (p.idle == np.where(code, last - active.sum(1), 0).reshape(shape)).all()
 
 
+# ---------------------------------------------------------------- switches, streams, elements
+
+
+def observed_row(folder, width, layout, pe, arch="wse3"):
+    """A program on a row of PEs, run; its collector."""
+    fabric = row(folder, width, layout, pe, arch)
+    collector = Kept.of(fabric.session)
+    with fabric:
+        fabric.launch("main")
+    collector.finish()
+    check(collector)
+    return collector
+
+
+def test_switched_routes_are_counted_as_they_were(tmp_path):
+    """Three wavelets: one ends at PE 1, one turns the switch there, one goes on to PE 2."""
+    collector = observed_row(tmp_path, 3, """
+      @set_color_config(0, 0, c, .{ .routes = .{ .rx = .{RAMP}, .tx = .{EAST} } });
+      @set_color_config(1, 0, c, .{ .routes = .{ .rx = .{WEST}, .tx = .{RAMP} }, .switches = .{ .pos1 = .{ .tx = EAST } } });
+      @set_color_config(2, 0, c, .{ .routes = .{ .rx = .{WEST}, .tx = .{RAMP} } });
+    """, """
+    fn main() void {
+      if (x == 0) { send(7); advance(); send(8); }
+      else { receive(1); }
+      sys.unblock_cmd_stream();
+    }""")
+    (color,) = (c for c in collector.colors if c.sent)
+    links = sum(p.links for p in collector.phases)
+    assert color.sent == 3 and links[0, 0, SIDES.index("EAST")] == 3
+    assert links[0, 1, SIDES.index("EAST")] == 1 and color.longest == 2
+
+
+@pytest.mark.parametrize("arch", ["wse2", "wse3"])
+def test_element_accesses_that_wait(tmp_path, arch):
+    """PE 1 asks for elements long before PE 0 sends them: it waits, and does not compute."""
+    collector = observed_row(tmp_path, 2, """
+      @set_color_config(0, 0, c, .{ .routes = .{ .rx = .{RAMP}, .tx = .{EAST} } });
+      @set_color_config(1, 0, c, .{ .routes = .{ .rx = .{WEST}, .tx = .{RAMP} } });
+    """, """
+    var spin: u32 = 0;
+    fn twice(v: u32) u32 { return v * 2; }
+    fn main() void {
+      if (x == 0) {
+        for (@range(u16, 100)) |i| { spin += @as(u32, i) * 3; }
+        for (@range(u16, 4)) |i| { send(@as(u32, i)); }
+      } else {
+        @map(twice, @get_dsd(fabin_dsd, .{ .extent = 4, .fabric_color = c, .input_queue = iq }),
+             @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{4} -> out[i] }));
+      }
+      sys.unblock_cmd_stream();
+    }""", arch)
+    p = next(p for p in collector.phases if "main" in p.name)
+    assert p.compute[0, 0] > 500 and p.compute[0, 1] < 200
+    assert p.stalled[0, 1] > p.compute[0, 0] - 200
+    assert p.communication[0, 1] <= p.moving[0, 1] == 4
+
+
+def test_streams_from_and_to_the_host(tmp_path):
+    fabric = meshlang.compile(write_program(tmp_path / "p")).start(echo=False)
+    collector = Collector.of(fabric.session)
+    fabric.stream_in(1, np.arange(12, dtype=np.uint32).reshape(2, 3, 2))
+    fabric.launch("echo", 1)
+    assert fabric.stream_out(2, 2, w=3, h=2).ravel().tolist() == list(range(12))
+    fabric.run()
+    collector.finish()
+    check(collector)
+    colors = {c.color: c for c in collector.colors}
+    assert (colors[1].from_host, colors[1].sent, colors[2].sent, colors[2].hops) == (12, 0, 12, 0)
+    assert max(p.chain for p in collector.phases) == (0, 1)
+    assert any("stream of 2 wavelets" in p.name or "launch of 'echo'" in p.name for p in collector.phases)
+
+
 # ---------------------------------------------------------------- chains and links
 
 
@@ -275,6 +350,14 @@ def test_layout_without_a_host(capsys, tmp_path, monkeypatch):
     assert main(["report", "programs/hello/layout.csl", "--launch", "none"]) == 0
     text = capsys.readouterr().out
     assert "bottleneck: R" in text and "no task ran" in text
+
+
+def test_report_of_a_run_that_fails(capsys, tmp_path):
+    assert main(["report", str(ROOT / "programs/meshgemm"), "--max-cycles", "600"]) == 1
+    out, err = capsys.readouterr()
+    assert "MS0919" in err and "601 cycles (wse2 profile)" in out and "launch of 'run'" in out
+    assert main(["report", str(ROOT / "programs/meshgemm"), "--max-cycles", "600", "--json"]) == 1
+    assert [d["code"] for d in json.loads(capsys.readouterr().out)["diagnostics"]] == ["MS0919"]
 
 
 def test_mistakes(capsys, tmp_path):

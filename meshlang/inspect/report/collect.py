@@ -70,14 +70,22 @@ class ColorUse:
 
 @dataclass
 class Collector:
-    """Counters of one session. `start` before it runs anything; `phases` and `colors` are complete after `finish`."""
+    """Counters of one session: `of` before it runs anything; `phases` and `colors` are complete after `finish`."""
 
     session: Session
     phases: list[Phase] = field(default_factory=list)
     colors: list[ColorUse] = field(default_factory=list)
 
-    def start(self) -> None:
+    @classmethod
+    def of(cls, session: Session) -> Collector:
+        """Listen to a session from now on."""
+        collector = cls(session)
+        collector._listen()
+        return collector
+
+    def _listen(self) -> None:
         machine = self.session.machine
+        self.session.on_command = self._begin
         state = machine.state
         code = any(np.isin(np.asarray(t.code).reshape(-1, 4)[:, 0] & 0xFF, (isa.Op.ELD, isa.Op.EST)).any() for t in machine.program.tiles)
         if machine.recorder is None:
@@ -111,7 +119,7 @@ class Collector:
         c.counter()(np.ascontiguousarray(batch).view(np.int64), len(batch), st.W, st.U, st.C, st.T, self._channels, self._task_names, self._shadow,
                     self._pes, self._cycles, self._tasks, self._links, self._colors, self._globals)
 
-    def begin(self, name: str) -> None:
+    def _begin(self, name: str) -> None:
         """The host starts a command: what follows belongs to it."""
         self._close()
         self._name = name

@@ -132,7 +132,8 @@ def _links(console: Console, r: dict[str, Any]) -> None:
         busiest = links["busiest"]
         where = f"{busiest['pe'][0]},{busiest['pe'][1]} {_SIDE[busiest['side']]}: {_count(busiest['wavelets'])}" if busiest else "-"
         least = f"{_count(chain['cycles'])} ({_percent(chain['cycles'] / p['cycles'])})"
-        rows.append((p["name"], _count(chain["hops"]), _count(chain["messages"]), least, _count(links["wavelets"]), where,
+        name = p["name"] + (f" (largest of {len(group)})" if len(group) > 1 else "")
+        rows.append((name, _count(chain["hops"]), _count(chain["messages"]), least, _count(links["wavelets"]), where,
                      _percent(busiest["utilisation"]) if busiest else "-", _percent(links["mean"])))
     if rows:
         _table(console, ("command of the host", "hops", "messages", "cycles at least", "link traversals", "busiest link", "used", "mean"),
