@@ -8,6 +8,7 @@ from ..sema.unit import Bound, QueueState
 from ..sema.values import VOID, FnValue, Known, Reg
 from .registry import builtin, config
 
+ROTATING_PAIRS = 2
 CONTROL_TABLE = 64      # added to the keys of control tasks that have a table of their own
 QUEUES = {"wse2": (8, 6), "wse3": (8, 8)}       # input, output (facts 4.3)
 
@@ -138,6 +139,43 @@ def bind_task(cx, node, kind: str, fn: FnValue, number: int) -> None:
     if inst.ret is not T.VOID:
         cx.fail("MS0403", f"task '{fn.decl.name}' returns {inst.ret}: a task returns void", fn.decl.name_span)
     unit.bound[key] = Bound(number, kind, fn, node.span)
+
+
+@builtin("bind_rotating_tasks", "main, alt, id, config", phase="top", arch=("wse3",),
+         doc="Bind a data task, and the task that takes its place once in `limit` + 1 starts.")
+def bind_rotating_tasks(cx, node, hint):
+    """The alternate is control task 0. What the machine needs of a pair beside the two tasks is in `Unit.rotating`."""
+    unit = cx.unit
+    main, id_ = task_arg(cx, node), cx.known(node.args[2])
+    alt = cx.known(node.args[1]).v
+    if not isinstance(alt, FnValue) or not alt.decl.is_task:
+        cx.fail("MS0401", f"@{node.name} takes two tasks", node.args[1], "declare it with 'task' in place of 'fn'")
+    if id_.ty is not T.DATA_TASK_ID:
+        cx.fail("MS0301", f"@{node.name} takes a data_task_id, found {id_.ty}", node.args[2], "write @get_data_task_id(queue)")
+    cfg = config(cx, node.args[3], {"init": "", "limit": ""}, "the configuration of rotating tasks")
+    for name in ("init", "limit"):
+        if name not in cfg:
+            cx.fail("MS0440", f"rotating tasks need '{name}'", node.args[3], "write .{ .init = 0, .limit = n }")
+        value = cfg[name]
+        if not isinstance(value, Known) or not T.is_int(value.ty) or not 0 <= value.v <= 0xffff:
+            found = value.v if isinstance(value, Known) and T.is_int(value.ty) else value.ty
+            cx.fail("MS0440", f"'{name}' of rotating tasks is a number from 0 to 65535 known at compile time, found {found}", node.args[3])
+    init, limit = cfg["init"].v, cfg["limit"].v
+    if init > limit:
+        cx.fail("MS0440", f"the counter of rotating tasks starts at {init}, past its limit {limit}", node.args[3])
+    if len(unit.rotating) == ROTATING_PAIRS:
+        cx.fail("MS0440", f"there are counters for {ROTATING_PAIRS} pairs of rotating tasks", node,
+                labels=[(span, "bound here") for *_, span in unit.rotating])
+    bind_task(cx, node, "data", main, id_.v)
+    first = unit.bound.get(CONTROL_TABLE if unit.control_table is not None else 0)
+    shared = first is not None and first.kind == "control" and first.fn.decl is alt.decl and first.fn.module is alt.module
+    if unit.rotating and not shared:
+        cx.fail("MS0440", f"'{alt.decl.name}' cannot be the alternate: it would be control task 0, which is '{first.fn.decl.name}'", node.args[1],
+                "give both pairs the same alternate", labels=[(first.span, "bound here")])
+    if not shared:
+        bind_task(cx, node, "control", alt, 0)
+    unit.rotating.append((id_.v, init, limit, node.span))
+    return VOID
 
 
 _bind("data", T.DATA_TASK_ID)
@@ -295,5 +333,4 @@ def set_control_task_table(cx, node, hint):
     return VOID
 
 
-for _n, _a in [("bind_rotating_tasks", "main, alt, id, config"), ("load_to_dsr_xdsr", "dsr, xdsr, circbuf[, config]")]:
-    _unsupported(_n, _a, "any")
+_unsupported("load_to_dsr_xdsr", "dsr, xdsr, circbuf[, config]", "any")

@@ -919,6 +919,17 @@ def begin(W, T, pe, function, task, t):
     return fp
 
 
+@cold
+def rotate(W, T, p, pair):
+    """Count a start of a rotating task, pair 1 or 2. True if it is the alternate's turn: control task 0, with the same wavelet."""
+    count = p + P_ROTATE + pair - 1
+    if W[count] == np.int64(T[W[p + P_TILE] + TT_LIMIT + pair - 1]):
+        W[count] = 0
+        return True
+    W[count] += 1
+    return False
+
+
 @jit
 def pick(W, U, T, pe, now):
     """Start a task if one is ready: high priority first, then round robin over ids. True if one was started."""
@@ -983,6 +994,10 @@ def pick(W, U, T, pe, now):
             hit = (value >> 16) & 63 == task if is_control else channel == task
             if (blocked >> channel) & 1 == 0 and is_control == wanted_control and hit:
                 pop_input(W, U, pe, q, now)
+                if np.int64(T[entry + 3]) >> 16 != 0 and rotate(W, T, p, np.int64(T[entry + 3]) >> 16):
+                    entry = table + 64 * KK
+                    task = np.int64(0)
+                    is_control = True
                 fp = begin(W, T, pe, np.int64(T[entry + 1]), task + 64 if is_control else task, now)
                 arguments(W, T, fp, entry, value)
                 return True

@@ -197,6 +197,9 @@ def load(program: Program, profile: Profile) -> State:
                 types |= int(_TYPE[a]) << (4 * i)
             rows[task.id + (64 if task.kind == "control" else 0)] = (
                 kinds[task.kind], functions + task.function * s.FK, len(task.arg_types), types)
+        for pair, (task_id, _, limit) in enumerate(tile.rotating):
+            rows[task_id, 3] |= (pair + 1) << 16
+            table[record + s.TT_LIMIT + pair] = limit
         table += rows.ravel().tolist()
         objects = len(table)
         ordered = sorted(tile.objects, key=lambda o: o.address)
@@ -406,6 +409,8 @@ def load(program: Program, profile: Profile) -> State:
                 ut_blocked |= 1 << dense
         P[pes, s.P_UTBLOCK] = ut_blocked
         P[pes, s.P_TASKPRIO] = _signed(tile.high)
+        for pair, (_, init, _) in enumerate(tile.rotating):
+            P[pes, s.P_ROTATE + pair] = init
         image = np.asarray(tile.image, np.uint8)
         if image.any():
             block = M8[row["mem"]:row["mem"] + n * memory_sizes[t]].reshape(n, memory_sizes[t])

@@ -99,6 +99,7 @@ P_TORN = 38                             # mask of colors whose teardown was not 
 P_SYSTEM = 39                           # 1: the program has a task 29
 P_FIFO = 40                             # first FIFO record
 P_FLUSHED = 41                          # mask of queues that were flushed and ran empty: inputs, then outputs
+P_ROTATE = 42                           # 2: starts of a rotating task since its alternate
 
 ST_IDLE, ST_RUN, ST_OP = 0, 1, 2
 
@@ -188,8 +189,9 @@ TT_FUNCS, TT_TASKS, TT_OBJS, TT_NOBJS, TT_MEM4D, TT_NIQ, TT_NOQ, TT_NUT, TT_UTMA
     0, 1, 2, 3, 4, 5, 6, 7, 8, 16, 17, 18)
 TT_NFUNCS = 19
 TT_FIFOS, TT_NFIFOS = 20, 21
+TT_LIMIT = 22                           # 2: limits of the counters of rotating tasks
 FK = 4                                  # function: entry, params, frame
-KK = 4                                  # task table, 64 data/local then 64 control: kind, function row, args, types
+KK = 4                                  # task table, 64 data/local then 64 control: kind, function row, args, types | rotating pair + 1 << 16
 ROW = 20                                # vector operation rows: OP_COLUMNS
 # print records: cycle, PE, kind | ty << 8 | string << 16, value
 LK = 4

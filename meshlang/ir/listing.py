@@ -82,6 +82,8 @@ def tile_listing(tile: TileProgram) -> Iterator[str]:
         yield f"  {o.address:>5} {o.size:>6}  {o.name}: {o.type}{'' if o.mutable else '  const'}"
     for b in tile.tasks:
         yield f"task {b.id:>2} {b.kind:<7} {b.name}({', '.join(b.arg_types)})"
+    for task, init, limit in tile.rotating:
+        yield f"task {task:>2} rotates: control task 0 at {limit}, from {init}"
     for word, queues in (("input", tile.inputs), ("output", tile.outputs)):
         for q in queues:
             yield f"{word} queue {q.id}: {'any color' if q.color is None else f'color {q.color}'}"

@@ -96,6 +96,7 @@ class TileProgram:
     uses_memcpy: bool = False                   # imports <memcpy/memcpy>: takes part in the command stream
     ut_blocked: int = 0                         # initial @block(ut_id) mask
     high: int = 0                               # task ids of high priority from the start
+    rotating: list[tuple[int, int, int]] = field(default_factory=list)   # data task id, start and limit of the counter; instead: control task 0
     fifos: np.ndarray = field(default_factory=lambda: np.zeros((0, 7), np.int32))    # int32 [n, FIFO_COLUMNS]
 
 

@@ -74,6 +74,12 @@ def tile_problem(tile: TileProgram) -> str | None:
     for t in tile.tasks:
         if not 0 <= t.function < len(tile.functions) or not 0 <= t.id < 64:
             return f"task {t.name} is bound to what does not exist"
+    if len(tile.rotating) > 2:
+        return "there are more than two pairs of rotating tasks"
+    for task, init, limit in tile.rotating:
+        kinds = {(t.kind, t.id) for t in tile.tasks}
+        if not {("data", task), ("control", 0)} <= kinds or not 0 <= init <= limit <= 0xffff:
+            return "rotating tasks are bound to what does not exist"
     for o in tile.objects:
         if not 0 <= o.address <= o.address + o.size <= len(tile.image):
             return f"'{o.name}' does not lie inside the memory"

@@ -80,6 +80,7 @@ class Unit:
     dsr_init: list[tuple[int, int, int, int, int]] = field(default_factory=list)
     bound: dict[int, Bound] = field(default_factory=dict)
     control_table: Any = None               # where control tasks got their own table (WSE-3); their keys in `bound` are 64 more then
+    rotating: list[tuple[int, int, int, Any]] = field(default_factory=list)   # data task id, start and limit of its counter, span
     active: int = 0
     blocks: list[tuple[int, bool]] = field(default_factory=list)    # (id, blocked) in textual order
     ut_blocked: int = 0
@@ -309,6 +310,7 @@ class Unit:
             inputs=[Queue(q, s.color, s.priority, s.span) for q, s in sorted(self.inputs.items())],
             outputs=[Queue(q, s.color, s.priority, s.span) for q, s in sorted(self.outputs.items())],
             exports=self.exports, strings=list(self.strings), stack_registers=stack, recursive=recursive,
+            rotating=[(i, init, limit) for i, init, limit, _ in self.rotating],
             uses_memcpy=self.uses_memcpy, ut_blocked=self.ut_blocked, high=self.high,
             fifos=np.array(self.fifos, dtype=np.int32).reshape(-1, isa.FIFO_COLUMNS))
         return program
