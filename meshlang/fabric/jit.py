@@ -1,4 +1,4 @@
-"""How the engine is compiled: the decorator, the few LLVM intrinsics, and the compile cache.
+"""How the engine is compiled: the decorators, the few LLVM intrinsics, and the entry point (from the cache: cache.py).
 
 With NUMBA_DISABLE_JIT=1 every function here has a plain Python twin that gives the same bits.
 
@@ -11,11 +11,9 @@ an array, and counts references of tuple members. `_nrt=False` switches referenc
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import sys
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,6 +26,8 @@ from numba.core import codegen, config, targetconfig
 from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import intrinsic
 from numba.np import arrayobj
+
+from . import cache
 
 COMPILED = not config.DISABLE_JIT
 
@@ -46,6 +46,10 @@ HAS_HALF = _ARM or _CPU.get("f16c", False)
 HAS_FMA = _ARM or _CPU.get("fma", False)
 if os.environ.get("MESHLANG_NO_F16C"):
     HAS_HALF = HAS_FMA = False
+
+# what compiled code depends on besides its sources: the tools' versions and the processor
+_DEPENDS_ON = (numba.__version__, llvmlite.__version__, np.__version__, sys.version, platform.machine(), binding.get_host_cpu_name(),
+               repr(sorted(_CPU.items())), str(HAS_HALF), str(HAS_FMA))
 
 _OPTIONS = {"error_model": "numpy", "nogil": True, "_nrt": False}
 
@@ -163,48 +167,11 @@ else:
         return np.int64((word & -word).bit_length() - 1)
 
 
-# ---------------------------------------------------------------- the compile cache
+# ---------------------------------------------------------------- compiling
 
-def cache_key() -> str:
-    """Hash of everything compiled code depends on: the engine's sources, the tools' versions, the processor."""
-    digest = hashlib.sha256()
-    here = Path(__file__).parent
-    for path in sorted([*here.glob("*.py"), *here.parent.joinpath("ir").glob("*.py")]):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    for part in (numba.__version__, llvmlite.__version__, np.__version__, sys.version, platform.machine(),
-                 binding.get_host_cpu_name(), repr(sorted(_CPU.items())), str(HAS_HALF), str(HAS_FMA)):
-        digest.update(part.encode() + b"\0")
-    return digest.hexdigest()[:24]
-
-
-def _writable(path: Path) -> bool:
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if hasattr(os, "getuid") and path.stat().st_uid != os.getuid():
-            return False        # somebody else's directory: a cache is unpickled, so it has to be our own
-        with tempfile.TemporaryFile(dir=path):
-            return True
-    except OSError:
-        return False
-
-
-def cache_directory() -> Path | None:
-    """A writable directory for compiled code, or None (then every process compiles anew)."""
-    key = f"engine-{cache_key()}"
-    if chosen := os.environ.get("MESHLANG_CACHE_DIR"):
-        places = [Path(chosen)]
-    else:
-        base = os.environ.get("XDG_CACHE_HOME")
-        try:
-            places = [Path(base) / "meshlang" if base else Path.home() / ".cache" / "meshlang"]
-        except RuntimeError:    # no home directory
-            places = []
-        user = os.getuid() if hasattr(os, "getuid") else "user"
-        places.append(Path(tempfile.gettempdir()) / f"meshlang-{user}")
-    for place in places:
-        if _writable(place) and _writable(place / key):
-            return place / key
-    return None
+def cache_directory(entry: str | Path) -> Path | None:
+    """Where the compiled code of the entry point in a file is kept; None: nowhere."""
+    return cache.directory(Path(entry), _DEPENDS_ON)
 
 
 def top_level(function, signature):
@@ -214,7 +181,7 @@ def top_level(function, signature):
     """
     if not COMPILED:
         return function
-    directory = cache_directory()
+    directory = cache_directory(function.__code__.co_filename)
     before = config.CACHE_DIR
     if directory is not None:
         config.CACHE_DIR = str(directory)

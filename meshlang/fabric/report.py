@@ -12,7 +12,8 @@ from ..ir import isa
 from ..ir.dsdops import DsdOpCode
 from ..ir.program import DIRECTIONS
 from . import state as s
-from .faults import MESSAGES, Fault
+from .faults import Fault
+from .messages import MESSAGES
 from .recording.flight import flight_notes
 
 if TYPE_CHECKING:
@@ -166,20 +167,24 @@ def _function_span(machine: Machine, tile: int) -> Any:
     return span_of(machine, tile, machine.state.code_base[tile] + program.functions[export.function].entry)
 
 
+def _pes(count: int) -> str:
+    return f"{count} PE{'' if count == 1 else 's'}"
+
+
 def deadlock_error(machine: Machine, until: Any) -> MeshlangError:
     """The exception for a machine in which nothing can happen any more, while something is expected."""
     if until == "commands":
-        what = f"{machine.command!r} has not finished on {machine.commands_outstanding} PEs"
+        what = f"{machine.command!r} has not finished on {_pes(machine.commands_outstanding)}"
     else:
         have = np.array([machine.stream_out_available(until[1], x, y)
                          for y in range(until[3], until[3] + until[5]) for x in range(until[2], until[2] + until[4])])
         got = f"{have.min()}" if have.min() == have.max() else f"{have.min()} to {have.max()}"
-        what = f"the host waits for {until[6]} wavelets of color {until[1]} from each of {have.size} PEs and got {got}"
+        what = f"the host waits for {until[6]} wavelets of color {until[1]} from {'each of ' if have.size > 1 else ''}{_pes(have.size)} and got {got}"
     groups = machine.waiting()
     notes = [f"{g.places()}: {g.text}" for g in groups[:12]]
     if until == "commands" and groups and all(g.returned for g in groups):
         error = MeshlangError(Diagnostic(
-            "MS0856", f"{machine.command!r} has returned on {machine.commands_outstanding} PEs that have not unblocked the command stream",
+            "MS0856", f"{machine.command!r} has returned on {_pes(machine.commands_outstanding)}, where nothing has unblocked the command stream",
             span=next((g.span for g in groups if g.span is not None), None), notes=[f"cycle {machine.cycle}", *notes],
             help="call unblock_cmd_stream() of <memcpy/memcpy> once on every PE, in the task that comes last"), exit_code=3)
         error.machine = machine

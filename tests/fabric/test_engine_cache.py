@@ -1,41 +1,117 @@
-"""The compile cache: its key, a directory that cannot be written, and that importing the package stays light."""
+"""The compile cache: its key covers what compiled code depends on and nothing else, and its directory may be missing."""
 
+import ast
+import importlib
 import os
+import shutil
 import subprocess
 import sys
+import types
 from pathlib import Path
 
-from meshlang.fabric import jit
+import pytest
+
+from meshlang.fabric import cache, engine, jit
+from meshlang.inspect.report import counting
 
 ROOT = Path(__file__).parent.parent.parent
+ENTRIES = {"engine": engine.run_loop, "counter of the report": counting.count_events}
 
 
-def test_key_changes_with_the_sources(tmp_path, monkeypatch):
-    before = jit.cache_key()
-    assert before == jit.cache_key()
-    package = tmp_path / "fabric"
-    package.mkdir()
-    (tmp_path / "ir").mkdir()
-    (package / "core.py").write_text("a = 1\n")
-    monkeypatch.setattr(jit, "__file__", str(package / "jit.py"))
-    first = jit.cache_key()
-    (package / "core.py").write_text("a = 2\n")
-    assert len({before, first, jit.cache_key()}) == 3
-    (tmp_path / "ir" / "isa.py").write_text("b = 1\n")
-    second = jit.cache_key()
-    monkeypatch.setattr(jit.numba, "__version__", "0.0")
-    assert second != jit.cache_key()
+def own_file(module: str) -> Path | None:
+    """The file of a module of ours."""
+    return Path(importlib.import_module(module).__file__) if module.split(".")[0] == "meshlang" else None
+
+
+def reached(function: types.FunctionType) -> set[Path]:
+    """Files of everything that a function's code names, followed through the live objects (not through the text, as the cache does)."""
+    files: set[Path] = set()
+    todo, seen = [function], set()
+    while todo:
+        f = todo.pop()
+        f = getattr(f, "py_func", f)
+        if not isinstance(f, types.FunctionType) or f in seen or own_file(f.__module__) is None:
+            continue
+        seen.add(f)
+        files.add(own_file(f.__module__))
+        todo += [cell.cell_contents for cell in f.__closure__ or ()]
+        codes = [f.__code__]
+        while codes:
+            code = codes.pop()
+            codes += [c for c in code.co_consts if isinstance(c, types.CodeType)]
+            for name in code.co_names:
+                value = f.__globals__.get(name)
+                if isinstance(value, types.ModuleType) and value.__name__.startswith("meshlang"):
+                    files.add(Path(value.__file__))
+                    todo += [v for n in code.co_names if callable(v := getattr(value, n, None))]
+                elif isinstance(value, type) and (file := own_file(value.__module__)):
+                    files.add(file)
+                else:
+                    todo.append(value)
+    return files
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_all_that_the_code_names_is_in_the_key(name):
+    function = ENTRIES[name]
+    found = reached(function)
+    assert Path(function.__code__.co_filename) in found and (name != "engine" or len(found) > 8)
+    assert found <= set(cache.sources(Path(function.__code__.co_filename)))
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_imports_are_read_as_python_reads_them(name):
+    """No import of a source is missed, however it is written; and none is hidden from the reader."""
+    files = cache.sources(Path(ENTRIES[name].__code__.co_filename))
+    for path in files:
+        package = ".".join(path.relative_to(ROOT).parent.parts)
+        for node in ast.walk(ast.parse(path.read_text())):
+            modules = []
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                above = package.rsplit(".", node.level - 1)[0] if node.level else ""
+                base = ".".join(filter(None, (above, node.module)))
+                modules = [base, *(f"{base}.{alias.name}" for alias in node.names if (ROOT / base.replace(".", "/") / f"{alias.name}.py").exists())]
+            elif isinstance(node, ast.Name):
+                assert node.id not in ("__import__", "exec", "importlib"), f"{path}: an import that cannot be followed"
+            for module in modules:
+                assert own_file(module) is None or own_file(module) in files, f"{path.name} imports {module}"
+
+
+def test_texts_are_not_in_the_key():
+    names = {path.name for path in cache.sources(Path(engine.__file__))}
+    assert {"engine.py", "core.py", "dsd.py", "router.py", "trace.py", "state.py", "isa.py", "dsdops.py", "jit.py", "f16.py"} <= names
+    assert not names & {"report.py", "messages.py", "notes.py", "machine.py", "loader.py", "bench.py", "listing.py", "verify.py", "program.py"}
+
+
+def test_key_changes_with_each_source(tmp_path, monkeypatch):
+    """In a copy of the package: a byte more in a source is another key, in another file it is not."""
+    package = tmp_path / "meshlang"
+    for folder in ("fabric", "ir"):
+        shutil.copytree(ROOT / "meshlang" / folder, package / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(cache, "__file__", str(package / "fabric" / "cache.py"))
+    entry = package / "fabric" / "engine.py"
+    keys = {cache.key(entry, ["1.0"]), cache.key(entry, ["1.1"])}
+    copies = {path.relative_to(package) for path in cache.sources(entry)}
+    assert copies == {path.relative_to(ROOT / "meshlang") for path in cache.sources(Path(engine.__file__)) if path.parent.name in ("fabric", "ir")}
+    for path in sorted(package.rglob("*.py")):
+        before = cache.key(entry, ["1.0"])
+        path.write_text(path.read_text() + "\n")
+        assert (cache.key(entry, ["1.0"]) != before) == (path.relative_to(package) in copies), path
+        keys.add(cache.key(entry, ["1.0"]))
+    assert len(keys) == len(copies) + 2
 
 
 def test_cache_directory_is_private_and_optional(tmp_path, monkeypatch):
     monkeypatch.setenv("MESHLANG_CACHE_DIR", str(tmp_path / "mine"))
-    directory = jit.cache_directory()
-    assert directory.parent == tmp_path / "mine"
+    directory = jit.cache_directory(engine.__file__)
+    assert directory.parent == tmp_path / "mine" and directory != jit.cache_directory(counting.__file__)
     assert directory.stat().st_mode & 0o077 == 0
     blocked = tmp_path / "file"
     blocked.write_text("")
     monkeypatch.setenv("MESHLANG_CACHE_DIR", str(blocked / "inside"))
-    assert jit.cache_directory() is None
+    assert jit.cache_directory(engine.__file__) is None
 
 
 def test_a_home_that_cannot_be_written(tmp_path, monkeypatch):
@@ -45,8 +121,8 @@ def test_a_home_that_cannot_be_written(tmp_path, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(jit.tempfile, "tempdir", None)
-    directory = jit.cache_directory()
+    monkeypatch.setattr(cache.tempfile, "tempdir", None)
+    directory = jit.cache_directory(engine.__file__)
     assert directory is None or tmp_path in directory.parents
 
 

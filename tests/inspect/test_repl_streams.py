@@ -52,7 +52,7 @@ def test_streams(repl):
     repl.execute("launch main")
     assert said(repl, "stream 2") == "nothing so far\n"
     repl.execute("send 1 5 6 7 @ 0,0")
-    assert "'main' has not finished on 1 PEs" in said(repl, "run")         # the other PE gets nothing
+    assert "'main' has not finished on 1 PE" in said(repl, "run")         # the other PE gets nothing
     assert said(repl, "stream 2") == "PE 0,0: 3 words: 0x00000006 0x00000007 0x00000008\n"
     assert said(repl, "stream 2 @ 1,0") == "nothing so far\n"
     repl.execute("send 1 5 6 7 @ 1,0")

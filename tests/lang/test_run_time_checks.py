@@ -96,7 +96,7 @@ def test_wavelets_for_a_blocked_task(tmp_path):
 
 def test_command_stream_not_unblocked(tmp_path):
     d = fault(start(tmp_path, ONE, TAKE + " // ends"), exit_code=3)
-    assert d.code == "MS0856" and "'main' has returned on 1 PEs" in d.message and line(d) == TAKE + " // ends"
+    assert d.code == "MS0856" and "'main' has returned on 1 PE, where" in d.message and line(d) == TAKE + " // ends"
 
 
 def test_command_stream_unblocked_twice(tmp_path):

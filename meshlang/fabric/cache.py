@@ -1,0 +1,94 @@
+"""Where compiled code is kept, under a key made of everything it depends on: a stale cache must be impossible.
+
+The sources are found by following imports from the entry point: a file that the compiled code can reach is in the key, and the many
+files beside it (reports, messages, the loader) are not, so that changing them costs nobody half a minute of compiling.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+# An import statement, wherever it stands; the names may be in brackets over several lines. (Text that only looks like one adds a file
+# to the key, which does no harm. A test compares with Python's own reading.)
+_IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n]*)|import[ \t]+([^\n]+))", re.M)
+_COMMENT = re.compile(r"#[^\n]*")
+_NAME = re.compile(r"[.\w]+")
+
+
+def sources(entry: Path) -> list[Path]:
+    """The files of this package that decide what a function in `entry` is compiled to: `entry` and all it imports, in turn. Sorted."""
+    found: set[Path] = set()
+    todo = [entry]
+    while todo:
+        path = todo.pop()
+        if path in found or not path.is_file():
+            continue
+        found.add(path)
+        for module in _imported(path):
+            todo += [module.with_suffix(".py"), module / "__init__.py"]
+    return sorted(found)
+
+
+def _imported(path: Path) -> Iterator[Path]:
+    """Modules of this package that a file imports, as paths without ending. A name that is imported may be a module, too."""
+    package = Path(__file__).resolve().parents[1]
+    for place, names, plain in _IMPORT.findall(path.read_text(encoding="utf-8")):
+        modules = [place] if place else [_NAME.match(part.strip()).group() for part in plain.split(",") if _NAME.match(part.strip())]
+        for module in modules:
+            dots = len(module) - len(module.lstrip("."))
+            parts = [p for p in module.split(".") if p]
+            if dots:
+                base = path.parents[dots - 1]
+            elif parts[0] == package.name:
+                base = package.parent
+            else:
+                continue
+            base = base.joinpath(*parts)
+            yield base
+            for name in _NAME.findall(_COMMENT.sub("", names)):
+                yield base / name
+
+
+def key(entry: Path, depends_on: Iterable[str]) -> str:
+    """Hash of the sources behind an entry point and of what else compiled code depends on (versions, processor)."""
+    digest = hashlib.sha256()
+    for path in sources(entry):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for part in depends_on:
+        digest.update(part.encode() + b"\0")
+    return digest.hexdigest()[:24]
+
+
+def _writable(path: Path) -> bool:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if hasattr(os, "getuid") and path.stat().st_uid != os.getuid():
+            return False        # somebody else's directory: a cache is unpickled, so it has to be our own
+        with tempfile.TemporaryFile(dir=path):
+            return True
+    except OSError:
+        return False
+
+
+def directory(entry: Path, depends_on: Iterable[str]) -> Path | None:
+    """A writable directory for the compiled code of an entry point, or None (then every process compiles anew)."""
+    name = f"{entry.stem}-{key(entry, depends_on)}"
+    if chosen := os.environ.get("MESHLANG_CACHE_DIR"):
+        places = [Path(chosen)]
+    else:
+        base = os.environ.get("XDG_CACHE_HOME")
+        try:
+            places = [Path(base) / "meshlang" if base else Path.home() / ".cache" / "meshlang"]
+        except RuntimeError:    # no home directory
+            places = []
+        user = os.getuid() if hasattr(os, "getuid") else "user"
+        places.append(Path(tempfile.gettempdir()) / f"meshlang-{user}")
+    for place in places:
+        if _writable(place) and _writable(place / name):
+            return place / name
+    return None
