@@ -8,7 +8,7 @@ A subcommand is a module of `meshlang.commands` with
     execute(args) -> int        the exit code
 
 Modules are imported on demand, and import what is heavy (numpy, numba, lark, rich) inside functions only.
-Exit codes: 0 fine, 1 the program is wrong or failed, 2 usage, 3 deadlock.
+Exit codes: 0 fine, 1 the program is wrong or failed, 2 usage, 3 deadlock, 70 a defect of MeshLang itself.
 """
 
 from __future__ import annotations
@@ -105,6 +105,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("meshlang: interrupted", file=sys.stderr)
         return 130
+    except (RecursionError, AssertionError, LookupError, AttributeError, TypeError, ValueError, ArithmeticError) as error:
+        # whatever the user wrote, these are mistakes of ours; the traceback is for us
+        if os.environ.get("MESHLANG_TRACEBACK"):
+            raise
+        print(f"meshlang: internal error: {type(error).__name__}: {error}\n"
+              "This is a defect of MeshLang, not of the program. Please report it with the program and the output of the same command under "
+              "MESHLANG_TRACEBACK=1.", file=sys.stderr)
+        return 70
     except BrokenPipeError:
         # the reader of our output (head, less) has gone: that is no error, but stdout must not be flushed again
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -160,8 +160,8 @@ def math_value(fn: str, t: T.Type, *args: float) -> float:
 def math_(cx, node, hint):
     fn = text_arg(cx, node.args[0])
     x = cx.rv(node.args[1])
-    if x.ty is T.COMPTIME_FLOAT or x.ty is T.COMPTIME_INT:
-        x = cx.coerce(x, T.F32, node)
+    if x.ty is T.COMPTIME_INT:
+        x = cx.coerce(x, T.COMPTIME_FLOAT, node)
     y = cx.rv(node.args[2]) if len(node.args) > 2 else None
     t = x.ty
     if not T.is_float(t) and fn not in ("POPCNT", "CLZ", "CTZ"):

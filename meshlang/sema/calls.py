@@ -193,14 +193,8 @@ def taken(decl: ast.FnDecl) -> set[str]:
                 target = target.base
             if isinstance(target, ast.Ident):
                 names.add(target.name)
-        for slot in getattr(node, "__slots__", ()):
-            child = getattr(node, slot)
-            if isinstance(child, ast.Node):
-                walk(child)
-            elif isinstance(child, list):
-                for c in child:
-                    if isinstance(c, ast.Node):
-                        walk(c)
+        for child in ast.children(node):
+            walk(child)
 
     if decl.body is not None:
         walk(decl.body)

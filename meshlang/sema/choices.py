@@ -20,13 +20,6 @@ from .values import (
 )
 
 
-def is_place(node: Any) -> bool:
-    """Is it a name, or a part of what a name stands for?"""
-    while isinstance(node, (ast.Index, ast.Field, ast.Deref)):
-        node = node.operand if isinstance(node, ast.Deref) else node.base
-    return isinstance(node, ast.Ident)
-
-
 class Choices(Context):
     """Evaluating choices; a dry run finds their common type."""
 
@@ -104,16 +97,27 @@ class Choices(Context):
     def type_of(self, node: Any, hint: T.Type | None = None) -> T.Type | None:
         """The type an expression would have; it is analysed, but neither its code nor its effects stay.
 
-        A place in memory has a type at compile time too, although its value is not known then: it is read into code that no one keeps.
+        What needs values of run time has a type at compile time too: it is analysed as code that no one keeps.
         """
-        if self.fb is None and is_place(node):
+        code = self.fb is None and self.of_run_time(node)
+        if code:
             self.fb = FunctionBuilder("@type_of", 0)
-            try:
-                return self.rv(node, hint).ty
-            finally:
+        try:
+            with self.dry_run():
+                return self.branch_value(node, hint).ty
+        finally:
+            if code:
                 self.fb = None
-        with self.dry_run():
-            return self.branch_value(node, hint).ty
+
+    def of_run_time(self, node: Any) -> bool:
+        """Does an expression name a value that exists at run time only: a variable, or an argument without a value?"""
+        if isinstance(node, ast.Ident):
+            local = next((scope[node.name] for scope in reversed(self.scopes) if node.name in scope), None)
+            if local is not None:
+                return not isinstance(local, (Known, Cell))
+            found = self.module.decls.get(node.name)
+            return isinstance(found, ast.Decl) and found.kind == "var"
+        return any(self.of_run_time(child) for child in ast.children(node))
 
     @contextmanager
     def dry_run(self):

@@ -51,6 +51,7 @@ class Compiler:
         self.diagnostics = Diagnostics()
         self.trees: dict[str, ast.Module] = {}
         self.printed: list[str] = []
+        self.source = ""                # the file that names the program
         self.fixed_literals: dict[int, dict[int, Any]] = {}
 
     # ------------------------------------------------------------ files
@@ -69,11 +70,12 @@ class Compiler:
         return found
 
     def find_module(self, cx: Analyzer, path: str, node: Any) -> str:
-        """The file of an import path. `<name>` is looked for in the standard library, then in the import paths."""
+        """The file of an import path. `<name>` is looked for in the standard library, then in the import paths; any other path beside
+        the importing file, then beside the top file, as published programs with folders of modules expect, then in the import paths."""
+        given = [*self.options.import_paths, *filter(None, os.environ.get("CSL_IMPORT_PATH", "").split(":"))]
         if path.startswith("<") and path.endswith(">"):
             name = path[1:-1]
-            roots = [stdlib_dir(), *self.options.import_paths,
-                     *filter(None, os.environ.get("CSL_IMPORT_PATH", "").split(":"))]
+            roots = [stdlib_dir(), *given]
             names = [name if name.endswith(".csl") else name + ".csl"]
             for root in map(str, roots):
                 for n in names:
@@ -85,10 +87,13 @@ class Compiler:
             close = difflib.get_close_matches(name, known, 1)
             cx.fail("MS0215", f"there is no library <{name}>", node, f"did you mean <{close[0]}>?" if close else None,
                     notes=[f"libraries: {', '.join(known)}"])
-        full = os.path.normpath(os.path.join(os.path.dirname(cx.module.path), path))
-        if not os.path.isfile(full):
-            cx.fail("MS0215", f"there is no file '{path}' (looked for {full})", node, "paths are relative to the importing file")
-        return full
+        folders = [os.path.dirname(cx.module.path), os.path.dirname(self.source), *given]
+        places = list(dict.fromkeys(os.path.normpath(os.path.join(folder, path)) for folder in folders))
+        for full in places:
+            if os.path.isfile(full):
+                return full
+        return cx.fail("MS0215", f"there is no file '{path}' (looked for {', '.join(places)})", node,
+                       "paths are relative to the importing file, the top file or a folder given with --import-path")
 
     def tile_path(self, cx: Analyzer, path: str | None, node: Any) -> str:
         if path is None:
@@ -149,7 +154,7 @@ class Compiler:
     # ------------------------------------------------------------ the program
 
     def compile(self, path: str) -> Program:
-        path = os.path.normpath(path)
+        path = self.source = os.path.normpath(path)
         tree = self.tree(path)
         layouts = [i for i in tree.items if isinstance(i, ast.LayoutBlock)]
         if not layouts:
@@ -184,6 +189,7 @@ class Compiler:
 
     def compile_placed(self, layout: LayoutState, source: str) -> Program:
         """Compile a layout that was filled in without a layout block; PEs may be without code. `source` names it."""
+        self.source = source
         with deep_recursion():
             return self.build(layout, source, {}, {})
 
@@ -414,15 +420,13 @@ def fixed_literals(tree: ast.Module) -> dict[int, Any]:
             return True
         if kind is ast.Ident:
             return node.name in DIRECTIONS
-        inner = [c for s in node.__slots__ for c in (getattr(node, s),) if isinstance(c, ast.Node)]
-        inner += [c for s in node.__slots__ for lst in (getattr(node, s),) if isinstance(lst, list) for c in lst if isinstance(c, ast.Node)]
         if isinstance(node, (ast.Decl, ast.FnDecl, ast.Param)):
             named.add(node.name)
         elif isinstance(node, ast.For):
             named.update(filter(None, (node.elem, node.index)))
         elif isinstance(node, ast.TensorAccess):
             named.update(node.vars)
-        results = [walk(c) for c in inner]
+        results = [walk(c) for c in ast.children(node)]
         if kind is ast.FieldInit:
             return all(results)
         if kind is ast.TupleLit or kind is ast.StructLit and node.type is None:

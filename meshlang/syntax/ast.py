@@ -6,6 +6,7 @@ also stand as expressions (`if`, `switch`, labelled blocks) have one node for bo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from .source import Span
@@ -14,6 +15,16 @@ from .source import Span
 @dataclass(slots=True, eq=False)
 class Node:
     span: Span
+
+
+def children(node: Node) -> Iterator[Node]:
+    """The nodes right below `node`, in textual order of their fields."""
+    for slot in node.__slots__:
+        child = getattr(node, slot)
+        if isinstance(child, Node):
+            yield child
+        elif isinstance(child, list):
+            yield from (c for c in child if isinstance(c, Node))
 
 
 # ---------------------------------------------------------------- top level

@@ -285,3 +285,20 @@ def test_run_compiled_folder(folder, capsys):
     run("cslc", "layout.csl", "-o", "out", capsys=capsys)
     assert "a = float32" in run("run", "out", "--launch", "swap", "--get", "a", capsys=capsys)[0]
     assert "no use here" in run("run", "out", "-p", "W=2", code=2, capsys=capsys)[1]
+
+
+def test_a_defect_of_ours_is_named_as_one(monkeypatch, capsys, tmp_path):
+    """Whatever a user wrote, what they see is no traceback; MESHLANG_TRACEBACK=1 shows it to those who mend it."""
+    from meshlang.commands import check
+
+    def fail(args):
+        raise LookupError("missing")
+
+    monkeypatch.setattr(check, "execute", fail)
+    monkeypatch.delenv("MESHLANG_TRACEBACK", raising=False)
+    assert main(["check", "x.csl"]) == 70
+    text = capsys.readouterr().err
+    assert text.startswith("meshlang: internal error: LookupError: missing") and "MESHLANG_TRACEBACK=1" in text
+    monkeypatch.setenv("MESHLANG_TRACEBACK", "1")
+    with pytest.raises(LookupError):
+        main(["check", "x.csl"])

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshlang.diag import MeshlangError
+from meshlang.sema import compile_program
 
 
 def holds(tmp_path, source: str, **options) -> None:
@@ -322,3 +323,28 @@ def test_a_comptime_assertion_evaluates_its_condition_at_compile_time(tmp_path):
 fn twice(x: u16) u16 { return x * 2; }
 fn main() void { @comptime_assert(twice(4) == 8); }
 comptime { @export_symbol(main); }""")
+
+
+def test_the_type_of_an_expression_of_run_time_values(tmp_path):
+    """A return type, and a constant's, can be that of an expression over arguments and variables."""
+    compile_files(tmp_path, {"pe.csl": """
+var a: i16; var b: i32;
+const T = @type_of(a + b);
+fn add(x: anytype, y: anytype) @type_of(x + y) { return x + y; }
+fn twice(x: anytype) @type_of(add(x, x)) { return add(x, x); }
+fn main() void {
+  @comptime_assert(@is_same_type(T, i32) and @is_same_type(@type_of(add(b, a)), i32) and @is_same_type(@type_of(twice(1.5)), comptime_float));
+  b = twice(add(a, b));
+}"""})
+
+
+def test_imports_beside_the_top_file(tmp_path):
+    """A path is looked up beside the importing file first, then beside the top file, then in the import paths."""
+    files = {"top.csl": 'layout { @set_rectangle(1, 1); @set_tile_code(0, 0, "code/pe.csl"); }',
+             "code/pe.csl": 'const m = @import_module("lib/m.csl"); comptime { @comptime_assert(m.v == 12 and m.far == 3); }',
+             "lib/m.csl": 'const near = @import_module("near.csl"); const f = @import_module("far.csl"); const v = near.v; const far = f.v;',
+             "lib/near.csl": "const v = 12;", "near.csl": "const v = 13;", "elsewhere/far.csl": "const v = 3;"}
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    compile_program(str(tmp_path / "top.csl"), import_paths=[str(tmp_path / "elsewhere")])

@@ -74,3 +74,24 @@ fn main() void {
 }
 """, {"r": ("f32", 4)})
     np.testing.assert_array_equal(out["r"], np.array([np.sqrt(2.0), -2.0, np.pi, 3.0], dtype=np.float32))
+
+
+def test_literals_as_operands(one_pe):
+    """min, max and pow take a literal on either side, and mixed widths as + does; literals alone keep the precision of double."""
+    out = one_pe("""
+const math = @import_module("<math>");
+const root: f32 = math.sqrt(2.0) * math.sqrt(2.0) - 2.0;
+comptime { @comptime_assert(@type_of(math.min(1, 2)) == comptime_int and math.max(3, 4) == 4); }
+var small: i16 = 12; var big: i32 = 100000; var x: f32 = 3.0;
+fn main() void {
+  r[0] = @as(f32, math.min(20, small));
+  r[1] = @as(f32, math.max(small, 20));
+  r[2] = @as(f32, math.max(small, big));
+  r[3] = math.pow(2.0, x);
+  r[4] = math.pow(x, 2.0);
+  r[5] = math.min(1.0, x);
+  r[6] = root;
+  sys.unblock_cmd_stream();
+}
+""", {"r": ("f32", 7)})
+    np.testing.assert_array_equal(out["r"], np.array([12, 20, 100000, 8, 9, 1, np.sqrt(2.0) * np.sqrt(2.0) - 2], dtype=np.float32))
