@@ -7,9 +7,9 @@ from asm import E, R, Tile, W, fabin, fabout, mem, program
 from meshlang.diag import MeshlangError
 from meshlang.fabric import state as s
 from meshlang.fabric.faults import Fault
-from meshlang.fabric.messages import MESSAGES
 from meshlang.fabric.loader import load
 from meshlang.fabric.machine import Machine
+from meshlang.fabric.messages import MESSAGES
 from meshlang.fabric.timing import load_profile
 from meshlang.ir.isa import INFINITE, Op, Ty
 from meshlang.ir.program import ColorConfig

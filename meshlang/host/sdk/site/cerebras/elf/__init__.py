@@ -1,0 +1,1 @@
+"""The host modules of the first SDKs."""
