@@ -13,6 +13,9 @@ from meshlang.diag import MeshlangError
 
 from .build import unreadable
 
+# what published host scripts import beside numpy; the extra `scripts` of pyproject.toml
+SCRIPT_PACKAGES = ("matplotlib", "pandas", "scipy")
+
 
 def enable_vendor_modules() -> None:
     """Make `cerebras...` importable in this process and in Python processes it starts."""
@@ -94,5 +97,7 @@ def _guard(body, path: str | None) -> int:
             tb = tb.tb_next
         sys.stdout.flush()
         traceback.print_exception(type(error), error, tb or error.__traceback__)
+        if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in SCRIPT_PACKAGES:
+            print(f"meshlang: {error.name} comes with the vendor's SDK, and not with MeshLang: pip install 'meshlang[scripts]'", file=sys.stderr)
         return 1
     return 0

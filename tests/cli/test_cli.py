@@ -302,3 +302,11 @@ def test_a_defect_of_ours_is_named_as_one(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("MESHLANG_TRACEBACK", "1")
     with pytest.raises(LookupError):
         main(["check", "x.csl"])
+
+
+def test_a_missing_package_of_the_vendors_sdk_is_named(folder, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "scipy", None)     # as if it were not installed
+    (folder / "run.py").write_text("import scipy.sparse\n")
+    assert main(["cs_python", "run.py"]) == 1
+    err = capsys.readouterr().err
+    assert "ModuleNotFoundError" in err and "pip install 'meshlang[scripts]'" in err
