@@ -26,7 +26,7 @@ import numpy as np
 
 from meshlang.diag import Diagnostic, MeshlangError
 
-from .placement import ring
+from .placement import lcm_panels, panel_numbers, ring
 
 PE_BYTES = 48 * 1024  # a PE's memory
 
@@ -177,8 +177,8 @@ class Placement:
 
     capacity: tokens of the key-value cache on a PE. dtype: float16 or float32. layers: how many of the model's layers (all).
     shift: the cache's form. head: the final norm and the output projection are on the mesh too. prompt: the longest prompt that is
-    prefilled, 0 if none; it takes a square mesh. Then the rows have the parts of the hidden vector in the order of MeshGEMM's ring
-    (`placement.ring`), and weights are placed for <llm/prefill>.
+    prefilled, 0 if none; it takes at least 2 x 2 PEs. Then the hidden vector is cut into lcm(height, width) panels, the rows have theirs in the
+    order of MeshGEMM's ring (`placement.ring`), and weights are placed for <llm/prefill>.
     MS0991 for shapes that cannot be placed, MS0992 when a PE's memory is too small.
     """
 
@@ -214,7 +214,6 @@ class Placement:
         self.group = min(width // head_groups, c.head_size // 2)
         pairs = -(-(c.head_size // 2) // self.group)
         self.head_elements = 2 * pairs
-        self.hidden = -(-c.hidden_size // height)
         self.feed = -(-c.feed_forward_size // width)
         self.vocabulary = -(-c.vocabulary // width)
 
@@ -233,17 +232,24 @@ class Placement:
         self.q_index = np.where(known[:, :, None, :], q_head[..., None] * c.head_size + element[:, None, None, :], -1)
 
         self.prompt = prompt
-        if prompt and (height != width or height < 2):
-            raise _fail("MS0991", f"a prefill needs a square mesh of at least 2 x 2 PEs, whose rings have one length; found {height} x {width}")
+        if prompt and (height < 2 or width < 2):
+            raise _fail("MS0991", f"a prefill needs a mesh of at least 2 x 2 PEs, whose rows and columns are rings; found {height} x {width}")
         self.prompt_rows = -(-prompt // height)  # tokens of the prompt on a PE
-        parts = _split(c.hidden_size, height)
         if self.prompt_rows > capacity:
             raise _fail("MS0993", f"a prompt of {prompt} tokens puts {self.prompt_rows} on a row, but a PE's cache holds {capacity}")
-        positions = ring(height) if prompt else np.arange(height)
-        self.hidden_index = parts[positions]  # [H, hidden]: the part of each row while decoding
-        # [H, W, hidden]: the part of each PE while prefilling (that of its weights, too)
-        self.turned_index = parts[(positions[:, None] + positions[None, :]) % height] if prompt else None
-        self.weight_index = self.hidden_index[:, None].repeat(width, 1) if self.turned_index is None else self.turned_index
+        # panels of the hidden vector: all, those of a row while prefilling (columns have them then), those of a row's weights
+        count, self.across, self.down = lcm_panels(height, width) if prompt else (height, 1, 1)
+        panels = _split(c.hidden_size, count)
+        self.panel = panels.shape[1]
+        self.hidden = self.down * self.panel
+        if prompt:
+            own = panels[(ring(height) * self.down)[:, None] + np.arange(self.down)]
+            # [H, W, elements] of each PE while prefilling: of its tokens' hidden vectors, and of its weights' inputs or outputs
+            self.turned_index = panels[panel_numbers(height, width, self.across)].reshape(height, width, -1)
+            self.turned_weights = panels[panel_numbers(height, width, self.down)].reshape(height, width, -1)
+        else:
+            own = panels
+        self.hidden_index = own.reshape(height, -1)  # [H, hidden]: the elements of each row while decoding
         self.feed_index = _split(c.feed_forward_size, width)
         self.check_memory()
 
@@ -271,10 +277,12 @@ class Placement:
             buffers += hidden + self.vocabulary
             singles += hidden
         if rows:
-            weights += self.layers * 2 * hidden
-            buffers += rows * (4 * hidden + max(qkv, gate_up) + max(q, self.feed) + 4 * kv + n)
-            buffers += max(hidden * qkv, hidden * gate_up) + q + kv + heads * rows * (rows + 1)
-            singles += heads * rows * (n + 1) + hidden + rows + 3 * min(self.feed, 64)
+            across, panel = self.across, self.panel
+            spare = panel * max(qkv, gate_up, q, self.feed)
+            weights += self.layers * 2 * across * panel
+            buffers += rows * ((2 * across + 2) * panel + max(qkv, gate_up) + max(q, self.feed) + 4 * kv + n)
+            buffers += max(spare, hidden * max(q, self.feed) if self.down > 1 else 0) + q + kv + heads * rows * (rows + 1)
+            singles += heads * rows * (n + 1) + panel + rows + 3 * min(self.feed, 64)
         scalars = 320 if rows else 128  # pointers, counters
         return {"weights": weights * size, "cache": cache * size + 2 * self.capacity, "buffers": buffers * size + 4 * singles + scalars}
 
@@ -305,25 +313,36 @@ class Placement:
             )
 
     def params(self, tree: bool = True) -> dict[str, Any]:
-        """Parameters of the layouts of programs/decoder, prefill and tiny_llama. tree: how the lines are laid, see <llm/line_layout>."""
+        """Parameters of the layouts of programs/decoder, and with `prompt` of tiny_llama. tree: how the lines are laid, see <llm/line_layout>."""
+        size = line_group if tree else int
+        return self._common_params(tree) | {
+            "hidden": self.hidden, "shift": self.shift, "vocabulary": self.vocabulary if self.head else 0, "column_size": size(self.height),
+        }  # fmt: skip
+
+    def prefill_params(self, tree: bool = True) -> dict[str, Any]:
+        """Parameters of the layout of programs/prefill, which does not decode."""
+        return self._common_params(tree)
+
+    def _common_params(self, tree: bool) -> dict[str, Any]:
         c, size = self.config, (line_group if tree else int)
         return {
-            "W": self.width, "H": self.height, "f32_data": self.dtype == np.float32, "layers": self.layers, "hidden": self.hidden,
+            "W": self.width, "H": self.height, "f32_data": self.dtype == np.float32, "layers": self.layers,
             "hidden_size": c.hidden_size, "epsilon": c.norm_epsilon, "kv_heads": self.kv_heads, "queries": c.queries,
             "head_elements": self.head_elements, "group": self.group, "head_scale": 1 / math.sqrt(c.head_size),
-            "interleaved": c.interleaved, "feed": self.feed, "capacity": self.capacity, "shift": self.shift,
-            "vocabulary": self.vocabulary if self.head else 0, "prompt_rows": self.prompt_rows,
-            "row_size": self.group if self.group > 1 else size(self.width), "column_size": size(self.height), "tree": tree,
-        }  # fmt: skip
+            "interleaved": c.interleaved, "feed": self.feed, "capacity": self.capacity,
+            "row_size": self.group if self.group > 1 else size(self.width), "tree": tree,
+        } | ({"panel": self.panel, "prompt_rows": self.prompt_rows} if self.prompt else {})  # fmt: skip
 
     # ------------------------------------------------------------ arrays
 
-    def weights(self, weights: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    def weights(self, weights: Mapping[str, Any], settled: bool = False) -> dict[str, np.ndarray]:
         """Symbol -> [H, W, elements]: norms, w_qkv, w_output, w_gate_up, w_down, all layers one after the other; final_norm, w_head with
-        `head`; turned_norms with `prompt`.
+        `head`; turned_norms with `prompt`. With `prompt` they are where <llm/prefill> wants them, or, `settled`, where it leaves them for
+        <llm/decoder>.
 
         MS0994 for weights that are missing or have another shape than the configuration says.
         """
+        turned = self.prompt > 0 and not settled
         parts: dict[str, list[np.ndarray]] = {n: [] for n in ("norms", "w_qkv", "w_output", "w_gate_up", "w_down")}
         for i in range(self.layers):
             def get(name: str, layer: int = i) -> np.ndarray:
@@ -335,10 +354,10 @@ class Placement:
             parts["norms"] += map(self.hidden_vector, norms)
             if self.prompt:
                 parts.setdefault("turned_norms", []).extend(map(self.turned_vector, norms))
-            parts["w_qkv"].append(self.stand_side_by_side([(q, self._flat_q()), (k, self._flat_kv()), (v, self._flat_kv())]))
-            parts["w_output"].append(self.columns_to_rows(o, self._flat_q()))
-            parts["w_gate_up"].append(self.stand_side_by_side([(gate, self.feed_index), (up, self.feed_index)]))
-            parts["w_down"].append(self.columns_to_rows(down, self.feed_index))
+            parts["w_qkv"].append(self.stand_side_by_side([(q, self._flat_q()), (k, self._flat_kv()), (v, self._flat_kv())], turned))
+            parts["w_output"].append(self.columns_to_rows(o, self._flat_q(), turned))
+            parts["w_gate_up"].append(self.stand_side_by_side([(gate, self.feed_index), (up, self.feed_index)], turned))
+            parts["w_down"].append(self.columns_to_rows(down, self.feed_index, turned))
         out = {name: np.concatenate(arrays, 2) for name, arrays in parts.items()}
         if self.head:
             name = "model.embed_tokens.weight" if self.config.tied_embeddings else "lm_head.weight"
@@ -362,15 +381,20 @@ class Placement:
     def _flat_kv(self) -> np.ndarray:
         return self.kv_index.reshape(self.width, -1)
 
-    def stand_side_by_side(self, matrices: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    def _weight_rows(self, turned: bool) -> np.ndarray:
+        """[H, W, hidden]: the hidden elements of each PE's weights."""
+        return self.turned_weights if turned else self.hidden_index[:, None].repeat(self.width, 1)
+
+    def stand_side_by_side(self, matrices: Sequence[tuple[np.ndarray, np.ndarray]], turned: bool = False) -> np.ndarray:
         """[H, W, hidden * n]: matrices [outputs, hidden] and which outputs each column has [W, n_i]; hidden over the rows."""
-        tiles = [_take(m.T, self.weight_index, index) for m, index in matrices]
+        tiles = [_take(m.T, self._weight_rows(turned), index) for m, index in matrices]
         return np.concatenate(tiles, 3).reshape(self.height, self.width, -1)
 
-    def columns_to_rows(self, matrix: np.ndarray, index: np.ndarray) -> np.ndarray:
-        """[H, W, n * hidden]: a matrix [hidden, inputs], inputs over the columns [W, n], hidden over the rows."""
-        tiles = _take(matrix, self.weight_index, index)
-        return np.ascontiguousarray(tiles.transpose(0, 1, 3, 2)).reshape(self.height, self.width, -1)
+    def columns_to_rows(self, matrix: np.ndarray, index: np.ndarray, turned: bool = False) -> np.ndarray:
+        """[H, W, n * hidden]: a matrix [hidden, inputs], inputs over the columns [W, n], hidden over the rows; turned: a panel after the other."""
+        tiles = _take(matrix, self._weight_rows(turned), index)  # [H, W, hidden, n]
+        tiles = tiles.reshape(self.height, self.width, self.down if turned else 1, -1, index.shape[1])
+        return np.ascontiguousarray(tiles.swapaxes(3, 4)).reshape(self.height, self.width, -1)
 
     def hidden_vector(self, vector: Any) -> np.ndarray:
         """[hidden_size] -> [H, W, hidden]: split over the rows, the same in every column."""
@@ -403,29 +427,32 @@ class Placement:
         ends = np.cumsum([0, *((tokens + y) // self.height for y in range(self.height))])
         return [range(a, b) for a, b in zip(ends[:-1].tolist(), ends[1:].tolist())]
 
+    @property
+    def prompt_elements(self) -> int:
+        """Elements of a prompt's hidden vectors on a PE."""
+        return self.across * self.prompt_rows * self.panel
+
     def prompt_vectors(self, vectors: Any) -> np.ndarray:
-        """[tokens, hidden_size] -> [H, W, prompt_rows * hidden] for <llm/prefill>: tokens over the rows, elements turned. MS0991 if too many."""
+        """[tokens, hidden_size] -> [H, W, across * prompt_rows * panel] for <llm/prefill>: tokens over the rows, elements turned, a panel of all
+        tokens after the other. MS0991 if there are too many."""
         vectors = np.asarray(vectors, self.dtype)
         if not 1 <= len(vectors) <= self.prompt:
             raise _fail("MS0991", f"a prompt of {len(vectors)} tokens: this placement takes 1 to {self.prompt}")
         padded = np.zeros((self.height, self.prompt_rows, self.config.hidden_size + 1), self.dtype)
         for y, tokens in enumerate(self.prompt_tokens(len(vectors))):
             padded[y, : len(tokens), :-1] = vectors[tokens.start : tokens.stop]
-        return self._turn(padded)
+        tiles = np.stack([rows[:, index] for rows, index in zip(padded, self._turned_panels())])  # [H, rows, W, across, panel]
+        return np.ascontiguousarray(tiles.transpose(0, 2, 3, 1, 4)).reshape(self.height, self.width, -1)
 
-    def _turn(self, padded: np.ndarray) -> np.ndarray:
-        """[H, rows, hidden_size + 1] -> [H, W, rows * hidden]"""
-        assert self.turned_index is not None
-        tiles = np.stack([padded[y][:, self.turned_index[y]] for y in range(self.height)])  # [H, rows, W, hidden]
-        return np.ascontiguousarray(tiles.transpose(0, 2, 1, 3)).reshape(self.height, self.width, -1)
+    def _turned_panels(self) -> np.ndarray:
+        return self.turned_index.reshape(self.height, self.width, self.across, self.panel)
 
     def collect_prompt(self, array: np.ndarray, tokens: int) -> np.ndarray:
-        """[H, W, prompt_rows * hidden] -> [tokens, hidden_size]: what `prompt_vectors` placed."""
-        assert self.turned_index is not None
-        tiles = array.reshape(self.height, self.width, self.prompt_rows, self.hidden)
+        """[H, W, across * prompt_rows * panel] -> [tokens, hidden_size]: what `prompt_vectors` placed."""
+        tiles = array.reshape(self.height, self.width, self.across, self.prompt_rows, self.panel)
         out = np.zeros((self.height, self.prompt_rows, self.config.hidden_size + 1), array.dtype)
-        for y in range(self.height):
-            out[y][:, self.turned_index[y]] = tiles[y].transpose(1, 0, 2)
+        for rows, index, tile in zip(out, self._turned_panels(), tiles):
+            rows[:, index] = tile.transpose(2, 0, 1, 3)
         return np.concatenate([out[y, : len(t), :-1] for y, t in enumerate(self.prompt_tokens(tokens))])
 
     def prompt_rotary(self, tokens: int) -> tuple[np.ndarray, np.ndarray]:
@@ -440,9 +467,8 @@ class Placement:
         return out[0], out[1]
 
     def turned_vector(self, vector: Any) -> np.ndarray:
-        """[hidden_size] -> [H, W, hidden]: turned like a prompt's vectors (the norms of <llm/prefill>)."""
+        """[hidden_size] -> [H, W, across * panel]: turned like a prompt's vectors (the norms of <llm/prefill>)."""
         padded = np.append(np.asarray(vector, self.dtype), self.dtype.type(0))
-        assert self.turned_index is not None
         return padded[self.turned_index]
 
     def load(self) -> np.ndarray:

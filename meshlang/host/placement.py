@@ -118,7 +118,7 @@ def rectangle_a(matrix: Any, height: int, width: int, interleave: bool = True) -
     """
     count, in_rows, _ = lcm_panels(height, width)
     tiles = block(matrix, height, count)                                # [height, L, mt * kt]
-    numbers = _panel_numbers(height, width, in_rows, interleave)
+    numbers = panel_numbers(height, width, in_rows, interleave)
     return tiles[np.arange(height)[:, None, None], numbers].reshape(height, width, -1)
 
 
@@ -126,11 +126,12 @@ def rectangle_b(matrix: Any, height: int, width: int, interleave: bool = True) -
     """B [K, N] -> [height, width, (L // height) * kt * nt] as <gemm/rectangle> starts with it; see `rectangle_a`."""
     count, _, in_columns = lcm_panels(height, width)
     tiles = block(matrix, count, width)                                 # [L, width, kt * nt]
-    numbers = _panel_numbers(height, width, in_columns, interleave)
+    numbers = panel_numbers(height, width, in_columns, interleave)
     return tiles[numbers, np.arange(width)[None, :, None]].reshape(height, width, -1)
 
 
-def _panel_numbers(height: int, width: int, own: int, interleave: bool) -> np.ndarray:
+def panel_numbers(height: int, width: int, own: int, interleave: bool = True) -> np.ndarray:
+    """int [height, width, own]: the first `own` panels of PE (x, y), (ring(x) L / width + ring(y) L / height + q) mod L for q = 0, 1, ..."""
     count, in_rows, in_columns = lcm_panels(height, width)
     x, y = ring(width, interleave) * in_rows, ring(height, interleave) * in_columns
     return (y[:, None, None] + x[None, :, None] + np.arange(own)) % count

@@ -66,7 +66,7 @@ SMALL = llama.LlamaConfig(hidden_size=30, heads=6, kv_heads=3, head_size=6, feed
     ({"height": 4, "width": 4, "capacity": 0}, "MS0991", "0 tokens per PE"),
     ({"height": 4, "width": 4, "capacity": 4, "layers": 2}, "MS0991", "2 of 1 layers"),
     ({"height": 4, "width": 4, "capacity": 4, "dtype": np.float64}, "MS0991", "not float64"),
-    ({"height": 4, "width": 3, "capacity": 4, "prompt": 8}, "MS0991", "a square mesh of at least 2 x 2 PEs, whose rings have one"),
+    ({"height": 4, "width": 1, "capacity": 4, "prompt": 8}, "MS0991", "at least 2 x 2 PEs, whose rows and columns are rings; found 4 x 1"),
     ({"height": 2, "width": 2, "capacity": 3, "prompt": 7}, "MS0993", "a prompt of 7 tokens puts 4 on a row, but a PE's cache holds 3"),
     ({"height": 1, "width": 1, "capacity": 3000}, "MS0992", "on 1 x 1 PEs take"),
     ({"height": 2, "width": 2, "capacity": 80, "prompt": 160}, "MS0992", "of a PE's 49,152 bytes (weights"),
@@ -130,12 +130,15 @@ def test_placement_is_complete(H, W, kv, queries, pairs, interleaved, E):
 
 
 @settings(max_examples=20, deadline=None)
-@given(P=st.integers(2, 7), tokens=st.integers(1, 20), E=st.integers(1, 30))
-def test_prompts_come_back(P, tokens, E):
+@given(W=st.integers(2, 7), H=st.integers(2, 7), tokens=st.integers(1, 20), E=st.integers(1, 90))
+def test_prompts_come_back(W, H, tokens, E):
     config = llama.LlamaConfig(hidden_size=E, heads=2, kv_heads=1, head_size=4, feed_forward_size=6)
-    place = llama.Placement(config, P, P, capacity=tokens, dtype=np.float32, prompt=tokens)
+    place = llama.Placement(config, H, W, capacity=tokens, dtype=np.float32, prompt=tokens)
     x = np.random.default_rng(tokens).uniform(-1, 1, (tokens, E)).astype(np.float32)
     assert np.array_equal(place.collect_prompt(place.prompt_vectors(x), tokens), x)
+    # a row has each element once, and so has a column of weights
+    for index in (*place.turned_index, *place.turned_weights.swapaxes(0, 1)):
+        assert sorted(i for i in index.ravel() if i >= 0) == list(range(E))
     lengths = [len(r) for r in place.prompt_tokens(tokens)]
     assert sum(lengths) == tokens and max(lengths) - min(lengths) <= 1 and lengths == sorted(lengths)
 

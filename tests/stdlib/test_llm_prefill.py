@@ -14,19 +14,18 @@ from meshlang import llama, llama_reference
 
 PROGRAMS = Path(__file__).resolve().parents[2] / "programs"
 SMALL = llama.LlamaConfig(hidden_size=32, heads=4, kv_heads=2, head_size=8, feed_forward_size=48)
-NOT_THERE = ("shift", "vocabulary", "column_size")
 
 
-def prefill(config, P, tokens, dtype=np.float32, arch="wse3", tree=True, room=0, scale=1.0):
+def prefill(config, W, H, tokens, dtype=np.float32, arch="wse3", tree=True, room=0, scale=1.0):
     """Error relative to the largest element, the placement, the reference, keys, values, cycles."""
-    place = llama.Placement(config, P, P, capacity=-(-tokens // P) + room, dtype=dtype, prompt=tokens)
+    place = llama.Placement(config, H, W, capacity=-(-tokens // H) + room, dtype=dtype, prompt=tokens)
     weights = config.random_weights(tokens, dtype)
     for name in weights:
         if "q_proj" in name or "k_proj" in name:
             weights[name] = weights[name] * dtype(scale)
     reference = llama_reference.Reference(config, weights)
-    x = np.random.default_rng(P).uniform(-1, 1, (tokens, config.hidden_size)).astype(dtype)
-    program = meshlang.compile(PROGRAMS / "prefill/layout.csl", arch=arch, params={n: v for n, v in place.params(tree).items() if n not in NOT_THERE})
+    x = np.random.default_rng(H).uniform(-1, 1, (tokens, config.hidden_size)).astype(dtype)
+    program = meshlang.compile(PROGRAMS / "prefill/layout.csl", arch=arch, params=place.prefill_params(tree))
     with program.start() as fabric:
         before = {name.removeprefix("turned_"): array for name, array in place.weights(weights).items() if name != "norms"}
         for name, array in before.items():
@@ -37,7 +36,7 @@ def prefill(config, P, tokens, dtype=np.float32, arch="wse3", tree=True, room=0,
         fabric.launch("prefill", tokens)
         for name, array in before.items():          # the weights are back where they were
             assert np.array_equal(fabric.read(name, count=array.shape[2]), array)
-        y = place.collect_prompt(fabric.read("prompt", count=place.prompt_rows * place.hidden), tokens)
+        y = place.collect_prompt(fabric.read("prompt", count=place.prompt_elements), tokens)
         n = config.layers * place.kv_elements * place.capacity
         keys, values = fabric.read("keys", count=n), fabric.read("values", count=n)
         ticks = fabric.read("ticks", count=6).astype(np.int64)
@@ -48,9 +47,10 @@ def prefill(config, P, tokens, dtype=np.float32, arch="wse3", tree=True, room=0,
 
 @pytest.mark.parametrize("arch", ["wse2", "wse3"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
-@pytest.mark.parametrize("P, tokens", [(2, 5), (3, 3), (4, 13), (5, 4)])
-def test_meshes(P, tokens, dtype, arch):
-    assert prefill(SMALL, P, tokens, dtype, arch)[0] <= llama.tolerance(SMALL, dtype)
+@pytest.mark.parametrize("W, H, tokens", [(2, 2, 5), (3, 3, 3), (4, 4, 13), (5, 5, 4), (2, 4, 7), (4, 2, 5), (3, 5, 9), (5, 3, 4), (4, 6, 11),
+                                          (3, 2, 4)])
+def test_meshes(W, H, tokens, dtype, arch):
+    assert prefill(SMALL, W, H, tokens, dtype, arch)[0] <= llama.tolerance(SMALL, dtype)
 
 
 @settings(max_examples=10, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
@@ -62,43 +62,45 @@ def test_any_heads(data):
                                head_size=2 * draw(st.integers(1, 6)), feed_forward_size=draw(st.integers(4, 40)),
                                layers=draw(st.integers(1, 3)), interleaved=draw(st.booleans()))
     dtype = draw(st.sampled_from([np.float32, np.float16]))
-    P, tokens, arch, tree = draw(st.integers(2, 6)), draw(st.integers(1, 14)), draw(st.sampled_from(["wse2", "wse3"])), draw(st.booleans())
+    W, H, tokens = draw(st.integers(2, 6)), draw(st.integers(2, 6)), draw(st.integers(1, 14))
+    arch, tree = draw(st.sampled_from(["wse2", "wse3"])), draw(st.booleans())
     try:
-        error = prefill(config, P, tokens, dtype, arch, tree)[0]
+        error = prefill(config, W, H, tokens, dtype, arch, tree)[0]
     except meshlang.MeshlangError as refused:
         assume(refused.diagnostics[0].code != "MS0992")         # too much for a PE's memory
         raise
     assert error <= llama.tolerance(config, dtype)
 
 
-def test_sixteen():
+@pytest.mark.parametrize("W, H", [(16, 16), (8, 4), (16, 8), (8, 16)])
+def test_large_meshes(W, H):
     config = llama.LlamaConfig(hidden_size=64, heads=8, kv_heads=4, head_size=8, feed_forward_size=96)
-    assert prefill(config, 16, 32, np.float16)[0] <= llama.tolerance(config, np.float16)
+    assert prefill(config, W, H, 2 * H, np.float16)[0] <= llama.tolerance(config, np.float16)
 
 
 def test_large_scores():
     """The running maximum keeps e^score in range in f16, whatever the order of the blocks."""
-    assert prefill(SMALL, 4, 12, np.float16, scale=8.0)[0] <= 8 * llama.tolerance(SMALL, np.float16)
+    assert prefill(SMALL, 4, 4, 12, np.float16, scale=8.0)[0] <= 8 * llama.tolerance(SMALL, np.float16)
 
 
 def test_keys_and_values_are_where_decoding_wants_them():
-    for tokens in (3, 9):
-        _, place, reference, keys, values, _ = prefill(SMALL, 4, tokens, room=2)
-        keys = keys.reshape(4, 4, place.kv_elements, place.capacity)
-        values = values.reshape(4, 4, place.kv_heads, place.capacity, place.head_elements)
-        index = place.kv_index.reshape(4, -1)
+    for W, tokens in ((4, 3), (3, 9)):
+        _, place, reference, keys, values, _ = prefill(SMALL, W, 4, tokens, room=2)
+        keys = keys.reshape(4, W, place.kv_elements, place.capacity)
+        values = values.reshape(4, W, place.kv_heads, place.capacity, place.head_elements)
+        index = place.kv_index.reshape(W, -1)
         for y, row in enumerate(place.prompt_tokens(tokens)):
-            for x in range(4):
+            for x in range(W):
                 for i, token in enumerate(row):
                     want_k, want_v = (np.append(t[0].transpose(1, 0, 2)[token].ravel(), 0.0)[index[x]] for t in (reference.keys, reference.values))
                     assert np.abs(keys[y, x, :, i] - want_k).max() < 1e-5
                     assert np.abs(values[y, x, :, i].ravel() - want_v).max() < 1e-5
 
 
-def generate(config, P, prompt, new, dtype, arch, shift=True, room=0):
+def generate(config, W, H, prompt, new, dtype, arch, shift=True, room=0):
     """Largest relative error of the logits, and how many greedy tokens are the reference's."""
     total = prompt + new - 1
-    place = llama.Placement(config, P, P, capacity=(-(-total // P) if shift else -(-prompt // P) + new) + room, dtype=dtype, head=True,
+    place = llama.Placement(config, H, W, capacity=(-(-total // H) if shift else -(-prompt // H) + new) + room, dtype=dtype, head=True,
                             prompt=max(prompt - 1, 1), shift=shift)
     weights = config.random_weights(7, dtype)
     reference = llama_reference.Reference(config, weights)
@@ -116,11 +118,8 @@ def generate(config, P, prompt, new, dtype, arch, shift=True, room=0):
             fabric.launch("prefill", prompt - 1)
             reference.decode(reference.embed(tokens[:-1]))
         fabric.launch("settle", prompt - 1)
-        natural = place.hidden_index[:, None].repeat(P, 1)
-        place.weight_index, turned = natural, place.weight_index
-        for name, array in place.weights(weights).items():       # what `settle` made of them is decoding's placement
+        for name, array in place.weights(weights, settled=True).items():
             assert np.array_equal(fabric.read(name, count=array.shape[2]), array), name
-        place.weight_index = turned
         for _ in range(new):
             position = len(tokens) - 1
             fabric.write("x", place.hidden_vector(table[tokens[-1]]))
@@ -135,15 +134,17 @@ def generate(config, P, prompt, new, dtype, arch, shift=True, room=0):
     return error, agreed
 
 
-@pytest.mark.parametrize("P, prompt, new, shift, arch", [
-    (4, 9, 9, True, "wse3"), (3, 5, 8, True, "wse2"), (5, 1, 6, True, "wse3"), (2, 2, 3, True, "wse2"), (4, 7, 5, False, "wse3"),
+@pytest.mark.parametrize("W, H, prompt, new, shift, arch", [
+    (4, 4, 9, 9, True, "wse3"), (3, 3, 5, 8, True, "wse2"), (5, 5, 1, 6, True, "wse3"), (2, 2, 2, 3, True, "wse2"), (4, 4, 7, 5, False, "wse3"),
+    (2, 4, 9, 5, True, "wse3"), (4, 2, 6, 4, True, "wse2"), (3, 5, 8, 6, False, "wse3"), (8, 4, 10, 4, True, "wse3"), (4, 6, 7, 5, True, "wse2"),
+    (5, 4, 1, 4, True, "wse3"), (3, 2, 3, 3, True, "wse3"),
 ])
-def test_prefill_then_decode(P, prompt, new, shift, arch):
+def test_prefill_then_decode(W, H, prompt, new, shift, arch):
     config = llama.LlamaConfig(hidden_size=30, heads=4, kv_heads=2, head_size=6, feed_forward_size=50, layers=2, vocabulary=40,
-                               tied_embeddings=P == 3)
-    error, agreed = generate(config, P, prompt, new, np.float32, arch, shift)
+                               tied_embeddings=W == 3)
+    error, agreed = generate(config, W, H, prompt, new, np.float32, arch, shift)
     assert error <= llama.tolerance(config, np.float32) and agreed == new
-    error, agreed = generate(config, P, prompt, new, np.float16, arch, shift)
+    error, agreed = generate(config, W, H, prompt, new, np.float16, arch, shift)
     assert error <= llama.tolerance(config, np.float16)
 
 
@@ -158,15 +159,16 @@ def test_entries_in_the_wrong_order():
 
 
 def test_stated_cost():
-    place = llama.Placement(SMALL, 8, 8, capacity=2, prompt=16)
-    program = meshlang.compile(PROGRAMS / "prefill/layout.csl", params={n: v for n, v in place.params().items() if n not in NOT_THERE}).ir
+    place = llama.Placement(SMALL, 8, 4, capacity=2, prompt=16)
+    program = meshlang.compile(PROGRAMS / "prefill/layout.csl", params=place.prefill_params()).ir
     assert set(program.fabric.color) <= {0, 1, 2, 3, 4, 5, *range(12, 18)}
     for tile in program.tiles:
         assert len(tile.inputs) <= 5 and len(tile.tasks) == 3
-    place = llama.Placement(SMALL, 8, 8, capacity=4, prompt=16, head=True)
-    for arch, outputs in (("wse2", 4), ("wse3", 6)):
-        program = meshlang.compile(PROGRAMS / "tiny_llama/layout.csl", arch=arch, params=place.params(tree=False)).ir
-        assert max(len(t.inputs) for t in program.tiles) <= 6 and max(len(t.outputs) for t in program.tiles) <= outputs
-        # what the host says a PE needs is what it needs
-        need = max(o.address + o.size for t in program.tiles for o in t.objects)
-        assert need <= sum(place.memory().values()) <= need + 600
+    for H, W in ((8, 8), (4, 6)):
+        place = llama.Placement(SMALL, H, W, capacity=4, prompt=16, head=True)
+        for arch, outputs in (("wse2", 4), ("wse3", 6)):
+            program = meshlang.compile(PROGRAMS / "tiny_llama/layout.csl", arch=arch, params=place.params(tree=False)).ir
+            assert max(len(t.inputs) for t in program.tiles) <= 6 and max(len(t.outputs) for t in program.tiles) <= outputs
+            # what the host says a PE needs is what it needs
+            need = max(o.address + o.size for t in program.tiles for o in t.objects)
+            assert need <= sum(place.memory().values()) <= need + 600
