@@ -11,6 +11,7 @@ from ..sema import types as T
 from ..sema.values import VOID, Dsd, FnValue, Known, Mem, Pointer, Reg
 from .registry import builtin, config, flag
 
+CIRCBUF_FIELDS = dict.fromkeys(("base_address", "extent", "wraparound"), "")
 MEM_FIELDS = dict.fromkeys(("tensor_access", "base_address", "extent", "stride", "offset", "wavelet_index_offset"), "")
 FABIN_FIELDS = dict.fromkeys(("extent", "input_queue", "fabric_color", "priority", "simd_mode", "control_transform"), "")
 FABOUT_FIELDS = dict.fromkeys(("extent", "output_queue", "fabric_color", "priority", "simd_mode", "control_transform", "control",
@@ -56,7 +57,7 @@ def element_of(cx, node, t: T.Type) -> T.Type:
     return e
 
 
-@builtin("get_dsd", "kind, fields", doc="A data structure descriptor: mem1d_dsd, mem4d_dsd, fabin_dsd or fabout_dsd.")
+@builtin("get_dsd", "kind, fields", doc="A data structure descriptor: mem1d_dsd, mem4d_dsd, circbuf_dsd, fabin_dsd or fabout_dsd.")
 def get_dsd(cx, node, hint):
     kind = cx.type_expr(node.args[0])
     if kind is T.MEM1D:
@@ -68,7 +69,7 @@ def get_dsd(cx, node, hint):
     if kind is T.FABOUT:
         return fabric_dsd(cx, node, kind, config(cx, node.args[1], FABOUT_FIELDS, "fabout_dsd"))
     if kind is T.CIRCBUF:
-        cx.fail("MS0399", "circbuf_dsd is not supported yet", node)
+        return circular_buffer(cx, node, config(cx, node.args[1], CIRCBUF_FIELDS, "circbuf_dsd"))
     cx.fail("MS0301", f"@get_dsd takes a DSD type, found {kind}", node.args[0])
 
 
@@ -134,6 +135,34 @@ def memory_4d(cx, where, cfg, base, elem, wio):
     if not isinstance(offset, int) or (offset and not isinstance(base, Known)):
         value = edit(cx, where, Op.DINC, value, offset if not isinstance(offset, int) else Known(T.I16, offset), elem.ty)
     return value
+
+
+def circular_buffer(cx, node, cfg: dict[str, Any]) -> Known:
+    """A circbuf_dsd: all of it is known at compile time (facts 6.5). A ring is at least as long as one element, and no longer than
+    what its base address is known to point to."""
+    where = node.args[1]
+    for name in ("base_address", "extent"):
+        if name not in cfg:
+            cx.fail("MS0510", f"the circbuf_dsd needs '{name}'", where)
+    for name, value in cfg.items():
+        if not isinstance(value, Known):
+            cx.fail("MS0310", f"'{name}' of a circbuf_dsd must be known at compile time", where)
+    base, elem = cfg["base_address"], element_of(cx, where, cfg["base_address"].ty)
+    if elem.size == 1:
+        cx.fail("MS0508", f"a circbuf_dsd walks 16-bit and 32-bit numbers, found {elem}", where)
+    room = None
+    if base.v.var is not None:
+        room = (base.v.var.type.size - base.v.offset) // elem.size
+    elif isinstance(base.ty.elem, T.ArrayType):
+        room = base.ty.elem.count
+    if "wraparound" not in cfg and room is None:
+        cx.fail("MS0510", "the circbuf_dsd needs 'wraparound': its base address does not say how long the buffer is", where)
+    extent = integer(cx, where, cfg["extent"], "extent", 0, isa.INFINITE)
+    ring = integer(cx, where, cfg["wraparound"], "wraparound", 1, isa.INFINITE) if "wraparound" in cfg else room
+    if room is not None and ring > room:
+        cx.fail("MS0517", f"the circbuf_dsd wraps around after {ring} elements, its buffer has {room}", where,
+                f"'wraparound' is {room} at most")
+    return Known(T.CIRCBUF, Dsd("circbuf", base.v, extent, 1, elem.size, wraparound=ring))
 
 
 def fabric_dsd(cx, node, kind: T.Type, cfg: dict[str, Any]) -> Any:
@@ -264,6 +293,8 @@ def set_dsd_length(cx, node, hint):
         cx.fail("MS0301", f"the length must be a u16, found {n.ty}", node.args[1], "use @as(u16, n)")
     if isinstance(dsd, Known) and isinstance(n, int):
         return Known(dsd.ty, dsd.v.with_(length=n))
+    if dsd.ty is T.CIRCBUF:
+        cx.fail("MS0310", "the length of a circbuf_dsd must be known at compile time", node)
     return edit(cx, node, Op.DLEN, dsd, Known(T.U16, n) if isinstance(n, int) else n)
 
 
@@ -360,24 +391,36 @@ def load_to_dsr(cx, node, hint):
     return load(cx, node, node.args[1], node.args[2] if len(node.args) > 2 else None)
 
 
-@builtin("load_to_dsr_xdsr_sr", "dsr, xdsr, srs, mem4d[, config]", doc="Put a mem4d_dsd into a DSR with its extension and strides.")
-def load_to_dsr_xdsr_sr(cx, node, hint):
+@builtin("load_to_dsr_xdsr", "dsr, xdsr, circbuf[, config]", doc="Put a circbuf_dsd into a DSR with its extension.")
+def load_to_dsr_xdsr(cx, node, hint):
+    xdsr_arg(cx, node)
+    return load(cx, node, node.args[2], node.args[3] if len(node.args) > 3 else None, (T.CIRCBUF,))
+
+
+def xdsr_arg(cx, node) -> None:
     if cx.known(node.args[1]).ty is not T.XDSR:
         cx.fail("MS0301", "the second argument must be an xdsr", node.args[1], "use @get_xdsr(n)")
+
+
+@builtin("load_to_dsr_xdsr_sr", "dsr, xdsr, srs, mem4d[, config]", doc="Put a mem4d_dsd into a DSR with its extension and strides.")
+def load_to_dsr_xdsr_sr(cx, node, hint):
+    xdsr_arg(cx, node)
     strides = cx.known(node.args[2])
     if not isinstance(strides.ty, T.StructType) or any(v.ty is not T.SR for v in strides.v.values()):
         cx.fail("MS0301", "the third argument must be a tuple of stride registers", node.args[2], "use .{ @get_sr(n) }")
-    return load(cx, node, node.args[3], node.args[4] if len(node.args) > 4 else None)
+    return load(cx, node, node.args[3], node.args[4] if len(node.args) > 4 else None, (T.MEM4D,))
 
 
-def load(cx, node, dsd_node, cfg_node):
+def load(cx, node, dsd_node, cfg_node, kinds: tuple[T.Type, ...] = (T.MEM1D, T.MEM4D, T.FABIN, T.FABOUT)):
     unit = cx.unit
     dsr = cx.known(node.args[0])
     if not isinstance(dsr.ty, T.DsrType):
-        cx.fail("MS0301", f"@load_to_dsr takes a DSR, found {dsr.ty}", node.args[0])
+        cx.fail("MS0301", f"@{node.name} takes a DSR, found {dsr.ty}", node.args[0])
     dsd = cx.rv(dsd_node)
-    if not isinstance(dsd.ty, T.DsdType) or dsd.ty is T.FIFO:
-        cx.fail("MS0301", f"@{node.name} takes a DSD, found {dsd.ty}", dsd_node)
+    if dsd.ty is T.CIRCBUF and dsd.ty not in kinds:
+        cx.fail("MS0518", f"@{node.name} cannot load a circbuf_dsd, which needs an extension", node, "use @load_to_dsr_xdsr(dsr, xdsr, circbuf)")
+    if dsd.ty not in kinds:
+        cx.fail("MS0301", f"@{node.name} takes a {' or '.join(k.name for k in kinds)}, found {dsd.ty}", dsd_node)
     if dsd.ty is T.FABIN and dsr.ty is T.DSR_DEST:
         cx.fail("MS0503", "a fabin_dsd is a source: it cannot be loaded to a dsr_dest", node)
     if dsd.ty is T.FABOUT and dsr.ty is T.DSR_SRC1:

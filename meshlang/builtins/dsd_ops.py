@@ -25,6 +25,10 @@ def element_types(cx, code: str) -> tuple[T.Type, ...]:
 ELEMENT_SIZE = {"h": 2, "s": 4, "w": 2, "d": 4}
 
 
+def refuse_circbuf(cx, node) -> None:
+    cx.fail("MS0518", "a circbuf_dsd cannot be an operand itself", node, "put it into a DSR with @load_to_dsr_xdsr, and use that")
+
+
 def is_vector(t: T.Type) -> bool:
     return isinstance(t, (T.DsdType, T.DsrType))
 
@@ -60,6 +64,8 @@ def lower(cx, node, name: str, op: DsdOp):
             cx.fail("MS0503", "a fabin_dsd is a source: it cannot be the destination", arg, "receive from it, into memory or a fabout_dsd")
         if t is T.FABOUT and i > 0:
             cx.fail("MS0504", "a fabout_dsd is a destination: it cannot be a source", arg)
+        if t is T.CIRCBUF:
+            refuse_circbuf(cx, arg)
         if t is T.FIFO and i == 1 and len(elements) > 2 and form[2:3] == "V":
             cx.fail("MS0514", "a FIFO cannot be the first of two sources", arg, "make it the second one")
         if t is T.DSR_SRC1 and i == 0:
@@ -212,6 +218,8 @@ def map_(cx, node, hint):
         is_out = not ret_void and i == want - 1
         if v.ty is T.FABIN and is_out:
             cx.fail("MS0503", "a fabin_dsd is a source: it cannot be the output of @map", operands[i])
+        if v.ty is T.CIRCBUF:
+            refuse_circbuf(cx, operands[i])
         if v.ty is T.FIFO:
             cx.fail("MS0515", "@map cannot take a FIFO", operands[i])
         if v.ty is T.FABOUT and not is_out:

@@ -72,6 +72,12 @@ def high_priority(cx, node, hint):
     return VOID
 
 
+@builtin("__transform", "mask", phase="top", doc="The mask of control_transform from the start.")
+def transform(cx, node, hint):
+    cx.unit.transform = cx.known_int(node.args[0]) & 63
+    return VOID
+
+
 @builtin("__unsupported", "what", doc="Refuses the program: a library function that MeshLang has the name of and not the effect.")
 def unsupported(cx, node, hint):
     cx.fail("MS0399", f"{text_arg(cx, node.args[0])} is not supported", node)

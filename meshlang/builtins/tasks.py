@@ -310,12 +310,6 @@ def initialize_queue(cx, node, hint):
     return VOID
 
 
-def _unsupported(name: str, args: str, phase: str):
-    @builtin(name, args, phase=phase, doc="Not supported yet.")
-    def refuse(cx, node, hint):
-        cx.fail("MS0399", f"@{name} is not supported yet", node)
-
-
 @builtin("set_control_task_table", "[config]", phase="top", arch=("wse3",), doc="Give control tasks a table of ids of their own.")
 def set_control_task_table(cx, node, hint):
     """One table for all queues. How many instructions an entry has, and how far apart they are, has no effect here."""
@@ -331,6 +325,3 @@ def set_control_task_table(cx, node, hint):
         cx.fail("MS0415", "the control task table is set after a control task is bound", node, "set it before", labels=[(early.span, "bound here")])
     unit.control_table = node.span
     return VOID
-
-
-_unsupported("load_to_dsr_xdsr", "dsr, xdsr, circbuf[, config]", "any")

@@ -13,11 +13,13 @@ import numpy as np
 
 from ..ir import isa
 from .dsd import (
+    KIND_CIRCBUF,
     KIND_FABIN,
     KIND_FABOUT,
     KIND_MEM1D,
     KIND_MEM4D,
     M4_COLUMNS,
+    M4_EXT,
     OPERAND_DSD,
     RC_ACTION,
     RC_ONCTRL_SET,
@@ -45,6 +47,7 @@ from .dsd import (
     walk_length,
     walk_offset,
 )
+from .exceptions import CHECKED, O_FADD, O_FDIV, O_FUN2, scalar_exceptions, stops
 from .express import enter_express, leave_express
 from .faults import Fault
 from .jit import cold, ctz, inline, jit
@@ -93,13 +96,15 @@ from .wheel import fail, wake_ce
 (SYS_CMD_DONE, SYS_TSC, SYS_TSC_ENABLE, SYS_TSC_RESET, SYS_X, SYS_Y, SYS_RANDOM16, SYS_SET_PRNG, SYS_IQ_STATUS, SYS_OQ_STATUS,
  SYS_TASK_PRIORITY, SYS_PERF, SYS_MAIN_PRIORITY, SYS_FIFO_READ, SYS_FIFO_WRITE, SYS_ROUTE_GET, SYS_ROUTE_SET, SYS_TORN, SYS_TEARDOWN_EXIT,
  SYS_FILTER_GET, SYS_FILTER_SET, SYS_FLUSH, SYS_FLUSHED, SYS_FLUSH_EXIT, SYS_QUEUE_COLOR, SYS_REGISTER_GET,
- SYS_REGISTER_SET) = (np.int64(s) for s in list(isa.Sys)[:27])
+ SYS_REGISTER_SET, SYS_TRANSFORM, SYS_EXCEPTIONS) = (np.int64(s) for s in list(isa.Sys)[:29])
+PLAIN, PLAIN_COUNT = np.int64(isa.PLAIN_REGISTERS), np.int64(isa.PLAIN_COUNT)
 (E_BAD, E_LOAD, E_STORE, E_DIV, E_SHIFT, E_BOUNDS, E_ASSERT, E_TRAP, E_STACK, E_FUNCTION) = (np.int64(f) for f in list(Fault)[1:11])
 E_CMD, E_UT_BUSY, E_ASYNC, E_UT_UNKNOWN = (
     np.int64(f) for f in (Fault.CMD_DOUBLE, Fault.UT_BUSY, Fault.ASYNC_NO_FABRIC, Fault.UT_UNKNOWN))
 E_NO_TASK, E_COPY, E_QUEUE, E_NO_COLOR, E_QUEUE_COLOR = (
     np.int64(f) for f in (Fault.NO_TASK, Fault.COPY, Fault.QUEUE_BUSY, Fault.NO_COLOR, Fault.QUEUE_COLOR))
 E_DSR_BUSY, E_REGISTER = np.int64(Fault.DSR_BUSY), np.int64(Fault.REGISTER)
+E_WIDTH = np.int64(Fault.WIDTH)
 E_OPERAND, E_UNSUPPORTED = np.int64(Fault.OPERAND), np.int64(Fault.UNSUPPORTED_DSD)
 COMMAND_TASK = np.int64(128)
 NEVER = np.int64(1 << 62)
@@ -174,6 +179,12 @@ def element_address(W, T, pe, v, k, size, writes):
     base = field(v, 4, 16)
     if v & 15 == KIND_MEM1D:
         at = base + k * (((field(v, 36, 16)) ^ 0x8000) - 0x8000) * size
+    elif v & 15 == KIND_CIRCBUF:
+        if (np.int64(1) << field(v, 52, 2)) != size:
+            fail(W, E_WIDTH, pe, np.int64(1) << field(v, 52, 2), size, ZERO if writes else ONE)
+            return np.int64(-1)
+        row = np.int64(T[tile + TT_MEM4D]) + field(v, 20, 16) * M4_COLUMNS
+        at = base + ((field(v, 36, 16) + k) % np.int64(T[row + M4_EXT + 1])) * size
     else:
         row = np.int64(T[tile + TT_MEM4D]) + field(v, 20, 16) * M4_COLUMNS
         at = base + walk_offset(T, row, k, size)
@@ -191,7 +202,7 @@ def element_load(W, U, T, M8, M16, M32, pe, v, k, ty, result):
     size = size_of(ty)
     what = v & 15
     bits = np.int64(0)
-    if what == KIND_MEM1D or what == KIND_MEM4D:
+    if what == KIND_MEM1D or what == KIND_MEM4D or what == KIND_CIRCBUF:
         at = element_address(W, T, pe, v, k, size, False)
         if at < 0:
             return BAD
@@ -211,6 +222,8 @@ def element_load(W, U, T, M8, M16, M32, pe, v, k, ty, result):
             return WAIT
         trace_go(W, pe, W[p + P_UT], np.int64(-1), now)
         bits = np.int64(U[e + E_VALUE])
+        if W[o + O_AUX] & A_TRANSFORM != 0 and U[e + E_FLAGS] & 1 != 0:
+            bits ^= W[p + P_TRANSFORM]
         if size == 2 and W[o + O_AUX] & 3 != 0:
             if k & 1 == 1 or k == W[o + O_LEN] - 1:
                 pop_input(W, U, pe, q, now)
@@ -232,7 +245,7 @@ def element_store(W, U, T, M8, M16, M32, pe, v, k, ty, bits):
     p = P0 + pe * PK
     size = size_of(ty)
     what = v & 15
-    if what == KIND_MEM1D or what == KIND_MEM4D:
+    if what == KIND_MEM1D or what == KIND_MEM4D or what == KIND_CIRCBUF:
         at = element_address(W, T, pe, v, k, size, True)
         if at < 0:
             return BAD
@@ -263,6 +276,8 @@ def element_store(W, U, T, M8, M16, M32, pe, v, k, ty, bits):
                 return OK_
             if k & 1 == 1:
                 bits = W[p + P_MISC] | (bits << 16)
+        if W[o + O_AUX] & A_TRANSFORM != 0 and flags & 1 != 0:
+            bits ^= W[p + P_TRANSFORM]
         push_output(W, U, pe, q, bits, flags, W[G_NOW])
         return OK_
     fail(W, E_OPERAND if what == 0 else E_UNSUPPORTED, pe, what, ZERO, ZERO)
@@ -332,7 +347,7 @@ def system(W, U, T, pe, function, argument, t):
 
 
 @cold
-def configure(W, U, T, pe, function, argument, value):
+def configure(W, U, T, M16, pe, function, argument, value):
     """SYS instructions on the PE's router, queues and FIFOs, in the cycle in which they happen. -1 after a fault."""
     p = P0 + pe * PK
     now = W[G_NOW]
@@ -353,7 +368,18 @@ def configure(W, U, T, pe, function, argument, value):
         if function == SYS_FILTER_SET:
             W[at] = value & 0xffff
         return W[at]
+    if function == SYS_TRANSFORM:
+        W[p + P_TRANSFORM] = (argument & 63) << 26
+        return ZERO
+    if function == SYS_EXCEPTIONS:
+        W[p + P_UNMASKED] = ~argument & 0xffff
+        return ZERO
     if function == SYS_REGISTER_GET or function == SYS_REGISTER_SET:
+        if W[p + P_PLAIN] != 0 and argument >= PLAIN and argument < PLAIN + PLAIN_COUNT:
+            at = (W[p + P_PLAIN] >> 1) + argument - PLAIN
+            if function == SYS_REGISTER_SET:
+                M16[at] = np.uint16(value & 0xffff)
+            return np.int64(M16[at])
         if not is_register(argument << 1, np.int64(2)):
             fail(W, E_REGISTER, pe, argument, ZERO, ZERO)
             return np.int64(-1)
@@ -458,6 +484,8 @@ def store_scalar(M8, M16, M32, at, size, v):
 def edit_dsd(op, v, x, size):
     """DBASE, DINC, DLEN, DSTRIDE."""
     if op == DBASE:
+        if v & 15 == KIND_CIRCBUF:
+            v &= ~(np.int64(0xffff) << 36)          # it begins at the start of its new ring
         tag = np.int64(1) if size == 2 else np.int64(2) if size == 4 else np.int64(0)
         v = (v & ~((np.int64(0xffff) << 4) | (np.int64(3) << 52))) | ((x & 0xffff) << 4) | (tag << 52)
         return v
@@ -497,7 +525,7 @@ def value_op(W, T, p, op, ty, fp, a, b, c):
     if op == DSRGET:
         return W[W[p + P_DSR] + b * 2]
     if op == DCOUNT:
-        if v & 15 == KIND_MEM4D:
+        if v & 15 == KIND_MEM4D or v & 15 == KIND_CIRCBUF:
             row = np.int64(T[W[p + P_TILE] + TT_MEM4D]) + field(v, 20, 16) * M4_COLUMNS
             return walk_length(T, row)
         return field(v, 20, 16)
@@ -506,6 +534,21 @@ def value_op(W, T, p, op, ty, fp, a, b, c):
 
 # what special() returns besides cycles
 R_FAULT, R_WAIT, R_LATER, R_STALL, R_LAST = (np.int64(i) for i in (-1, -2, -3, -4, -5))
+
+
+@cold
+def checked(W, T, pe, op, ty, fp, a, b, c):
+    """An instruction on floats of a program that may unmask exceptions (exceptions.py). Its extra cycles, or R_FAULT."""
+    if op >= O_FADD and op <= O_FDIV:
+        r = float_op(op - O_FADD, W[fp + b], W[fp + c], ty)
+    else:
+        r = value_op(W, T, P0 + pe * PK, op, ty, fp, a, b, c)
+    if W[P0 + pe * PK + P_UNMASKED] != 0:
+        y = W[fp + b + 1] if op == O_FUN2 else W[fp + c] if op <= O_FDIV else ZERO
+        if stops(W, pe, scalar_exceptions(op, ty, c, W[fp + b], y, r)):
+            return R_FAULT
+    W[fp + a] = r
+    return ZERO
 
 
 @jit
@@ -569,7 +612,7 @@ def special(W, U, C, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t):
         if c >= SYS_FIFO_READ:
             if t > now:
                 return R_LATER
-            r = configure(W, U, T, pe, c, W[fp + b], W[fp + b + 1])
+            r = configure(W, U, T, M16, pe, c, W[fp + b], W[fp + b + 1])
             if W[G_FAULT] != 0:
                 return R_FAULT
             if a != 0:
@@ -646,6 +689,8 @@ def special(W, U, C, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t):
             fail(W, E_FUNCTION, pe, f, ZERO, ZERO)
             return R_FAULT
         return np.int64(T[tile + TT_FUNCS]) + f * FK
+    if op >= CHECKED:
+        return checked(W, T, pe, op - CHECKED, ty, fp, a, b, c)
     fail(W, E_BAD, pe, op, ZERO, ZERO)
     return R_FAULT
 
@@ -683,7 +728,7 @@ def execute(W, U, C, T, M8, M16, M32, pe):
         w = np.int64(C[w])
         op = w & 0xff
         ty = (w >> 8) & 15
-        trace_inst(W, pe, t, pc, op)
+        trace_inst(W, pe, t, pc, op & ~CHECKED)
         pc += 1
         cost = w >> 16
         t += cost

@@ -26,6 +26,7 @@ from .alu import (
     single_kernel,
     word_kernel,
 )
+from .exceptions import stops, vector_exceptions
 from .express import may_express
 from .faults import Fault
 from .jit import cold, ctz, inline, jit
@@ -35,7 +36,7 @@ from .trace import DO_ACTIVATE, DO_UNBLOCK, EV_DONE, flight, trace_control, trac
 from .wheel import fail, wake_ce, wake_router
 
 (KIND_NONE, KIND_MEM1D, KIND_MEM4D, KIND_FABIN, KIND_FABOUT) = (np.int64(k) for k in list(isa.DsdKind)[:5])
-KIND_FIFO = np.int64(isa.DsdKind.FIFO)
+KIND_FIFO, KIND_CIRCBUF = np.int64(isa.DsdKind.FIFO), np.int64(isa.DsdKind.CIRCBUF)
 FIFO_BASE, FIFO_CAPACITY, FIFO_SIZE, FIFO_PUSH, FIFO_POP, FIFO_COLUMNS = (np.int64(i) for i in (
     isa.FIFO_BASE, isa.FIFO_CAPACITY, isa.FIFO_SIZE, isa.FIFO_PUSH, isa.FIFO_POP, isa.FIFO_COLUMNS))
 OPERAND_DSD, OPERAND_DSR, OPERAND_SCALAR, OPERAND_POINTER = (np.int64(i) for i in range(1, 5))
@@ -45,7 +46,8 @@ OP_DST, OP_DST_DSR, OP_ASYNC, OP_ACTION, OP_ONCTRL, OP_ONCTRL_SET, OP_UT, OP_PRI
     isa.OP_INDEX))
 RC_ASYNC, RC_ACTION, RC_ONCTRL, RC_ONCTRL_SET, RC_UT, RC_PRIO, RC_SAVE = (np.int64(i) for i in (
     isa.RC_ASYNC, isa.RC_ACTION, isa.RC_ONCTRL, isa.RC_ONCTRL_SET, isa.RC_UT, isa.RC_PRIO, isa.RC_SAVE))
-M4_RANK, M4_EXT, M4_STRIDE, M4_COLUMNS = (np.int64(i) for i in (isa.M4_RANK, isa.M4_EXT, isa.M4_STRIDE, isa.M4_COLUMNS))
+M4_RANK, M4_EXT, M4_STRIDE, M4_COLUMNS, M4_RING, M4_LENGTH = (np.int64(i) for i in (
+    isa.M4_RANK, isa.M4_EXT, isa.M4_STRIDE, isa.M4_COLUMNS, isa.M4_RING, isa.M4_LENGTH))
 DFILT = np.int64(DsdOpCode.DFILT)
 CHUNK = np.int64(256)         # elements a bulk operation stages at a time; scratch for three operands is at the start of the memories
 SCRATCH = 4 * CHUNK     # bytes per operand
@@ -198,8 +200,16 @@ def stray(W, T, pe, base, low, high, size, writes):
 
 
 @jit
+def is_ring(T, row):
+    """Is the walk of a row of the table that of a circbuf_dsd?"""
+    return np.int64(T[row + M4_EXT]) == M4_RING
+
+
+@jit
 def walk_length(T, row):
-    """Elements of a mem4d walk."""
+    """Elements of a mem4d walk; a ring's walk is as long as its circbuf_dsd, and may go on."""
+    if is_ring(T, row):
+        return np.int64(T[row + M4_LENGTH])
     n = np.int64(1)
     for i in range(np.int64(T[row + M4_RANK])):
         n *= np.int64(T[row + M4_EXT + i])
@@ -234,6 +244,9 @@ def span_of(W, T, o, n):
             low = last
         else:
             high = last
+    elif is_ring(T, W[o + O_QUEUE]):
+        low -= (W[o + O_AUX] & 0xffff) * size
+        high = low + (np.int64(T[W[o + O_QUEUE] + M4_EXT + 1]) - 1) * size
     else:
         row = W[o + O_QUEUE]
         rank = np.int64(T[row + M4_RANK])
@@ -281,10 +294,10 @@ def decode(W, T, pe, o, kind, v, size, position):
             return stray(W, T, pe, v, v, v + size, size, position == 0)
         return True
     what = v & 15
-    if what == KIND_MEM1D or what == KIND_MEM4D:
+    if what == KIND_MEM1D or what == KIND_MEM4D or what == KIND_CIRCBUF:
         tag = field(v, 52, 2)
         if (np.int64(1) << tag) != size:        # length and stride count the operation's elements, whatever the DSD was made for
-            if tag == 0 or W[G_STRICT] != 0:
+            if tag == 0 or what == KIND_CIRCBUF or W[G_STRICT] != 0:        # a ring of other elements would leave its array
                 fail(W, FWIDTH, pe, np.int64(1) << tag, size, position)
                 return False
             note(W, T, pe, np.int64(N_WIDTH), position, np.int64(1) << tag, size, ZERO)
@@ -298,6 +311,10 @@ def decode(W, T, pe, o, kind, v, size, position):
             row = np.int64(T[W[p + P_TILE] + TT_MEM4D]) + field(v, 20, 16) * M4_COLUMNS
             W[o + O_QUEUE] = row
             W[o + O_LEN] = walk_length(T, row)
+            if what == KIND_CIRCBUF:
+                W[o + O_AUX] = field(v, 36, 16)
+                W[o + O_ADDR] += W[o + O_AUX] * size
+                return True
         if field(v, 54, 1) != 0:
             W[o + O_AUX] = np.int64(1) << 62        # wavelet_index_offset: the caller adds the index
         return True
@@ -315,7 +332,7 @@ def decode(W, T, pe, o, kind, v, size, position):
         W[o + O_KIND] = K_IN if what == KIND_FABIN else K_OUT
         simd = field(v, 36, 2)
         W[o + O_AUX] = (simd | (field(v, 41, 1) << 2) | (field(v, 54, 1) << 3) | (field(v, 38, 2) << 4) | (field(v, 42, 1) << 6)
-                        | (field(v, 44, 2) << 7))
+                        | (field(v, 44, 2) << 7) | (field(v, 40, 1) << 9))
         W[o + O_ADDR] = 0
         W[o + O_STRIDE] = color         # of an input: the color it wants its queue to be bound to
         return decode_queue(W, T, pe, o, wanted, color, count, first, what)
@@ -518,7 +535,7 @@ def make_operand(W, U, T, pe, v, j, row, fp, base):
     if not decode(W, T, pe, o, kind if kind != OPERAND_DSR else np.int64(OPERAND_DSD), value, size, np.int64(j)):
         return False
     what = W[o + O_KIND]
-    if (what == K_MEM or what == K_MEM4) and W[o + O_AUX] != 0:
+    if (what == K_MEM or what == K_MEM4) and W[o + O_AUX] >> 62 != 0:
         W[o + O_AUX] = 0
         if np.int64(T[row + OP_INDEX]) != 0:
             W[o + O_ADDR] += (W[fp + base + 4] & 0xffff) * 2        # in words
@@ -602,16 +619,17 @@ def prepare(W, U, T, pe, v, row, fp, base):
             fifo = True
         elif kind == K_MEM or kind == K_MEM4:
             own = W[o + O_LEN]
+            ring = kind == K_MEM4 and is_ring(T, W[o + O_QUEUE])
             if n == ENDLESS:
-                if own == ENDLESS and not (kind == K_MEM and W[o + O_STRIDE] == 0):
+                if own == ENDLESS and not ring and not (kind == K_MEM and W[o + O_STRIDE] == 0):
                     fail(W, FENDLESS, pe, own, ZERO, ZERO)
                     return np.int64(-1)
-                if own != ENDLESS and own > 0 and not check_walk(W, T, pe, o, own, j == 0):
+                if (ring or own != ENDLESS and own > 0) and not check_walk(W, T, pe, o, own, j == 0):
                     return np.int64(-1)
             else:
                 if own != n and own != ENDLESS:
                     note_length(W, U, T, pe, v, np.int64(j))
-                    if kind == K_MEM4 and n > own:
+                    if kind == K_MEM4 and n > own and not ring:
                         fail(W, FWALK, pe, W[o + O_ADDR], W[o + O_ADDR] + n * W[o + O_SIZE], W[o + O_ADDR])
                         return np.int64(-1)
                 if not check_walk(W, T, pe, o, n, j == 0):
@@ -621,6 +639,8 @@ def prepare(W, U, T, pe, v, row, fp, base):
         return np.int64(-1)
     if fabric == 0 and fifo:
         fabric = np.int64(2)
+    if W[P0 + pe * PK + P_UNMASKED] != 0:
+        W[v + V_FLAGS] |= F_CHECKED
     W[v + V_STEP] = step
     W[v + V_RATE] = np.int64(T[code * OI + OI_RATE])
     return fabric
@@ -693,6 +713,11 @@ def save_dsr(W, T, pe, dsr, n, size):
             step = np.int64(T[row + M4_STRIDE + k]) + inner
             inner += step * (extent - 1)
         base = field(v, 4, 16) + extent * step * size
+    elif what == KIND_CIRCBUF:
+        row = np.int64(T[W[P0 + pe * PK + P_TILE] + TT_MEM4D]) + field(v, 20, 16) * M4_COLUMNS
+        position = (field(v, 36, 16) + n) % np.int64(T[row + M4_EXT + 1])
+        W[d] = (v & ~(np.int64(0xffff) << 36)) | (position << 36)
+        return
     else:
         return
     W[d] = (v & ~(np.int64(0xffff) << 4)) | ((base & 0xffff) << 4)
@@ -967,11 +992,12 @@ def fifo_stopped(W, v):
 
 
 @cold
-def beyond(W, d, k):
+def beyond(W, T, d, k):
     """Does an operation without end run past one of its memory vectors?"""
     for j in range(3):
         o = d + j * OK
-        if (W[o + O_KIND] == K_MEM or W[o + O_KIND] == K_MEM4) and k >= W[o + O_LEN] and W[o + O_STRIDE] != 0:
+        if k >= W[o + O_LEN] and (W[o + O_KIND] == K_MEM and W[o + O_STRIDE] != 0
+                                  or W[o + O_KIND] == K_MEM4 and not is_ring(T, W[o + O_QUEUE])):
             return True
     return False
 
@@ -1014,7 +1040,8 @@ def run_in_memory(W, T, M8, M16, M32, pe, v):
     k = n
     if W[v + V_FLAGS] & F_ACCUMULATE != 0:
         rate = np.int64(T[code * OI + OI_REDUCE])
-    if not fifo and kernel != CLASS_NONE and independent(W, T, v, n):
+    checked = W[v + V_FLAGS] & F_CHECKED != 0
+    if not fifo and not checked and kernel != CLASS_NONE and independent(W, T, v, n):
         bulk(W, T, M16, M32, v, mem, kernel)
     else:
         accumulate = W[v + V_FLAGS] & F_ACCUMULATE != 0
@@ -1028,7 +1055,7 @@ def run_in_memory(W, T, M8, M16, M32, pe, v):
                         return np.int64(-1)
                     k = np.int64(i)
                     break
-                if n == ENDLESS and beyond(W, d, i):
+                if n == ENDLESS and beyond(W, T, d, i):
                     fail(W, FENDLESS, pe, np.int64(i), ZERO, ZERO)
                     return np.int64(-1)
             a = W[v + V_ACC] if accumulate else fetch_memory(W, T, M8, M16, M32, d + OK, mem)
@@ -1037,6 +1064,8 @@ def run_in_memory(W, T, M8, M16, M32, pe, v):
                 r = add_with_carry(W, p, a, b)
             else:
                 r = element(code, a, b, c)
+            if checked and stops(W, pe, vector_exceptions(code, a, b, c, r)):
+                return np.int64(-1)
             if accumulate:
                 W[v + V_ACC] = r
             elif W[d + O_KIND] == K_FIFO:
@@ -1172,6 +1201,8 @@ def fetch_fabric(W, U, T, M8, M16, M32, pe, o, mem, k, last, now):
     q = W[o + O_QUEUE]
     e = np.int64(U[q + Q_BUF]) + np.int64(U[q + Q_HEAD]) * EK
     value = np.int64(U[e + E_VALUE])
+    if W[o + O_AUX] & A_TRANSFORM != 0 and U[e + E_FLAGS] & 1 != 0:
+        value ^= W[P0 + pe * PK + P_TRANSFORM]
     if W[o + O_SIZE] == 4:
         pop_input(W, U, pe, q, now)
         return value
@@ -1241,12 +1272,10 @@ def thread_step(W, U, T, M8, M16, M32, pe, dense, now):
         W[W[v + V_RESULT]] = 0
         return FINISHED
     if W[v + V_FLAGS] & F_ENDLESS != 0:
-        if beyond(W, d, k):
+        if beyond(W, T, d, k):
             fail(W, FENDLESS, pe, k, ZERO, ZERO)
             W[G_FPC] = W[v + V_PC]
             return FAILED
-        if step == 2 and k >= 0x4000:
-            k = np.int64(0)
     mem = W[p + P_MEM]
     code = W[v + V_CODE]
     c = W[d + 3 * OK + O_ADDR]
@@ -1265,6 +1294,9 @@ def thread_step(W, U, T, M8, M16, M32, pe, dense, now):
             r = add_with_carry(W, p, a, b)
         else:
             r = element(code, a, b, c)
+        if W[v + V_FLAGS] & F_CHECKED != 0 and stops(W, pe, vector_exceptions(code, a, b, c, r)):
+            W[G_FPC] = W[v + V_PC]
+            return FAILED
         kind = W[d + O_KIND]
         if kind == K_OUT:
             aux = W[d + O_AUX]
@@ -1272,17 +1304,18 @@ def thread_step(W, U, T, M8, M16, M32, pe, dense, now):
             if last:
                 flags |= (aux >> 5) & 2         # advance_switch
             q = W[d + O_QUEUE]
+            mark = W[p + P_TRANSFORM] if aux & A_TRANSFORM != 0 and flags & 1 != 0 else ZERO
             if aux & 3 == 0:
                 if aux & 8 != 0 and W[v + V_INDEX] >= 0:
                     r = (r & 0xffff) | (W[v + V_INDEX] << 16)
-                push_output(W, U, pe, q, r, flags, now)
+                push_output(W, U, pe, q, r ^ mark, flags, now)
             elif k & 1 == 0:
                 if last:
-                    push_output(W, U, pe, q, r, flags, now)
+                    push_output(W, U, pe, q, r ^ mark, flags, now)
                 else:
                     W[d + O_ADDR] = r
             else:
-                push_output(W, U, pe, q, W[d + O_ADDR] | (r << 16), flags, now)
+                push_output(W, U, pe, q, (W[d + O_ADDR] | (r << 16)) ^ mark, flags, now)
         elif W[v + V_FLAGS] & F_ACCUMULATE != 0:
             W[v + V_ACC] = r
         elif kind == K_POINTER:

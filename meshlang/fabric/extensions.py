@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..diag import Diagnostic, MeshlangError
 from ..ir import isa
 from ..ir.program import EAST, ColorConfig, Program, TileProgram
 from . import state as s
@@ -80,36 +79,45 @@ class Extensions:
         special = np.array([c.teardown or c.filter is not None or c.swap_x or c.swap_y or bool(c.positions) for c in configs] + [False])
         changing = np.array([at_run_time(tile) for tile in program.tiles] + [False])
         self.program, self.tile_of, self.index_of, self.changing = program, tile_of, index_of, changing
+        self.swaps = {axis: np.array([getattr(c, f"swap_{axis}") for c in configs] + [False]) for axis in "xy"}
+        self.any_swap = any(v.any() for v in self.swaps.values())
+        self.nowhere = np.full(len(tile_of), -1)
         self.pes: dict[int, np.ndarray] = {}
         self.total = 0
         for color in sorted(present):
             index = index_of[color]
-            pes = np.flatnonzero(present[color] & (special[index] | (changing[tile_of] & (index >= 0))))
+            twin = self.flags(color) & (s.C_TWIN_X | s.C_TWIN_Y) != 0
+            pes = np.flatnonzero(present[color] & (special[index] | (changing[tile_of] & (index >= 0)) | twin))
             self.pes[color] = pes
             self.total += len(pes)
-        self.swaps = {axis: np.array([getattr(c, f"swap_{axis}") for c in configs] + [False]) for axis in "xy"}
-        self.any_swap = any(v.any() for v in self.swaps.values())
 
-    def arrivals(self, channels: dict[int, np.ndarray], color: int, direction: int, pes: np.ndarray, there: np.ndarray) -> np.ndarray:
-        """The channels that wavelets of a color come into when they leave `pes` in a direction and arrive at `there`."""
+    def flags(self, color: int) -> np.ndarray:
+        """The flags in CH_CONFIG that say what color swaps do at each PE (facts 3.7). A color with the swap of an axis takes what
+        arrives with the other color of its pair, also where that one has no swap and takes it, too (a twin)."""
+        found = np.zeros(len(self.tile_of), np.int64)
+        if not self.any_swap:
+            return found
+        own, other = (self.index_of.get(c, self.nowhere) for c in (color, color ^ 1))
+        both_axes = np.ones(len(own), bool)
+        for axis, twin in (("x", s.C_TWIN_X), ("y", s.C_TWIN_Y)):
+            mine, its = self.swaps[axis][own], self.swaps[axis][other]
+            both_axes &= mine
+            found |= np.where(its & ~mine, twin, 0)
+        found |= np.where(both_axes, s.C_RAMP, 0)
+        if any(swap[index].any() for swap in self.swaps.values() for index in (own, other)):
+            found |= s.C_PAIR
+        return found
+
+    def arrivals(self, channels: dict[int, np.ndarray], color: int, direction: int, there: np.ndarray) -> np.ndarray:
+        """The channels that wavelets of a color come into when they leave in a direction and arrive at `there`; -1: none."""
         near = channels[color][there]
         if not self.any_swap:
             return near
         swap = self.swaps["x" if direction >= EAST else "y"]
-        pair = color ^ 1
-        none = np.full(len(self.tile_of), -1)
-        own, other = self.index_of.get(color, none), self.index_of.get(pair, none)
-        swapped = swap[own] & swap[other]
-        exists = channels[color] >= 0
-        both = exists & (channels.get(pair, none) >= 0)
-        bad = (swap[own] != swap[other]) & (swap[own] | swap[other])
-        both_axes = self.swaps["x"][own] & self.swaps["y"][own]
-        if (bad & both).any() or (bad & exists).any() or both_axes.any():
-            raise MeshlangError(Diagnostic("MS0850", f"not supported by this version: a color swap of only one of colors {min(color, pair)} and "
-                                                     f"{max(color, pair)}, or in both axes"))
-        if (swapped[pes] != swapped[there])[(near >= 0) & both[pes]].any():
-            raise MeshlangError(Diagnostic("MS0850", f"not supported by this version: color {color} is swapped on one side of a link only"))
-        return np.where(swapped[there], channels[pair][there] if pair in channels else -1, near)
+        own, other = (swap[self.index_of.get(c, self.nowhere)][there] for c in (color, color ^ 1))
+        pair = channels[color ^ 1][there] if color ^ 1 in channels else np.full(len(there), -1)
+        # with the swap, a color does not take what comes as itself: that is the pair's, if it has the swap, and else nobody's
+        return np.where(other & (own | (near < 0)), pair, np.where(own, -1, near))
 
     def fill(self, W: np.ndarray, H: np.ndarray, channels: dict[int, np.ndarray], first_channel: int) -> None:
         """Write the records; H: the channel records, already with their base routes."""
@@ -133,3 +141,7 @@ class Extensions:
                 old = H[rows[at], s.CH_CONFIG].astype(np.int64) & ~(31 | 31 << 6)
                 H[rows[at], s.CH_CONFIG] = (old | rx | tx << 6 | flags).astype(np.uint32)
             number += len(pes)
+        for color, channel in channels.items():
+            flags = self.flags(color)
+            pes = np.flatnonzero((channel >= 0) & (flags != 0))
+            H[(channel[pes] - first_channel) // 16, s.CH_CONFIG] |= flags[pes].astype(np.uint32)

@@ -42,3 +42,5 @@ class Fault(IntEnum):
     QUEUE_COLOR = 33
     REGISTER = 34
     FIFO = 35
+    EXCEPTION = 36
+    RAMP_SWAPPED = 37

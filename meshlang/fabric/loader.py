@@ -18,6 +18,7 @@ from ..ir.program import EAST, HOST, NORTH, RAMP, SOUTH, WEST, Program, TileProg
 from . import alu
 from . import state as s
 from .dsd import MEMORY_START
+from .exceptions import CHECKED, CHECKED_OPS
 from .extensions import EXTENSION_LIMIT, Extensions
 from .timing import Profile
 from .trace import FLIGHT, FLIGHT_WORDS
@@ -104,6 +105,13 @@ def _looks_closely(tile: TileProgram) -> bool:
     return bool((asks | np.isin(kind, (O.UTBLOCK, O.UTUNBLOCK))).any())
 
 
+def _plain_words(tile: TileProgram) -> bool:
+    """Does the program use the words of the configuration space that are plain storage? An address of run time may be one of them."""
+    code = np.asarray(tile.code, np.int32).reshape(-1, 4)
+    system = code[:, 0] & 0xff == O.SYS
+    return bool(tile.registers) or bool((system & np.isin(code[:, 3], (isa.Sys.REGISTER_GET, isa.Sys.REGISTER_SET))).any())
+
+
 def _memory_size(tile: TileProgram) -> int:
     end = max([len(tile.image), *(o.address + o.size for o in tile.objects)], default=0)
     return (end + 7) & ~7
@@ -147,6 +155,8 @@ def _relocate(tile: TileProgram, code_base: int, functions: int, ops: int, confi
         code[rows, column] += strings
     cost = np.where(code[:, 0] & isa.FREE, 0, np.array(costs, np.int32)[kind])
     code[:, 0] = (code[:, 0] & 0xffff) | (cost << 16)
+    if (where(O.SYS) & (code[:, 3] == isa.Sys.EXCEPTION_MASK)).any():
+        code[where(*CHECKED_OPS), 0] |= CHECKED
     return code
 
 
@@ -296,7 +306,8 @@ def load(program: Program, profile: Profile) -> State:
         row["entries"] = U_end
         U_end += n * s.EK * (sum(caps_in) + sum(caps_out))
         regions.append((row["entries"], U_end))
-        row["mem"], M_end = M_end, M_end + n * memory_sizes[t]
+        room = memory_sizes[t] + (2 * isa.PLAIN_COUNT if _plain_words(tile) else 0)       # its words lie behind the memory
+        row["room"], row["mem"], M_end = room, M_end, M_end + n * room
         layout.append(row)
     extension_start, I_end = I_end, I_end + s.XK * (extensions.total + 1)
     # wheels and logs
@@ -372,7 +383,7 @@ def load(program: Program, profile: Profile) -> State:
             x, y = pe_x[pes] + dx, pe_y[pes] + dy
             inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
             there = np.where(inside, y * width + x, 0)
-            near = extensions.arrivals(channels, color, direction, pes, there)
+            near = extensions.arrivals(channels, color, direction, there)
             H[rows, s.CH_NEAR + direction] = np.where(inside, np.where(near >= 0, near, s.NO_CHANNEL), s.OFF_RECTANGLE)
 
     extensions.fill(W, H, channels, first_channel)
@@ -390,7 +401,10 @@ def load(program: Program, profile: Profile) -> State:
         P[pes, s.P_TILE] = s.T_TILES + t * s.TT
         P[pes, s.P_ACTIVE], P[pes, s.P_BLOCKED] = _signed(tile.active), _signed(tile.blocked)
         P[pes, s.P_RR] = 63
-        P[pes, s.P_MEM], P[pes, s.P_MEMSIZE] = row["mem"] + index * memory_sizes[t], memory_sizes[t]
+        P[pes, s.P_MEM], P[pes, s.P_MEMSIZE] = row["mem"] + index * row["room"], memory_sizes[t]
+        if row["room"] != memory_sizes[t]:
+            P[pes, s.P_PLAIN] = P[pes, s.P_MEM] + memory_sizes[t]
+        P[pes, s.P_TRANSFORM] = tile.transform << 26
         P[pes, s.P_REG] = row["reg"] + index * row["registers"]
         P[pes, s.P_REGEND] = row["reg"] + (index + 1) * row["registers"]
         P[pes, s.P_DSR] = row["dsr"] + index * 2 * len(tile.dsrs)
@@ -412,9 +426,11 @@ def load(program: Program, profile: Profile) -> State:
         for pair, (_, init, _) in enumerate(tile.rotating):
             P[pes, s.P_ROTATE + pair] = init
         image = np.asarray(tile.image, np.uint8)
+        memories = M8[row["mem"]:row["mem"] + n * row["room"]].reshape(n, row["room"])
         if image.any():
-            block = M8[row["mem"]:row["mem"] + n * memory_sizes[t]].reshape(n, memory_sizes[t])
-            block[:, :len(image)] = image
+            memories[:, :len(image)] = image
+        for address, value in tile.registers:
+            memories[:, memory_sizes[t] + 2 * (address - isa.PLAIN_REGISTERS):][:, :2] = (value & 0xff, value >> 8)
         entries = row["entries"] + index * s.EK * (sum(row["caps_in"]) + sum(row["caps_out"]))
         for which, queues, caps in (("iq", [(q.id, q.color) for q in tile.inputs], row["caps_in"]),
                                     ("oq", outputs_of[t], row["caps_out"])):

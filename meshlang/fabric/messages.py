@@ -52,6 +52,10 @@ MESSAGES: dict[Fault, tuple[str, str, str | None]] = {
                      "0x7f20 + color are the routes and 0x7f40 + color the switch of a color"),
     Fault.FIFO: ("MS0858", "an operation finds the FIFO {state}, and its {state}_action is fault",
                  "let it wait (suspend) or stop (terminate), or make the FIFO larger"),
+    Fault.EXCEPTION: ("MS0859", "the floating-point exception {text}, which the program has unmasked",
+                      "set_exception_mask says which exceptions stop a PE; all are masked at the start"),
+    Fault.RAMP_SWAPPED: ("MS0834", "a wavelet of color {a} is sent, but the color swap of both axes gives color {a} what is sent on color {b}, and "
+                         "color {b} has no such swap", "send on color {b}, or give both colors the swap"),
     Fault.QUEUE_COLOR: ("MS0833", "{kind} queue {a} is wanted for color {b}, but wavelets of color {c} are still in it",
                         "finish with the one color before the other (@queue_flush tells when a queue is empty), or use two queues"),
     Fault.ENDLESS_WALK: ("MS0832", "an operation without end runs past its memory vector of {a} elements", None),

@@ -124,6 +124,8 @@ def fault_error(machine: Machine) -> MeshlangError:
         words["dsr"] = f"DSR {number} of dsr_{file}"
         started = span_of(machine, tile, b)
         labels += [Label(started, "the operation was started here")] if started is not None else []
+    elif fault == Fault.EXCEPTION:
+        words["text"] = " and ".join(name for bit, name in enumerate(isa.EXCEPTIONS) if a >> bit & 1)
     elif fault == Fault.FIFO:
         words["state"] = "full" if a else "empty"
     elif fault == Fault.QUEUE_COLOR:

@@ -15,15 +15,31 @@ import numpy as np
 
 from .express import express
 from .faults import Fault
-from .jit import ctz, inline, jit
+from .jit import cold, ctz, inline, jit
 from .state import *
-from .switch import CLOSED, LATER, NEVER_OPEN, OPEN, destinations, entrance, extension, finish, outgoing
+from .switch import (
+    CLOSED,
+    LATER,
+    NEVER_OPEN,
+    OPEN,
+    channel_of,
+    destinations,
+    entrance,
+    extension,
+    finish,
+    has_room,
+    neighbour,
+    outgoing,
+    twin_room,
+    wake_around,
+    wake_channel,
+)
 from .trace import trace_enter, trace_held, trace_move
 from .wheel import fail, wake_ce, wake_router
 
 ZERO = np.int64(0)
 F_NO_ROUTE, F_OFF_RECT = np.int64(Fault.NO_ROUTE), np.int64(Fault.OFF_RECT)
-F_MISROUTED, F_TWO_SIDES = np.int64(Fault.MISROUTED), np.int64(Fault.TWO_SIDES)
+F_MISROUTED, F_TWO_SIDES, F_RAMP_SWAPPED = np.int64(Fault.MISROUTED), np.int64(Fault.TWO_SIDES), np.int64(Fault.RAMP_SWAPPED)
 
 
 @inline
@@ -54,40 +70,18 @@ def push_channel(W, U, pe, ch, value, control, arrival, now):
     return True
 
 
-@inline
-def has_room(U, ch, now):
-    """2: room; 1: full, but a wavelet left in this cycle (look again in the next); 0: full."""
-    count = (np.int64(U[ch + CH_STATE]) >> 2) & 7
-    if np.int64(U[ch + CH_POP]) == now & 0xffffffff:
-        return 2 if count < 3 else 1
-    return 2 if count < 4 else 0
-
-
-@inline
-def wake_channel(W, U, pe, ch, at):
-    """A sleeping channel of `pe` may go on."""
-    if (np.int64(U[ch + CH_STATE]) >> 2) & 7 != 0:
-        r = pe * RK
-        slot = (ch - np.int64(U[r + R_BASE])) >> 4
-        U[r + R_MASK] = np.uint32(np.int64(U[r + R_MASK]) | (np.int64(1) << slot))
-        wake_router(W, pe, at)
-
-
-@inline
-def neighbour(W, pe, direction):
-    """PE number of a neighbour that is known to exist: N, S, E, W."""
-    if direction == 0:
-        return pe - W[G_WIDTH]
-    if direction == 1:
-        return pe + W[G_WIDTH]
-    if direction == 2:
-        return pe + 1
-    return pe - 1
+@cold
+def push_twin(W, U, pe, ch, value, control, arrival, now):
+    """Put a wavelet that goes into `ch` into the other color of the pair as well."""
+    return push_channel(W, U, pe, channel_of(U, pe, ((np.int64(U[ch + CH_CONFIG]) >> 12) & 31) ^ 1), value, control, arrival, now)
 
 
 @jit
 def wake_upstream(W, U, pe, ch, now):
     """A place in `ch` became free: wake all that may have been waiting for it."""
+    if np.int64(U[ch + CH_CONFIG]) & C_PAIR != 0:
+        wake_around(W, U, pe, ch, now)
+        return
     U[ch + CH_STATE] = np.uint32(np.int64(U[ch + CH_STATE]) & ~S_WAITER)
     rx = np.int64(U[ch + CH_CONFIG]) & 63
     for direction in range(4):
@@ -191,9 +185,17 @@ def serve_ramp(W, U, pe, now):
             break
         flags = np.int64(U[e + E_FLAGS])
         ch = np.int64(U[r + R_BASE]) + ((flags >> 8) << 4)
-        room = has_room(U, ch, now)
         config = np.int64(U[ch + CH_CONFIG])
+        if config & C_RAMP != 0:
+            pair = channel_of(U, pe, ((config >> 12) & 31) ^ 1)
+            if pair < 0 or np.int64(U[pair + CH_CONFIG]) & C_RAMP == 0:
+                fail(W, F_RAMP_SWAPPED, pe, (config >> 12) & 31, ((config >> 12) & 31) ^ 1, ZERO)
+                return
+            ch = pair
+            config = np.int64(U[ch + CH_CONFIG])
+        room = has_room(U, ch, now)
         mark = np.int64(0)
+        twin = np.int64(3)
         if config & 16 == 0 or config & C_SPECIAL != 0:
             gate = entrance(W, U, ch, config, np.int64(4), now)
             if gate == NEVER_OPEN:
@@ -203,6 +205,9 @@ def serve_ramp(W, U, pe, now):
                 room = np.int64(0) if gate == CLOSED else np.int64(1)
             elif flags & 2 != 0:
                 mark = np.int64(1)
+            if config & (C_TWIN_X | C_TWIN_Y) != 0:
+                twin = twin_room(W, U, pe, config, np.int64(4), now)
+                room = min(room, twin)
         if room == 0:
             U[ch + CH_STATE] = np.uint32(np.int64(U[ch + CH_STATE]) | S_WAITER)
             continue
@@ -216,6 +221,8 @@ def serve_ramp(W, U, pe, now):
         if not push_channel(W, U, pe, ch, np.int64(U[e + E_VALUE]), (flags & 1) | mark, now + W[G_RAMP] - 1, now):
             fail(W, F_TWO_SIDES, pe, (np.int64(U[ch + CH_CONFIG]) >> 12) & 31, np.int64(4), ZERO)
             return
+        if twin < 3:
+            push_twin(W, U, pe, ch, np.int64(U[e + E_VALUE]), flags & 1, now + W[G_RAMP] - 1, now)
         moved = True
         trace_enter(W, U, pe, ch, np.int64(4), np.int64(U[q + Q_ID]), np.int64(U[e + E_VALUE]), flags & 1, now)
         U[r + R_ORR] = np.uint32((n + 1) & 15)
@@ -290,6 +297,7 @@ def route(W, U, M16, M32, HP, HS, pe, now):
             # is there room at every destination?
             ready = True
             asleep = False
+            twins = np.int64(0)
             links = tx & 15
             while links != 0:
                 d = ctz(links)
@@ -310,6 +318,11 @@ def route(W, U, M16, M32, HP, HS, pe, now):
                         room = np.int64(0)
                     elif gate == LATER and room == 2:
                         room = np.int64(1)
+                    if other & (C_TWIN_X | C_TWIN_Y) != 0:
+                        twin = twin_room(W, U, neighbour(W, pe, d), other, d ^ 1, now)
+                        if twin < 3:
+                            twins |= np.int64(1) << d
+                            room = min(room, twin)
                 if room < 2:
                     ready = False
                     if room == 0:
@@ -352,6 +365,9 @@ def route(W, U, M16, M32, HP, HS, pe, now):
                 near = np.int64(U[ch + CH_NEAR + d])
                 if not push_channel(W, U, neighbour(W, pe, d), near, sent, passed, now + W[G_HOP], now):
                     fail(W, F_TWO_SIDES, neighbour(W, pe, d), (config >> 12) & 31, d ^ 1, ZERO)
+                    return
+                if (twins >> d) & 1 != 0 and not push_twin(W, U, neighbour(W, pe, d), near, sent, passed, now + W[G_HOP], now):
+                    fail(W, F_TWO_SIDES, neighbour(W, pe, d), ((config >> 12) & 31) ^ 1, d ^ 1, ZERO)
                     return
                 W[G_HOPS] += 1
             if tx & 16 != 0:

@@ -100,6 +100,9 @@ P_SYSTEM = 39                           # 1: the program has a task 29
 P_FIFO = 40                             # first FIFO record
 P_FLUSHED = 41                          # mask of queues that were flushed and ran empty: inputs, then outputs
 P_ROTATE = 42                           # 2: starts of a rotating task since its alternate
+P_PLAIN = 44                            # address in M of the words of the configuration space that are plain storage, or 0
+P_TRANSFORM = 45                        # what control_transform adds to the payload of a control wavelet
+P_UNMASKED = 46                         # exceptions that stop the PE: bits as isa.EXCEPTIONS numbers them
 
 ST_IDLE, ST_RUN, ST_OP = 0, 1, 2
 
@@ -116,13 +119,15 @@ V_STALLED = 47          # traced runs: cycle << 3 | cause of the stall that goes
 K_NONE, K_MEM, K_MEM4, K_SCALAR, K_POINTER, K_IN, K_OUT, K_FIFO = 0, 1, 2, 3, 4, 5, 6, 7
 # O_ADDR: address in the PE's memory (next element), or the scalar, or the held half of a packed wavelet
 # O_QUEUE: mem4d: row in T; fabric: queue record in U
-# O_LEN: own length in elements; O_AUX: mem4d: counters, 16 bits each; fabric: SIMD | control << 2 | index << 3 | priority << 4 |
-# advance_switch << 6 | zero << 7
+# O_LEN: own length in elements; O_AUX: mem4d: counters, 16 bits each (of a ring, the first begins where the walk does);
+# fabric: SIMD | control << 2 | index << 3 | priority << 4 | advance_switch << 6 | zero << 7 | control_transform << 9
 # FIFO: O_ADDR its record, O_QUEUE its row in T, O_AUX the PE
 F_ACCUMULATE = 1
 F_ASYNC = 2
 F_ENDLESS = 4
 F_NOTED = 8             # there is something that the machine would not report
+F_CHECKED = 16          # an exception may stop the PE
+A_TRANSFORM = 1 << 9    # in O_AUX
 
 # ---------------------------------------------------------------- W: what the machine would not report (see notes.py)
 NOTES = 64              # records, in the order in which they came first
@@ -148,6 +153,10 @@ C_SPECIAL = 1 << 21     # has an extension record; its rx bits are 0 while it is
 C_TEARDOWN = 1 << 22
 C_FILTER = 1 << 23
 C_SWAP = 1 << 24        # E/W or N/S arrivals come from the other color of the pair
+C_TWIN_X = 1 << 25      # what arrives from E or W also comes to the other color of the pair, which alone has the swap
+C_TWIN_Y = 1 << 26
+C_PAIR = 1 << 27        # colors are swapped somewhere: what waits for a place here may have either color of the pair
+C_RAMP = 1 << 28        # what comes from the ramp goes to the other color of the pair
 C_RARE = 22             # bits from here on: not even a data wavelet takes the short way
 NO_CHANNEL, OFF_RECTANGLE = 0xffffffff, 0xfffffffe
 

@@ -124,25 +124,76 @@ def destinations(W, U, ch, config, state):
     return tx
 
 
+@inline
+def neighbour(W, pe, direction):
+    """PE number of a neighbour that is known to exist: N, S, E, W."""
+    if direction == 0:
+        return pe - W[G_WIDTH]
+    if direction == 1:
+        return pe + W[G_WIDTH]
+    if direction == 2:
+        return pe + 1
+    return pe - 1
+
+
+@inline
+def wake_channel(W, U, pe, ch, at):
+    """A sleeping channel of `pe` may go on."""
+    if (np.int64(U[ch + CH_STATE]) >> 2) & 7 != 0:
+        r = pe * RK
+        slot = (ch - np.int64(U[r + R_BASE])) >> 4
+        U[r + R_MASK] = np.uint32(np.int64(U[r + R_MASK]) | (np.int64(1) << slot))
+        wake_router(W, pe, at)
+
+
 @cold
 def wake_around(W, U, pe, ch, now):
-    """The route of a channel has changed: whoever may wait for it looks again."""
+    """Whoever may wait for a channel looks again: its route has changed, or a place in it became free."""
     U[ch + CH_STATE] = np.uint32(np.int64(U[ch + CH_STATE]) & ~S_WAITER)
+    config = np.int64(U[ch + CH_CONFIG])
     for direction in range(4):
         near = np.int64(U[ch + CH_NEAR + direction])
-        if near < OFF_RECTANGLE and (np.int64(U[near + CH_STATE]) >> 2) & 7 != 0:
-            other = pe + 1
-            if direction == 0:
-                other = pe - W[G_WIDTH]
-            elif direction == 1:
-                other = pe + W[G_WIDTH]
-            elif direction == 3:
-                other = pe - 1
-            r = other * RK
-            slot = (near - np.int64(U[r + R_BASE])) >> 4
-            U[r + R_MASK] = np.uint32(np.int64(U[r + R_MASK]) | (np.int64(1) << slot))
-            wake_router(W, other, now + 1)
+        if config & C_PAIR != 0 and near != OFF_RECTANGLE:
+            other = neighbour(W, pe, np.int64(direction))
+            for color in range(2):      # from which color wavelets come is the matter of the router they come to
+                near = channel_of(U, other, ((config >> 12) & 31) ^ color)
+                if near >= 0:
+                    wake_channel(W, U, other, near, now + 1)
+        elif near < OFF_RECTANGLE:
+            wake_channel(W, U, neighbour(W, pe, np.int64(direction)), near, now + 1)
     wake_router(W, pe, now + 1)
+
+
+# ---------------------------------------------------------------- color swaps of one color of a pair
+
+@inline
+def has_room(U, ch, now):
+    """2: room; 1: full, but a wavelet left in this cycle (look again in the next); 0: full."""
+    count = (np.int64(U[ch + CH_STATE]) >> 2) & 7
+    if np.int64(U[ch + CH_POP]) == now & 0xffffffff:
+        return 2 if count < 3 else 1
+    return 2 if count < 4 else 0
+
+
+@cold
+def twin_room(W, U, pe, config, side, now):
+    """Room at the other color of the pair for a wavelet that comes to `pe` from `side`, as `has_room` says it, or 3 if that color does
+    not take it; `config` is that of the channel the wavelet itself comes to."""
+    if side < 2 and config & C_TWIN_Y == 0 or (side == 2 or side == 3) and config & C_TWIN_X == 0 \
+            or side == 4 and config & (C_TWIN_X | C_TWIN_Y) != C_TWIN_X | C_TWIN_Y:
+        return np.int64(3)
+    twin = channel_of(U, pe, ((config >> 12) & 31) ^ 1)
+    gate = entrance(W, U, twin, np.int64(U[twin + CH_CONFIG]), side, now)
+    if gate == NEVER_OPEN:
+        return np.int64(3)
+    room = np.int64(has_room(U, twin, now))
+    if gate == CLOSED:
+        room = ZERO
+    elif gate == LATER and room == 2:
+        room = np.int64(1)
+    if room == 0:
+        U[twin + CH_STATE] = np.uint32(np.int64(U[twin + CH_STATE]) | S_WAITER)
+    return room
 
 
 @cold

@@ -310,6 +310,10 @@ def dsd_text(tile: TileProgram, packed: int) -> str:
         return f"fifo {_field(packed, isa.D_FIFO)}, {steps}"
     size = 1 << _field(packed, isa.D_TAG)
     start = element_name(tile, _field(packed, isa.D_BASE), size)
+    if kind is isa.DsdKind.CIRCBUF and length < len(tile.mem4d):
+        row = tile.mem4d[length]
+        return (f"circbuf from {start}, {int(row[isa.M4_LENGTH])} elements of {size} bytes, around {int(row[isa.M4_EXT + 1])}, "
+                f"next {_field(packed, isa.D_POSITION)}")
     if kind is isa.DsdKind.MEM4D:
         row = tile.mem4d[length] if length < len(tile.mem4d) else None
         extents = "?" if row is None else " x ".join(str(int(row[isa.M4_EXT + i])) for i in range(int(row[isa.M4_RANK])))

@@ -12,4 +12,5 @@ DFILT = "@dfilt"
 QUEUE_FLUSH = "queue flushing"
 RECONFIGURATION = "changing routes at run time"
 
-ENGINE: frozenset[str] = frozenset({SWITCHES, FILTERS, TEARDOWN, COLOR_SWAP, FIFOS, ADVANCE_SWITCH, ZERO, DFILT, QUEUE_FLUSH, RECONFIGURATION})
+ENGINE: frozenset[str] = frozenset({SWITCHES, FILTERS, TEARDOWN, COLOR_SWAP, FIFOS, CONTROL_TRANSFORM, ADVANCE_SWITCH, ZERO, DFILT, QUEUE_FLUSH,
+                                    RECONFIGURATION})

@@ -155,6 +155,8 @@ class Sys(IntEnum):
     QUEUE_COLOR = 24            # queue r[b] & 7 (bit 3: output) is bound to color r[b] >> 8; it must be empty
     REGISTER_GET = 25           # r[a] = the word at word address r[b] of the configuration space (fabric.switch)
     REGISTER_SET = 26           # r[b + 1] is stored there
+    TRANSFORM_MASK = 27         # r[b]: its low six bits are the mask of DSDs with control_transform
+    EXCEPTION_MASK = 28         # r[b]: a bit that is 0 lets that exception (FP_*) stop the PE
 
 
 class Print(IntEnum):
@@ -208,8 +210,9 @@ class DsdKind(IntEnum):
 # (first bit, width) of each field of a packed DSD
 D_KIND = (0, 4)
 D_BASE = (4, 16)        # mem: byte address
-D_LEN = (20, 16)        # steps; 0x7fff is endless. mem4d: row of TileProgram.mem4d
+D_LEN = (20, 16)        # steps; 0x7fff is endless. mem4d, circbuf: row of TileProgram.mem4d
 D_STRIDE = (36, 16)     # mem1d: elements, signed
+D_POSITION = (36, 16)   # circbuf: element of the ring at which it begins
 D_TAG = (52, 2)         # mem: log2 of the element size in bytes
 D_WIO = (54, 1)         # mem, fabout: wavelet_index_offset
 D_QUEUE = (4, 3)        # fabric
@@ -244,6 +247,12 @@ FILTER_FIELDS = ("counter", "max_counter", "limit1")
 # columns of TileProgram.fifos (int32): buffer address, capacity in elements, element bytes, task ids or -1, WSE-3 priority
 # word addresses of the configuration space that are registers: a color's routes, and its switch (layout: fabric/switch.py)
 COLOR_REGISTERS, SWITCH_REGISTERS, COLORS = 0x7f20, 0x7f40, 24
+# and words that only hold what is stored in them
+PLAIN_REGISTERS, PLAIN_COUNT = 0x7e00, 0x100
+
+# bits of an exception mask, by number (facts 8.15)
+EXCEPTIONS = ("PERF_CNT_0_OVERFLOW", "PERF_CNT_1_OVERFLOW", "SW_EXCEPTION", "FP_UNDERFLOW", "FP_OVERFLOW", "FP_INEXACT", "FP_INVALID",
+              "FP_DIV_BY_0")
 
 FIFO_BASE, FIFO_CAPACITY, FIFO_SIZE, FIFO_PUSH, FIFO_POP, FIFO_PRIO, FIFO_ACTIONS = range(7)
 FIFO_COLUMNS = 7
@@ -294,4 +303,7 @@ RC_COLUMNS = 8
 
 # columns of TileProgram.mem4d (int32): number of dimensions, extents outermost first, jump strides innermost first (elements)
 M4_RANK, M4_EXT, M4_STRIDE = 0, 1, 5
+# A circbuf_dsd is a walk in two dimensions, round after round of its ring, that begins somewhere in the ring: its outer extent is M4_RING,
+# which no mem4d_dsd has, its inner one the ring's; M4_LENGTH holds its own extent.
+M4_RING, M4_LENGTH = 0x7fffffff, M4_EXT + 2
 M4_COLUMNS = 9

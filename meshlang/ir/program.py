@@ -98,6 +98,8 @@ class TileProgram:
     high: int = 0                               # task ids of high priority from the start
     rotating: list[tuple[int, int, int]] = field(default_factory=list)   # data task id, start and limit of the counter; instead: control task 0
     fifos: np.ndarray = field(default_factory=lambda: np.zeros((0, 7), np.int32))    # int32 [n, FIFO_COLUMNS]
+    registers: list[tuple[int, int]] = field(default_factory=list)      # plain words of the configuration space: address, initial value
+    transform: int = 0                          # initial mask of control_transform
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,8 @@ class LayoutState:
         rx = self.directions(cx, where, routes.get("rx"), "rx")
         tx = self.directions(cx, where, routes.get("tx"), "tx")
         swaps = {f"swap_{axis}": bool(routes[f"color_swap_{axis}"].v) for axis in "xy" if f"color_swap_{axis}" in routes}
+        if self.arch != "wse2" and any(swaps.values()):
+            cx.fail("MS0609", f"color swaps exist on wse2 only, this program is for {self.arch}", where)
         switches = rest.get("switches")
         if switches is None and any(n in rest for n in ("pos1", "pos2", "pos3")):
             switches = Known(T.COMPTIME_STRUCT, {n: v for n, v in rest.items() if n in SWITCH_FIELDS})

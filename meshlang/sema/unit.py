@@ -96,6 +96,8 @@ class Unit:
     host_in: dict[int, str] = field(default_factory=dict)
     host_out: dict[int, str] = field(default_factory=dict)
     fifos: list[list[int]] = field(default_factory=list)
+    registers: dict[int, int] = field(default_factory=dict)     # @set_config of comptime blocks: word address -> value
+    transform: int = 0                      # mask of control_transform from the start
     teardown_handlers: dict[int, tuple[FnValue, Any]] = field(default_factory=dict)     # color -> function, span
     empty_handlers: dict[int, tuple[FnValue, Any]] = field(default_factory=dict)        # queue (bit 3: output) -> function, span
     shared_input: int | None = None         # WSE-2: an input queue that was given out to a DSD without one
@@ -174,13 +176,16 @@ class Unit:
         """A packed DSD (isa.py). Binding a fabric DSD to code also binds its queue, as the 1.4 compiler does on WSE-2."""
         if d.kind == "fifo":
             return isa.DsdKind.FIFO | d.queue << 4
-        if d.kind in ("mem1d", "mem4d"):
+        if d.kind in ("mem1d", "mem4d", "circbuf"):
             base = 0 if d.base is None else self.scalar_bits(Known(T.U16, d.base))
             tag = {1: 0, 2: 1, 4: 2, 8: 3}[d.elem]
             word = (base & 0xffff) << 4 | tag << 52
             if d.kind == "mem1d":
                 return word | isa.DsdKind.MEM1D | (d.length & 0xffff) << 20 | (d.stride & 0xffff) << 36 \
                     | int(d.wavelet_index_offset) << 54
+            if d.kind == "circbuf":
+                ring = (2, isa.M4_RING, d.wraparound, d.length, 1, 1, 1 - d.wraparound, 0, 0)
+                return word | isa.DsdKind.CIRCBUF | self.row(self.mem4d, ring) << 20
             row = (len(d.extents), *(d.extents + (1,) * 4)[:4], *(d.strides + (0,) * 4)[:4])
             return word | isa.DsdKind.MEM4D | self.row(self.mem4d, row) << 20
         word = (d.length & 0xffff) << 20 | d.simd << 36 | d.priority << 38 | int(d.control_transform) << 40
@@ -311,6 +316,7 @@ class Unit:
             outputs=[Queue(q, s.color, s.priority, s.span) for q, s in sorted(self.outputs.items())],
             exports=self.exports, strings=list(self.strings), stack_registers=stack, recursive=recursive,
             rotating=[(i, init, limit) for i, init, limit, _ in self.rotating],
+            registers=sorted(self.registers.items()), transform=self.transform,
             uses_memcpy=self.uses_memcpy, ut_blocked=self.ut_blocked, high=self.high,
             fifos=np.array(self.fifos, dtype=np.int32).reshape(-1, isa.FIFO_COLUMNS))
         return program

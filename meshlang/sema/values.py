@@ -131,13 +131,14 @@ class ArrayValue:
 @dataclass(frozen=True, slots=True)
 class Dsd:
     """A comptime-known DSD. Memory: base, length, stride (elements), element bytes. Fabric: queue, color, flags."""
-    kind: str                           # "mem1d", "mem4d", "fabin", "fabout"
+    kind: str                           # "mem1d", "mem4d", "circbuf", "fabin", "fabout", "fifo"
     base: Pointer | None = None
     length: int = 0
     stride: int = 1
     elem: int = 2                       # bytes
     extents: tuple[int, ...] = ()       # mem4d: outermost first
     strides: tuple[int, ...] = ()       # mem4d: innermost first, jumps in elements
+    wraparound: int = 0                 # circbuf: elements of the ring
     queue: int | None = None
     color: int | None = None
     simd: int = 0

@@ -138,16 +138,17 @@ class Trace:
         return name
 
     def color_beside(self, pe: int, color: int, direction: int) -> int:
-        """The color at PE `pe` of a wavelet that comes in `direction` with `color`: another one where colors are swapped."""
+        """The color at PE `pe` of a wavelet that comes in `direction` with `color`: another one where the colors are swapped. (Where only
+        the other one has the swap, both receive it: its own.)"""
         if not self._swaps:
             return color
-        partner = color ^ 1
-        grid = self.program.fabric.color.get(partner)
-        index = -1 if grid is None else int(np.asarray(grid).reshape(-1)[pe])
-        if index < 0:
-            return color
-        config = self.program.fabric.configs[index]
-        return partner if (config.swap_x if direction in (EAST, WEST) else config.swap_y) else color
+
+        def swap(c: int) -> bool | None:
+            grid = self.program.fabric.color.get(c)
+            index = -1 if grid is None else int(np.asarray(grid).reshape(-1)[pe])
+            config = self.program.fabric.configs[index] if index >= 0 else None
+            return None if config is None else config.swap_x if direction in (EAST, WEST) else config.swap_y
+        return color ^ 1 if swap(color ^ 1) and swap(color) is not False else color
 
     @cached_property
     def _swaps(self) -> bool:
