@@ -1,18 +1,21 @@
-"""Unions and packed structs: one word in a register or in memory, whose fields are parts of it.
+"""Unions and packed structs: bits in a register or in memory, whose fields are parts of them.
 
-A value of such a type (`types.BitsType`) is a scalar as wide as the type. A field that fills whole bytes of a place in memory is a
-place of its own there; any other field is a `BitsRef`, read and written through the word it belongs to.
+A value of such a type (`types.BitsType`) of up to 64 bits is a scalar as wide as the type; of more, it is in memory as an array is. A
+field that fills whole bytes of a place in memory is a place of its own there; any other field is a `BitsRef`, read and written through the
+word it belongs to. At compile time all of them are Python integers.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..ir.isa import Op, Ty
 from . import ops
 from . import types as T
 from .context import Context
-from .values import BitsRef, Cell, ElemRef, Fields, Known, Mem, Reg, RegVar
+from .values import ArrayValue, BitsRef, Cell, ElemRef, Fields, GlobalVar, Known, Mem, Reg, RegVar
 
 
 class UnionPayload(int):
@@ -24,11 +27,19 @@ class Bits(Context):
     """Construction and fields of unions and packed structs."""
 
     def bits_of(self, value: Known) -> int:
-        """A comptime scalar as unsigned bits."""
-        return int(self.unit.scalar_bits(value)) & ((1 << 8 * value.ty.size) - 1)
+        """A comptime value as unsigned bits: those it has in memory."""
+        return int.from_bytes(self.unit.encode(value.ty, value.v), "little")
 
     def known_bits(self, t: T.Type, bits: int) -> Known:
         """The comptime value of type `t` with these bits."""
+        if isinstance(t, T.ArrayType):
+            width = 8 * t.elem.size
+            data = [self.known_bits(t.elem, bits >> width * i & (1 << width) - 1).v for i in range(t.count)]
+            dtype = ops.dtype(t.elem)
+            return Known(t, ArrayValue(np.array(data, dtype=dtype) if dtype else data))
+        if isinstance(t, T.StructType):
+            return Known(t, {n: self.known_bits(f, bits >> 8 * at & (1 << 8 * f.size) - 1)
+                             for (n, f), at in zip(t.fields, t.offsets, strict=True)})
         if T.is_float(t):
             return Known(t, ops.bits_float(bits, t))
         if isinstance(t, T.IntType):
@@ -47,8 +58,6 @@ class Bits(Context):
         if missing:
             self.fail("MS0202", f"{t}: field '{missing[0]}' is missing", node)
         fields = {n: self.coerce(given[n], t.parts[n].type, node) if n in given else t.defaults[n] for n in t.parts if n in given or not t.union}
-        for n in fields:
-            self.scalar_part(t, n, node)
         known = 0
         for n, v in fields.items():
             if isinstance(v, Known):
@@ -58,6 +67,15 @@ class Bits(Context):
             if isinstance(payload, UnionPayload):
                 payload.active = next(iter(fields))
             return Known(t, payload)
+        if t.in_memory:
+            var = GlobalVar(self.module.qualified("union" if t.union else "packed"), t, None, False, node.span)
+            self.fb.statics.append(("the value", node.span))
+            place = Mem(t, 0, 0, False, var)
+            self.store(place, Known(t, known), node)
+            for n, v in fields.items():
+                if not isinstance(v, Known):
+                    self.store(self.bits_member(place, n, node), v, node)
+            return Mem(t, 0, 0, True, var)
         r = self.fb.reg()
         self.fb.constant(known, r)
         for n, v in fields.items():
@@ -106,11 +124,13 @@ class Bits(Context):
             if active != name:
                 self.fail("MS0340", f"'{name}' is read of a union that holds '{active}'", node,
                           "an extern or packed union may be read through any field")
-            self.scalar_part(t, name, node)
             return self.known_bits(part.type, (int(base.v) >> part.shift) & ((1 << part.width) - 1))
         if isinstance(base, Mem) and part.shift % 8 == 0 and part.width == 8 * part.type.size:
             return Mem(part.type, base.base, base.offset + part.shift // 8, base.const, base.var)
-        self.scalar_part(t, name, node)
+        if isinstance(base, Mem) and t.ty is None:
+            return self.window(base, part, node)
+        if isinstance(base, (Mem, RegVar, BitsRef, Reg)):
+            self.scalar_part(t, name, node)
         if isinstance(base, (Mem, RegVar, BitsRef)):
             return BitsRef(part.type, base, part, getattr(base, "const", False))
         if isinstance(base, (Cell, ElemRef)):
@@ -127,6 +147,18 @@ class Bits(Context):
                     base.set(Known(t, whole))
             return ElemRef(part.type, lambda: self.bits_member(current(), name, node), change)
         return self.extract(self.to_reg(base, node), part, node)
+
+    def window(self, base: Mem, part: T.Part, node: Any) -> BitsRef:
+        """A field inside a place of more than 64 bits: part of a word of that place that holds all of it."""
+        first = part.shift // 8
+        size = next((s for s in (1, 2, 4, 8) if part.shift - 8 * first + part.width <= 8 * s), 0)
+        if size == 0:
+            self.fail("MS0399", f"a field of {part.width} bits that begins inside a byte, in a packed struct of more than 64 bits, is not supported",
+                      node, "begin it at a multiple of 8 bits")
+        first = min(first, base.ty.size - size)
+        word = T.int_type(8 * size, False)
+        return BitsRef(part.type, Mem(word, base.base, base.offset + first, base.const, base.var),
+                       T.Part(part.type, part.shift - 8 * first, part.width), base.const)
 
     def load_bits(self, ref: BitsRef, node: Any) -> Reg:
         return self.extract(self.to_reg(self.load(ref.place, node), node), ref.part, node)

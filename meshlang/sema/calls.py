@@ -83,10 +83,10 @@ class Calls(Context):
         run = [(n, v, t) for n, v, t, fixed in args if not fixed]
         for n, _, t in run:
             if holds_array(t):
-                self.fail("MS0326", f"'{n}' of '{decl.name}' is a {t}: an array cannot be passed at run time", node, "pass a pointer: &array",
+                self.fail("MS0326", f"'{n}' of '{decl.name}' is a {t}: {held(t)} cannot be passed at run time", node, "pass a pointer to it: &x",
                           labels=[(decl.name_span, "defined here")])
         if holds_array(ret):
-            self.fail("MS0326", f"'{decl.name}' returns a {ret}: an array cannot be returned at run time", node,
+            self.fail("MS0326", f"'{decl.name}' returns a {ret}: {held(ret)} cannot be returned at run time", node,
                       "let the caller pass a pointer to it, or call it with 'comptime'", labels=[(decl.name_span, "defined here")])
         parts = {n: v for n, v, t in run if t.comptime_only}        # structs with some fields that exist at compile time only
         cache_key = (tuple((n, key(v)) for n, v in env.items()), tuple((n, t) for n, _, t in run),
@@ -209,4 +209,9 @@ def part_key(v: Any) -> Any:
 
 
 def holds_array(t: T.Type) -> bool:
-    return any(isinstance(s, T.ArrayType) for s in T.flatten(t))
+    return any(T.kept_in_memory(s) for s in T.flatten(t))
+
+
+def held(t: T.Type) -> str:
+    """What keeps a value of the type out of registers, in words."""
+    return "an array" if any(isinstance(s, T.ArrayType) for s in T.flatten(t)) else "a union or packed struct of more than 64 bits"

@@ -296,7 +296,7 @@ class Context:
                     return var.init
                 self.fail("MS0311", f"{self.named(value)} is in memory: its value is not known at compile time", node,
                           "comptime code cannot read a 'var'; use a const or a param")
-            if isinstance(value.ty, T.ArrayType):
+            if T.kept_in_memory(value.ty):
                 return value
             if isinstance(value.ty, T.StructType):
                 return Fields(value.ty, {n: self.load(Mem(t, value.base, value.offset + o, value.const, value.var), node)

@@ -187,7 +187,7 @@ class Expressions(Context):
             value = self.lookup(target)
             if isinstance(value, Known) and value.ty is FN:
                 return self.function_pointer(value.v, node)
-            if isinstance(value, Known) and (isinstance(value.ty, T.ArrayType) or
+            if isinstance(value, Known) and (T.kept_in_memory(value.ty) or
                                              (value.ty.ty is not None and not value.ty.comptime_only)):
                 var = self.constant_storage(value, target.name, node)
                 return Known(T.pointer(value.ty, const=True), Pointer(var, 0))

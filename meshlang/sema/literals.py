@@ -160,8 +160,6 @@ class Literals(Context):
             if node.layout == "packed" and t.ty is None:
                 self.fail("MS0301", f"a field of a packed type is a number, bool, enum or pointer, found {t}", f)
         t = T.bits(fields, union, node.layout, (node.span.file.path, node.span.start), self.import_name or what)
-        if t is None:
-            self.fail("MS0399", f"a {what} of more than 64 bits is not supported", node)
         for f in node.fields:
             if f.default is not None:
                 t.defaults[f.name] = self.coerce(self.known(f.default), t.parts[f.name].type, f.default)

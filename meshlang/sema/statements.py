@@ -103,7 +103,7 @@ class Statements(Context):
         if t is not None:
             value = self.coerce(value, t, node.init)
         if node.kind == "const":
-            if isinstance(value, Mem):      # an array: a const is a copy, whatever happens to the original
+            if isinstance(value, Mem):      # an array, or the like: a const is a copy, whatever happens to the original
                 copy = self.new_local(node, value.ty)
                 self.store(copy, value, node)
                 value = Mem(value.ty, 0, 0, True, copy.var)
@@ -215,7 +215,7 @@ class Statements(Context):
             self.store_bits(place, value, node)
             return
         t = place.ty
-        if isinstance(t, T.ArrayType):
+        if T.kept_in_memory(t):
             self.store_array(place, value, node)
             return
         if isinstance(t, T.StructType):
@@ -232,7 +232,7 @@ class Statements(Context):
         fb, t = self.fb, place.ty
         mark = fb.mark()
         if isinstance(value, Known):
-            data = value.v.data
+            data = value.v.data if isinstance(t, T.ArrayType) else None
             if isinstance(data, np.ndarray) and t.count and (data == data[0]).all() and t.count > 1:
                 # one repeated value: a loop of stores
                 elem = Known(t.elem, data[0].item())

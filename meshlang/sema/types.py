@@ -117,19 +117,21 @@ class Part(NamedTuple):
 
 
 class BitsType(Type):
-    """A union, or a packed struct: a word whose fields are parts of it (see bits.py)."""
+    """A union, or a packed struct: bits whose fields are parts of them (see bits.py). Up to 64 bits are a word, which can be in a register
+    (`ty`); more are in memory, like an array."""
     __slots__ = ("parts", "union", "layout", "defaults", "tag")
 
     def __init__(self, parts: dict[str, Part], union: bool, layout: str, tag: Any, name: str, size: int):
         unsigned = int_type(8 * size, False)
-        super().__init__(name, size, unsigned.ty)
+        align = 0 if unsigned.ty is not None else max([2, *(p.type.align for p in parts.values() if layout != "packed")])
+        super().__init__(name, size, unsigned.ty, align=align)
         self.parts, self.union, self.layout, self.tag = parts, union, layout, tag
         self.defaults: dict[str, Any] = {}
 
     @property
     def in_memory(self) -> bool:
-        """Has it fields that are reached in memory only?"""
-        return any(p.type.ty is None for p in self.parts.values())
+        """Is it, or has it fields that are, reached in memory only?"""
+        return self.ty is None or any(p.type.ty is None for p in self.parts.values())
 
 
 def bit_width(t: Type) -> int:
@@ -164,8 +166,8 @@ def int_type(bits: int, signed: bool) -> IntType:
     return _intern(("int", bits, signed), lambda: IntType(bits, signed))
 
 
-def bits(fields: tuple[tuple[str, Type], ...], union: bool, layout: str, tag: Any, name: str) -> BitsType | None:
-    """A union or packed struct; None if it is wider than 64 bits."""
+def bits(fields: tuple[tuple[str, Type], ...], union: bool, layout: str, tag: Any, name: str) -> BitsType:
+    """A union or packed struct. Its size is 1, 2, 4 or 8 bytes, or else as many words of 16 bits as it needs, rounded up to its alignment."""
     parts, at, widest = {}, 0, 0
     for n, t in fields:
         width = bit_width(t) if layout == "packed" else 8 * t.size
@@ -174,7 +176,10 @@ def bits(fields: tuple[tuple[str, Type], ...], union: bool, layout: str, tag: An
         widest = max(widest, width)
     total = widest if union else at
     size = next((s for s in (1, 2, 4, 8) if total <= 8 * s), 0)
-    return None if size == 0 else _intern(("bits", fields, union, layout, tag), lambda: BitsType(parts, union, layout, tag, name, size))
+    if size == 0:
+        align = max([2, *(t.align for _, t in fields if layout != "packed")])
+        size = -(-total // (8 * align)) * align
+    return _intern(("bits", fields, union, layout, tag), lambda: BitsType(parts, union, layout, tag, name, size))
 
 
 def array(dims: tuple[int, ...], elem: Type) -> ArrayType:
@@ -256,6 +261,11 @@ def named_type(name: str) -> Type | None:
         if bits <= 16777215 and (name[1] != "0" or bits == 0):
             found = PREDECLARED[name] = int_type(bits, name[0] == "i")
     return found
+
+
+def kept_in_memory(t: Type) -> bool:
+    """Is a run-time value of the type always a place in memory?"""
+    return isinstance(t, ArrayType) or isinstance(t, BitsType) and t.ty is None
 
 
 def is_int(t: Type) -> bool:

@@ -1,6 +1,5 @@
 """Every fault stops the machine and says where; a deadlock is found exactly and explained."""
 
-import numpy as np
 import pytest
 from asm import E, R, Tile, W, fabin, fabout, mem, program
 
@@ -12,7 +11,7 @@ from meshlang.fabric.machine import Machine
 from meshlang.fabric.messages import MESSAGES
 from meshlang.fabric.timing import load_profile
 from meshlang.ir.isa import INFINITE, Op, Ty
-from meshlang.ir.program import ColorConfig
+from meshlang.ir.program import TaskBinding
 
 EAST = {5: {(0, 0): (R, E), (1, 0): (W, R)}}
 
@@ -68,7 +67,7 @@ SCALAR = {
     Fault.WALK_NOWHERE: lambda t: t.op("mov32", ("dsd", mem(2, 1)), ("scalar", 1)),
     Fault.OPERAND: lambda t: t.op("mov32", ("dsd", 0), ("scalar", 1)),
     Fault.NO_QUEUE: lambda t: t.op("mov32", ("dsd", mem(t.var("a", 4), 4)), ("dsd", fabin(4, 7))),
-    Fault.UNSUPPORTED_DSD: lambda t: t.op("mov32", ("dsd", 5), ("scalar", 1)),
+    Fault.UNSUPPORTED_DSD: lambda t: t.op("mov32", ("dsd", 7), ("scalar", 1)),
     Fault.ENDLESS_WALK: lambda t: t.op("mov32", ("dsd", mem(t.var("a", 4), INFINITE)), ("scalar", 1)),
 }
 
@@ -138,11 +137,11 @@ def test_reentry():
     assert one(shared, prepare=queues).code == "MS0817"
 
 
-def test_unsupported_configurations_are_refused_at_load():
-    p = program([[0]], [idle()])
-    p.fabric.configs.append(ColorConfig(R, E, swap_x=True))
-    p.fabric.color[5] = np.zeros((1, 1), np.int32)
-    with pytest.raises(MeshlangError, match="MS0850"):
+def test_tasks_with_other_arguments_are_refused_at_load():
+    t = idle()
+    p = program([[0]], [t])
+    p.tiles[0].tasks.append(TaskBinding(9, "data", 0, ("u64",), "wide"))
+    with pytest.raises(MeshlangError, match="MS0850.*u64"):
         load(p, load_profile("wse3"))
 
 

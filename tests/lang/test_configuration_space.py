@@ -143,3 +143,32 @@ fn main() void {
     fabric.launch("main")
     fabric.run()
     assert rows(fabric)[1, :2].tolist() == [1, 77]
+
+
+def test_plain_words_hold_what_is_stored(tmp_path):
+    """Stored before the start, a later block wins; read at compile time and at run time, through a known and through a computed address."""
+    fabric = start(tmp_path, """var n: u16 = 0x7e00;
+comptime { @set_config(0x7e01, 7); @set_config(0x7eff, 8); }
+comptime { @set_config(0x7e01, @get_config(0x7e01) + 2); @comptime_assert(@get_config(0x7e02) == 0); }
+fn prepare() void {
+  got[0] = @get_config(0x7e01); got[1] = @get_config(n + 1); got[2] = @get_config(0x7eff); got[3] = @get_config(0x7e02);
+  @set_config(0x7e02, x + 40); @set_config(n + 3, 0xffff);
+  got[4] = @get_config(n + 2); got[5] = @get_config_unchecked(0x7e03);
+  sys.unblock_cmd_stream();
+}
+fn main() void {}
+""")
+    fabric.launch("prepare")
+    assert rows(fabric)[:, :6].tolist() == [[9, 9, 8, 0, 40 + x, 0xffff] for x in range(3)]
+
+
+def test_words_of_comptime_blocks_are_saved_with_the_program(tmp_path):
+    (tmp_path / "layout.csl").write_text(LAYOUT)
+    (tmp_path / "pe.csl").write_text(HEAD + """comptime { @set_config(0x7e10, 77); }
+fn prepare() void { got[0] = @get_config(0x7e10); sys.unblock_cmd_stream(); }
+fn main() void {}
+""")
+    meshlang.compile(tmp_path / "layout.csl", arch="wse2").save(tmp_path / "out")
+    fabric = meshlang.load(tmp_path / "out").start()
+    fabric.launch("prepare")
+    assert rows(fabric)[:, 0].tolist() == [77] * 3

@@ -67,8 +67,6 @@ def test_all_can_be_imported_together(tmp_path, arch):
 
 @pytest.mark.parametrize("source, what", [
     ('const t = @import_module("<time>"); var r: [3]u16; fn main() void { t.get_perf_cntr(&r, 0); }', "get_perf_cntr"),
-    ('const e = @import_module("<tile_config/exceptions>"); fn main() void { e.set_exception_mask(e.FP_DIV_BY_0); }', "set_exception_mask"),
-    ('const t = @import_module("<tile_config>"); fn main() void { t.control_transform.set_mask(2); }', "control_transform"),
     ('const m = @import_module("<message_passing>", .{ .input_queue_id = 2, .output_queue_id = 3 }); fn main() void { _ = m.enable_asserts; }',
      "message_passing")])
 def test_what_is_refused(tmp_path, source, what):
