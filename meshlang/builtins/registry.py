@@ -18,6 +18,15 @@ PHASES = {
 }
 
 
+# Builtins that give a value and do nothing else, whatever happened before: a comptime call that uses no others is evaluated once for
+# equal arguments. One that is missing here costs time only.
+PURE = frozenset("""
+    as bitcast ptrcast type_of is_same_type fp16 zeros constants rank dimensions element_count element_type field has_field concat_structs
+    range range_start range_stop range_step strcat strlen get_array get_string_from_byte is_arch is_comptime comptime_assert get_int
+    get_color get_local_task_id get_control_task_id get_data_task_id get_input_queue get_output_queue get_ut_id __math __direction
+""".split())
+
+
 @dataclass(slots=True)
 class Builtin:
     name: str
@@ -28,6 +37,7 @@ class Builtin:
     arch: tuple[str, ...]
     doc: str
     fn: Callable[[Any, Any, Any], Any]
+    pure: bool
 
     def call(self, cx: Any, node: Any, hint: Any) -> Any:
         n = len(node.args)
@@ -40,6 +50,8 @@ class Builtin:
             cx.fail("MS0211", f"@{self.name} can be used {PHASES[self.phase]} only", node)
         if cx.unit.arch not in self.arch:
             cx.fail("MS0212", f"@{self.name} exists on {' and '.join(self.arch)} only, this program is for {cx.unit.arch}", node)
+        if not self.pure:
+            cx.unit.compiler.effects += 1
         return self.fn(cx, node, hint)
 
 
@@ -50,7 +62,7 @@ def builtin(name: str, args: str = "", *, phase: str = "any", arch: tuple[str, .
     most = 99 if "..." in args else least + len([a for a in optional.replace("]", "").replace("[", ",").split(",") if a.strip()])
 
     def register(fn):
-        BUILTINS[name] = Builtin(name, args, least, most, phase, arch, doc or (fn.__doc__ or "").strip(), fn)
+        BUILTINS[name] = Builtin(name, args, least, most, phase, arch, doc or (fn.__doc__ or "").strip(), fn, name in PURE)
         return fn
     return register
 

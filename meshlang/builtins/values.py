@@ -150,6 +150,10 @@ def concat_structs(cx, node, hint):
     for v, n in ((a, node.args[0]), (b, node.args[1])):
         if not isinstance(v.ty, T.StructType):
             cx.fail("MS0301", f"@concat_structs takes structs, found {v.ty}", n)
+    return cx.unit.compiler.shared.get("concat", (a, b), lambda: _joined(cx, node, a, b))
+
+
+def _joined(cx, node, a, b):
     if not a.v or not b.v:
         return a if not b.v else b
     if a.ty.tuple != b.ty.tuple:

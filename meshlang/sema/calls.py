@@ -59,11 +59,12 @@ class Calls(Context):
         """Call `fn` with the values that `argument(index, parameter type or None)` yields; expand it here if `inline`."""
         decl = fn.decl
         env: dict[str, Any] = {}
-        scope_eval = self.__class__(self.unit, fn.module)
+        types = self.signature(fn)
+        scope_eval = self.__class__(self.unit, fn.module) if types is None else None
         args: list[tuple[str, Any, T.Type, bool]] = []
         for i, p in enumerate(decl.params):
             a = nodes[i] if nodes is not None else node
-            pt = scope_eval.type_expr(p.type) if p.type is not None else None
+            pt = types[i] if types is not None else scope_eval.type_expr(p.type) if p.type is not None else None
             v = argument(i, pt)
             if pt is not None and pt is not T.ANYTYPE:
                 v = self.coerce(v, pt, a)
@@ -71,11 +72,12 @@ class Calls(Context):
                 v.ty.comptime_only or v.ty is T.VOID or v.ty is FN or isinstance(v.ty, T.StructType) and v.ty.size == 0))
             if p.comptime and not isinstance(v, Known):
                 self.fail("MS0310", f"'{p.name}' of '{decl.name}' must be known at compile time", a)
-            scope_eval.scopes[0][p.name] = v if isinstance(v, Known) else Reg(v.ty, 0)     # for @type_of in later types
+            if types is None:
+                scope_eval.scopes[0][p.name] = v if isinstance(v, Known) else Reg(v.ty, 0)     # for @type_of in later types
             if fixed:
                 env[p.name] = v
             args.append((p.name, v, v.ty, fixed))
-        ret = scope_eval.type_expr(decl.ret) if decl.ret is not None else T.VOID
+        ret = types[-1] if types is not None else scope_eval.type_expr(decl.ret) if decl.ret is not None else T.VOID
         if self.fb is None or ret.comptime_only and all(isinstance(v, Known) for _, v, _, _ in args):
             return self.call_comptime(fn, args, ret, node)
         if decl.inline or inline or ret.comptime_only:
@@ -95,6 +97,21 @@ class Calls(Context):
                                   lambda i: Instance(i, fn, dict(env), [(n, t) for n, _, t in run], ret, parts=parts,
                                                      span=getattr(node, "span", None), caller=self.instance))
         return self.emit_call(node, inst, 0, [(v, t) for _, v, t in run], ret)
+
+    def signature(self, fn: FnValue) -> list[T.Type | None] | None:
+        """The types of the parameters and of the result, if none of them depends on an argument."""
+        known = fn.module.signatures
+        decl = fn.decl
+        if id(decl) not in known:
+            names = {p.name for p in decl.params}
+            exprs = [*(p.type for p in decl.params), decl.ret]
+            if any(e is not None and mentions(e, names) for e in exprs):
+                known[id(decl)] = None
+            else:
+                scope = self.__class__(self.unit, fn.module)
+                types = [scope.type_expr(e) if e is not None else None for e in exprs]
+                known[id(decl)] = [*types[:-1], types[-1] if decl.ret is not None else T.VOID]
+        return known[id(decl)]
 
     def emit_call(self, node: Any, inst: Instance | None, pointer: int, args: list[tuple[Any, T.Type]], ret: T.Type) -> Any:
         fb = self.fb
@@ -121,9 +138,16 @@ class Calls(Context):
         return self.unflat(ret, list(result))
 
     def call_comptime(self, fn: FnValue, args: list, ret: T.Type, node: Any) -> Known:
+        """A call that used only builtins without effects (registry.PURE) is remembered: layouts ask the same of every row of PEs."""
         for n, v, _, _ in args:
             if not isinstance(v, Known):
                 self.fail("MS0310", f"'{n}' of '{fn.decl.name}' must be known at compile time", node)
+        compiler = self.unit.compiler
+        parts = (fn.decl, fn.module, *(v for _, v, _, _ in args))
+        effects = compiler.effects
+        return compiler.calls.get("call", parts, lambda: self.evaluate_call(fn, args, ret, node), lambda: compiler.effects == effects)
+
+    def evaluate_call(self, fn: FnValue, args: list, ret: T.Type, node: Any) -> Known:
         inner = self.__class__(self.unit, fn.module)
         inner.top_level, inner.in_layout, inner.call_depth = self.top_level, self.in_layout, self.call_depth + 1
         if inner.call_depth > self.unit.compiler.options.comptime_depth:
@@ -173,13 +197,16 @@ class Calls(Context):
         return self.unflat(ret, list(frame.regs))
 
     def ev_builtin(self, node, hint):
-        from ..builtins import lookup
-        found = lookup(node.name)
+        found = self.unit.compiler.builtin(node.name)
         if found is None:
             from ..builtins import names
             close = difflib.get_close_matches(node.name, names(), 1)
             self.fail("MS0209", f"there is no builtin '@{node.name}'", node.name_span, f"did you mean '@{close[0]}'?" if close else None)
         return found.call(self, node, hint)
+
+
+def mentions(node: Any, names: set[str]) -> bool:
+    return isinstance(node, ast.Ident) and node.name in names or any(mentions(c, names) for c in ast.children(node))
 
 
 def taken(decl: ast.FnDecl) -> set[str]:

@@ -23,7 +23,7 @@ from .context import INLINE_LIMIT, LOOP_LIMIT, POISON
 from .layout import LayoutState, TileSpec
 from .modules import ModuleInstance
 from .unit import PE_MEMORY, QueueState, Unit, memory_map
-from .values import Known, Mem
+from .values import Known, Mem, Shared
 
 MEMCPY_IDS = frozenset((21, 22, 23, 27, 28, 30))
 
@@ -47,11 +47,17 @@ class Compiler:
     """One compilation. Files are parsed once; every tile program has a Unit of its own."""
 
     def __init__(self, options: Options):
+        from ..builtins import lookup  # the builtins import the analysis
+
         self.options = options
+        self.builtin = lookup
         self.diagnostics = Diagnostics()
         self.trees: dict[str, ast.Module] = {}
         self.printed: list[str] = []
         self.source = ""                # the file that names the program
+        self.shared = Shared()          # structs
+        self.calls = Shared()           # results of comptime calls
+        self.effects = 0                # calls of builtins that do more than give a value
         self.fixed_literals: dict[int, dict[int, Any]] = {}
 
     # ------------------------------------------------------------ files

@@ -275,8 +275,8 @@ class Context:
 
     def rv(self, node: ast.Expr, hint: T.Type | None = None) -> Any:
         """Evaluate to a value (Known, Reg or Fields; arrays in memory stay Mem)."""
-        value = self.ev(node, hint)
-        if isinstance(value, (Known, Reg, Fields)):
+        value = self.EV[node.__class__](self, node, hint)
+        if value.__class__ is Known or isinstance(value, (Reg, Fields)):
             return value
         return self.load(value, node)
 

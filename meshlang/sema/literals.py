@@ -49,15 +49,14 @@ class Literals(Context):
                 self.fail("MS0206", f"field '{f.name}' is given twice", f)
             ft = want.fields[want.index[f.name]][1] if want and f.name in want.index else None
             fields[f.name] = self.rv(f.value, ft)
-        value = self.make_struct(fields, False)
-        if t is not None:
-            unknown = [n for n in fields if n not in t.index]
-            missing = [n for n in t.index if n not in fields and n not in t.defaults]
-            if unknown or missing:
-                what = [f"no field '{n}'" for n in unknown] + [f"field '{n}' is missing" for n in missing]
-                self.fail("MS0202", f"{t}: {', '.join(what)}", node)
-            return self.coerce(value, t, node)
-        return value
+        if t is None:
+            return self.unit.compiler.shared.get(id(node), tuple(fields.values()), lambda: self.make_struct(fields, False))
+        unknown = [n for n in fields if n not in t.index]
+        missing = [n for n in t.index if n not in fields and n not in t.defaults]
+        if unknown or missing:
+            what = [f"no field '{n}'" for n in unknown] + [f"field '{n}' is missing" for n in missing]
+            self.fail("MS0202", f"{t}: {', '.join(what)}", node)
+        return self.coerce(self.make_struct(fields, False), t, node)
 
     def make_struct(self, fields: dict[str, Any], is_tuple: bool) -> Any:
         t = T.struct(tuple((n, v.ty) for n, v in fields.items()), is_tuple)
@@ -71,7 +70,8 @@ class Literals(Context):
             if fixed.__class__ is not Known:
                 fixed = self.module.literals[id(node)] = self.make_struct({str(i): self.rv(e) for i, e in enumerate(node.elems)}, True)
             return fixed
-        return self.make_struct({str(i): self.rv(e) for i, e in enumerate(node.elems)}, True)
+        fields = {str(i): self.rv(e) for i, e in enumerate(node.elems)}
+        return self.unit.compiler.shared.get(id(node), tuple(fields.values()), lambda: self.make_struct(fields, True))
 
     def ev_array(self, node, hint):
         t = self.type_expr(node.type)

@@ -27,6 +27,7 @@ class ModuleInstance:
     values: dict[str, Any] = field(default_factory=dict)    # resolved: Known, GlobalVar
     used_bindings: set[str] = field(default_factory=set)
     import_span: Any = None
+    signatures: dict[int, Any] = field(default_factory=dict)    # by function declaration; see Calls.signature
     _literals: dict[int, Any] | None = None
 
     def __post_init__(self) -> None:

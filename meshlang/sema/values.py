@@ -191,6 +191,29 @@ class KeyedCache:
         return found
 
 
+class Shared:
+    """Values made from others: what is made from the very same ones again is the very same value, and a KeyedCache that gets it takes
+    its short cut. In a layout's inner loop most structs are. Numbers are the same if they are equal. The entries keep their parts alive, so
+    that an id cannot be reused."""
+
+    def __init__(self, most: int = 1 << 14):
+        self.entries: dict[tuple, tuple[tuple, Known]] = {}
+        self.most = most
+
+    def get(self, what: Any, parts: tuple, make: Any, keep: Any = None) -> Any:
+        """`what` and `parts` decide; `make()` builds. Kept are Known values, if `keep()` says so afterwards."""
+        k = (what, *[(p.ty, p.v) if p.__class__ is Known and p.v.__class__ is int else id(p) for p in parts])
+        hit = self.entries.get(k)
+        if hit is not None:
+            return hit[1]
+        value = make()
+        if value.__class__ is Known and (keep is None or keep()):
+            if len(self.entries) >= self.most:
+                self.entries.clear()
+            self.entries[k] = (parts, value)
+        return value
+
+
 def key(value: Any) -> Any:
     """A hashable identity of a comptime value: equal keys mean indistinguishable values (used to share tile programs)."""
     v = value.v

@@ -348,3 +348,31 @@ def test_imports_beside_the_top_file(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     compile_program(str(tmp_path / "top.csl"), import_paths=[str(tmp_path / "elsewhere")])
+
+
+def test_a_remembered_call_shares_nothing_that_changes(tmp_path):
+    """Calls without effects are evaluated once for equal arguments; what a caller does to the result stays its own."""
+    holds(tmp_path, """
+const S = struct { a: u16, t: [2]u16 };
+fn table(n: u16) [3]u16 { var t = @zeros([3]u16); for (@range(u16, 3)) |i| { t[i] = n * i; } return t; }
+fn make(n: u16) S { return S{ .a = n, .t = [2]u16{ n, n + 1 } }; }
+fn kind(x: anytype) u16 { return if (@is_same_type(@type_of(x), u16)) 16 else if (@is_same_type(@type_of(x), i16)) 15 else 0; }
+comptime {
+  var a = table(2);
+  a[1] = 77;
+  var b = table(2);
+  @comptime_assert(a[1] == 77 and b[1] == 2 and table(2)[1] == 2 and table(3)[1] == 3);
+  var s = make(4);
+  s.a = 9;
+  s.t[1] = 9;
+  @comptime_assert(make(4).a == 4 and make(4).t[1] == 5);
+  @comptime_assert(kind(@as(u16, 1)) == 16 and kind(@as(i16, 1)) == 15 and kind(1) == 0 and kind(true) == 0);
+}""")
+
+
+def test_a_call_with_effects_happens_each_time(tmp_path, capsys):
+    holds(tmp_path, """
+fn inner(n: u16) u16 { @comptime_print("inner", n); return n; }
+fn outer(n: u16) u16 { return inner(n) + 1; }
+comptime { @comptime_assert(outer(3) == outer(3)); }""")
+    assert capsys.readouterr().out.count("inner 3") == 2
