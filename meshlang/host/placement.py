@@ -138,15 +138,21 @@ def panel_numbers(height: int, width: int, own: int, interleave: bool = True) ->
 
 
 def row_panels(matrix: Any, height: int, width: int) -> np.ndarray:
-    """B [N, K] -> [height, width, (L // height) * nt * kt] as <gemm/transposed> wants it.
+    """[N, K] -> [height, width, (L // height) * nt * kt]: B as <gemm/transposed> wants it; B [K, N] as <gemm/summa> does.
 
-    N is cut into L = lcm(height, width) panels of nt rows; PE (x, y) has L // height of them, one after the other, and part x of K. Where
-    height = width this is `block`.
+    The first dimension is cut into L = lcm(height, width) panels of nt rows; PE (x, y) has L // height of them, one after the other, and
+    part x of the second one. Where height = width this is `block`.
     """
     matrix = _dimensions(matrix, 2)
     count, _, in_columns = lcm_panels(height, width)
     tiles = block(matrix, count, width)                                 # [L, width, nt * kt]
     return np.ascontiguousarray(tiles.reshape(height, in_columns, width, -1).transpose(0, 2, 1, 3)).reshape(height, width, -1)
+
+
+def column_panels(matrix: Any, height: int, width: int) -> np.ndarray:
+    """[M, K] -> [height, width, (L // width) * mt * kt]: A as <gemm/summa> wants it; the inverse of `from_column_panels`."""
+    count, _, _ = lcm_panels(height, width)
+    return block(matrix, height, count).reshape(height, width, -1)
 
 
 def from_column_panels(tiles: Any, shape: tuple[int, int]) -> np.ndarray:

@@ -31,6 +31,7 @@ RUNS = [
     ["allreduce"], ["allreduce", "-p", "sizes=2,9", "-p", "n=21", "-p", "f32=true", "-p", "max=true", "--arch", "wse3"],
     ["compare_gemv"], ["compare_gemv", "-p", "sizes=3,12", "-p", "tile=5", "-p", "rows=true", "--arch", "wse3"],
     ["compare_gemm"], ["compare_gemm", "-p", "sizes=3,5,12", "-p", "tile=3", "--arch", "wse3"],
+    ["compare_gemm", "-p", "sizes=4x6,8x4", "-p", "f32=true", "--arch", "wse3"],
     ["compare_gemm", "-p", "sizes=3,6", "-p", "sync=true", "-p", "f32_sum=true", "--arch", "wse3"],
 ]
 
@@ -90,5 +91,7 @@ def test_meshgemm_bad_parameters(capsys, tmp_path, monkeypatch):
     folder = str(ROOT / "programs/compare_gemm")
     assert main(["run", folder, "-p", "sizes=1,4"]) == 1
     assert "mesh sizes start at 2" in capsys.readouterr().err
+    assert main(["run", folder, "-p", "sizes=4,8y2"]) == 1
+    assert "found '8y2' in sizes" in capsys.readouterr().err
     assert main(["run", folder, "-p", "sizes=16", "-p", "tile=32"]) == 1
     assert "more than 40 KB" in capsys.readouterr().err

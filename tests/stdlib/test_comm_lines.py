@@ -93,6 +93,7 @@ layout {
   @export_name("delay", [*]u16, true);
   @export_name("ticks", [*]u16, true);
   @export_name("run", fn()void);
+  @export_name("run_async", fn()void);
 }
 """
 
@@ -103,9 +104,11 @@ param column_role;
 const sys = @import_module("<memcpy/memcpy>", memcpy_params);
 const time = @import_module("<time>");
 const row = @import_module("<comm/barrier_pe>", .{ .role = row_role,
-  .in_queues = [2]input_queue{ @get_input_queue(2), @get_input_queue(3) }, .out_queue = @get_output_queue(2) });
+  .in_queues = [2]input_queue{ @get_input_queue(2), @get_input_queue(3) }, .out_queue = @get_output_queue(2),
+  .task_ids = [2]local_task_id{ @get_local_task_id(10), @get_local_task_id(11) }, .done = row_done });
 const column = @import_module("<comm/barrier_pe>", .{ .role = column_role,
-  .in_queues = [2]input_queue{ @get_input_queue(4), @get_input_queue(5) }, .out_queue = @get_output_queue(3) });
+  .in_queues = [2]input_queue{ @get_input_queue(4), @get_input_queue(5) }, .out_queue = @get_output_queue(3),
+  .task_ids = [2]local_task_id{ @get_local_task_id(12), @get_local_task_id(13) }, .done = finished });
 var delay: [1]u16;
 var delay_ptr: [*]u16 = &delay;
 var ticks: [6]u16;
@@ -115,12 +118,33 @@ var after: [3]u16;
 var sum: u16 = 0;
 
 // Work for a while, then wait for everybody.
-fn run() void {
+fn work() void {
   time.enable_tsc();
   for (@range(u16, delay[0])) |i| { sum += i; }
   time.get_timestamp(&before);
+}
+
+fn run() void {
+  work();
   row.barrier();
   column.barrier();
+  finished();
+}
+
+fn run_async() void {
+  work();
+  row.start();
+  returned[0] = 1;
+}
+
+fn row_done() void {
+  @assert(returned[0] == 1);            // `start` has returned first
+  column.start();
+}
+
+var returned: [1]u16;
+
+fn finished() void {
   time.get_timestamp(&after);
   for (@range(u16, 3)) |i| { ticks[i] = before[i]; ticks[i + 3] = after[i]; }
   sys.unblock_cmd_stream();
@@ -129,6 +153,7 @@ comptime {
   @export_symbol(delay_ptr, "delay");
   @export_symbol(ticks_ptr, "ticks");
   @export_symbol(run);
+  @export_symbol(run_async);
 }
 """
 
@@ -166,8 +191,9 @@ def test_reduce_and_broadcast(folder, W, H, n, rows, where, single, maximum, lat
 
 
 @pytest.mark.parametrize("arch", ["wse2", "wse3"])
+@pytest.mark.parametrize("entry", ["run", "run_async"])
 @pytest.mark.parametrize("W, H", [(2, 2), (3, 5), (8, 4)])
-def test_barrier(folder, W, H, arch):
+def test_barrier(folder, W, H, entry, arch):
     """Whoever is last, nobody goes on before."""
     program = meshlang.compile(folder / "barrier/layout.csl", arch=arch, params={"W": W, "H": H})
     assert len(program.ir.fabric.color) <= 6
@@ -176,7 +202,7 @@ def test_barrier(folder, W, H, arch):
         delay[last[1], last[0]] = 300
         with program.start() as fabric:
             fabric.write("delay", delay)
-            fabric.launch("run")
+            fabric.launch(entry)
             t = fabric.read("ticks", count=6).astype(np.int64)
         before, after = t[..., 0] + (t[..., 1] << 16), t[..., 3] + (t[..., 4] << 16)
         assert before.argmax() == last[1] * W + last[0]
