@@ -67,7 +67,7 @@ def lower(cx, node, name: str, op: DsdOp):
         if t is T.CIRCBUF:
             refuse_circbuf(cx, arg)
         if t is T.FIFO and i == 1 and len(elements) > 2 and form[2:3] == "V":
-            cx.fail("MS0514", "a FIFO cannot be the first of two sources", arg, "make it the second one")
+            cx.fail("MS0519", "a FIFO cannot be the first of two sources", arg, "make it the second one")
         if t is T.DSR_SRC1 and i == 0:
             cx.fail("MS0513", "a destination is a dsr_dest or dsr_src0, found dsr_src1", arg)
         if t is T.DSR_DEST and i > 0:

@@ -32,7 +32,7 @@ TAKE = "@fmovs(x_dsd, in);"
 FOUR = "@get_dsd(fabin_dsd, .{ .extent = 4, .fabric_color = a, .input_queue = @get_input_queue(2) })"
 
 
-def start(folder, side: str, middle: str, *, side_top: str = "", middle_top: str = "", rx: str = "WEST"):
+def start(folder, side: str, middle: str, *, side_top: str = "", middle_top: str = "", rx: str = "WEST", arch: str = "wse2"):
     """The outer PEs run `side`, the middle one `middle`; both end with unblock_cmd_stream unless they say otherwise."""
     def body(text: str, top: str) -> str:
         done = "" if "sys." in text + top or "// ends" in text else " sys.unblock_cmd_stream();"
@@ -41,7 +41,7 @@ def start(folder, side: str, middle: str, *, side_top: str = "", middle_top: str
     (folder / "layout.csl").write_text(TOP.replace("MIDDLE", rx))
     (folder / "side.csl").write_text(body(side, side_top))
     (folder / "middle.csl").write_text(body(middle, middle_top + "\ncomptime { @initialize_queue(@get_input_queue(2), .{ .color = a }); }"))
-    return meshlang.compile(folder / "layout.csl").start()
+    return meshlang.compile(folder / "layout.csl", arch=arch).start()
 
 
 def fault(fabric, exit_code: int = 1) -> Diagnostic:
