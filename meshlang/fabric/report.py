@@ -137,7 +137,7 @@ def fault_error(machine: Machine) -> MeshlangError:
     elif fault == Fault.WALK and tile >= 0:
         known = [o for o in machine.program.tiles[tile].objects if o.address == c]
         inside = min((o.address for o in machine.program.tiles[tile].objects), default=0) <= a and b <= words["memory"]
-        words["beyond"] = "" if inside else f" and the PE's {words['memory']} bytes of memory"
+        words["beyond"] = "" if inside else f" and all variables of the program, which end at byte {words['memory']}"
         words["object"] = (f"{known[0].name} ({known[0].type}, bytes {c} to {c + known[0].size})" if known else "its variable")
     code, message, help_ = MESSAGES[fault]
     notes = [f"at {place_of(machine, pe)}, cycle {cycle}"]

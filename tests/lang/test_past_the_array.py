@@ -85,7 +85,7 @@ def test_strict_runs_stop(tmp_path, body):
 
 
 def test_out_of_the_memory_is_a_fault(tmp_path):
-    with start(tmp_path, FAR) as fabric, pytest.raises(MeshlangError, match="MS0819.*bytes of memory"):
+    with start(tmp_path, FAR) as fabric, pytest.raises(MeshlangError, match="MS0819.*all variables of the program"):
         fabric.launch("main")
 
 

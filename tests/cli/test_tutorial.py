@@ -1,0 +1,41 @@
+"""docs/tutorial.md: its files are written out as they stand, and its commands print what stands behind them.
+
+Run pytest with MESHLANG_UPDATE_GOLDEN=1 to write the output anew; read the difference before committing it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+from meshlang.cli import main
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "tutorial.md"
+FILE = re.compile(r"```(?:csl|python)\n(?://|#) (\w+/\w+\.\w+)\n(.*?)```\n", re.DOTALL)
+CONSOLE = re.compile(r"```console\n(.*?)```\n", re.DOTALL)
+
+
+def test_tutorial(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    page = PAGE.read_text(encoding="utf-8")
+    for name, text in FILE.findall(page):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text(text, encoding="utf-8")
+    capsys.readouterr()
+
+    def played(block: re.Match) -> str:
+        lines = []
+        for command in (line for line in block[1].splitlines() if line.startswith("$ ")):
+            assert command.startswith("$ meshlang ")
+            main(shlex.split(command)[2:])
+            printed = capsys.readouterr()
+            lines += [command, *(printed.out + printed.err).rstrip("\n").splitlines()]
+        return "```console\n" + "\n".join(line.rstrip() for line in lines) + "\n```\n"
+
+    new = CONSOLE.sub(played, page)
+    if os.environ.get("MESHLANG_UPDATE_GOLDEN"):
+        PAGE.write_text(new, encoding="utf-8")
+    assert new == PAGE.read_text(encoding="utf-8")
