@@ -6,6 +6,7 @@ A warning is printed when it first happens, counted each time, and is in the run
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ _PACKAGE = str(Path(__file__).resolve().parent.parent)
 
 
 class RunWarnings:
-    """The warnings of one session."""
+    """The warnings of one session. `show` gets each when it comes up for the first time."""
 
-    def __init__(self) -> None:
+    def __init__(self, show: Callable[[Diagnostic], object] = render_text) -> None:
+        self._show = show
         self.items: list[Diagnostic] = []
         self.counts: list[int] = []
         self._at: dict[Any, int] = {}
@@ -34,7 +36,7 @@ class RunWarnings:
         self.items.append(diagnostic)
         self.counts.append(times)
         sys.stdout.flush()
-        render_text(diagnostic)
+        self._show(diagnostic)
 
     @property
     def total(self) -> int:

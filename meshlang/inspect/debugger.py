@@ -32,8 +32,10 @@ from meshlang.host.memory import Memory
 from meshlang.host.printing import LogLine, Output
 from meshlang.host.session import announce_compilation
 from meshlang.host.symbols import Symbols, launch_arguments
+from meshlang.host.warnings import RunWarnings
 from meshlang.ir.isa import Op
 
+from . import names
 from .conditions import Condition, Trap
 
 if TYPE_CHECKING:
@@ -80,7 +82,10 @@ class Debugger:
         announce_compilation()
         self.machine = Machine(program, profile)
         self.machine.step_by_step()
-        self.memory = Memory(program, self.machine)
+        self._pending: list[Diagnostic] = []        # warnings of copies, to be shown
+        self._warned: set[tuple[str, str, str]] = set()
+        self._warned_at = -1                        # the cycle they were last looked for in
+        self.memory = Memory(program, self.machine, RunWarnings(self._pending.append))
         self.output = Output(text_at=self._text_at)
         self._prints_seen = 0
         self.last_cycle = self.machine.cycle        # the furthest the machine has been
@@ -404,7 +409,7 @@ class Debugger:
         here = self.cycle
         snapshot.put_into(machine, self.checkpoints[0].shot)
         kept = self.machine, self.memory
-        self.machine, self.memory = machine, Memory(self.program, machine)     # commands are given to these
+        self.machine, self.memory = machine, Memory(self.program, machine, RunWarnings(lambda d: None))     # commands are given to these
         try:
             with self._interruptible():
                 for action in self.actions[:self.applied]:
@@ -448,6 +453,18 @@ class Debugger:
         """Lines printed since the last call."""
         lines, self.output.lines = self.output.lines, []
         return lines
+
+    def new_warnings(self) -> list[Diagnostic]:
+        """Warnings of the run (MS0852 and the like) that have not been returned before. What a replay does again is not repeated."""
+        found, self._pending[:] = [*self._pending, *(self.machine.warnings if self.cycle != self._warned_at else [])], []
+        self._warned_at = self.cycle
+        new = []
+        for d in found:
+            key = d.code, d.message, names.place(d.span)
+            if key not in self._warned:
+                self._warned.add(key)
+                new.append(d)
+        return new
 
     def _text_at(self, pe: int, index: int) -> str:
         strings = self.program.tiles[int(self.memory.tile_of.ravel()[pe])].strings

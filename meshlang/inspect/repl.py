@@ -20,6 +20,8 @@ from . import registry
 from .registry import ALIASES, COMMANDS, mistake
 
 if TYPE_CHECKING:
+    from meshlang.diag import Diagnostic
+
     from .debugger import Debugger
 
 
@@ -106,11 +108,13 @@ class Repl:
             if command.needs_program and self._debugger is None:
                 raise mistake(f"`{command.name}` needs a program", help="load PATH")
             command.run(self, rest.strip())
+            self.show_warnings()
             return True
         except Quit:
             raise
         except MeshlangError as error:
             self.flush_lines()
+            self.show_warnings()
             self.show_error(error)
             if error.exit_code == 3:
                 self.say("the fabric can be looked at as it stands: `why` explains the hang")
@@ -162,14 +166,22 @@ class Repl:
         return COMMANDS[name]
 
     def show_error(self, error: MeshlangError) -> None:
+        self.show(error.diagnostics)
+
+    def show_warnings(self) -> None:
+        """Show what the run has done so far that looks like a mistake, each time only what is new."""
+        if self._debugger is not None and (new := self._debugger.new_warnings()):
+            self.show(new)
+
+    def show(self, diagnostics: list[Diagnostic]) -> None:
         from meshlang.diag import render
 
         if self.color:
             from rich.console import Console
 
-            render.render_text(error.diagnostics, Console(file=self.out, force_terminal=True, width=max(self.width, 40)))
+            render.render_text(diagnostics, Console(file=self.out, force_terminal=True, width=max(self.width, 40)))
         else:
-            print(shorten(render.to_text(error.diagnostics)), file=self.out)
+            print(shorten(render.to_text(diagnostics)), file=self.out)
 
     def flush_lines(self) -> None:
         """Show what programs have printed."""

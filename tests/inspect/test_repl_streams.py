@@ -64,3 +64,39 @@ def test_mistakes(repl):
     assert "color 1 does not lead to the host" in said(repl, "stream 1")
     assert "no router has a route for color 9" in said(repl, "stream 9")
     assert "a color should be a whole number" in said(repl, "stream")
+
+
+STRAY = """
+param memcpy_params;
+const sys = @import_module("<memcpy/memcpy>", memcpy_params);
+var a: [4]f32;
+var after: [8]f32;
+const long = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{6} -> a[i] });
+const short = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{6} -> after[i] });
+fn main() void { a[0] = 2.0; @fadds(short, long, 1.0); sys.unblock_cmd_stream(); }
+comptime { @export_symbol(main); }
+"""
+
+
+def test_warnings_of_a_run_are_shown_once(tmp_path, capsys):
+    """What `meshlang run` warns of, the REPL shows where it happens, in its own output; a replay does not repeat it."""
+    (tmp_path / "layout.csl").write_text(LAYOUT)
+    (tmp_path / "pe.csl").write_text(STRAY)
+    repl = Repl(io.StringIO())
+    repl.execute(f"load {tmp_path}")
+    assert "MS0852" not in said(repl, "launch main")
+    shown = said(repl, "run")
+    assert shown.count("warning[MS0852]: the vector reads elements 0 to 5 of a ([4]f32), which has elements 0 to 3: after is there") == 1
+    assert "pe.csl:8" in shown and shown.index("is done on all PEs") < shown.index("MS0852")
+    assert "MS0852" not in said(repl, "back 20") + said(repl, "run") + said(repl, "run")
+    assert repl.execute("reload") and repl.execute("launch main") and "MS0852" in said(repl, "run")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_wavelets_left_over_are_shown(repl):
+    """At rest with wavelets that nothing takes: the launch is done, and more was sent than it receives."""
+    repl.execute("launch main")
+    for place in ("0,0", "1,0"):
+        repl.execute(f"send 1 5 6 7 8 @ {place}")
+    assert "MS0854" not in said(repl, "run")
+    assert "warning[MS0854]: when everything had come to rest, 2 PEs" in said(repl, "run")

@@ -62,10 +62,7 @@ def open_program(repl: Repl, path: str, params: dict[str, Any]) -> None:
     repl.say(f"loaded {path}: {fabric.width} x {fabric.height} PEs, {program.arch}"
              + (f"; to launch: {', '.join(functions)}" if functions else ""))
     if program.warnings:
-        from meshlang.diag import render
-        from meshlang.inspect.repl import shorten
-
-        repl.say(shorten(render.to_text(program.warnings)), "yellow")
+        repl.show(program.warnings)
 
 
 @command("reload", "[NAME=VALUE ...]", group="Program", examples=("reload", "reload P=8"))
