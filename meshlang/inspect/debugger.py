@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT_BYTES = 512 << 20
 CHECKPOINT_SECONDS = 0.5
+STATUS_SECONDS = 0.5    # of a run, between two reports of where it is
 NEAR = 64               # cycles: a replay leaves a checkpoint so far before its end, since one who went back often goes back further
 _MARK = 0x7FFFFFF0      # operand of a breakpoint's trap: no string has this index
 
@@ -97,6 +98,8 @@ class Debugger:
         self._before: Snapshot | None = None        # while the fabric is shown at a trap: the state to go on from
         self._passed = -1                           # cycle whose traps were reported already
         self.stopped_by: MeshlangError | None = None    # the fault that ended the run, if one did
+        self.status: Callable[[int | None], None] = lambda cycle: None     # gets the cycle now and then in a long run, None at its end
+        self._status_at = 0.0
         self._slice = 64        # cycles of one call of the engine, adapted to take 0.1 to 0.4 s
         self._stop_asked = False
 
@@ -217,6 +220,9 @@ class Debugger:
         machine = self.machine
         if self._stop_asked:
             raise KeyboardInterrupt
+        if time.monotonic() - self._status_at > STATUS_SECONDS:
+            self._status_at = time.monotonic()
+            self.status(self.cycle)
         before = snapshot.take(machine) if patches else None
         try:
             with self._patched(patches):
@@ -244,8 +250,12 @@ class Debugger:
     def _interruptible(self) -> Iterator[None]:
         """Ctrl-C takes effect between two calls of the engine, never while state is being copied: the fabric stays whole."""
         self._stop_asked = False
+        self._status_at = time.monotonic()
         if threading.current_thread() is not threading.main_thread():
-            yield
+            try:
+                yield
+            finally:
+                self.status(None)
             return
 
         def ask(*_: Any) -> None:
@@ -263,6 +273,7 @@ class Debugger:
             self.machine.progress = None
             self._stop_asked = False
             signal.signal(signal.SIGINT, previous)
+            self.status(None)
 
     def _is_ours(self) -> bool:
         W = self.machine.state.W

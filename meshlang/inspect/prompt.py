@@ -81,5 +81,7 @@ def interact(repl: Repl, path: str | None = None, *, input: Input | None = None,
             return 0
         try:
             repl.execute(line)
+        except KeyboardInterrupt:       # between two commands
+            continue
         except Quit:
             return 0

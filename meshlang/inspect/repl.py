@@ -58,6 +58,13 @@ class Repl:
     @debugger.setter
     def debugger(self, value: Debugger | None) -> None:
         self._debugger = value
+        if value is not None and self.color:
+            value.status = self._status
+
+    def _status(self, cycle: int | None) -> None:
+        """On a terminal: where a long run is, in a line that its outcome takes the place of."""
+        self.out.write("\r\x1b[K" if cycle is None else f"\rcycle {cycle}: running, Ctrl-C stops")
+        self.out.flush()
 
     @property
     def loaded(self) -> bool:
