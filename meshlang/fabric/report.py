@@ -32,6 +32,7 @@ class Waiting:
     span: Any = None
     color: int | None = None
     queue: int | None = None
+    task: int | None = None     # id of a local task
     returned: bool = False      # a command whose function has come to its end
     wavelets: bool = False      # wavelets in a queue or router; blocked: because the task for them is
     blocked: bool = False
@@ -215,11 +216,14 @@ def find_waiting(machine: Machine) -> list[Waiting]:
     P = machine.records()
     groups: dict[tuple, Waiting] = {}
 
-    def add(key: tuple, pe: int, kind: str, text: str, span: Any = None, color: int | None = None, queue: int | None = None) -> None:
+    def add(pe: int, kind: str, text: str, span: Any = None, color: int | None = None, queue: int | None = None) -> Waiting:
+        # by source place: PEs with parameters of their own have a tile program each, but run the same code
+        key = kind, text, (span.file.path, span.start) if span is not None else None
         group = groups.get(key)
         if group is None:
             group = groups[key] = Waiting(kind, text, [], span, color, queue)
         group.pes.append((pe % machine.width, pe // machine.width))
+        return group
 
     def queue_words(record: int, output: bool) -> tuple[str, int | None, int]:
         ident, color = int(U[record + s.Q_ID]), int(U[record + s.Q_COLOR])
@@ -288,12 +292,12 @@ def find_waiting(machine: Machine) -> list[Waiting]:
                 waits = "is blocked"
             of = "endless" if int(W[v + s.V_FLAGS]) & s.F_ENDLESS else f"{k} of {n} elements"
             text = f"{who}: {DsdOpCode(code).name.lower()}, {of}, {waits or 'can go on'}"
-            add(("op", tile, pc, text), int(pe), "operation", text, span_of(machine, tile, pc), color, queue)
+            add(int(pe), "operation", text, span_of(machine, tile, pc), color, queue)
     # @map and friends
     for pe in np.flatnonzero((P[:, s.P_STALL] == 1) & (P[:, s.P_ST] == s.ST_RUN)):
         tile, pc = int(st.tile_of[pe]), int(P[pe, s.P_PC])
         text = "main thread: waits for one element on the fabric"
-        add(("element", tile, pc), int(pe), "element", text, span_of(machine, tile, pc))
+        add(int(pe), "element", text, span_of(machine, tile, pc))
     # tasks
     for pe in np.flatnonzero(P[:, s.P_TILE] >= 0):
         if P[pe, s.P_ACTIVE] == 0:
@@ -304,7 +308,7 @@ def find_waiting(machine: Machine) -> list[Waiting]:
             if binding.kind == "local" and active >> binding.id & 1:
                 state = "is blocked" if blocked >> binding.id & 1 else "waits for the main thread"
                 text = f"local task {binding.name} (id {binding.id}) is activated, but {state}"
-                add(("task", tile, text), int(pe), "task", text, binding.span)
+                add(int(pe), "task", text, binding.span).task = binding.id
     # queues
     wse3 = bool(W[s.G_WSE3])
     for t, pes in enumerate(st.tile_pes):
@@ -317,12 +321,12 @@ def find_waiting(machine: Machine) -> list[Waiting]:
                     continue
                 words, color, ident = queue_words(base, False)
                 channel = ident if wse3 else color
-                blocked = channel is not None and bool(int(P[pe, s.P_BLOCKED]) >> channel & 1)
+                blocked = channel is not None and bool(int(P[pe, s.P_BLOCKED]) >> channel & 1) and _data_task(machine, t, channel)
                 count = int(U[base + s.Q_COUNT])
                 text = f"{words} holds {count} wavelet{'s' if count > 1 else ''}, " + (
-                    "its task id is blocked" if blocked else "no operation takes them")
-                add(("queue", t, text), int(pe), "task", text, None, color, ident)
-                groups["queue", t, text].wavelets, groups["queue", t, text].blocked = True, blocked and _data_task(machine, t, channel)
+                    "and the task for them is blocked" if blocked else "which no operation takes")
+                group = add(int(pe), "task", text, None, color, ident)
+                group.wavelets, group.blocked = True, blocked
         for i in range(int(T[record + s.TT_NOQ])):
             q = P[pes, s.P_OQ] + i * s.QK
             for pe in pes[U[q + s.Q_COUNT] > 0]:
@@ -332,8 +336,7 @@ def find_waiting(machine: Machine) -> list[Waiting]:
                 ch = int(U[pe * s.RK + s.R_BASE]) + (int(U[entry + s.E_FLAGS]) >> 8) * 16
                 why = gate(ch, 4)
                 text = f"{words} cannot be emptied" + (f": {why}" if why else "")
-                add(("out", t, text), int(pe), "output", text, None, color, ident)
-                groups["out", t, text].wavelets = True
+                add(int(pe), "output", text, None, color, ident).wavelets = True
     # routers
     first, end = st.channel_region
     H = U[first:end].reshape(-1, 16)
@@ -357,17 +360,15 @@ def find_waiting(machine: Machine) -> list[Waiting]:
                     near = int(U[channel[pe] + s.CH_NEAR + d])
                     if tx >> d & 1 and near < s.OFF_RECTANGLE and gate(near, d ^ 1):
                         text += f" ({DIRECTIONS[d]}: {gate(near, d ^ 1)})"
-            add(("router", text), int(pe), "router", text, None, color)
-            groups["router", text].wavelets = True
+            add(int(pe), "router", text, None, color).wavelets = True
     # commands
     for pe in np.flatnonzero(P[:, s.P_CMDOPEN] == 1):
         tile = int(st.tile_of[pe])
         if P[pe, s.P_ST] == s.ST_IDLE and P[pe, s.P_UTMASK] == 0 and P[pe, s.P_CMD] == 0:
             text = f"{machine.command!r} has returned, and the command stream was not unblocked"
-            add(("command", tile, text), int(pe), "command", text, _function_span(machine, tile))
-            groups["command", tile, text].returned = True
+            add(int(pe), "command", text, _function_span(machine, tile)).returned = True
         elif P[pe, s.P_CMD] != 0:
             text = f"{machine.command!r} has not been started"
-            add(("command", tile, text), int(pe), "command", text)
+            add(int(pe), "command", text)
     order = {"operation": 0, "element": 1, "task": 2, "output": 3, "router": 4, "command": 5}
     return sorted(groups.values(), key=lambda g: order[g.kind])

@@ -52,6 +52,7 @@ class OperationView:
     task: str
     span: Any
     wants: tuple[str, int | None, int | None] | None = None     # ("in" | "out" | "fifo" | "blocked", queue id, color) it waits for
+    unblocks: int | None = None     # the task id that its end unblocks
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,8 @@ def operations(machine: Machine, pe: int) -> list[OperationView]:
         out.append(OperationView(
             "main thread" if dense == 0 else f"microthread {int(W[v + s.V_ID])}", DsdOpCode(int(W[v + s.V_CODE])).name.lower(),
             int(W[v + s.V_K]), None if endless else int(W[v + s.V_N]), tuple(operands), waits,
-            names.task_name(machine, tile, int(W[v + s.V_TASK])), names.span_at(machine, pe, int(W[v + s.V_PC])), wants))
+            names.task_name(machine, tile, int(W[v + s.V_TASK])), names.span_at(machine, pe, int(W[v + s.V_PC])), wants,
+            int(W[v + s.V_ACTION]) >> 4 & 0x3F if int(W[v + s.V_ACTION]) & 15 == isa.Action.UNBLOCK else None))
     return out
 
 

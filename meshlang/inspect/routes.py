@@ -24,6 +24,7 @@ class Trace:
     ends: list[Place] = field(default_factory=list)         # PEs whose ramp the route comes from (or leads to)
     host: list[Place] = field(default_factory=list)
     breaks: list[str] = field(default_factory=list)         # where it leads nowhere, in words
+    teardown: list[Place] = field(default_factory=list)     # where the color is in teardown, and so goes no further
     seen: list[Place] = field(default_factory=list)
 
 
@@ -46,6 +47,10 @@ def _walk(machine: Machine, color: int, start: Place, against: bool) -> Trace:
         view = query.channel(machine, color, x, y)
         if view is None:
             trace.breaks.append(f"PE {x},{y} has no route for color {color}")
+            continue
+        if "in teardown" in view.flags:
+            trace.breaks.append(f"color {color} is in teardown at PE {x},{y}")
+            trace.teardown.append((x, y))
             continue
         sides = view.rx if against else view.tx
         if not sides:
@@ -76,7 +81,7 @@ def _link(machine: Machine, color: int, place: Place, view: query.ChannelView, s
     if other is None:
         return near, f"{here}, but PE {near[0]},{near[1]} there has no route for it"
     sides = other.tx if against else other.rx
-    if OPPOSITE[side] in sides:
+    if OPPOSITE[side] in sides or "in teardown" in other.flags:
         return near, ""
     does = "sends it to" if against else "receives it from"
     return near, f"{here}, but PE {near[0]},{near[1]} there {does} {'+'.join(sides) or 'nowhere'}{_position(other)}"

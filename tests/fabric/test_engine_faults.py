@@ -213,7 +213,7 @@ def test_deadlock_of_blocked_tasks_and_stuck_wavelets():
     text = "\n".join(deadlock(machine).notes)
     assert "waits for room in output queue 2" in text
     assert "local task later (id 9) is activated, but is blocked" in text
-    assert "input queue 2 (color 5) holds" in text and "its task id is blocked" in text
+    assert "input queue 2 (color 5) holds" in text and "which no operation takes" in text
     assert "color 5 are stuck in the router" in text
     assert "wavelets of color 6 wait in the router: no input queue takes this color" in text
 

@@ -91,7 +91,7 @@ def test_wavelets_for_a_blocked_task(tmp_path):
     fabric.run()
     assert "MS0855" in {w.code for w in fabric.warnings}
     (w,) = [w for w in fabric.warnings if w.code == "MS0855"]
-    assert "PE (1, 0)" in w.message and "its task id is blocked" in w.message and line(w).startswith("@set_color_config(1, 0, a")
+    assert "PE (1, 0)" in w.message and "the task for them is blocked" in w.message and line(w).startswith("@set_color_config(1, 0, a")
 
 
 def test_command_stream_not_unblocked(tmp_path):

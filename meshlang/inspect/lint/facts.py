@@ -57,12 +57,13 @@ class Operation:
 
 @dataclass
 class Facts:
-    """Of one tile program. `unknown_ids`: a task id computed at run time is activated."""
+    """Of one tile program. `unknown_ids`: a task id computed at run time is activated or unblocked."""
     tile: TileProgram
     operations: list[Operation] = field(default_factory=list)
     elements: list[tuple[int, Dsd]] = field(default_factory=list)       # (pc, DSD) of element accesses
     loaded: list[tuple[int, Dsd]] = field(default_factory=list)         # (pc, DSD) loaded into DSRs; pc -1: while compiling
-    activated: set[int] = field(default_factory=set)
+    activated: dict[int, list[int]] = field(default_factory=dict)       # task id -> where (pc; -1: set up while compiling)
+    unblocked: dict[int, list[int]] = field(default_factory=dict)
     unknown_ids: bool = False
     mentioned: set[int] = field(default_factory=set)        # colors of anything that may be a fabric DSD
     recolors: bool = False                                  # binds queues to other colors, or changes routes, at run time
@@ -109,7 +110,9 @@ def facts_of(tile: TileProgram) -> Facts:
             _operation(facts, pc, ops[a], known, b)
             known.pop(c, None)
         elif op == Op.ACTIVATE:
-            _activate(facts, known.get(a))
+            _note(facts, facts.activated, known.get(a), pc)
+        elif op == Op.UNBLOCK:
+            _note(facts, facts.unblocked, known.get(a), pc)
         elif op in (Op.ELD, Op.EST):
             dsd = Dsd.of(known[b]) if b in known else None
             if dsd is not None:
@@ -121,10 +124,9 @@ def facts_of(tile: TileProgram) -> Facts:
             if dsd is not None:
                 facts.loaded.append((pc, dsd))
             if c >= 0:
-                if configs[c, isa.RC_ACTION] == Action.ACTIVATE:
-                    _activate(facts, known.get(b + 1))
-                if configs[c, isa.RC_ONCTRL_SET] and configs[c, isa.RC_ONCTRL] == Action.ACTIVATE:
-                    _activate(facts, known.get(b + 2))
+                _action(facts, configs[c, isa.RC_ACTION], known.get(b + 1), pc)
+                if configs[c, isa.RC_ONCTRL_SET]:
+                    _action(facts, configs[c, isa.RC_ONCTRL], known.get(b + 2), pc)
         elif op == Op.SYS:
             facts.recolors |= c in (Sys.ROUTE_SET, Sys.QUEUE_COLOR)
             known.pop(a, None)
@@ -138,9 +140,12 @@ def facts_of(tile: TileProgram) -> Facts:
             facts.loaded.append((-1, dsd))
             _mention(facts, packed)
         if config >= 0:
-            facts.activated |= {action & 63, on_control & 63}
+            for task in (action, on_control):
+                _note(facts, facts.activated, task, -1)
     for row in np.asarray(tile.fifos).reshape(-1, isa.FIFO_COLUMNS):
-        facts.activated |= {int(t) for t in (row[isa.FIFO_PUSH], row[isa.FIFO_POP]) if t >= 0}
+        for task in (int(row[isa.FIFO_PUSH]), int(row[isa.FIFO_POP])):
+            if task >= 0:
+                _note(facts, facts.activated, task, -1)
     image = np.asarray(tile.image, np.uint8)
     for o in tile.objects:
         if "dsd" in o.type:
@@ -161,18 +166,25 @@ def _operation(facts: Facts, pc: int, row: Any, known: dict[int, int], base: int
         unknown |= row[isa.OP_DST + j] == Operand.DSR
         operands.append(dsd)
     action = known.get(base + 5) if row[isa.OP_ACTION] else None
-    if row[isa.OP_ACTION] == Action.ACTIVATE:
-        _activate(facts, action)
-    if row[isa.OP_ONCTRL_SET] and row[isa.OP_ONCTRL] == Action.ACTIVATE:
-        _activate(facts, known.get(base + 6))
+    _action(facts, row[isa.OP_ACTION], action, pc)
+    if row[isa.OP_ONCTRL_SET]:
+        _action(facts, row[isa.OP_ONCTRL], known.get(base + 6), pc)
     facts.operations.append(Operation(pc, row, operands, unknown, action))
 
 
-def _activate(facts: Facts, task: int | None) -> None:
+def _action(facts: Facts, action: int, task: int | None, pc: int) -> None:
+    """What an operation does at its end."""
+    if action == Action.ACTIVATE:
+        _note(facts, facts.activated, task, pc)
+    elif action == Action.UNBLOCK:
+        _note(facts, facts.unblocked, task, pc)
+
+
+def _note(facts: Facts, where: dict[int, list[int]], task: int | None, pc: int) -> None:
     if task is None:
         facts.unknown_ids = True
     else:
-        facts.activated.add(task & 63)
+        where.setdefault(task & 63, []).append(pc)
 
 
 def _mention(facts: Facts, value: int) -> None:

@@ -46,6 +46,10 @@ def why(repl: Repl, text: str) -> None:
     del text
     from meshlang.inspect.why import explain, explanation_lines
 
+    if (fault := repl.debugger.stopped_by) is not None:
+        repl.say(f"cycle {repl.debugger.cycle}: a fault has stopped the fabric, so nothing waits: it says itself what to change", "bold")
+        repl.show_error(fault)
+        return
     for line, style in explanation_lines(explain(repl.debugger.machine)):
         repl.say(line, style)
 

@@ -7,91 +7,24 @@ root (an idle sender, a broken route, a blocked task, a command stream that no o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from meshlang.fabric import state as s
-from meshlang.ir import isa
+from meshlang.inspect import names, query, routes
+from meshlang.paths import stdlib_dir
 
-from . import names, query, routes
+from . import code
+from .findings import Explanation, Finding, Place
 
 if TYPE_CHECKING:
     from meshlang.fabric.machine import Machine
 
-Place = tuple[int, int]
+CLOSES = "which closes the circle"
+LOOPING = 10_000        # cycles of one task after which others that wait for it are worth a word
 MOST_WALKS = 64         # groups whose root is looked for; beyond that, groups repeat each other
-
-
-@dataclass(frozen=True)
-class Rule:
-    title: str
-    change: str
-
-
-RULES = {
-    "extent": Rule("a receive is longer than what is sent",
-                   "make the extents equal: the fabin_dsd must ask for as many wavelets as the fabout_dsd sends"),
-    "never_sent": Rule("a receive waits for a PE that never sends",
-                       "start the send on that PE: is its function launched, its task bound and activated?"),
-    "circle": Rule("PEs wait for each other in a circle",
-                   "make one of the operations asynchronous (.async = true), or let one side receive before it sends"),
-    "no_source": Rule("nothing can reach the PE on this color",
-                      "let the route begin at a PE that sends: rx = .{RAMP} there, and matching rx and tx on the way"),
-    "no_ramp": Rule("the route does not lead to the PE",
-                    "add RAMP to the tx of that color at the receiving PE"),
-    "no_queue": Rule("wavelets arrive for which the PE has no input queue",
-                     "initialise one for the color: @initialize_queue(queue, .{ .color = c })"),
-    "no_taker": Rule("wavelets arrive that nothing takes",
-                     "start a receive on that queue, or bind and unblock a data task for the color"),
-    "data_blocked": Rule("the task for arriving wavelets is blocked",
-                         "unblock it: @unblock(id), or .unblock of the operation that it should wait for"),
-    "task_blocked": Rule("a task was activated, but is blocked",
-                         "unblock it: @unblock(id), or .unblock of the operation that it should wait for"),
-    "thread_blocked": Rule("a microthread is blocked", "unblock it: @unblock of its ut_id"),
-    "no_unblock": Rule("the launched function never unblocks the command stream",
-                       "call sys_mod.unblock_cmd_stream() once per launch, on every PE, when the work is done"),
-    "not_activated": Rule("the command stream is unblocked in a task that was not started",
-                          "activate that task: @activate(id), or .activate of the operation it follows"),
-    "broken_route": Rule("the route leads nowhere", "make tx of one router and rx of the next agree"),
-    "switch": Rule("a switch points elsewhere", "advance it (a control wavelet, or .advance_switch), or start at another .pos"),
-    "teardown": Rule("a color is in teardown", "leave it in the teardown task: tile_config.teardown.exit(color)"),
-    "send_extent": Rule("a send is longer than what is received",
-                        "make the extents equal: the fabout_dsd must send as many wavelets as the fabin_dsd takes"),
-    "filter": Rule("a filter keeps wavelets from the PE", "receive what the filter lets pass, or widen the filter"),
-    "ring": Rule("a route goes round",
-                 "break the ring: let one router of it send to its RAMP, and not on to where the wavelets came from"),
-    "full": Rule("a send waits for room", "let the receiver take more, or send less"),
-    "host_out": Rule("the host waits for more wavelets than the program streams out",
-                     "ask for as many as the PEs send on that color, or start the task that sends the rest"),
-    "host": Rule("the host sends nothing on this color", "stream data to it: `send` here, memcpy_h2d in a host script"),
-    "fifo": Rule("a FIFO is empty or full, and nothing changes that", "push (or pop) as many elements on the other side"),
-}
-
-
-@dataclass
-class Finding:
-    """PEs that wait for the same thing."""
-
-    pes: list[Place]
-    text: str
-    span: Any = None
-    because: list[str] = field(default_factory=list)    # the walk to the root
-    rule: str | None = None
-
-
-@dataclass
-class Explanation:
-    hung: bool
-    headline: str
-    findings: list[Finding]
-    held: list[Finding] = field(default_factory=list)   # full queues and routers, because of the findings
-    last: str = ""                                      # the last wavelet that moved
-
-    def causes(self) -> list[str]:
-        """Names of the rules found, the most telling first."""
-        return list(dict.fromkeys(f.rule for f in self.findings if f.rule is not None))
 
 
 def explain(machine: Machine, until: Any = None) -> Explanation:
@@ -111,17 +44,31 @@ def explain(machine: Machine, until: Any = None) -> Explanation:
     elif not groups:
         return Explanation(False, f"cycle {machine.cycle}: at rest, and nothing waits", [])
     concerned = {p for g in groups if g.kind in ("operation", "element", "output") or g.text.startswith("local task") for p in g.pes}
+    share = max(1, MOST_WALKS // max(1, len(groups)))
+    circles: set[Place] = set()
     for i, g in enumerate(groups):
         if g.kind == "command" and all(p in concerned for p in g.pes):
             continue        # the function waits for what another group names
-        finding = Finding(g.pes, g.text, g.span)
-        if i < MOST_WALKS:
-            _root(machine, g, finding)
-        # a full queue or router follows from what an operation waits for, if both lead to the same root
-        follows = g.kind in ("task", "output", "router") and g.span is None and (finding.rule is None or any(
-            finding.rule == f.rule and (not finding.because or finding.because[-1:] == f.because[-1:]) for f in findings))
-        (held if follows else findings).append(finding)
+        for finding in _walked(machine, g, share if i < MOST_WALKS else 0):
+            (held if _follows(machine, g, finding, findings) else findings).append(finding)
+            if finding.rule == "circle":
+                if finding.pes[0] in circles:
+                    finding.because = ["it is in that circle, too"]
+                circles |= finding.path
     return Explanation(True, f"cycle {machine.cycle}: nothing can move any more{unfinished}", findings, held, _last_wavelet(machine))
+
+
+def _follows(machine: Machine, group: Any, finding: Finding, others: list[Finding]) -> bool:
+    """Is it a consequence of what other findings say?"""
+    if group.task is not None and finding.rule == "task_blocked":
+        # a running operation will unblock the task: what that operation waits for is the cause
+        return all(any(op.unblocks == group.task and op.wants is not None for op in query.operations(machine, machine.pe(*place)))
+                   for place in finding.pes)
+    if finding.rule == "no_queue":
+        return any(f.rule == "wrong_color" and set(f.pes) & set(finding.pes) for f in others)
+    # a full queue or router follows from what an operation waits for, if both lead to the same root
+    return group.kind in ("task", "output", "router") and group.span is None and (finding.rule is None or any(
+        finding.rule == f.rule and (not finding.because or finding.because[-1:] == f.because[-1:]) for f in others))
 
 
 def _last_wavelet(machine: Machine) -> str:
@@ -204,30 +151,75 @@ def _busy(machine: Machine) -> Iterator[Finding]:
             return f"{op.thread}: {op.name}{of}, started by {op.task}, {op.waits or 'under way'}", op.span
         if view.command == "not started":
             return f"{machine.command} has been launched, and starts soon", None
-        return f"{view.state} in {view.task}", view.span
+        kept = _kept_waiting(machine, view)
+        return f"{view.state} in {view.task}" + (f", for more than {LOOPING} cycles; until it ends, {kept} cannot run" if kept else ""), view.span
 
     for group in query.grouped([(int(p) % machine.width, int(p) // machine.width) for p in pes], describe):
-        yield Finding(group.pes, *group.what)
+        text, span = group.what
+        yield Finding(group.pes, text, span, rule="busy_wait" if text.endswith(" cannot run") else None)
+
+
+def _kept_waiting(machine: Machine, view: query.PEView) -> str:
+    """The task that could start if the one that has been running for long came to its end."""
+    record = machine.records()[machine.pe(*view.pe)]
+    if machine.cycle - int(record[s.P_BUSYFROM]) <= LOOPING:
+        return ""
+    for i, name in view.active:
+        if (i, name) not in view.blocked:
+            return f"task {name} (id {i})"
+    blocked = int(record[s.P_BLOCKED])
+    for q in query.queues(machine, *view.pe):
+        ident = q.id if machine.state.W[s.G_WSE3] else q.color
+        for b in _tasks(machine, view.pe):
+            if not q.output and q.contents and not q.used and b.kind == "data" and b.id == ident and not blocked >> b.id & 1:
+                return f"data task {b.name} (id {b.id}), for which a wavelet has come,"
+    return ""
 
 
 # ---------------------------------------------------------------- the walk
 
 
-def _root(machine: Machine, group: Any, finding: Finding) -> None:
-    """Follow a group's first PE to the root."""
-    place = group.pes[0]
+def _walked(machine: Machine, group: Any, walks: int) -> list[Finding]:
+    """What a group waits for, by rule: PEs at the same place may wait for different reasons. Of many PEs some are looked at, evenly spread."""
+    if not walks:
+        return [Finding(group.pes, group.text, group.span)]
+    sample = group.pes[::-(-len(group.pes) // walks)]
+    found: dict[tuple, Finding] = {}
+    for place in sample:
+        finding = Finding([place], group.text, group.span)
+        _root(machine, group, place, finding)
+        first = found.setdefault((finding.rule, finding.text), finding)
+        if first is not finding:
+            first.pes.append(place)
+            first.path |= finding.path
+    if len(sample) < len(group.pes):
+        # those not looked at are taken to be like the first
+        others = {p for f in found.values() for p in f.pes}
+        first = next(iter(found.values()))
+        first.pes = sorted({*first.pes, *(p for p in group.pes if p not in others)}, key=group.pes.index)
+    return list(found.values())
+
+
+def _root(machine: Machine, group: Any, place: Place, finding: Finding) -> None:
+    """Follow one PE of a group to the root."""
     if group.kind == "operation":
         for op in query.operations(machine, machine.pe(*place)):
             if group.text.startswith(f"{op.thread}: {op.name}"):
-                finding.rule = _follow(machine, place, op, finding.because, {(place, op.thread)})
+                seen = {(place, op.thread)}
+                finding.rule = _follow(machine, place, op, finding.because, seen)
+                finding.path = {p for p, _ in seen}
                 return
     elif group.kind == "element":
         op = next(o for o in query.operations(machine, machine.pe(*place)) if o.thread == "main thread")
         finding.text = f"main thread: {op.name}, {op.waits}"
-        finding.rule = _follow(machine, place, op, finding.because, {(place, op.thread)})
+        seen = {(place, op.thread)}
+        finding.rule = _follow(machine, place, op, finding.because, seen)
+        finding.path = {p for p, _ in seen}
     elif group.kind == "task":
-        if group.text.startswith("local task"):
-            finding.rule = "task_blocked" if "is blocked" in group.text else None
+        if group.task is not None:
+            if "is blocked" in group.text:
+                finding.rule = "task_blocked"
+                _blocked_notes(machine, place, group.task, finding.because)
         else:
             finding.rule = _untaken(machine, group, place, finding)
     elif group.kind == "output":
@@ -235,11 +227,12 @@ def _root(machine: Machine, group: Any, finding: Finding) -> None:
         color = group.color if group.color is not None or queue is None else queue.color
         finding.rule = _downstream(machine, place, color, finding.because, set())
     elif group.kind == "router":
-        if "teardown" in group.text:
+        if "wait in the router: the color is in teardown" in group.text:
             finding.rule = "teardown"
+            _teardown_notes(machine, place, group.color, finding.because)
         elif "no input queue" in group.text:
             finding.rule = "no_queue"
-        elif "switch" in group.text:
+        elif "the switch there" in group.text:
             finding.rule = "switch"
         else:
             finding.rule = _downstream(machine, place, group.color, finding.because, set())
@@ -249,8 +242,6 @@ def _root(machine: Machine, group: Any, finding: Finding) -> None:
 
 def _untaken(machine: Machine, group: Any, place: Place, finding: Finding) -> str | None:
     """Wavelets in an input queue that no operation takes."""
-    if not _blocked_task(machine, place, group.queue, group.color):
-        finding.text = group.text.replace("its task id is blocked", "no operation takes them")
     holding = [op for op in query.operations(machine, machine.pe(*place)) if op.wants is not None]
     if holding:
         # a consequence: the PE would take them later, and is held up by what another group is about
@@ -265,9 +256,13 @@ def _no_taker(machine: Machine, place: Place, queue: int | None, color: int | No
     if blocked:
         because.append(blocked)
         return "data_blocked"
+    here = query.channel(machine, color, *place) if color is not None else None
+    if here is not None and here.position is not None and len({p.partition(": ")[2] for p in here.positions}) > 1:
+        because.append(f"the switch of color {color} at PE {place[0]},{place[1]} is at position {here.position} of {', '.join(here.positions)}")
+        return "switch"
     taken = int(machine.received()[machine.pe(*place)])
     if taken and not any(b.kind == "data" for b in _tasks(machine, place)):
-        because.append(f"PE {place[0]},{place[1]} has taken {taken} wavelet{'' if taken == 1 else 's'} in all, and no receive is left there")
+        because.append(f"PE {place[0]},{place[1]} has taken {_wavelets(taken)} in all, and no receive is left there")
         return "send_extent"
     return "no_taker"
 
@@ -286,10 +281,13 @@ def _follow(machine: Machine, place: Place, op: query.OperationView, because: li
     if kind == "out":
         return _downstream(machine, place, color, because, seen)
     here = query.channel(machine, color, *place)
+    if here is not None and "in teardown" in here.flags:
+        _teardown_notes(machine, place, color, because)
+        return "teardown"
     if here is None or "RAMP" not in here.tx:
         because.append(f"the route of color {color} at PE {place[0]},{place[1]} is {query.route_text(here)}, without RAMP in tx"
                        if here is not None else f"PE {place[0]},{place[1]} has no route for color {color}")
-        return "no_ramp"
+        return _other_color(machine, place, because) or "no_ramp"
     filtered = here.kept > 0
     if filtered:
         because.append(f"the filter of color {color} at PE {place[0]},{place[1]} has kept {here.kept} wavelets from the PE")
@@ -298,8 +296,8 @@ def _follow(machine: Machine, place: Place, op: query.OperationView, because: li
         because.append(f"color {color} comes from the host")
         return "host"
     if not trace.ends:
-        because += trace.breaks or [f"no PE sends to PE {place[0]},{place[1]} on color {color}: the route goes round without a RAMP in rx"]
-        return "switch" if any("switch" in b for b in trace.breaks) else "no_source"
+        because += trace.breaks[:4] or [f"no PE sends to PE {place[0]},{place[1]} on color {color}: the route goes round without a RAMP in rx"]
+        return _other_color(machine, place, because) or _break_rule(machine, trace, color, because) or "no_source"
     idle: list[Place] = []
     for source in trace.ends:
         ops = query.operations(machine, machine.pe(*source))
@@ -313,11 +311,46 @@ def _follow(machine: Machine, place: Place, op: query.OperationView, because: li
         because.append(f"color {color} comes from PE {source[0]},{source[1]}, where {other.thread} is at {other.name} "
                        f"({names.place(other.span)}) and {other.waits or 'can go on'}")
         if (source, other.thread) in seen:
-            because.append("which closes the circle")
+            because.append(CLOSES)
             return "circle"
-        return _follow(machine, source, other, because, seen | {(source, other.thread)})
+        seen.add((source, other.thread))
+        return _follow(machine, source, other, because, seen)
     rule = _idle_sources(machine, color, idle, op, because)
-    return "filter" if filtered and rule == "extent" else rule
+    return "filter" if filtered and rule in ("extent", "one_more") else rule
+
+
+def _other_color(machine: Machine, place: Place, because: list[str]) -> str | None:
+    """Does another color lead to a PE that receives in vain, and find no queue?"""
+    for color in names.colors_of(machine):
+        view = query.channel(machine, color, *place)
+        if view is not None and "RAMP" in view.tx and view.queue is None:
+            because.append(f"color {color} leads there, and the PE has no input queue for it: is that the color to receive?")
+            return "wrong_color"
+    return None
+
+
+def _break_rule(machine: Machine, trace: routes.Trace, color: int, because: list[str]) -> str | None:
+    """The rule for a route that is interrupted, if it is more than a mistake in the layout."""
+    if trace.teardown:
+        _teardown_notes(machine, trace.teardown[0], color, because)
+        return "teardown"
+    return "switch" if any("switch" in b for b in trace.breaks) else None
+
+
+def _teardown_notes(machine: Machine, place: Place, color: int | None, because: list[str]) -> None:
+    """Why a color may still be in teardown at a PE."""
+    fabric = machine.program.fabric
+    x, y = place
+    span = None
+    if color is not None and color in fabric.color:
+        span = fabric.spans.get((color, int(fabric.color[color][y, x])))
+    view = query.pe_view(machine, x, y)
+    if view is not None and not view.operations and view.state == "idle":
+        doing = "nothing is running any more" if view.command is not None or not machine.command else f"{machine.command} is done"
+        because.append(f"on PE {x},{y}, where the color is in teardown, {doing}")
+    if span is not None and Path(span.file.path).is_relative_to(stdlib_dir()):
+        library = Path(span.file.path).relative_to(stdlib_dir()).with_suffix("")
+        because.append(f"<{library}> sets the route of color {color} when it is called; here it has not been, or with other arguments than elsewhere")
 
 
 def _idle_notes(machine: Machine, color: int, idle: list[Place], because: list[str]) -> None:
@@ -329,7 +362,7 @@ def _idle_notes(machine: Machine, color: int, idle: list[Place], because: list[s
             because.append(f"color {color} comes from {who}, where no code is")
             continue
         because.append(f"color {color} comes from {who}, where nothing is running any more; "
-                       f"{'it has' if len(group.pes) == 1 else 'each has'} sent {sent} wavelet{'' if sent == 1 else 's'} in all")
+                       f"{'it has' if len(group.pes) == 1 else 'each has'} sent {_wavelets(sent)} in all")
 
 
 def _idle_sources(machine: Machine, color: int, idle: list[Place], op: query.OperationView, because: list[str]) -> str | None:
@@ -339,19 +372,36 @@ def _idle_sources(machine: Machine, color: int, idle: list[Place], op: query.Ope
     view = query.pe_view(machine, x, y)
     if view is None:
         return "no_source"
-    waiting = [n for i, n in view.active if (i, n) in view.blocked]
+    tile = names.tile_of(machine, machine.pe(x, y))
+    assert tile is not None
+    waiting = [(i, n) for i, n in view.active if (i, n) in view.blocked]
     if waiting:
-        because.append(f"on PE {x},{y} the task {waiting[0]} is activated, but blocked")
+        because.append(f"on PE {x},{y} the task {waiting[0][1]} is activated, but blocked")
+        _blocked_notes(machine, (x, y), waiting[0][0], because)
         return "task_blocked"
     if view.command == "not started":
         because.append(f"{machine.command} has not been started there")
-    if op.done == 0 and view.sent == 0:
-        tile = names.tile_of(machine, machine.pe(x, y))
-        idle_tasks = [f"{b.name} (id {b.id})" for b in tile.tasks if b.kind == "local"] if tile is not None else []
-        if idle_tasks:
-            because.append(f"tasks of PE {x},{y} that are not active: {', '.join(idle_tasks)}")
+    channel = query.channel(machine, color, x, y)
+    sent = channel is not None and channel.last_push > 0
+    if not sent:
+        if who := code.senders(tile, color):
+            because.append(who)
+        idle_tasks = [b for b in tile.tasks if b.kind == "local" and f" {b.name} (" in who]
+        for b in idle_tasks[:2]:
+            because.append(f"task {b.name} (id {b.id}) of PE {x},{y} is not active" + (f"; {how}" if (how := code.starts(tile, b)) else ""))
         return "never_sent"
+    if op.done == 0:
+        because.append("what it has sent was taken by receives before this one")
+        return "one_more"
     return "extent" if op.total is not None else "never_sent"
+
+
+def _blocked_notes(machine: Machine, place: Place, task: int, because: list[str]) -> None:
+    """Who would unblock a task."""
+    tile = names.tile_of(machine, machine.pe(*place))
+    binding = next((b for b in _tasks(machine, place) if b.id == task and b.kind != "control"), None)
+    if tile is not None and binding is not None and (how := code.unblocks(tile, binding)):
+        because.append(how)
 
 
 def _fifo(machine: Machine, place: Place, op: query.OperationView, because: list[str], seen: set) -> str | None:
@@ -367,17 +417,19 @@ def _fifo(machine: Machine, place: Place, op: query.OperationView, because: list
     because.append(f"{fifo} is {'filled' if pops else 'emptied'} by {other.thread}, which is at {other.name} ({names.place(other.span)}) "
                    f"and {other.waits or 'can go on'}")
     if (place, other.thread) in seen:
-        because.append("which closes the circle")
+        because.append(CLOSES)
         return "circle"
-    return _follow(machine, place, other, because, seen | {(place, other.thread)}) or "fifo"
+    seen.add((place, other.thread))
+    return _follow(machine, place, other, because, seen) or "fifo"
 
 
 def _downstream(machine: Machine, place: Place, color: int | None, because: list[str], seen: set) -> str | None:
     """Why what was sent on a color cannot leave."""
     if color is None:
-        return "full"
+        return None
     here = query.channel(machine, color, *place)
-    if here is not None and here.flags and "in teardown" in here.flags:
+    if here is not None and "in teardown" in here.flags:
+        _teardown_notes(machine, place, color, because)
         return "teardown"
     if here is not None and "RAMP" not in here.rx and "HOST" not in here.rx and not here.contents:
         because.append(f"the router of PE {place[0]},{place[1]} receives color {color} from {'+'.join(here.rx) or 'nowhere'}, not from RAMP"
@@ -386,13 +438,10 @@ def _downstream(machine: Machine, place: Place, color: int | None, because: list
     trace = routes.downstream(machine, color, place)
     if trace.breaks:
         because += trace.breaks[:4]
-        return "switch" if any("switch" in b for b in trace.breaks) else "broken_route"
+        return _break_rule(machine, trace, color, because) or "broken_route"
     for x, y in trace.ends:
         view = query.channel(machine, color, x, y)
         assert view is not None
-        if "in teardown" in view.flags:
-            because.append(f"color {color} is in teardown at PE {x},{y}")
-            return "teardown"
         queue = next((q for q in query.queues(machine, x, y) if not q.output and q.id == view.queue), None)
         if queue is None:
             because.append(f"color {color} leads to PE {x},{y}, which has no input queue for it")
@@ -403,23 +452,25 @@ def _downstream(machine: Machine, place: Place, color: int | None, because: list
         if ops:
             because.append(f"color {color} leads to PE {x},{y}, where {ops[0].name} ({names.place(ops[0].span)}) {ops[0].waits or 'takes it'}")
             if ((x, y), ops[0].thread) in seen:
-                because.append("which closes the circle")
+                because.append(CLOSES)
                 return "circle"
-            return _follow(machine, (x, y), ops[0], because, seen | {((x, y), ops[0].thread)})
+            seen.add(((x, y), ops[0].thread))
+            return _follow(machine, (x, y), ops[0], because, seen)
         holding = [o for o in query.operations(machine, machine.pe(x, y)) if o.wants is not None]
         because.append(f"color {color} leads to PE {x},{y}, whose input queue {queue.id} holds {len(queue.contents)} wavelets that nothing takes")
         if holding:
             other = holding[0]
             because.append(f"there {other.thread} is at {other.name} ({names.place(other.span)}) and {other.waits}")
             if ((x, y), other.thread) in seen:
-                because.append("which closes the circle")
+                because.append(CLOSES)
                 return "circle"
-            return _follow(machine, (x, y), other, because, seen | {((x, y), other.thread)})
+            seen.add(((x, y), other.thread))
+            return _follow(machine, (x, y), other, because, seen)
         return _no_taker(machine, (x, y), queue.id, color, because)
     if not trace.ends and not trace.host:
         because.append(f"the route of color {color} goes round through {query.places(trace.seen)}, and never leads to a ramp")
         return "ring"
-    return "full"
+    return None
 
 
 def _tasks(machine: Machine, place: Place) -> list[Any]:
@@ -442,71 +493,29 @@ def _command(machine: Machine, place: Place, because: list[str]) -> str | None:
     tile = names.tile_of(machine, pe)
     if tile is None or machine.records()[pe, s.P_CMD]:
         return None
-    code = np.asarray(tile.code, np.int32).reshape(-1, 4)
-    unblocks = ((code[:, 0] & 0xFF) == isa.Op.SYS) & (code[:, 3] == isa.Sys.CMD_DONE)
-    if not unblocks.any():
-        because.append(f"{tile.name} nowhere calls unblock_cmd_stream")
+    anything, itself, tasks = code.stream_unblockers(tile, machine.command or "")
+    if not anything:
+        because.append("the code there nowhere calls unblock_cmd_stream")
         return "no_unblock"
-    local = [b for b in tile.tasks if b.kind == "local"]
+    others = [b for b in tasks if b.kind != "local"]
+    # a task that nothing activates is not where the program was to end, if there is another
+    local = [(b, how) for b in tasks if b.kind == "local" and ((how := code.starts(tile, b)) != code.NOBODY or not others)]
+    for b, how in local[:2]:
+        because.append(f"unblock_cmd_stream is called in task {b.name} (id {b.id}), which is not active" + (f"; {how}" if how else ""))
     if local:
-        because.append(f"tasks of {tile.name} that are not active: " + ", ".join(f"{b.name} (id {b.id})" for b in local))
         return "not_activated"
+    for b in others[:1]:
+        because.append(f"unblock_cmd_stream is called in the {b.kind} task {b.name}; "
+                       f"PE {place[0]},{place[1]} has taken {_wavelets(int(machine.received()[pe]))} in all")
+        color = next((q.color for q in query.queues(machine, *place) if not q.output and q.id == b.id), None) if machine.state.W[s.G_WSE3] else b.id
+        if b.kind == "data" and color is not None:
+            ends = routes.upstream(machine, color, place).ends
+            _idle_notes(machine, color, [p for p in ends if not query.operations(machine, machine.pe(*p))], because)
+        return "too_few"
+    if itself:
+        because.append(f"{machine.command} calls unblock_cmd_stream, but this time did not come to that line")
     return "no_unblock"
 
 
-# ---------------------------------------------------------------- as text
-
-
-def explanation_lines(e: Explanation) -> Iterator[tuple[str, str | None]]:
-    """Lines with the style a terminal gives them."""
-    yield e.headline, "bold"
-    for f in e.findings[:12]:
-        yield f"{query.places(f.pes)}: {f.text}", None
-        if f.span is not None:
-            yield f"  {names.place(f.span)}: {names.source_line(f.span)}", "cyan"
-        for line in f.because:
-            yield f"  because {line}", None
-    if len(e.findings) > 12:
-        yield f"and {len(e.findings) - 12} more groups", None
-    if e.held:
-        yield "so these are full: " + "; ".join(f"{query.places(f.pes)}: {f.text}" for f in e.held[:4]) + (
-            f"; and {len(e.held) - 4} more" if len(e.held) > 4 else ""), None
-    if e.last:
-        yield e.last, None
-    for name in e.causes():
-        yield f"cause: {RULES[name].title}", "bold red"
-        yield f"change: {RULES[name].change}", "green"
-
-
-def annotate(diagnostic: Any, e: Explanation) -> None:
-    """Add what explains a deadlock to its diagnostic: the walk to the root as notes, what to change as help. Likewise for a run that was
-    stopped because it takes too long: who is at work."""
-    causes = e.causes()
-    if not e.hung:
-        diagnostic.notes.append(e.headline.partition(": ")[2])
-        for f in e.findings[:12]:
-            diagnostic.notes.append(f"{query.places(f.pes)}: {f.text}" + (f" ({names.place(f.span)})" if f.span is not None else ""))
-        if len(e.findings) > 12:
-            diagnostic.notes.append(f"and {len(e.findings) - 12} more groups")
-        diagnostic.notes += [*(f"cause: {RULES[name].title}" for name in causes), e.last]
-        if causes:
-            diagnostic.help = "; ".join(RULES[name].change for name in causes)
-        return
-    for name in causes[:3]:
-        first = next(f for f in e.findings if f.rule == name)
-        diagnostic.notes += [f"because {line}" for line in first.because[:4]]
-        diagnostic.notes.append(f"cause: {RULES[name].title}")
-    diagnostic.notes.append(e.last)
-    if causes and diagnostic.help is None:
-        diagnostic.help = "; ".join(RULES[name].change for name in causes[:3])
-
-
-def as_data(e: Explanation) -> dict[str, Any]:
-    """The explanation as plain values, for --json."""
-    return {
-        "hung": e.hung, "headline": e.headline,
-        "causes": [{"rule": name, "title": RULES[name].title, "change": RULES[name].change} for name in e.causes()],
-        "groups": [{"pes": f.pes, "text": f.text, "source": names.place(f.span) if f.span is not None else None,
-                    "because": f.because, "rule": f.rule} for f in e.findings],
-        "held_up": [{"pes": f.pes, "text": f.text} for f in e.held], "last_wavelet": e.last,
-    }
+def _wavelets(count: int) -> str:
+    return f"{count} wavelet{'' if count == 1 else 's'}"

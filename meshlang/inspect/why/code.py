@@ -1,0 +1,85 @@
+"""What the code of a PE could do, in words: who would send, who would activate or unblock a task, who would unblock the command stream.
+
+It says only what the code says for certain (lint/facts.py), and nothing where an id or DSD is computed at run time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from meshlang.inspect import names
+from meshlang.inspect.lint.facts import Facts, facts_of
+from meshlang.ir import isa
+from meshlang.ir.isa import DsdKind, Op
+from meshlang.ir.program import TaskBinding, TileProgram
+
+MOST = 3        # places named
+NOBODY = "nothing in the code there activates it"
+
+
+def place(tile: TileProgram, pc: int) -> str:
+    """"on_x (pe.csl:22)": the function and the line of an instruction."""
+    function = max((f for f in tile.functions if f.entry <= pc), key=lambda f: f.entry, default=None)
+    span = next((tile.spans[i] for i in range(min(pc, len(tile.spans) - 1), -1, -1) if tile.spans[i] is not None), None)
+    return f"{function.name if function is not None else '?'} ({names.place(span)})"
+
+
+def _listed(tile: TileProgram, pcs: Iterable[int]) -> str:
+    """Places, each once, in words."""
+    found = list(dict.fromkeys(place(tile, pc) for pc in pcs if pc >= 0))
+    return ", ".join(found[:MOST]) + (" and elsewhere" if len(found) > MOST else "")
+
+
+def senders(tile: TileProgram, color: int) -> str:
+    """Where the code sends on a color, or that it does not. "" if that cannot be told."""
+    facts = facts_of(tile)
+    pcs = [pc for pc, dsd in facts.fabric if dsd.kind is DsdKind.FABOUT and facts.color_of(dsd) == color]
+    if pcs:
+        where = _listed(tile, pcs)
+        return f"color {color} is sent in {where}" if where else ""
+    if facts.recolors or color in facts.mentioned or any(o.unknown for o in facts.operations):
+        return ""
+    return f"the code there sends nothing on color {color}"
+
+
+def starts(tile: TileProgram, task: TaskBinding) -> str:
+    """Who would activate a local task. "" if that cannot be told."""
+    facts = facts_of(tile)
+    return _doers(tile, facts, facts.activated.get(task.id, []), NOBODY, "it is activated in")
+
+
+def unblocks(tile: TileProgram, task: TaskBinding) -> str:
+    """Who would unblock a task. "" if that cannot be told."""
+    facts = facts_of(tile)
+    return _doers(tile, facts, facts.unblocked.get(task.id, []), "nothing in the code there unblocks it", "it is unblocked in")
+
+
+def _doers(tile: TileProgram, facts: Facts, pcs: list[int], nobody: str, somebody: str) -> str:
+    if where := _listed(tile, pcs):
+        return f"{somebody} {where}"
+    return "" if pcs or facts.unknown_ids else nobody
+
+
+def stream_unblockers(tile: TileProgram, command: str) -> tuple[bool, bool, list[TaskBinding]]:
+    """Who calls unblock_cmd_stream: anything at all, the launched function, and which tasks."""
+    words = np.asarray(tile.code, np.int64).reshape(-1, 4)
+    ops = words[:, 0] & 0xFF
+    entries = sorted((f.entry, i) for i, f in enumerate(tile.functions))
+
+    def owner(pc: int) -> int:
+        return max((e, i) for e, i in entries if e <= pc)[1]
+
+    callers: dict[int, set[int]] = {}
+    for pc in np.flatnonzero((ops == Op.CALL) | (ops == Op.TCALL)).tolist():
+        callers.setdefault(int(words[pc, 1]), set()).add(owner(pc))
+    todo = {owner(pc) for pc in np.flatnonzero((ops == Op.SYS) & (words[:, 3] == isa.Sys.CMD_DONE)).tolist()}
+    reach: set[int] = set()
+    while todo:
+        f = todo.pop()
+        if f not in reach:
+            reach.add(f)
+            todo |= callers.get(f, set())
+    export = tile.exports.get(command)
+    return bool(reach), export is not None and export.function in reach, [b for b in tile.tasks if b.function in reach]
