@@ -64,7 +64,7 @@ const panels = @import_module("<gemm/panels>", .{ .W = W, .H = H });
 const gemm = if (transposed) @import_module("<gemm/transposed>", .{ .T = T, .sum_type = S, .W = W, .H = H, .Mt = Mt, .Kt = Kt, .Nt = Nt, .role = role,
     .in_queues = [3]input_queue{ @get_input_queue(2), @get_input_queue(3), @get_input_queue(4) },
     .out_queues = [3]output_queue{ @get_output_queue(2), @get_output_queue(3), @get_output_queue(5) },
-    .task_ids = [2]local_task_id{ @get_local_task_id(10), @get_local_task_id(11) }, .done = finished })
+    .task_ids = [3]local_task_id{ @get_local_task_id(10), @get_local_task_id(11), @get_local_task_id(12) }, .done = finished })
   else @import_module("<gemm/rectangle>", .{ .T = T, .sum_type = S, .W = W, .H = H, .Mt = Mt, .Kt = Kt, .Nt = Nt, .role = role,
     .in_queues = [2]input_queue{ @get_input_queue(2), @get_input_queue(3) },
     .out_queues = [2]output_queue{ @get_output_queue(4), @get_output_queue(5) },
@@ -75,8 +75,7 @@ const c_count: u16 = (if (transposed) panels.in_rows else 1) * (Mt * Nt);
 var A: [a_count]T;
 var B: [b_count]T;
 var C: [c_count]S;
-const partial_count: u16 = if (transposed) Mt * Nt else 0;
-var partial: [partial_count + 1]S;
+var partial: [if (transposed) 2 * Mt * Nt else 1]S;
 var ticks: [6]u16;
 var A_ptr: [*]T = &A;
 var B_ptr: [*]T = &B;
@@ -139,8 +138,6 @@ def multiply(folder, W, H, sizes, transposed, kind=0, interleave=True, arch="wse
         fabric.write("A", a)
         fabric.write("B", b)
         fabric.launch("run")
-        if transposed:          # it begins with the first panel each time; <gemm/rectangle> goes on from where it is
-            fabric.write("B", b)
         fabric.launch("run")
         C = fabric.read("C", count=count)
         ticks = fabric.read("ticks", count=6).astype(np.int64)
@@ -174,20 +171,32 @@ def test_square_placement_is_the_skewed_one():
         assert np.array_equal(placement.row_panels(matrix, P, P), placement.block(matrix, P, P))
 
 
+def test_sums_overlap_the_product(folder):
+    """A step of C = A B^T takes less than its parts one after the other: the product, clearing, the sum's wavelets, and what a tiny step takes."""
+    P, m = 8, 24
+
+    def step(Mt, Kt, Nt):
+        return multiply(folder, P, P, (P * Mt, P * Kt, P * Nt), True)[3] / P
+
+    short, long = step(m, 6, m), step(m, 12, m)
+    product, clearing, wavelets = long - short, m * m / 8, m * m / 2
+    assert product < short < product + clearing + wavelets + step(1, 1, 1)
+
+
 def test_steps_cost_the_same_on_any_mesh(folder):
     for transposed in (False, True):
         cycles = {P: multiply(folder, P, P, (2 * P, 2 * P, 2 * P), transposed)[3] / P for P in (5, 8, 14)}
         assert cycles[14] <= 1.05 * cycles[5]
 
 
-@pytest.mark.parametrize("transposed, colors, queues, tasks", [(False, 6, 2, 3), (True, 7, 3, 2)])
+@pytest.mark.parametrize("transposed, colors, queues, tasks", [(False, 6, 2, 3), (True, 7, 3, 3)])
 def test_stated_cost(folder, transposed, colors, queues, tasks):
     W, H, (Mt, Kt, Nt) = 9, 6, (5, 6, 7)        # L = 18: 2 panels of a PE along rows, 3 along columns
     program = build(folder, W, H, (Mt, Kt, Nt), transposed).ir
     assert len(program.fabric.color) == colors
-    buffers = Mt * Kt + 4 * Nt * Kt + 3 * Mt * Nt if transposed else 3 * Mt * Kt + 4 * Kt * Nt + Mt * Nt
+    buffers = Mt * Kt + 4 * Nt * Kt + 4 * Mt * Nt if transposed else 3 * Mt * Kt + 4 * Kt * Nt + Mt * Nt
     for tile in program.tiles:
-        assert len(tile.inputs) <= queues and len(tile.outputs) <= queues and len(tile.tasks) == tasks
+        assert len(tile.inputs) <= queues and len(tile.outputs) <= queues and len(tile.tasks) <= tasks
         assert 2 * buffers <= max(o.address + o.size for o in tile.objects) <= 2 * buffers + 96
 
 
