@@ -210,7 +210,7 @@ RUNNING: dict[str, tuple] = {
         "the vector writes elements 0 to 7 of y", (1, 0), None, "@fmovs(long, 0.0);", "", "@fmovs(long, 0.0);\n  z[0] = y[0];",
         {"middle_top": "var y: [4]f32; var z: [8]f32; const long = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{8} -> y[i] });"}),
     "a vector that leaves the PE's memory": (
-        "bytes of memory", (1, 0), None, "@fmovs(long, 0.0);", "", "@fmovs(long, 0.0);",
+        "which leaves x ([8]f32, bytes", (1, 0), None, "@fmovs(long, 0.0);", "", "@fmovs(long, 0.0);",
         {"middle_top": "const long = @get_dsd(mem1d_dsd, .{ .base_address = &x, .extent = 20000 });"}),
     "operands of different lengths": (
         "the operation has 4 elements, but its destination has 8", (1, 0), 1, f"@fmovs(x_dsd, {FOUR});",
@@ -234,7 +234,7 @@ RUNNING: dict[str, tuple] = {
     "wavelets left in a queue": ("input queue 2 (color 1) holds 4 wavelets", (1, 0), 1, "", ONE, f"@fmovs(four_dsd, {FOUR});", {}),
     "wavelets left in a router": ("stuck in the router", (1, 0), 1, "@set_color_config(1, 0, a", ONE, "", {}),
     "wavelets for a blocked task": (
-        "its task id is blocked", (1, 0), 1, "@set_color_config(1, 0, a", ONE, "",
+        "the task for them is blocked", (1, 0), 1, "@set_color_config(1, 0, a", ONE, "",
         {"middle_top": "task got(v: f32) void { x[0] += v; }\nconst id = @get_data_task_id(a);\ncomptime { @bind_data_task(got, id); @block(id); }"}),
     "the command stream not unblocked": ("has returned on 1 PE", (1, 0), None, TAKE, ONE, TAKE + " // ends", {}),
     "the command stream unblocked twice": (
