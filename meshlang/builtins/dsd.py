@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..ir import features, isa
+from ..ir import isa
 from ..ir.isa import Action, Op, Simd
 from ..sema import types as T
 from ..sema.values import VOID, Dsd, FnValue, Known, Mem, Pointer, Reg
@@ -194,13 +194,9 @@ def fabric_dsd(cx, node, kind: T.Type, cfg: dict[str, Any]) -> Any:
         cx.fail("MS0510", f"the {kind} needs '{queue_field}' on wse3", where)
     zero = 0
     if "zero" in cfg:
-        cx.need(features.ZERO, where)
         zero = choice(cx, where, cfg["zero"], {"first_source": 1, "second_source": 2}, "zero")
     flags: dict[str, Any] = {n: flag(cx, cfg[n], where)
                              for n in ("control", "advance_switch", "wavelet_index_offset", "control_transform") if n in cfg}
-    for n in (features.ADVANCE_SWITCH, features.CONTROL_TRANSFORM):
-        if flags.get(n):
-            cx.need(n, where)
     d = Dsd(kind.name.removesuffix("_dsd"), None, extent if isinstance(extent, int) else 0, queue=queue, color=color,
             simd=choice(cx, where, cfg["simd_mode"], SIMD, "simd_mode") if "simd_mode" in cfg else cx.unit.compiler.options.simd,
             priority=choice(cx, where, cfg["priority"], PRIORITY, "priority") if "priority" in cfg else 0, zero=zero, **flags)

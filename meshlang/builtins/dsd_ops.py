@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ir import features, isa
+from ..ir import isa
 from ..ir.dsdops import DSD_OPS, DsdOp, DsdOpCode
 from ..ir.isa import Op, Operand
 from ..sema import types as T
@@ -131,7 +131,6 @@ def lower(cx, node, name: str, op: DsdOp):
 
 @builtin("dfilt", "fabin, config", phase="run", doc="Drop data wavelets until `extent` control wavelets have come.")
 def dfilt(cx, node, hint):
-    cx.need(features.DFILT, node)
     source = cx.rv(node.args[0])
     if source.ty not in (T.FABIN, T.DSR_SRC1):
         cx.fail("MS0512", f"@dfilt takes a fabin_dsd or a dsr_src1, found {source.ty}", node.args[0])

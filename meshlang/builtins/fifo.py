@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ir import features
 from ..ir.isa import FIFO_FAULT, FIFO_SUSPEND, FIFO_TERMINATE, FIFO_TEST, Op, Sys
 from ..sema import types as T
 from ..sema.values import VOID, Dsd, FnValue, Known, Mem, Pointer
@@ -19,7 +18,6 @@ FIELDS = dict.fromkeys(("activate_push", "activate_pop", "priority", "simd_mode"
 
 @builtin("allocate_fifo", "buffer[, config]", phase="comptime", doc="A FIFO over a global array.")
 def allocate_fifo(cx, node, hint):
-    cx.need(features.FIFOS, node)
     unit = cx.unit
     place: Any = cx.ev(node.args[0])
     if isinstance(place, Known) and isinstance(place.v, Pointer):

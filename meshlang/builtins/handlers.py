@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..ir import features
 from ..ir.isa import Op, Sys
 from ..sema import types as T
 from ..sema.values import VOID, FnValue, Known
@@ -18,7 +17,6 @@ def handler(cx, node) -> FnValue:
 
 @builtin("set_teardown_handler", "fn, color", phase="top", doc="The function to call when a color goes into teardown.")
 def set_teardown_handler(cx, node, hint):
-    cx.need(features.TEARDOWN, node)
     fn, color = handler(cx, node), cx.known(node.args[1])
     if color.ty is not T.COLOR:
         cx.fail("MS0301", f"expected a color, found {color.ty}", node.args[1])
@@ -38,7 +36,6 @@ def queue_number(cx, node, arg) -> int:
 
 @builtin("set_empty_queue_handler", "fn, queue", phase="top", arch=("wse3",), doc="The function to call when a flushed queue is empty.")
 def set_empty_queue_handler(cx, node, hint):
-    cx.need(features.QUEUE_FLUSH, node)
     fn, queue = handler(cx, node), queue_number(cx, node, node.args[1])
     first = cx.unit.empty_handlers.get(queue)
     if first is not None:
@@ -49,7 +46,6 @@ def set_empty_queue_handler(cx, node, hint):
 
 @builtin("queue_flush", "queue", phase="run", arch=("wse3",), doc="Start task 29 when the queue is empty.")
 def queue_flush(cx, node, hint):
-    cx.need(features.QUEUE_FLUSH, node)
     number = queue_number(cx, node, node.args[0])
     cx.emit(node, Op.SYS, cx.fb.reg(), cx.to_reg(Known(T.U16, number), node), Sys.QUEUE_FLUSH)
     return VOID

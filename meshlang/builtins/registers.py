@@ -6,7 +6,7 @@ where the documentation has its examples, hold what is stored in them and do not
 
 from __future__ import annotations
 
-from ..ir import features, isa
+from ..ir import isa
 from ..ir.isa import Op, Sys
 from ..sema import types as T
 from ..sema.values import VOID, Known, Reg
@@ -45,7 +45,6 @@ def at_compile_time(cx, node) -> int:
 
 def pair(cx, node) -> int:
     """The register that holds the address, followed by one for the value."""
-    cx.need(features.RECONFIGURATION, node)
     value = register(cx, node)
     found = cx.fb.regs(2)
     cx.into(value, found, node)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 
-from ..ir import features
 from ..ir.isa import MathFn, Op, Print, Sys
 from ..ir.program import HOST, RAMP, ColorConfig
 from ..sema import ops
@@ -93,7 +92,6 @@ def direction(cx, node, hint):
 
 @builtin("__route", "color[, value]", phase="run", doc="The packed route of a color at this PE (ir.isa, R_*), or a new one.")
 def route(cx, node, hint):
-    cx.need(features.RECONFIGURATION, node)
     color = cx.rv(node.args[0])
     if isinstance(color, Known):
         cx.unit.route_colors.add(color.v)
@@ -110,7 +108,6 @@ def route(cx, node, hint):
 
 @builtin("__filter", "selector[, value]", phase="run", doc="A field of a filter of this PE: selector = color | field << 8 (ir.isa.FILTER_FIELDS).")
 def filter_(cx, node, hint):
-    cx.need(features.FILTERS, node)
     pair = cx.fb.regs(2)
     cx.into(cx.coerce(cx.rv(node.args[0], T.U16), T.U16, node), pair, node)
     result = cx.fb.reg()

@@ -6,7 +6,6 @@ import difflib
 from typing import Any
 
 from ..diag import Diagnostic, Label, MeshlangError
-from ..ir import features
 from ..ir.isa import Op, Ty
 from ..ir.program import DIRECTIONS
 from ..syntax import ast
@@ -116,11 +115,6 @@ class Context:
 
     def warn(self, code: str, message: str, node: Any, help: str | None = None) -> None:
         self.unit.error(code, message, getattr(node, "span", node), help=help, severity="warning")
-
-    def need(self, feature: str, node: Any) -> None:
-        """Refuse a hardware feature that the engine does not have."""
-        if feature not in features.ENGINE:
-            self.fail("MS0399", f"{feature} {'are' if feature.endswith('s') and feature != features.ZERO else 'is'} not supported yet", node)
 
     def op(self, node: Any, fn, *args):
         """Call a function of `ops`, giving its failure a place."""

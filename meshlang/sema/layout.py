@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ..diag import MeshlangError
-from ..ir import features
 from ..ir.program import DIRECTIONS, ColorConfig
 from . import types as T
 from .values import KeyedCache, Known
@@ -141,14 +140,9 @@ class LayoutState:
         if switches is None and any(n in rest for n in ("pos1", "pos2", "pos3")):
             switches = Known(T.COMPTIME_STRUCT, {n: v for n, v in rest.items() if n in SWITCH_FIELDS})
         positions, position, ring, pop = self.switches(cx, where, rx, tx, switches.v) if switches is not None else ((), 0, False, "no_pop")
-        cfg = ColorConfig(rx, tx, positions, position, ring, pop,
-                          self.filter(cx, where, rest["filter"].v) if "filter" in rest else None,
-                          "teardown" in rest and bool(rest["teardown"].v), **swaps)
-        for what, used in ((features.SWITCHES, cfg.positions), (features.FILTERS, cfg.filter), (features.TEARDOWN, cfg.teardown),
-                           (features.COLOR_SWAP, cfg.swap_x or cfg.swap_y)):
-            if used:
-                cx.need(what, where)
-        return cfg
+        return ColorConfig(rx, tx, positions, position, ring, pop,
+                           self.filter(cx, where, rest["filter"].v) if "filter" in rest else None,
+                           "teardown" in rest and bool(rest["teardown"].v), **swaps)
 
     def switches(self, cx, where, rx: int, tx: int, cfg: dict) -> tuple:
         """Switch positions are cumulative: each replaces the named side of the position before it (facts 3.3)."""
