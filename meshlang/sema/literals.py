@@ -12,6 +12,7 @@ from ..syntax import ast
 from . import ops
 from . import types as T
 from .context import POISON, Context, Silent
+from .unit import PE_MEMORY
 from .values import (
     ArrayValue,
     Fields,
@@ -21,6 +22,9 @@ from .values import (
     Pointer,
     Reg,
 )
+
+
+MOST_ELEMENTS = 1 << 24     # of an array of comptime code; every element is kept
 
 
 class Literals(Context):
@@ -105,7 +109,11 @@ class Literals(Context):
         if isinstance(elem, T.ArrayType):
             self.fail("MS0319", f"the elements of an array cannot be arrays ({elem})", node.elem,
                       f"write one array of more dimensions: [{', '.join(map(str, [*dims, *elem.dims]))}]{elem.elem}")
-        return Known(T.TYPE, T.array(tuple(dims), elem))
+        t = T.array(tuple(dims), elem)
+        if t.count > MOST_ELEMENTS:
+            self.fail("MS0701", f"an array of {t.count} elements: a PE has {PE_MEMORY} bytes of memory", node,
+                      f"arrays of comptime code have up to {MOST_ELEMENTS} elements")
+        return Known(T.TYPE, t)
 
     def ev_ptr_type(self, node, hint):
         return Known(T.TYPE, T.pointer(self.type_expr(node.elem), node.many, node.const))
