@@ -85,7 +85,8 @@ class Calls(Context):
         run = [(n, v, t) for n, v, t, fixed in args if not fixed]
         for n, _, t in run:
             if holds_array(t):
-                self.fail("MS0326", f"'{n}' of '{decl.name}' is a {t}: {held(t)} cannot be passed at run time", node, "pass a pointer to it: &x",
+                self.fail("MS0326", f"'{n}' of '{decl.name}' is a {t}: {held(t)} cannot be passed at run time", node,
+                          "pass a pointer to it: &x" + ("; or call it with 'comptime'" if all(isinstance(v, Known) for _, v, _, _ in args) else ""),
                           labels=[(decl.name_span, "defined here")])
         if holds_array(ret):
             self.fail("MS0326", f"'{decl.name}' returns a {ret}: {held(ret)} cannot be returned at run time", node,

@@ -23,7 +23,6 @@ from .values import (
     Reg,
 )
 
-
 MOST_ELEMENTS = 1 << 24     # of an array of comptime code; every element is kept
 
 

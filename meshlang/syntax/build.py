@@ -115,7 +115,7 @@ class Builder:
         return c[0]
 
     def storage_comptime(self, c: list) -> tuple:
-        return ("COMPTIME", "var", c[0][2], c[1][3])
+        return ("COMPTIME", c[1][1], c[0][2], c[1][3])
 
     def attr(self, c: list) -> Attr:
         return Attr(self._span(c), c[0][1], c[2])
@@ -200,7 +200,7 @@ class Builder:
             self._check_decl(node)
             if node.kind in ("param", "color") or node.comptime:
                 self._report(
-                    "MS0127", f"`{'comptime var' if node.comptime else node.kind}` cannot be exported", self._at(c[0])
+                    "MS0127", f"`{'comptime ' * node.comptime}{node.kind}` cannot be exported", self._at(c[0])
                 )
         else:
             self._check_fn(node)

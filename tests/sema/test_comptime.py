@@ -376,3 +376,18 @@ fn inner(n: u16) u16 { @comptime_print("inner", n); return n; }
 fn outer(n: u16) u16 { return inner(n) + 1; }
 comptime { @comptime_assert(outer(3) == outer(3)); }""")
     assert capsys.readouterr().out.count("inner 3") == 2
+
+
+def test_a_comptime_const_has_its_value_at_compile_time(tmp_path):
+    """In a function a plain const of a call is computed at run time; with `comptime` it can size an array."""
+    holds(tmp_path, """
+fn twice(n: u16) u16 { return n * 2; }
+comptime const wide = twice(2);
+var out: [4]u16;
+fn main() void {
+  comptime const n = twice(wide);
+  const local = @zeros([n]u16);
+  out[0] = local[n - 1] + n;
+  @comptime_assert(n == 8 and wide == 4);
+}
+comptime { @export_symbol(main); }""")
