@@ -326,10 +326,10 @@ def test_a_side_that_no_position_opens_is_an_error(tmp_path):
 
 @ARCHS
 def test_compiled_equals_uncompiled(arch):
-    """Also with switches, filters, teardown and FIFOs the two modes leave the same bytes."""
+    """Also with switches, filters, teardown and FIFOs, rings, marks, exceptions and color swaps the two modes leave the same bytes."""
     def digest(**env):
         script = Path(__file__).with_name("switch_mode_program.py")
         return subprocess.run([sys.executable, str(script), arch], env={**os.environ, **env}, capture_output=True, text=True, check=True).stdout
     compiled = digest()
-    assert "[1, 2, 0, 0]" in compiled
+    assert "[1, 2, 0, 0, " in compiled and str(0x2a << 26 | 0x001f0009) in compiled
     assert digest(NUMBA_DISABLE_JIT="1") == compiled
