@@ -15,12 +15,14 @@ from meshlang.ir.isa import DsdKind
 from meshlang.ir.program import RAMP, Program
 from meshlang.paths import stdlib_dir
 
-from .facts import Dsd, Facts, facts_of
+from .facts import Dsd, Facts, Operation, facts_of
 
-# facts 8.1: what <memcpy/memcpy> keeps for itself
-MEMCPY_TASKS = frozenset((21, 22, 23, 27, 28, 30))
+# What <memcpy/memcpy> keeps for itself, by the comments of published programs, but for what programs that ran on hardware use beside it:
+# local tasks 22 and 23 on WSE-3 (WaferLLM's MeshGEMM; colors have no ids there) and output queue 0 on WSE-2 (25-pt-stencil, histogram-torus;
+# an output queue serves several colors there).
+MEMCPY_TASKS = {"wse2": frozenset((21, 22, 23, 27, 28, 30)), "wse3": frozenset((27, 28, 30))}
 MEMCPY_COLORS = frozenset((21, 22, 23))
-MEMCPY_QUEUES = {"wse2": frozenset((0,)), "wse3": frozenset((0, 1))}
+MEMCPY_QUEUES = {("wse2", "input"): frozenset((0,)), ("wse3", "input"): frozenset((0, 1)), ("wse3", "output"): frozenset((0, 1))}
 SYSTEM_TASK = 29            # activated by the machine: teardown, queue flush
 
 
@@ -101,25 +103,36 @@ def _may_use(facts: Facts, color: int, arch: str) -> bool:
 
 
 def receives_without_ramp(subject: Subject) -> Found:
-    """MS1011: an operation or data task receives on a color whose route never leads to the ramp of the PE."""
+    """MS1011: an operation or data task receives on a color whose route never leads to the ramp of the PE.
+
+    Code that serves PEs in several roles has receives that run on some of them only. So what a condition of run time may leave out is
+    reported only if it cannot receive on any PE.
+    """
+    receives: list[tuple[Any, str, int, np.ndarray, bool]] = []         # place, who, color, PEs without a route, certain
+    served: set[str] = set()                                            # places of receives that some PE has a route for
     for facts, pes in zip(subject.facts, subject.pes):
         if facts.recolors or not len(pes):
             continue
-        wanted: dict[int, tuple[Any, str]] = {}
+        wanted: list[tuple[int, Any, str, bool]] = []
         for pc, dsd in facts.fabric:
             color = facts.color_of(dsd)
             if dsd.kind is DsdKind.FABIN and color is not None and pc >= 0:
-                wanted.setdefault(color, (_span(facts, pc), "an operation receives"))
+                wanted.append((color, _span(facts, pc), "an operation receives", pc in facts.certain))
         for task in facts.tile.tasks:
             if task.kind == "data":
                 color = task.id if subject.program.arch == "wse2" else next((q.color for q in facts.tile.inputs if q.id == task.id), None)
                 if color is not None:
-                    wanted.setdefault(color, (task.span, f"data task {task.name} waits for wavelets"))
-        for color, (span, who) in wanted.items():
+                    wanted.append((color, task.span, f"data task {task.name} waits for wavelets", True))
+        for color, span, who, certain in wanted:
             missing = pes[~_reaches_ramp(subject.program, color)[pes[:, 1], pes[:, 0]]]
+            if len(missing) < len(pes):
+                served.add(str(span))
             if len(missing):
-                yield _warning("MS1011", f"{who} on color {color}, and no route of the color leads to the ramp", span,
-                               f"if it runs there it waits for ever: give color {color} a route with .tx = .{{ RAMP }} on these PEs"), missing
+                receives.append((span, who, color, missing, certain))
+    for span, who, color, missing, certain in receives:
+        if certain or str(span) not in served:
+            yield _warning("MS1011", f"{who} on color {color}, and no route of the color leads to the ramp", span,
+                           f"if it runs there it waits for ever: give color {color} a route with .tx = .{{ RAMP }} on these PEs"), missing
 
 
 def _reaches_ramp(program: Program, color: int) -> np.ndarray:
@@ -135,7 +148,8 @@ def _reaches_ramp(program: Program, color: int) -> np.ndarray:
 
 
 def shared_queues(subject: Subject) -> Found:
-    """MS1014: DSDs of two colors name the same queue."""
+    """MS1014: DSDs of two colors name the same queue. One warning a queue, with the colors of all PEs."""
+    shared: dict[tuple[DsdKind, int], tuple[Any, set[int], list[np.ndarray]]] = {}
     for facts, pes in zip(subject.facts, subject.pes):
         if facts.recolors or not len(pes):
             continue
@@ -147,26 +161,39 @@ def shared_queues(subject: Subject) -> Found:
         for pc, dsd in facts.fabric:
             if dsd.queue is not None and dsd.color is not None:
                 colors.setdefault((dsd.kind, dsd.queue), {}).setdefault(dsd.color, pc)
-        for (kind, queue), found in colors.items():
+        for place, found in colors.items():
             if len(found) > 1:
-                side = "input" if kind is DsdKind.FABIN else "output"
-                yield _warning("MS1014", f"{side} queue {queue} serves colors {' and '.join(str(c) for c in found)}",
-                               _span(facts, list(found.values())[1]),
-                               "what one color holds up, the other waits for; give each color a queue of its own"), pes
+                second = next((pc for pc in list(found.values())[1:] if pc >= 0), max(found.values()))
+                _, all_colors, where = shared.setdefault(place, (_span(facts, second), set(), []))
+                all_colors.update(found)
+                where.append(pes)
+    for (kind, queue), (span, all_colors, where) in shared.items():
+        side = "input" if kind is DsdKind.FABIN else "output"
+        *most, last = (str(c) for c in sorted(all_colors))
+        yield _warning("MS1014", f"{side} queue {queue} serves several colors: {', '.join(most)} and {last}", span,
+                       "what one color holds up, the other waits for; give each color a queue of its own"), np.concatenate(where)
 
 
 # ---------------------------------------------------------------- tasks
 
 
 def unreachable_tasks(subject: Subject) -> Found:
-    """MS1012: a local task that nothing activates."""
+    """MS1012: a local task that nothing activates, on any PE: code in several roles binds tasks that one role does without."""
+    idle: list[tuple[Any, np.ndarray]] = []
+    used: set[str] = set()
     for facts, pes in zip(subject.facts, subject.pes):
-        if facts.unknown_ids or not len(pes):
+        if not len(pes):
             continue
         for task in facts.tile.tasks:
-            if task.kind == "local" and task.id not in facts.activated and not facts.tile.active >> task.id & 1 and task.id != SYSTEM_TASK:
-                yield _warning("MS1012", f"local task {task.name} (id {task.id}) never runs: nothing activates it", task.span,
-                               "activate it with @activate, with .activate of an operation, or remove it"), pes
+            if task.kind == "local" and task.id != SYSTEM_TASK:
+                if facts.unknown_ids or task.id in facts.activated or facts.tile.active >> task.id & 1:
+                    used.add(str(task.span))
+                else:
+                    idle.append((task, pes))
+    for task, pes in idle:
+        if str(task.span) not in used:
+            yield _warning("MS1012", f"local task {task.name} (id {task.id}) never runs: nothing activates it", task.span,
+                           "activate it with @activate, with .activate of an operation, or remove it"), pes
 
 
 def unwaited_operations(subject: Subject) -> Found:
@@ -179,8 +206,26 @@ def unwaited_operations(subject: Subject) -> Found:
             fabric = [d for d in op.operands if d is not None]
             if any(d.length == isa.INFINITE or d.kind is DsdKind.FIFO for d in fabric):
                 continue            # a pump: it has no end to wait for
+            if any(d.kind is DsdKind.FABOUT and facts.color_of(d) in subject.program.fabric.host_out for d in fabric):
+                continue            # the host takes what it sends, and so knows its end
+            if _runs_once(facts, op):
+                continue
             yield _warning("MS1013", "nothing waits for the end of this asynchronous operation", _span(facts, op.pc),
                            "its memory may still be in use, and its queue busy, when the program goes on: add .activate or .unblock"), pes
+
+
+def _runs_once(facts: Facts, op: Operation) -> bool:
+    """Does an operation start once for all, in a task that is active at the start and that nothing activates again, on queues of its own
+    and with memory that no other operation uses?"""
+    owner = max((f.entry, i) for i, f in enumerate(facts.tile.functions) if f.entry <= op.pc)[1]
+    if facts.unknown_ids or not any(b.function == owner and facts.tile.active >> b.id & 1 and b.id not in facts.activated for b in facts.tile.tasks):
+        return False
+
+    def uses(dsd: Dsd) -> tuple[Any, ...]:
+        return (dsd.kind, dsd.queue, facts.color_of(dsd)) if dsd.kind in (DsdKind.FABIN, DsdKind.FABOUT) else ("memory", dsd.base)
+
+    mine = {uses(d) for d in op.operands if d is not None}
+    return not any(uses(d) in mine for o in facts.operations if o is not op for d in o.operands if d is not None)
 
 
 def reserved_ids(subject: Subject) -> Found:
@@ -192,10 +237,10 @@ def reserved_ids(subject: Subject) -> Found:
             continue
         help_ = "this machine lets it pass; on hardware the command stream breaks. Choose another one"
         for task in tile.tasks:
-            if task.id in MEMCPY_TASKS:
+            if task.id in MEMCPY_TASKS.get(program.arch, ()):
                 yield _warning("MS1016", f"{task.kind} task {task.name} has id {task.id}, which <memcpy/memcpy> uses itself", task.span, help_), pes
         for queue, side in [(q, "input") for q in tile.inputs] + [(q, "output") for q in tile.outputs]:
-            if queue.id in MEMCPY_QUEUES.get(program.arch, ()):
+            if queue.id in MEMCPY_QUEUES.get((program.arch, side), ()):
                 yield _warning("MS1016", f"{side} queue {queue.id} is used by <memcpy/memcpy> itself", queue.span, help_), pes
     memcpy = np.isin(program.fabric.tile, [i for i, t in enumerate(program.tiles) if t.uses_memcpy])
     for color, grid in program.fabric.color.items():

@@ -67,6 +67,7 @@ class Facts:
     unknown_ids: bool = False
     mentioned: set[int] = field(default_factory=set)        # colors of anything that may be a fabric DSD
     recolors: bool = False                                  # binds queues to other colors, or changes routes, at run time
+    certain: set[int] = field(default_factory=set)          # pcs that run whenever the program is launched: nothing decides it at run time
 
     @property
     def fabric(self) -> list[tuple[int, Dsd]]:
@@ -147,12 +148,46 @@ def facts_of(tile: TileProgram) -> Facts:
             if task >= 0:
                 _note(facts, facts.activated, task, -1)
     image = np.asarray(tile.image, np.uint8)
+    facts.certain = _certain(facts, code)
     for o in tile.objects:
         if "dsd" in o.type:
             part = image[o.address:o.address + o.size]
             for word in part[:len(part) // 8 * 8].view("<u8").tolist():
                 _mention(facts, word)
     return facts
+
+
+def _certain(facts: Facts, code: list[list[int]]) -> set[int]:
+    """Instructions that no branch, no early return and no condition of an activation or call can leave out, from exported functions and
+    tasks that are active at the start. (Whether a wavelet comes, and with it a data or control task, is not certain.)"""
+    tile = facts.tile
+    order = sorted(range(len(tile.functions)), key=lambda i: tile.functions[i].entry)
+    straight: dict[int, list[int]] = {}         # function -> its pcs that it cannot leave out
+    for i, f in enumerate(order):
+        begin, end = tile.functions[f].entry, tile.functions[order[i + 1]].entry if i + 1 < len(order) else len(code)
+        pcs: list[int] = []
+        skipped = begin                         # up to here something may have been jumped over
+        for pc in range(begin, end):
+            op = code[pc][0] & 255
+            if pc >= skipped:
+                pcs.append(pc)
+            if op in _BRANCHES:
+                skipped = max(skipped, code[pc][_BRANCHES[Op(op)]])
+            elif op in (Op.RET, Op.TCALL):
+                break
+        straight[f] = pcs
+    todo = [e.function for e in tile.exports.values() if e.kind == "fn"] + [b.function for b in tile.tasks if tile.active >> b.id & 1]
+    reached: set[int] = set()
+    certain: set[int] = set()
+    while todo:
+        f = todo.pop()
+        if f in reached or f not in straight:
+            continue
+        reached.add(f)
+        certain |= set(straight[f])
+        todo += [code[pc][1] for pc in straight[f] if code[pc][0] & 255 in (Op.CALL, Op.TCALL)]
+        todo += [b.function for b in tile.tasks if b.kind == "local" and any(pc in certain for pc in facts.activated.get(b.id, ()))]
+    return certain
 
 
 def _operation(facts: Facts, pc: int, row: Any, known: dict[int, int], base: int) -> None:
