@@ -77,6 +77,12 @@ def transform(cx, node, hint):
     return VOID
 
 
+@builtin("__exceptions", "mask", phase="top", doc="The mask of exceptions from the start.")
+def exceptions(cx, node, hint):
+    cx.unit.exceptions = cx.known_int(node.args[0])
+    return VOID
+
+
 @builtin("__unsupported", "what", doc="Refuses the program: a library function that MeshLang has the name of and not the effect.")
 def unsupported(cx, node, hint):
     cx.fail("MS0399", f"{text_arg(cx, node.args[0])} is not supported", node)

@@ -155,7 +155,7 @@ def _relocate(tile: TileProgram, code_base: int, functions: int, ops: int, confi
         code[rows, column] += strings
     cost = np.where(code[:, 0] & isa.FREE, 0, np.array(costs, np.int32)[kind])
     code[:, 0] = (code[:, 0] & 0xffff) | (cost << 16)
-    if (where(O.SYS) & (code[:, 3] == isa.Sys.EXCEPTION_MASK)).any():
+    if tile.exceptions != 0xffff or (where(O.SYS) & (code[:, 3] == isa.Sys.EXCEPTION_MASK)).any():
         code[where(*CHECKED_OPS), 0] |= CHECKED
     return code
 
@@ -404,7 +404,7 @@ def load(program: Program, profile: Profile) -> State:
         P[pes, s.P_MEM], P[pes, s.P_MEMSIZE] = row["mem"] + index * row["room"], memory_sizes[t]
         if row["room"] != memory_sizes[t]:
             P[pes, s.P_PLAIN] = P[pes, s.P_MEM] + memory_sizes[t]
-        P[pes, s.P_TRANSFORM] = tile.transform << 26
+        P[pes, s.P_TRANSFORM], P[pes, s.P_UNMASKED] = tile.transform << 26, ~tile.exceptions & 0xffff
         P[pes, s.P_REG] = row["reg"] + index * row["registers"]
         P[pes, s.P_REGEND] = row["reg"] + (index + 1) * row["registers"]
         P[pes, s.P_DSR] = row["dsr"] + index * 2 * len(tile.dsrs)

@@ -100,6 +100,7 @@ class TileProgram:
     fifos: np.ndarray = field(default_factory=lambda: np.zeros((0, 7), np.int32))    # int32 [n, FIFO_COLUMNS]
     registers: list[tuple[int, int]] = field(default_factory=list)      # plain words of the configuration space: address, initial value
     transform: int = 0                          # initial mask of control_transform
+    exceptions: int = 0xffff                    # initial mask of exceptions: a 0 lets one stop the PE
 
 
 @dataclass(frozen=True, slots=True)

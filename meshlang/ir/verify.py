@@ -10,7 +10,21 @@ import numpy as np
 
 from ..diag import Diagnostic, MeshlangError
 from .dsdops import DsdOpCode
-from .isa import OP_CODE, OP_DST, OP_DST_DSR, RECORD_REGISTERS, Action, Op, Operand, Ty
+from .isa import (
+    M4_EXT,
+    M4_RANK,
+    M4_RING,
+    OP_CODE,
+    OP_DST,
+    OP_DST_DSR,
+    PLAIN_COUNT,
+    PLAIN_REGISTERS,
+    RECORD_REGISTERS,
+    Action,
+    Op,
+    Operand,
+    Ty,
+)
 from .listing import SHAPES, instruction
 from .program import Program, TileProgram
 
@@ -80,6 +94,13 @@ def tile_problem(tile: TileProgram) -> str | None:
         kinds = {(t.kind, t.id) for t in tile.tasks}
         if not {("data", task), ("control", 0)} <= kinds or not 0 <= init <= limit <= 0xffff:
             return "rotating tasks are bound to what does not exist"
+    for row in tile.mem4d:
+        rank, outer, ring = (int(row[i]) for i in (M4_RANK, M4_EXT, M4_EXT + 1))
+        if not 1 <= rank <= 4 or outer == M4_RING and (rank != 2 or ring < 1):
+            return "a walk has no such dimensions"
+    for address, value in tile.registers:
+        if not PLAIN_REGISTERS <= address < PLAIN_REGISTERS + PLAIN_COUNT or not 0 <= value <= 0xffff:
+            return "a word of the configuration space does not exist"
     for o in tile.objects:
         if not 0 <= o.address <= o.address + o.size <= len(tile.image):
             return f"'{o.name}' does not lie inside the memory"

@@ -98,6 +98,7 @@ class Unit:
     fifos: list[list[int]] = field(default_factory=list)
     registers: dict[int, int] = field(default_factory=dict)     # @set_config of comptime blocks: word address -> value
     transform: int = 0                      # mask of control_transform from the start
+    exceptions: int = 0xffff                # mask of exceptions from the start
     teardown_handlers: dict[int, tuple[FnValue, Any]] = field(default_factory=dict)     # color -> function, span
     empty_handlers: dict[int, tuple[FnValue, Any]] = field(default_factory=dict)        # queue (bit 3: output) -> function, span
     shared_input: int | None = None         # WSE-2: an input queue that was given out to a DSD without one
@@ -316,7 +317,7 @@ class Unit:
             outputs=[Queue(q, s.color, s.priority, s.span) for q, s in sorted(self.outputs.items())],
             exports=self.exports, strings=list(self.strings), stack_registers=stack, recursive=recursive,
             rotating=[(i, init, limit) for i, init, limit, _ in self.rotating],
-            registers=sorted(self.registers.items()), transform=self.transform,
+            registers=sorted(self.registers.items()), transform=self.transform, exceptions=self.exceptions,
             uses_memcpy=self.uses_memcpy, ut_blocked=self.ut_blocked, high=self.high,
             fifos=np.array(self.fifos, dtype=np.int32).reshape(-1, isa.FIFO_COLUMNS))
         return program

@@ -1,8 +1,13 @@
 """circbuf_dsd: round and round a buffer, as source and destination, in memory, over the fabric and in @map, with and without save_address."""
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 from compiling import compile_files
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import meshlang
 from meshlang.diag import MeshlangError
@@ -229,3 +234,48 @@ comptime { @load_to_dsr_xdsr(d, @get_xdsr(0), @get_dsd(circbuf_dsd, .{ .base_add
 fn main() void { @fmovs(d, 1.0); buffer[0] = 0.0; }
 """})
     assert dsd_text(program.tiles[0], program.tiles[0].dsr_init[0][1]) == "circbuf from buffer[0], 9 elements of 4 bytes, around 5, next 0"
+
+
+RING = st.tuples(st.integers(1, 9), st.integers(0, 20), st.booleans())        # wraparound, extent, save_address
+
+
+@settings(max_examples=40, deadline=None)
+@given(RING, RING, RING, st.lists(st.integers(0, 3), min_size=1, max_size=4), st.booleans())
+def test_against_a_model(to, one, two, moves, shared):
+    """Additions of two rings into a third, and moves, in any lengths; all three may be the same buffer."""
+    names = ("a", "a", "a") if shared else ("a", "b", "c")
+    text = "".join(f"var {n} = [9]u16 {{ {', '.join(str(100 * i + k) for k in range(9))} }};\n" for i, n in enumerate("abc"))
+    text += "var line = @zeros([27]u16); var line_ptr: [*]u16 = &line;\n"
+    for i, (register, (wraparound, extent, save)) in enumerate(zip(("dsr_dest", "dsr_src0", "dsr_src1"), (to, one, two), strict=True)):
+        text += f"""const r{i} = @get_dsr({register}, 3);
+comptime {{ @load_to_dsr_xdsr(r{i}, @get_xdsr({i}), @get_dsd(circbuf_dsd, .{{ .base_address = &{names[i]}, .extent = {extent},
+  .wraparound = {wraparound} }}), .{{ .save_address = {str(save).lower()} }}); }}
+"""
+    body = "".join(("@add16(r0, r1, r2);", "@add16(r0, r1, 7);", "@mov16(r0, r2);", "@mov16(r0, 5);")[m] for m in moves)
+    copy = "for (@range(u16, 9)) |k| { line[k] = a[k]; line[9 + k] = b[k]; line[18 + k] = c[k]; }"
+    text += f"fn run() void {{ {body} {copy} sys.unblock_cmd_stream(); }}"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "layout.csl").write_text("""const memcpy = @import_module("<memcpy/get_params>", .{ .width = 1, .height = 1 });
+layout { @set_rectangle(1, 1); @set_tile_code(0, 0, "pe.csl", .{ .memcpy_params = memcpy.get_params(0) });
+  @export_name("run", fn()void); @export_name("line", [*]u16, true); }
+""")
+        (folder / "pe.csl").write_text('param memcpy_params; const sys = @import_module("<memcpy/memcpy>", memcpy_params);\n' + text
+                                       + '\ncomptime { @export_symbol(run); @export_symbol(line_ptr, "line"); }')
+        with meshlang.compile(folder / "layout.csl").start() as fabric:
+            fabric.launch("run")
+            got = fabric.read("line", count=27)[0, 0].tolist()
+    memory = {n: [100 * i + k for k in range(9)] for i, n in enumerate("abc")}
+    at = [0, 0, 0]
+    rings = (to, one, two)
+    for m in moves:
+        used = ((0, 1, 2), (0, 1), (0, 2), (0,))[m]
+        sources = used[1:]
+        length = next((rings[i][1] for i in (*sources, 0) if rings[i][1]), 1)
+        for k in range(length):
+            values = [memory[names[i]][(at[i] + k) % rings[i][0]] for i in sources]
+            result = (sum(values) + (7 if m == 1 else 0)) & 0xffff if m < 2 else values[0] if m == 2 else 5
+            memory[names[0]][(at[0] + k) % to[0]] = result
+        for i in used:
+            at[i] = (at[i] + length) % rings[i][0] if rings[i][2] else 0
+    assert got == memory["a"] + memory["b"] + memory["c"]

@@ -153,3 +153,11 @@ fn main() void {
     diagnostic = caught.value.diagnostics[0]
     assert diagnostic.code == "MS0859" and "FP_OVERFLOW" in diagnostic.message and "@faddh" in diagnostic.span.text()
     assert any("PE (1, 0)" in note for note in diagnostic.notes)
+
+
+def test_a_mask_from_the_start(machines):
+    source = HEAD + """var r = @zeros([1]f32); var zero: f32 = 0.0;
+comptime { tile.exceptions.set_exception_mask(tile.exceptions.FP_DIV_BY_0); }
+fn main() void { r[0] = 1.0 / zero; }"""
+    with pytest.raises(MeshlangError, match="MS0859.*FP_DIV_BY_0"):
+        machines.engine(source, {"r": "f32"})
