@@ -26,7 +26,7 @@ class Calls(Context):
     """Evaluating calls."""
 
     def ev_call(self, node, hint):
-        callee = self.ev(node.callee)
+        callee = self.called(node.callee)
         if isinstance(callee, Known) and isinstance(callee.v, FnValue):
             return self.call(callee.v, node)
         if callee.ty is T.TYPE and isinstance(callee, Known):
@@ -40,6 +40,14 @@ class Calls(Context):
             args = [self.coerce(self.rv(a, p), p, a) for a, p in zip(node.args, f.params, strict=True)]
             return self.emit_call(node, None, value.reg, list(zip(args, f.params, strict=True)), f.ret)
         self.fail("MS0323", f"a value of type {t} cannot be called", node)
+
+    def called(self, node: ast.Expr) -> Any:
+        """What is called: a function or a pointer to one. `f.*(x)` is `f(x)`, since a function cannot be copied out of its place."""
+        if isinstance(node, ast.Deref):
+            pointer = self.ev(node.operand)
+            if isinstance(pointer.ty, T.PtrType) and isinstance(pointer.ty.elem, T.FnType):
+                return pointer
+        return self.ev(node)
 
     def call(self, fn: FnValue, node: ast.Call) -> Any:
         decl = fn.decl

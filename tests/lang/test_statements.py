@@ -309,3 +309,13 @@ def test_shadowed_registers_of_loops(machines):
   for (@range(i32, 3)) |i| { var t: i32 = i; t += keep; out[0] += t; { const inner = t * 2; out[1] += inner; } }
   out[2] = keep;
 """)[:3] == [24, 48, 7]
+
+
+def test_a_dereferenced_function_pointer_is_called(machines):
+    got = ints(machines, """
+  var f: *const fn(i32)i32 = &twice;
+  out[0] = f.*(4);
+  f = &next;
+  out[1] = f.*(4) + f(5) + (&twice).*(6);
+""", "fn twice(x: i32) i32 { return 2 * x; }\nfn next(x: i32) i32 { return x + 1; }")
+    assert got[:2] == [8, 5 + 6 + 12]
