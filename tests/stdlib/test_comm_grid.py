@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import meshlang
@@ -116,6 +116,8 @@ def build(folder, arch="wse3", **params):
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(W=st.integers(2, 12), H=st.integers(2, 12), n=st.sampled_from([1, 4, 9]), K=st.integers(1, 2), arch=st.sampled_from(["wse2", "wse3"]),
        pairs=st.lists(st.tuples(st.integers(1, 6), st.integers(1, 8)), min_size=4, max_size=4), seed=st.integers(0, 99))
+@example(16, 16, 4, 2, "wse3", [(1, 4), (6, 7), (2, 5), (3, 8)], 1)
+@example(16, 5, 9, 2, "wse2", [(1, 4), (6, 7), (2, 5), (3, 8)], 2)
 def test_any_order(folder, W, H, n, K, arch, pairs, seed):
     """Every PE goes on to the next axis when it has its own result, however late the others are."""
     rng = np.random.default_rng(seed)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import meshlang
@@ -141,6 +141,7 @@ def middle(N: int, K: int, groups: int = 0) -> int:
 @settings(max_examples=14, deadline=None, derandomize=True)
 @given(W=st.integers(2, 20), H=st.integers(2, 5), flip=st.booleans(), n=st.sampled_from([1, 2, 3, 21]), K=st.integers(1, 3), shared=st.booleans(),
        rows=st.booleans(), arch=st.sampled_from(["wse2", "wse3"]), groups=st.floats(0, 1))
+@example(16, 16, False, 3, 2, False, True, "wse3", 0.3)
 def test_allreduce(folder, W, H, flip, n, K, shared, rows, arch, groups):
     if flip:
         W, H = H, W

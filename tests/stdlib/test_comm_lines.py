@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import meshlang
@@ -171,6 +171,8 @@ def folder(tmp_path_factory):
 @settings(max_examples=15, deadline=None)
 @given(W=st.integers(2, 8), H=st.integers(2, 8), n=st.sampled_from([1, 2, 3, 8, 21]), rows=st.booleans(), where=st.floats(0, 1),
        single=st.booleans(), maximum=st.booleans(), late=st.booleans(), arch=st.sampled_from(["wse2", "wse3"]))
+@example(16, 16, 3, True, 0.4, False, False, True, "wse3")
+@example(7, 16, 3, False, 1.0, True, True, False, "wse2")
 def test_reduce_and_broadcast(folder, W, H, n, rows, where, single, maximum, late, arch):
     N = W if rows else H
     root = round(where * (N - 1))
@@ -192,7 +194,7 @@ def test_reduce_and_broadcast(folder, W, H, n, rows, where, single, maximum, lat
 
 @pytest.mark.parametrize("arch", ["wse2", "wse3"])
 @pytest.mark.parametrize("entry", ["run", "run_async"])
-@pytest.mark.parametrize("W, H", [(2, 2), (3, 5), (8, 4)])
+@pytest.mark.parametrize("W, H", [(2, 2), (3, 5), (8, 4), (16, 16)])
 def test_barrier(folder, W, H, entry, arch):
     """Whoever is last, nobody goes on before."""
     program = meshlang.compile(folder / "barrier/layout.csl", arch=arch, params={"W": W, "H": H})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import meshlang
@@ -201,6 +201,10 @@ def along(data: np.ndarray, rows: bool) -> np.ndarray:
 @given(what=st.sampled_from([STAR, TREE, SCATTER, PIPELINE]),
        N=st.integers(2, 9), lines=st.integers(1, 3), n=st.sampled_from([1, 2, 5]), rows=st.booleans(),
        where=st.floats(0, 1), single=st.booleans(), maximum=st.booleans(), arch=st.sampled_from(["wse2", "wse3"]))
+@example(STAR, 16, 16, 2, True, 0.4, False, False, "wse3")
+@example(TREE, 16, 5, 2, False, 0.0, True, True, "wse2")
+@example(SCATTER, 16, 16, 1, False, 0.6, False, False, "wse2")
+@example(PIPELINE, 16, 9, 2, True, 0.5, True, False, "wse3")
 def test_to_and_from_a_root(folder, what, N, lines, n, rows, where, single, maximum, arch):
     W, H = (N, lines) if rows else (lines, N)
     root = 0 if what == TREE else round(where * (N - 1))
@@ -231,6 +235,8 @@ def test_to_and_from_a_root(folder, what, N, lines, n, rows, where, single, maxi
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(what=st.sampled_from([RING, ALL_TO_ALL]), N=st.integers(2, 9), lines=st.integers(1, 3), n=st.sampled_from([1, 2, 5]), rows=st.booleans(),
        single=st.booleans(), maximum=st.booleans(), interleave=st.booleans(), arch=st.sampled_from(["wse2", "wse3"]))
+@example(RING, 16, 16, 1, False, False, False, True, "wse3")
+@example(ALL_TO_ALL, 16, 5, 2, True, True, False, True, "wse2")
 def test_around_a_ring(folder, what, N, lines, n, rows, single, maximum, interleave, arch):
     W, H = (N, lines) if rows else (lines, N)
     rng = np.random.default_rng(N * n)
@@ -253,7 +259,7 @@ def test_around_a_ring(folder, what, N, lines, n, rows, single, maximum, interle
 
 
 @pytest.mark.parametrize("arch", ["wse2", "wse3"])
-@pytest.mark.parametrize("P, n, single", [(2, 1, True), (3, 3, False), (6, 2, True), (7, 5, False)])
+@pytest.mark.parametrize("P, n, single", [(2, 1, True), (3, 3, False), (6, 2, True), (7, 5, False), (16, 3, False)])
 def test_transpose(folder, P, n, single, arch):
     data = np.arange(P * P * n).reshape(P, P, n).astype(np.float32 if single else np.float16)
     program = meshlang.compile(folder / "transpose/layout.csl", arch=arch, params={"P": P, "n": n, "single": single})

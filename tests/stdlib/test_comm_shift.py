@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import meshlang
@@ -161,6 +161,8 @@ def run(program, n, counts, single, interleave):
 @settings(max_examples=12, deadline=None)
 @given(W=st.integers(2, 9), H=st.integers(2, 9), n=st.sampled_from([1, 2, 3, 5, 8, 33]), counts=st.tuples(st.integers(1, 10), st.integers(1, 10)),
        single=st.booleans(), interleave=st.booleans(), arch=st.sampled_from(["wse2", "wse3"]))
+@example(16, 16, 3, (17, 5), False, True, "wse3")
+@example(16, 7, 2, (3, 9), True, False, "wse2")
 def test_shift(build, W, H, n, counts, single, interleave, arch):
     run(build(arch, W=W, H=H, n=n, single=single, interleave=interleave), n, counts, single, interleave)
 

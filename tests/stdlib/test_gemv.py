@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import meshlang
@@ -107,6 +107,8 @@ def folder(tmp_path_factory):
 @settings(max_examples=6, deadline=None, derandomize=True)
 @given(W=st.integers(2, 9), H=st.integers(2, 9), sizes=st.tuples(*[st.integers(1, 30)] * 3), kind=st.integers(0, 2),
        arch=st.sampled_from(["wse2", "wse3"]))
+@example(16, 16, (40, 33, 20), 0, "wse3")
+@example(16, 9, (40, 33, 20), 2, "wse2")
 def test_successive_products_alternate(folder, W, H, sizes, kind, arch):
     """r = (x U) V on W x H PEs; nothing is moved between the two products."""
     A, B, C = sizes
@@ -149,22 +151,27 @@ def test_meshgemv(P, M, N, K, rows, kind, arch):
     assert np.abs(y[0].reshape(-1)[:N] - want).max() <= bound
 
 
-@settings(max_examples=8, deadline=None, derandomize=True)
-@given(algorithm=st.sampled_from([PIPELINE, RING, TREE]), P=st.integers(2, 8), M=st.integers(1, 30), N=st.integers(1, 30), rows=st.booleans(),
-       kind=st.integers(0, 2), how=st.sampled_from(["replicated", "distributed", "asynchronous"]), arch=st.sampled_from(["wse2", "wse3"]))
-def test_baselines(algorithm, P, M, N, rows, kind, how, arch):
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(algorithm=st.sampled_from([PIPELINE, RING, TREE]), P=st.integers(2, 8), lines=st.integers(2, 8), M=st.integers(1, 30), N=st.integers(1, 30),
+       rows=st.booleans(), kind=st.integers(0, 2), how=st.sampled_from(["replicated", "distributed", "asynchronous"]),
+       arch=st.sampled_from(["wse2", "wse3"]))
+@example(PIPELINE, 16, 16, 40, 33, True, 0, "asynchronous", "wse3")
+@example(RING, 16, 5, 40, 33, False, 2, "distributed", "wse2")
+@example(TREE, 16, 9, 40, 33, True, 1, "distributed", "wse3")
+def test_baselines(algorithm, P, lines, M, N, rows, kind, how, arch):
     """Replicated, or as the algorithm leaves it: at the last place, part i at place i, in the middle of the tree."""
     dtype, sum_dtype = [(np.float16, np.float16), (np.float32, np.float32), (np.float16, np.float32)][kind]
     rng = np.random.default_rng(M * N)
     x, W = rng.uniform(-1, 1, M).astype(dtype), rng.uniform(-1, 1, (M, N)).astype(dtype)
-    Mt, Nt = placement.tile_shape((M, N), P, P)
+    Mt, Nt = placement.tile_shape((M, N), P, lines)
+    height, width = (lines, P) if rows else (P, lines)
     part = -(-Nt // P)
     count = part * P if algorithm == RING else Nt
-    params = {"P": P, "Mt": Mt, "Nt": Nt, "algorithm": algorithm, "along_rows": rows, "single": kind == 1, "single_sum": kind == 2,
-              "replicated": how != "distributed", "asynchronous": how == "asynchronous"}
+    params = {"P": P, "lines": lines, "Mt": Mt, "Nt": Nt, "algorithm": algorithm, "along_rows": rows, "single": kind == 1,
+              "single_sum": kind == 2, "replicated": how != "distributed", "asynchronous": how == "asynchronous"}
     with meshlang.compile(COMPARE_GEMV, arch=arch, params=params).start() as fabric:
-        fabric.write("x", (placement.block_columns if rows else placement.block_rows)(x, P, P))
-        fabric.write("W", (placement.transposed if rows else placement.block)(W, P, P))
+        fabric.write("x", (placement.block_columns if rows else placement.block_rows)(x, height, width))
+        fabric.write("W", (placement.transposed if rows else placement.block)(W, height, width))
         fabric.launch("run")
         y = fabric.read("y", count=count)
     y = y.swapaxes(0, 1) if rows else y             # [place in the line, line, elements]
@@ -174,7 +181,7 @@ def test_baselines(algorithm, P, M, N, rows, kind, how, arch):
     elif algorithm == PIPELINE:
         y = y[-1]
     elif algorithm == RING:
-        y = np.einsum("ijin->jin", y.reshape(P, P, P, part)).reshape(P, count)
+        y = np.einsum("ijin->jin", y.reshape(P, lines, P, part)).reshape(lines, count)
     else:
         first = next(s for s in range(1, P + 1) if s * s >= P)
         group = (-(-P // first)) // 2

@@ -76,9 +76,10 @@ def test_any_heads(data):
         assert mesh.step() <= mesh.bound()
 
 
-def test_sixteen():
+@pytest.mark.parametrize("H, W", [(16, 16), (8, 16), (16, 5)])
+def test_large_meshes(H, W):
     config = llama.LlamaConfig(hidden_size=128, heads=8, kv_heads=4, head_size=16, feed_forward_size=256, layers=2)
-    mesh = Mesh(config, 16, 16, dtype=np.float16, capacity=2)
+    mesh = Mesh(config, H, W, dtype=np.float16, capacity=2)
     for _ in range(3):
         assert mesh.step() <= mesh.bound()
 

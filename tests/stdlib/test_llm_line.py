@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import meshlang
@@ -102,6 +102,8 @@ def build(folder, W, H, row_size, column_size, tree, arch, capacity=40):
 @given(W=st.integers(1, 9), H=st.integers(1, 9), sizes=st.tuples(st.floats(0, 1), st.floats(0, 1)), tree=st.booleans(),
        arch=st.sampled_from(["wse2", "wse3"]),
        calls=st.lists(st.tuples(st.booleans(), st.integers(0, 2), st.integers(1, 39)), min_size=1, max_size=6))
+@example(16, 16, (0.2, 0.4), True, "wse3", [(True, 0, 9), (False, 1, 39), (True, 2, 4)])
+@example(16, 7, (0.2, 0.4), False, "wse2", [(True, 0, 9), (False, 1, 39), (True, 2, 4)])
 def test_against_numpy(folder, W, H, sizes, tree, arch, calls):
     size = [1 + round(f * (n - 1)) for f, n in zip(sizes, (W, H), strict=True)]
     rng = np.random.default_rng(W * H)

@@ -91,29 +91,64 @@ def stream_rows(sizes: tuple[int, ...] = (64, 1024)) -> list[Row]:
     return rows
 
 
+# ---------------------------------------------------------------- our programs, run as `meshlang run` does
+
+
+def results(program: str, **params: object) -> dict:
+    """What a program's run.py gives to `context.result`, profile wse3."""
+    before = run_context()
+    folder = ROOT / "programs" / program
+    context = set_context(RunContext(params={name: str(value) for name, value in params.items()}, arch="wse3", folder=folder, active=True))
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            assert run_script(folder / "run.py") == 0
+    finally:
+        set_context(before)
+    return context.results
+
+
 # ---------------------------------------------------------------- MeshGEMV on WSE-3 hardware (WaferLLM's kernel, mean of 50 repeats)
 
 GEMV = [        # P, edge of the tile, groups, cycles; source: github.com/FxPiGaAo/WaferLLM, MeshGEMV/WSE-3/wse_result.json
     (16, 1, 2, 246.95), (16, 8, 2, 274.96), (16, 1, 4, 237.96), (16, 8, 4, 267.95), (16, 1, 8, 240.96), (16, 8, 8, 268.95),
-    (80, 1, 8, 416.96), (80, 8, 8, 447.95),
+    (80, 1, 2, 596.96), (80, 1, 4, 468.95), (80, 1, 8, 416.96), (80, 2, 8, 419.96), (80, 3, 8, 422.96), (80, 8, 8, 447.95),
+    (144, 1, 8, 601.95), (144, 8, 8, 631.95), (208, 1, 8, 784.96), (208, 8, 8, 815.95), (272, 1, 8, 970.95), (272, 8, 8, 998.96),
 ]
 
 
-def gemv_rows(largest: int = 80) -> list[Row]:
-    rows = []
-    for P, tile, groups, cycles in GEMV:
-        if P > largest:
-            continue
-        before = run_context()
-        context = set_context(RunContext(params={"P": str(P), "M": str(P * tile), "N": str(P * tile), "groups": str(groups), "repeat": "10"},
-                                         arch="wse3", folder=ROOT / "programs/meshgemv", active=True))
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):
-                assert run_script(ROOT / "programs/meshgemv/run.py") == 0
-        finally:
-            set_context(before)
-        rows.append(Row(f"P = {P}, tile {tile} x {tile}, {groups} groups", cycles, context.results["cycles_per_gemv"]))
-    return rows
+def gemv_rows(largest: int = 272) -> list[Row]:
+    return [Row(f"P = {P}, tile {tile} x {tile}, {groups} groups", cycles,
+                results("meshgemv", P=P, M=P * tile, N=P * tile, groups=groups, repeat=10)["cycles_per_gemv"])
+            for P, tile, groups, cycles in GEMV if P <= largest]
+
+
+# ---------------------------------------------------------------- MeshGEMM on WSE-3 hardware (WaferLLM's kernel, mean of 50 repeats)
+
+GEMM = [        # P, edge of the tile, cycles; source: github.com/FxPiGaAo/WaferLLM, MeshGEMM/WSE-3/wse_result.json
+    (16, 1, 2637.4), (16, 2, 3463.7), (16, 3, 4389.5), (16, 8, 10818.5),
+    (80, 1, 12828.4), (80, 2, 17051.0), (80, 3, 21818.1), (80, 8, 53526.4),
+]
+
+
+def gemm_rows(largest: int = 80) -> list[Row]:
+    return [Row(f"P = {P}, tile {tile} x {tile}", cycles, results("meshgemm", P=P, M=P * tile, K=P * tile, N=P * tile)["cycles"])
+            for P, tile, cycles in GEMM if P <= largest]
+
+
+# ---------------------------------------------------------------- allreduce of 8 f16 elements along a row
+
+
+def allreduce_table(sizes: tuple[int, ...] = (16, 64, 256)) -> str:
+    """Cycles by algorithm and size, and by how much the tree with two phases beats each."""
+    rows = results("allreduce", sizes=",".join(map(str, sizes)))["rows"]
+    cycles = {(name, n): c for n, name, c, *_ in rows}
+    tree = [cycles["K-tree, K = 2", n] for n in sizes]
+    lines = ["| algorithm | " + " | ".join(f"N = {n}" for n in sizes) + " | of K = 2 |", "|---|" + "---:|" * len(sizes) + "---|"]
+    for name in dict.fromkeys(name for name, _ in cycles):
+        own = [cycles[name, n] for n in sizes]
+        ratios = ", ".join(f"{a / b:.1f}" for a, b in zip(own, tree))
+        lines.append(f"| {name} | " + " | ".join(map(str, own)) + f" | {ratios} |")
+    return "\n".join(lines) + "\n"
 
 
 def table(rows: list[Row]) -> str:
@@ -125,3 +160,5 @@ def table(rows: list[Row]) -> str:
 if __name__ == "__main__":
     print(table(stream_rows()))
     print(table(gemv_rows()))
+    print(table(gemm_rows()))
+    print(allreduce_table())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from published import ROOT, gemv_rows, stream_rows, table
+from published import ROOT, allreduce_table, gemm_rows, gemv_rows, stream_rows, table
 
 PAGE = (ROOT / "docs" / "timing.md")
 
@@ -21,3 +21,19 @@ def test_gemv_on_16_by_16():
     page = PAGE.read_text()
     for line in table(rows).splitlines():
         assert line in page
+
+
+def test_gemm_on_16_by_16():
+    page = PAGE.read_text()
+    for line in table(gemm_rows(16)).splitlines():
+        assert line in page
+
+
+def test_the_trees_lead_grows():
+    """WaferLLM section 6: the K-tree beats pipeline and ring by a factor that grows with the line."""
+    text = allreduce_table()
+    assert text in PAGE.read_text()
+    for name in ("pipeline", "ring"):
+        row = next(line for line in text.splitlines() if line.startswith(f"| {name} "))
+        ratios = [float(x) for x in row.split("|")[-2].split(",")]
+        assert 1 < ratios[0] < ratios[1] < ratios[2], row
