@@ -15,7 +15,7 @@ class Resolving:
     """Marks a global whose value is being computed: meeting it again is a cycle."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class ModuleInstance:
     """One instance of a source file. `unit` is the tile program (or layout) it belongs to."""
     name: str                               # the variable it is bound to, "" for the top file: prefixes its symbols
@@ -29,6 +29,9 @@ class ModuleInstance:
     import_span: Any = None
     signatures: dict[int, Any] = field(default_factory=dict)    # by function declaration; see Calls.signature
     _literals: dict[int, Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"module {self.path}"
 
     def __post_init__(self) -> None:
         self.unit.modules.append(self)

@@ -83,7 +83,7 @@ class ElemRef:
         self.ty, self.get, self.set = ty, get, set
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, repr=False)
 class GlobalVar:
     """A variable (or constant with an address) in PE memory. `address` is given at first run-time use."""
     name: str
@@ -95,26 +95,40 @@ class GlobalVar:
     address: int = -1
     module: Any = None
 
+    def __repr__(self) -> str:
+        return self.name
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Pointer:
     """A comptime-known pointer: into a global variable (`var`), or a plain address."""
     var: GlobalVar | None
     offset: int                 # bytes
 
+    def __repr__(self) -> str:
+        if self.var is None:
+            return f"address {self.offset}"
+        return f"&{self.var}" + (f" + {self.offset} bytes" if self.offset else "")
 
-@dataclass(eq=False, slots=True)
+
+@dataclass(eq=False, slots=True, repr=False)
 class FnValue:
     decl: Any                   # ast.FnDecl
     module: Any                 # ModuleInstance
 
+    def __repr__(self) -> str:
+        return self.decl.name
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, repr=False)
 class RangeValue:
     elem: T.Type
     start: Any                  # Known or Reg
     stop: Any
     step: Any
+
+    def __repr__(self) -> str:
+        return f"@range({self.elem}, {', '.join(str(getattr(x, 'v', '?')) for x in (self.start, self.stop, self.step))})"
 
 
 class ArrayValue:

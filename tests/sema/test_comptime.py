@@ -391,3 +391,11 @@ fn main() void {
   @comptime_assert(n == 8 and wide == 4);
 }
 comptime { @export_symbol(main); }""")
+
+
+def test_what_is_printed_of_values_without_a_literal(tmp_path, capsys):
+    holds(tmp_path, """
+var a: [4]f32;
+fn f(x: i16) i16 { return x; }
+comptime { @comptime_print(f, &a, &a[1], @range(i16, 3), .{ f, true }); }""")
+    assert capsys.readouterr().out.strip() == "f &a &a + 4 bytes @range(i16, 0, 3, 1) .{ f, true }"
