@@ -209,3 +209,18 @@ def test_mistakes(folder, params, message):
     with pytest.raises(meshlang.MeshlangError) as found:
         build(folder, **{"tile": (2, 2, 2), "transposed": False, **params})
     assert any(message in d.message for d in found.value.diagnostics), found.value.diagnostics
+
+
+@pytest.mark.parametrize("T, S, message", [
+    ("i16", "i16", "A and B of a GEMM are f16 or f32"), ("f32", "f16", "C of a GEMM is f32 where A and B are"),
+    ("f16", "i16", "C of a GEMM is f16 or f32"),
+])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_wrong_types(tmp_path, T, S, message, transposed):
+    types = ("const T = if (kind == 1) f32 else f16;", "const S = if (kind == 0) f16 else f32;")
+    layout, pe = (text.replace(types[0], f"const T = {T};").replace(types[1], f"const S = {S};") for text in (LAYOUT, PE))
+    (tmp_path / "layout.csl").write_text(layout)
+    (tmp_path / "pe.csl").write_text(pe)
+    with pytest.raises(meshlang.MeshlangError) as found:
+        build(tmp_path, 3, 2, (2, 2, 2), transposed)
+    assert any(message in d.message for d in found.value.diagnostics), [d.message for d in found.value.diagnostics]

@@ -46,9 +46,9 @@ def logits_of(model, tokens):
 class Session:
     """programs/tiny_llama with a prompt of which all but the last token are prefilled."""
 
-    def __init__(self, config, weights, prompt, new, dtype, P=4, arch="wse3"):
+    def __init__(self, config, weights, prompt, new, dtype, W=4, H=4, arch="wse3"):
         total = len(prompt) + new - 1
-        self.place = llama.Placement(config, P, P, capacity=-(-total // P), dtype=dtype, head=True, prompt=len(prompt) - 1)
+        self.place = llama.Placement(config, H, W, capacity=-(-total // H), dtype=dtype, head=True, prompt=len(prompt) - 1)
         self.table, self.position = weights["model.embed_tokens.weight"].astype(dtype), len(prompt) - 1
         program = meshlang.compile(PROGRAMS / "tiny_llama/layout.csl", arch=arch, params=self.place.params(tree=False))
         self.fabric = program.start().__enter__()
@@ -72,11 +72,11 @@ class Session:
 PROMPT = [3, 14, 15, 92, 65, 35, 89, 79, 32, 38, 46]
 
 
-@pytest.mark.parametrize("arch", ["wse2", "wse3"])
-def test_greedy_tokens(model, arch):
+@pytest.mark.parametrize("W, H, arch", [(4, 4, "wse2"), (4, 4, "wse3"), (6, 4, "wse3")])
+def test_greedy_tokens(model, W, H, arch):
     """32 tokens after the prompt, f32: every one is transformers'; so are the logits."""
     reference, config, weights = model
-    session = Session(config, weights, PROMPT, 32, np.float32, arch=arch)
+    session = Session(config, weights, PROMPT, 32, np.float32, W, H, arch)
     tokens = list(PROMPT)
     for _ in range(32):
         logits, want = session.step(tokens[-1]), logits_of(reference, tokens)[-1]
