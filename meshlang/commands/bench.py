@@ -10,19 +10,21 @@ EXAMPLES = """\
 examples:
   meshlang bench            a table: scalar instructions, wavelet hops, f16 vectors
   meshlang bench --trace    and what recording costs
+  meshlang bench --off      and what flight recorder and tracing cost while nobody traces (compiles two more engines the first time)
   meshlang bench --json     the same numbers for a script
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trace", action="store_true", help="what recording costs, too")
+    parser.add_argument("--off", action="store_true", help="what the flight recorder costs, and tracing while it is off, too")
     parser.add_argument("--json", action="store_true", help="numbers as JSON on stdout")
 
 
 def execute(args: argparse.Namespace) -> int:
     from meshlang.fabric import bench
 
-    rows = bench.run(args.trace)
+    rows = bench.run(args.trace, args.off)
     if args.json:
         print(json.dumps(rows, indent=2, default=str))
         return 0

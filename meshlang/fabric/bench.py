@@ -90,7 +90,7 @@ def scalar(instructions: int = 50_000_000) -> dict[str, Any]:
     return {"what": "scalar instructions", "value": rate, "unit": "1/s", "ratio": rate / _TARGET_INSTRUCTIONS, "to": "target 100 M/s"}
 
 
-def _trees(size: int, wavelets: int, deliver: bool) -> Program:
+def trees(size: int, wavelets: int, deliver: bool) -> Program:
     """Two broadcast trees (two colors) from the north-west corner, down the first column and along every row. The colors share all
     links, so routers arbitrate, and each color is held back to half rate."""
     n = wavelets
@@ -125,7 +125,7 @@ def _trees(size: int, wavelets: int, deliver: bool) -> Program:
 
 def hops(size: int = 256, wavelets: int = 128, deliver: bool = True) -> dict[str, Any]:
     """Wavelet-hops per second in two broadcast trees."""
-    machine = Machine(_trees(size, wavelets, deliver))
+    machine = Machine(trees(size, wavelets, deliver))
     _timed(machine)                                 # the first time memory is touched is the operating system's
     stats = machine.stats()
     seconds = min(_timed(machine) for _ in range(3))
@@ -171,7 +171,7 @@ def start() -> dict[str, Any]:
     return {"what": "engine ready", "value": seconds, "unit": "s", "ratio": 35 / max(seconds, 1e-9), "to": "target 35 s compiling"}
 
 
-def _activations(times: int) -> Program:
+def task_starts(times: int) -> Program:
     """A local task that counts, and activates itself again."""
     ty = int(Ty.I32) << 8
     code = [[Op.LDI, 1, 8, 0], [Op.ACTIVATE, 1, 0, 0], *_DONE,
@@ -185,7 +185,7 @@ def _activations(times: int) -> Program:
 
 def tasks(times: int = 1_000_000) -> dict[str, Any]:
     """Task starts per second: each is an entry of the flight recorder."""
-    machine = Machine(_activations(times))
+    machine = Machine(task_starts(times))
     seconds = _timed(machine)
     assert machine.stats()["tasks"] == times + 1
     rate = times / seconds
@@ -196,7 +196,7 @@ def recording() -> list[dict[str, Any]]:
     """How long a run takes that records nothing (all events rejected), and everything (and throws it away), beside one that does not
     record. Compiles the recording engine if that has not been done."""
     rows = []
-    for what, program in (("tasks", _activations(300_000)), ("wavelets", _trees(64, 512, True))):
+    for what, program in (("tasks", task_starts(300_000)), ("wavelets", trees(64, 512, True))):
         def seconds(groups: tuple[str, ...] | None, program: Program = program) -> tuple[float, int]:
             options = None if groups is None else TraceOptions(groups=groups)
             machine = Machine(program, trace=options, sink=lambda events: None)
@@ -212,6 +212,10 @@ def recording() -> list[dict[str, Any]]:
     return rows
 
 
-def run(trace: bool = False) -> list[dict[str, Any]]:
-    """All rows; those of recording if asked for."""
-    return [start(), scalar(), tasks(), hops(), hops(deliver=False), vector(), *(recording() if trace else [])]
+def run(trace: bool = False, off: bool = False) -> list[dict[str, Any]]:
+    """All rows; if asked for, those of recording, and what the recorders cost when nobody records."""
+    rows = [start(), scalar(), tasks(), hops(), hops(deliver=False), vector(), *(recording() if trace else [])]
+    if off:
+        from .overhead import overhead
+        rows += overhead()
+    return rows

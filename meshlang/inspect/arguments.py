@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Region = tuple[int, int, int, int]
 PLACE = re.compile(r"^(?:all|-?\d*(?::-?\d*)?,-?\d*(?::-?\d*)?)$")
+_NEEDS = {"cycle": "cycle 500", "task": "task NAME", "wavelet": "wavelet COLOR", "change": "change NAME[INDEX] @ X,Y", "line": "line FILE:LINE"}
 _FORM = "a place is X,Y, or X0:X1,Y0:Y1 with the ends not included, or all"
 
 
@@ -58,6 +59,8 @@ def split_place(text: str) -> tuple[str, str | None]:
 
 
 def whole_number(text: str, what: str, least: int = 0) -> int:
+    if not text.strip():
+        raise mistake(f"{what} is missing")
     try:
         value = int(text.replace(",", "").replace("_", ""), 0)
     except ValueError:
@@ -75,13 +78,15 @@ def color(machine: Machine, text: str) -> int:
     return number
 
 
-def condition(machine: Machine, text: str) -> c.Condition:
-    """What `run until`, `break` and `watch` take; see conditions.py."""
+def condition(machine: Machine, text: str, command: str = "") -> c.Condition:
+    """What `run until`, `break` and `watch` take; see conditions.py. `command`: what the user wrote before it, for the help of a mistake."""
     text = text.strip()
     body, place = split_place(text)
     where = region(machine, place) if place is not None else (0, 0, machine.width, machine.height)
     word, _, rest = body.partition(" ")
     rest = rest.strip()
+    if word in _NEEDS and not rest and not any(o.name == word for tile in machine.program.tiles for o in tile.objects):
+        raise mistake(f"`{word}` alone is no condition", help=f"write for example {_NEEDS[word]}")
     if word == "cycle" and rest:
         return c.AtCycle(whole_number(rest, "a cycle"), where)
     if word == "line" or re.match(r"^[\w./-]+\.csl:\d+$", body):
@@ -98,7 +103,7 @@ def condition(machine: Machine, text: str) -> c.Condition:
     source = rest if change else body
     node = expressions.parse(source)
     if place is None and machine.width * machine.height > 1:
-        raise mistake(f"on which PE should {source!r} be looked at?", help=f"add a place: {text} @ 0,0")
+        raise mistake(f"on which PE should {source!r} be looked at?", help=f"add a place: {command + ' ' + source if command else text} @ 0,0")
     for x, y in pes(where):
         expressions.evaluate(machine, x, y, node)       # unknown names are said now, not during the run
     return c.OnValue(source, lambda m, x, y: expressions.evaluate(m, x, y, node), text, where, change)

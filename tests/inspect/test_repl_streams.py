@@ -63,7 +63,7 @@ def test_streams(repl):
 def test_mistakes(repl):
     assert "color 1 does not lead to the host" in said(repl, "stream 1")
     assert "no router has a route for color 9" in said(repl, "stream 9")
-    assert "a color should be a whole number" in said(repl, "stream")
+    assert "stream needs a color" in said(repl, "stream") and "a color should be a whole number" in said(repl, "stream x")
 
 
 STRAY = """

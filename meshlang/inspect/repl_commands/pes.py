@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from meshlang.inspect import arguments, expressions, names, query, values
 from meshlang.inspect.registry import command, mistake
@@ -207,26 +207,35 @@ def dsrs(repl: Repl, text: str) -> None:
     _each(repl, text, lambda x, y: [f"{d.name}: {d.text}" for d in query.dsrs(machine, x, y)] or ["the program uses no DSRs"])
 
 
-@command("list", "[X,Y]", group="Looking at PEs", complete=("pe",), aliases=("l",), examples=("list 1,0",))
+@command("list", "[PLACE]", group="Looking at PEs", complete=("pe",), aliases=("l",), examples=("list 1,0", "list 0:4,0"))
 def list_(repl: Repl, text: str) -> None:
-    """The source around the place where a PE stands, or where its running operation was started."""
+    """The source around the place where PEs stand, or where their running operation was started. PEs at the same place are put together."""
     machine = repl.debugger.machine
-    x, y, w, h = arguments.region(machine, repl.place_or(text))
-    if w * h != 1:
-        raise mistake("list shows one PE", help="list X,Y")
-    repl.place = (x, y)
-    view = query.pe_view(machine, x, y)
-    if view is None:
-        raise mistake(f"PE {x},{y} has no code")
-    span = view.span or next((op.span for op in view.operations if op.span is not None), None)
-    if span is None:
-        repl.say(f"PE {x},{y} is idle: it stands nowhere in the source")
-        return
-    line = span.line_col()[0]
-    repl.say(f"{names.place(span)} on PE {x},{y}")
-    total = len(span.file.line_starts())
-    for n in range(max(1, line - 4), min(total, line + 4) + 1):
-        repl.say(f"{'->' if n == line else '  '} {n:>4}  {span.file.line(n)}".rstrip(), "bold" if n == line else None)
+    where = arguments.region(machine, repl.place_or(text))
+    if where[2:] == (1, 1):
+        repl.place = where[:2]
+    stands: dict[tuple[str, int], Any] = {}
+
+    def describe(x: int, y: int) -> Any:
+        view = query.pe_view(machine, x, y)
+        if view is None:
+            return "no code"
+        span = view.span or next((op.span for op in view.operations if op.span is not None), None)
+        if span is None:
+            return "idle: it stands nowhere in the source"
+        key = span.file.path, span.line_col()[0]
+        stands[key] = span
+        return key
+
+    for group in shown(repl, query.grouped(arguments.pes(where), describe)):
+        if isinstance(group.what, str):
+            repl.say(f"{query.places(group.pes)}: {group.what}")
+            continue
+        span, line = stands[group.what], group.what[1]
+        repl.say(f"{names.place(span)} on {query.places(group.pes)}")
+        total = len(span.file.line_starts())
+        for n in range(max(1, line - 4), min(total, line + 4) + 1):
+            repl.say(f"{'->' if n == line else '  '} {n:>4}  {span.file.line(n)}".rstrip(), "bold" if n == line else None)
 
 
 @command("print", "EXPRESSION [@ PLACE]", group="Looking at PEs", complete=("symbol", "pe"),

@@ -141,6 +141,8 @@ def read(repl: Repl, text: str) -> None:
     body, arrow, file = text.partition(">")
     name, place = arguments.split_place(body.strip())
     debugger = repl.debugger
+    if not name:
+        raise mistake("read needs a symbol", help="read y, or read y @ 0:4,0; info lists the exported symbols")
     symbol = debugger.symbols.data(name)
     where = _target(repl, symbol, place)
     debugger.memory.check(symbol, where)
@@ -261,9 +263,11 @@ def stream(repl: Repl, text: str) -> None:
     """The 32-bit words that PEs have streamed to the host so far on a color that the program declares for it (MEMCPYD2H_n)."""
     body, place = arguments.split_place(text)
     machine = repl.debugger.machine
+    declared = ", ".join(map(str, repl.debugger.program.fabric.host_out)) or "none"
+    if not body:
+        raise mistake("stream needs a color", help=f"colors of the program that lead to the host: {declared}")
     color = arguments.color(machine, body)
     if color not in repl.debugger.program.fabric.host_out:
-        declared = ", ".join(map(str, repl.debugger.program.fabric.host_out)) or "none"
         raise mistake(f"color {color} does not lead to the host", help=f"colors of the program that do: {declared}")
     pes = arguments.pes(arguments.region(machine, place or "all"))
     shown = False

@@ -147,7 +147,7 @@ def watch(repl: Repl, text: str) -> None:
         raise mistake("watch what?", help="watch data[3] @ 1,0")
     debugger = repl.debugger
     condition = "change " + text
-    number = debugger.add_break(arguments.condition(debugger.machine, condition))
+    number = debugger.add_break(arguments.condition(debugger.machine, condition, "watch"))
     repl.say(f"break {number}: {condition}")
 
 
