@@ -121,7 +121,8 @@ CAUSES = {
     "FIFO full": Cause("fifo", "room", A_EAST, (SEND, "", ""),
                        ("@fmovs(fifo, in_a, .{ .async = true, .activate = next });", FIFO, IN_A)),
     "FIFO whose other end waits": Cause("circle", "the FIFO over room is filled by microthread 2", A_EAST + B_WEST,
-                                        ("@fmovs(mem, in_b, .{ .async = true, .activate = next });", "", IN_B),
+                                        ("@fmovs(mem, in_b, .{ .async = true, .activate = next });",
+                                         "task on_next() void { @fmovs(out_a, mem); sys.unblock_cmd_stream(); }", IN_B),
                                         ("@fmovs(fifo, in_a, .{ .async = true }); @fmovs(out_b, fifo, .{ .async = true, .activate = next });",
                                          FIFO, IN_A)),
     "FIFO empty": Cause("fifo", "empty", A_EAST,
@@ -137,10 +138,27 @@ CAUSES = {
     "another color": Cause("wrong_color", "color 3 leads there, and the PE has no input queue for it", A_EAST + B_WEST.splitlines()[1],
                            (SEND, "", ""), (TAKE.replace("in_a", "in_b"), "", IN_B)),
     "a wavelet too few for a data task": Cause(
-        "too_few", "called in the data task got; PE 1,0 has taken 60 wavelets in all", A_EAST,
+        "too_few", "the data task got waits for color 3; PE 1,0 has taken 60 wavelets in all", A_EAST,
         ("@fmovs(out_a, @set_dsd_length(mem, 60)); " + DONE, "", ""),
         ("", "task got(x: f32) void { buf[0] += 1.0; if (buf[0] == 61.0) { sys.unblock_cmd_stream(); } }",
          IN_A + "@bind_data_task(got, @get_data_task_id(a));")),
+    "a data task that counts too far": Cause(
+        "too_few", "the data task got waits for color 3; PE 1,0 has taken 100 wavelets in all", A_EAST, ("@fmovs(out_a, mem); " + DONE, "", ""),
+        ("", "task got(x: f32) void { buf[0] += 1.0; if (buf[0] == 101.0) { @activate(third); } }\nconst third = @get_local_task_id(10);\n"
+             "task step() void { @activate(next); }\ntask on_next() void { sys.unblock_cmd_stream(); }",
+         IN_A + "@bind_data_task(got, @get_data_task_id(a)); @bind_local_task(step, third);")),
+    "a data task without a route": Cause(
+        "no_ramp", "has the route WEST -> EAST, without RAMP in tx, for it", A_EAST.replace(".{WEST}, .tx = .{RAMP}", ".{WEST}, .tx = .{EAST}"),
+        (DONE, "", ""), ("", "task on_next() void {} task got(x: f32) void { sys.unblock_cmd_stream(); }",
+                         IN_A + "@bind_data_task(got, @get_data_task_id(a));")),
+    "a task that took another way": Cause(
+        "not_activated", "step (id 10) has run, and has not come to that line", A_EAST,
+        ("@activate(third);", "const third = @get_local_task_id(10);\ntask step() void { if (buf[0] == 1.0) { @activate(next); } }",
+         "@bind_local_task(step, third);"), (DONE, "", "")),
+    "a pump beside what waits": Cause(
+        "never_sent", "PE 0,0, where no operation sends on it; it has sent 0 wavelets in all", A_EAST + B_WEST,
+        (DONE + "@fmovs(fifo, endless, .{ .async = true });",
+         FIFO + "const endless = @get_dsd(fabin_dsd, .{ .extent = 0x7fff, .fabric_color = b, .input_queue = iq });", IN_B), (TAKE, "", IN_A)),
     "a function that does not come to its end": Cause(
         "no_unblock", "main calls unblock_cmd_stream, but this time did not come to that line", A_EAST,
         ("if (buf[1] == 1.0) { " + DONE + " }", "task on_next() void {}", ""), (DONE, "", "")),

@@ -16,6 +16,7 @@ from meshlang.ir.isa import DsdKind, Op
 from meshlang.ir.program import TaskBinding, TileProgram
 
 MOST = 3        # places named
+SENDS_NOTHING = "the code there sends nothing on color {color}"
 NOBODY = "nothing in the code there activates it"
 
 
@@ -41,7 +42,14 @@ def senders(tile: TileProgram, color: int) -> str:
         return f"color {color} is sent in {where}" if where else ""
     if facts.recolors or color in facts.mentioned or any(o.unknown for o in facts.operations):
         return ""
-    return f"the code there sends nothing on color {color}"
+    return SENDS_NOTHING.format(color=color)
+
+
+def activators(tile: TileProgram, task: TaskBinding) -> list[TaskBinding]:
+    """The tasks whose own code activates a local task."""
+    functions = {max((f.entry, i) for i, f in enumerate(tile.functions) if f.entry <= pc)[1]
+                 for pc in facts_of(tile).activated.get(task.id, []) if pc >= 0}
+    return [b for b in tile.tasks if b.function in functions]
 
 
 def starts(tile: TileProgram, task: TaskBinding) -> str:

@@ -54,7 +54,7 @@ def annotate(diagnostic: Any, e: Explanation) -> None:
         diagnostic.notes += [f"because {line}" for line in shown]
         diagnostic.notes.append(f"cause: {RULES[name].title}")
     diagnostic.notes.append(e.last)
-    if causes and diagnostic.help is None:
+    if causes and (diagnostic.help is None or diagnostic.code == "MS0856" and causes != ["no_unblock"]):
         diagnostic.help = "; ".join(RULES[name].change for name in causes[:3])
 
 

@@ -17,7 +17,9 @@ from meshlang.inspect import names, query, routes
 from meshlang.paths import stdlib_dir
 
 from . import code
+from .command import command
 from .findings import Explanation, Finding, Place
+from .notes import idle_notes, tasks, wavelets
 
 if TYPE_CHECKING:
     from meshlang.fabric.machine import Machine
@@ -105,16 +107,18 @@ def _host_waits(machine: Machine, until: tuple) -> Finding:
         return finding
     idle = []
     for source in ends.ends:
-        holding = [op for op in query.operations(machine, machine.pe(*source)) if op.wants is not None]
-        if not holding:
+        op = _held_up(machine, source, color)
+        if op is None:
             idle.append(source)
             continue
-        op = holding[0]
         finding.because.append(f"color {color} comes from PE {source[0]},{source[1]}, where {op.thread} is at {op.name} ({names.place(op.span)}) "
                                f"and {op.waits}")
         finding.rule = _follow(machine, source, op, finding.because, {(source, op.thread)})
         return finding
-    _idle_notes(machine, color, idle, finding.because)
+    idle_notes(machine, color, idle, finding.because)
+    tile = names.tile_of(machine, machine.pe(*idle[0]))
+    if tile is not None and (who := code.senders(tile, color)):
+        finding.because.append(who)
     finding.rule = "host_out"
     return finding
 
@@ -170,7 +174,7 @@ def _kept_waiting(machine: Machine, view: query.PEView) -> str:
     blocked = int(record[s.P_BLOCKED])
     for q in query.queues(machine, *view.pe):
         ident = q.id if machine.state.W[s.G_WSE3] else q.color
-        for b in _tasks(machine, view.pe):
+        for b in tasks(machine, view.pe):
             if not q.output and q.contents and not q.used and b.kind == "data" and b.id == ident and not blocked >> b.id & 1:
                 return f"data task {b.name} (id {b.id}), for which a wavelet has come,"
     return ""
@@ -237,7 +241,7 @@ def _root(machine: Machine, group: Any, place: Place, finding: Finding) -> None:
         else:
             finding.rule = _downstream(machine, place, group.color, finding.because, set())
     elif group.kind == "command":
-        finding.rule = _command(machine, place, finding.because)
+        finding.rule = command(machine, place, finding.because)
 
 
 def _untaken(machine: Machine, group: Any, place: Place, finding: Finding) -> str | None:
@@ -261,8 +265,8 @@ def _no_taker(machine: Machine, place: Place, queue: int | None, color: int | No
         because.append(f"the switch of color {color} at PE {place[0]},{place[1]} is at position {here.position} of {', '.join(here.positions)}")
         return "switch"
     taken = int(machine.received()[machine.pe(*place)])
-    if taken and not any(b.kind == "data" for b in _tasks(machine, place)):
-        because.append(f"PE {place[0]},{place[1]} has taken {_wavelets(taken)} in all, and no receive is left there")
+    if taken and not any(b.kind == "data" for b in tasks(machine, place)):
+        because.append(f"PE {place[0]},{place[1]} has taken {wavelets(taken)} in all, and no receive is left there")
         return "send_extent"
     return "no_taker"
 
@@ -300,14 +304,10 @@ def _follow(machine: Machine, place: Place, op: query.OperationView, because: li
         return _other_color(machine, place, because) or _break_rule(machine, trace, color, because) or "no_source"
     idle: list[Place] = []
     for source in trace.ends:
-        ops = query.operations(machine, machine.pe(*source))
-        # an operation that sends on the color comes first; else whatever holds the PE up
-        sending = [o for o in ops if any(v.kind == s.K_OUT and v.color == color for v in o.operands)]
-        holding = sending or [o for o in ops if o.wants is not None]
-        if not holding:
+        other = _held_up(machine, source, color)
+        if other is None:
             idle.append(source)
             continue
-        other = holding[0]
         because.append(f"color {color} comes from PE {source[0]},{source[1]}, where {other.thread} is at {other.name} "
                        f"({names.place(other.span)}) and {other.waits or 'can go on'}")
         if (source, other.thread) in seen:
@@ -317,6 +317,19 @@ def _follow(machine: Machine, place: Place, op: query.OperationView, because: li
         return _follow(machine, source, other, because, seen)
     rule = _idle_sources(machine, color, idle, op, because)
     return "filter" if filtered and rule in ("extent", "one_more") else rule
+
+
+def _held_up(machine: Machine, place: Place, color: int) -> query.OperationView | None:
+    """The operation that keeps a PE from sending on a color: one that sends on it, or one that the code has to get past. None: there is no such."""
+    ops = query.operations(machine, machine.pe(*place))
+    sending = [o for o in ops if any(v.kind == s.K_OUT and v.color == color for v in o.operands)]
+    if sending:
+        return sending[0]
+    tile = names.tile_of(machine, machine.pe(*place))
+    if tile is not None and code.senders(tile, color) == code.SENDS_NOTHING.format(color=color):
+        return None
+    # what is endless beside the main thread is a pump, which nothing comes after
+    return next((o for o in ops if o.wants is not None and (o.total is not None or o.thread == "main thread")), None)
 
 
 def _other_color(machine: Machine, place: Place, because: list[str]) -> str | None:
@@ -353,21 +366,9 @@ def _teardown_notes(machine: Machine, place: Place, color: int | None, because: 
         because.append(f"<{library}> sets the route of color {color} when it is called; here it has not been, or with other arguments than elsewhere")
 
 
-def _idle_notes(machine: Machine, color: int, idle: list[Place], because: list[str]) -> None:
-    P = machine.records()
-    for group in query.grouped(idle, lambda x, y: (query.pe_view(machine, x, y) is not None, int(P[machine.pe(x, y), s.P_SENT]))):
-        has_code, sent = group.what
-        who = query.places(group.pes)
-        if not has_code:
-            because.append(f"color {color} comes from {who}, where no code is")
-            continue
-        because.append(f"color {color} comes from {who}, where nothing is running any more; "
-                       f"{'it has' if len(group.pes) == 1 else 'each has'} sent {_wavelets(sent)} in all")
-
-
 def _idle_sources(machine: Machine, color: int, idle: list[Place], op: query.OperationView, because: list[str]) -> str | None:
     """Nothing runs on the PEs a color comes from."""
-    _idle_notes(machine, color, idle, because)
+    idle_notes(machine, color, idle, because)
     x, y = idle[0]
     view = query.pe_view(machine, x, y)
     if view is None:
@@ -399,7 +400,7 @@ def _idle_sources(machine: Machine, color: int, idle: list[Place], op: query.Ope
 def _blocked_notes(machine: Machine, place: Place, task: int, because: list[str]) -> None:
     """Who would unblock a task."""
     tile = names.tile_of(machine, machine.pe(*place))
-    binding = next((b for b in _tasks(machine, place) if b.id == task and b.kind != "control"), None)
+    binding = next((b for b in tasks(machine, place) if b.id == task and b.kind != "control"), None)
     if tile is not None and binding is not None and (how := code.unblocks(tile, binding)):
         because.append(how)
 
@@ -473,49 +474,10 @@ def _downstream(machine: Machine, place: Place, color: int | None, because: list
     return None
 
 
-def _tasks(machine: Machine, place: Place) -> list[Any]:
-    tile = names.tile_of(machine, machine.pe(*place))
-    return tile.tasks if tile is not None else []
-
-
 def _blocked_task(machine: Machine, place: Place, queue: int | None, color: int | None) -> str:
     """The data task for a queue or color, if it is blocked, in words."""
     ident = queue if machine.state.W[s.G_WSE3] else color
-    bound = [b for b in _tasks(machine, place) if b.kind == "data" and b.id == ident]
+    bound = [b for b in tasks(machine, place) if b.kind == "data" and b.id == ident]
     if bound and int(machine.records()[machine.pe(*place), s.P_BLOCKED]) >> bound[0].id & 1:
         return f"the data task {bound[0].name} (id {bound[0].id}) is blocked"
     return ""
-
-
-def _command(machine: Machine, place: Place, because: list[str]) -> str | None:
-    """A function has returned, and nothing goes on on the PE."""
-    pe = machine.pe(*place)
-    tile = names.tile_of(machine, pe)
-    if tile is None or machine.records()[pe, s.P_CMD]:
-        return None
-    anything, itself, tasks = code.stream_unblockers(tile, machine.command or "")
-    if not anything:
-        because.append("the code there nowhere calls unblock_cmd_stream")
-        return "no_unblock"
-    others = [b for b in tasks if b.kind != "local"]
-    # a task that nothing activates is not where the program was to end, if there is another
-    local = [(b, how) for b in tasks if b.kind == "local" and ((how := code.starts(tile, b)) != code.NOBODY or not others)]
-    for b, how in local[:2]:
-        because.append(f"unblock_cmd_stream is called in task {b.name} (id {b.id}), which is not active" + (f"; {how}" if how else ""))
-    if local:
-        return "not_activated"
-    for b in others[:1]:
-        because.append(f"unblock_cmd_stream is called in the {b.kind} task {b.name}; "
-                       f"PE {place[0]},{place[1]} has taken {_wavelets(int(machine.received()[pe]))} in all")
-        color = next((q.color for q in query.queues(machine, *place) if not q.output and q.id == b.id), None) if machine.state.W[s.G_WSE3] else b.id
-        if b.kind == "data" and color is not None:
-            ends = routes.upstream(machine, color, place).ends
-            _idle_notes(machine, color, [p for p in ends if not query.operations(machine, machine.pe(*p))], because)
-        return "too_few"
-    if itself:
-        because.append(f"{machine.command} calls unblock_cmd_stream, but this time did not come to that line")
-    return "no_unblock"
-
-
-def _wavelets(count: int) -> str:
-    return f"{count} wavelet{'' if count == 1 else 's'}"
