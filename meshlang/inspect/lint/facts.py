@@ -66,6 +66,7 @@ class Facts:
     unblocked: dict[int, list[int]] = field(default_factory=dict)
     unknown_ids: bool = False
     mentioned: set[int] = field(default_factory=set)        # colors of anything that may be a fabric DSD
+    may_send: set[int] = field(default_factory=set)         # those of them that may be a fabout_dsd
     recolors: bool = False                                  # binds queues to other colors, or changes routes, at run time
     certain: set[int] = field(default_factory=set)          # pcs that run whenever the program is launched: nothing decides it at run time
 
@@ -229,3 +230,5 @@ def _mention(facts: Facts, value: int) -> None:
         color = facts.color_of(dsd)
         if color is not None:
             facts.mentioned.add(color)
+            if dsd.kind is DsdKind.FABOUT:
+                facts.may_send.add(color)

@@ -40,7 +40,7 @@ def senders(tile: TileProgram, color: int) -> str:
     if pcs:
         where = _listed(tile, pcs)
         return f"color {color} is sent in {where}" if where else ""
-    if facts.recolors or color in facts.mentioned or any(o.unknown for o in facts.operations):
+    if facts.recolors or color in facts.may_send or any(o.unknown for o in facts.operations):
         return ""
     return SENDS_NOTHING.format(color=color)
 

@@ -48,7 +48,9 @@ def explain(machine: Machine, until: Any = None) -> Explanation:
     concerned = {p for g in groups if g.kind in ("operation", "element", "output") or g.text.startswith("local task") for p in g.pes}
     share = max(1, MOST_WALKS // max(1, len(groups)))
     circles: set[Place] = set()
-    for i, g in enumerate(groups):
+    for i, g in enumerate(sorted(groups, key=_pump)):
+        if _pump(g) and any(f.rule for f in findings):
+            continue        # it waits by design
         if g.kind == "command" and all(p in concerned for p in g.pes):
             continue        # the function waits for what another group names
         for finding in _walked(machine, g, share if i < MOST_WALKS else 0):
@@ -58,6 +60,11 @@ def explain(machine: Machine, until: Any = None) -> Explanation:
                     finding.because = ["it is in that circle, too"]
                 circles |= finding.path
     return Explanation(True, f"cycle {machine.cycle}: nothing can move any more{unfinished}", findings, held, _last_wavelet(machine))
+
+
+def _pump(group: Any) -> bool:
+    """An operation without end, which waits where others have work to do."""
+    return group.kind == "operation" and ", endless, " in group.text
 
 
 def _follows(machine: Machine, group: Any, finding: Finding, others: list[Finding]) -> bool:
