@@ -348,6 +348,23 @@ def test_perfetto_with_the_published_schema(mesh, tmp_path):
     sent = {p.track_event.flow_ids[0] for p in found if p.HasField("track_event") and p.track_event.flow_ids}
     assert len(sent) == len(of_kind(mesh, "send"))
     assert {p.track_descriptor.name for p in found if p.HasField("track_descriptor")} >= {"main thread", "router"}
+    # a wavelet's value stands where it begins
+    interned = next(p.interned_data for p in found if p.HasField("interned_data"))
+    names, notes = {n.iid: n.name for n in interned.event_names}, {n.iid: n.name for n in interned.debug_annotation_names}
+    values = [(names[e.name_iid].split()[0], a.uint_value) for p in found if p.HasField("track_event") for e in [p.track_event]
+              for a in e.debug_annotations if notes[a.name_iid] == "payload"]
+    assert sorted(v for _, v in values) == sorted(of_kind(mesh, "send")["value"].tolist()) and {kind for kind, _ in values} == {"send"}
+
+
+def test_perfetto_of_a_part_shows_values_where_the_sender_is_not_traced(tmp_path):
+    """The receiving PE alone: its wavelets begin outside of the trace."""
+    schema = pytest.importorskip("perfetto.protos.perfetto.trace.perfetto_trace_pb2")
+    part = Trace.of(run("programs/hello/layout.csl", options=trace_options(pes="1,0")))
+    trace = schema.Trace()
+    for packet in schema.Trace.FromString(written(part, ".perfetto-trace", tmp_path)).packet:
+        trace.MergeFromString(zlib.decompress(packet.compressed_packets) if packet.compressed_packets else b"")
+    shown = [a.uint_value for p in trace.packet if p.HasField("track_event") for a in p.track_event.debug_annotations]
+    assert {0x3f800000, 0x40000000, 0x40400000, 0x40800000} <= set(shown)
 
 
 def test_wire_format():

@@ -1,7 +1,8 @@
 """Perfetto's protobuf format, for ui.perfetto.dev and its trace processor. A cycle is 1 ns.
 
 A group of tracks a PE: its main thread (tasks, with the vector operations and stalls inside), its microthreads, and its router. A wavelet is
-a flow: arrows lead from the operation that sends it over the routers to the one that takes it.
+a flow: arrows lead from the operation that sends it over the routers to the one that takes it. Its value stands where it begins, and that
+it comes from the ramp into the first router goes without saying: a long trace has a third fewer bytes so.
 
 The messages (perfetto/trace/trace_packet.proto and what it includes) need few fields, numbered below. All packets but the first are in
 compressed batches, which Perfetto reads as they are.
@@ -36,6 +37,7 @@ ANNOTATION_NAME, ANNOTATION_UINT = 1, 3
 SLICE_BEGIN, SLICE_END, INSTANT = 1, 2, 3
 STATE_CLEARED, STATE_NEEDED = 1, 2
 EXPLICIT = 3
+FROM_HOST = 5           # side of an "enter" event
 # the annotations that events have
 PAYLOAD, ELEMENTS, TASK = 1, 2, 3
 ANNOTATIONS = {PAYLOAD: "payload", ELEMENTS: "elements", TASK: "task id"}
@@ -180,9 +182,11 @@ def _slices(trace: Trace, slices: Slices, names: _Names, rows: _Rows, tracks: di
 def _instants(trace: Trace, names: _Names, rows: _Rows, tracks: dict[int, set[int]]) -> None:
     ev = trace.events
     number = wavelets(trace)
-    for kind in ("send", "take", "enter", "move", "held", "control", "switch"):
+    for rank, kind in enumerate(("send", "enter", "move", "held", "take", "control", "switch")):
         at = trace.of_kinds(kind)
         at = at[trace.mask.ravel()[ev["pe"][at]]]
+        if kind == "enter":
+            at = at[ev["extra"][at].astype(np.int64) >> 8 == FROM_HOST]
         part = ev[at]
         if not len(at):
             continue
@@ -199,12 +203,14 @@ def _instants(trace: Trace, names: _Names, rows: _Rows, tracks: dict[int, set[in
         key = np.stack([own, part["color"].astype(np.int64), part["extra"].astype(np.int64), detail], 1)
         _, first, where = np.unique(key, axis=0, return_index=True, return_inverse=True)
         name = np.array([names.of(_instant_name(trace, kind, part[i])) for i in first], np.int64)[where.reshape(-1)]
-        annotation, value = (None, None) if kind in ("control", "switch") else (PAYLOAD, part["value"].astype(np.int64))
+        value = part["value"].astype(np.int64)
         track = 32 * pe + offset
         known = number[at] > 0
+        order = rank << 52 | name << 32 | pe        # like events of a cycle one after the other: they compress best so
         for chosen, flow in ((known, number[at]), (~known, None)):
-            rows.add(part["cycle"][chosen], 3, at[chosen], _packet(part["cycle"][chosen], _event(
-                INSTANT, track[chosen], name[chosen], annotation, None if value is None else value[chosen],
+            shows = kind in ("send", "enter") or kind not in ("control", "switch") and flow is None
+            rows.add(part["cycle"][chosen], 3, order[chosen], _packet(part["cycle"][chosen], _event(
+                INSTANT, track[chosen], name[chosen], PAYLOAD if shows else None, value[chosen] if shows else None,
                 None if flow is None else flow[chosen])))
 
 
@@ -215,7 +221,7 @@ def _instant_name(trace: Trace, kind: str, e: np.void) -> str:
     if kind in ("send", "take"):
         return f"{kind} C{color}{control}"
     if kind == "enter":
-        return f"C{color}{control} from the {'host' if extra >> 8 == 5 else 'ramp'}"
+        return f"C{color}{control} from the host"
     if kind == "move":
         return f"C{color}{control} to {sides or 'nowhere'}"
     if kind == "held":
