@@ -6,8 +6,6 @@ index, a jump or a register number. Run on freshly compiled and on loaded progra
 
 from __future__ import annotations
 
-import numpy as np
-
 from ..diag import Diagnostic, MeshlangError
 from .dsdops import DsdOpCode
 from .isa import (
@@ -45,27 +43,23 @@ def tile_problem(tile: TileProgram) -> str | None:
     n = len(tile.code)
     if len(tile.spans) != n:
         return f"{len(tile.spans)} spans for {n} instructions"
-    frame_of = np.zeros(n, dtype=np.int64)
+    frame_of, first_of, end_of = [0] * n, [0] * n, [0] * n      # of the function an instruction belongs to
     ends = [*(f.entry for f in tile.functions[1:]), n][:len(tile.functions)]    # a program may have no functions
     for f, end in zip(tile.functions, ends, strict=True):
         if not 0 <= f.entry < end <= n:
             return f"function {f.name} does not lie inside the code"
-        frame_of[f.entry:end] = f.frame
+        for of, value in ((frame_of, f.frame), (first_of, f.entry), (end_of, end)):
+            of[f.entry:end] = [value] * (end - f.entry)
         last = Op(int(tile.code[end - 1, 0]) & 0xff)
         if last not in (Op.RET, Op.JMP, Op.TRAP, Op.TCALL):
             return f"function {f.name} does not end"
-    bounds = {end: f for f, end in zip(tile.functions, ends, strict=True)}
-    starts = sorted(f.entry for f in tile.functions)
-    for pc in range(n):
-        w, *words = (int(x) for x in tile.code[pc])
+    for pc, (w, *words) in enumerate(tile.code.tolist()):
         if w & 0xff not in Op._value2member_map_ or w >> 8 & 0xf not in Ty._value2member_map_:
             return f"instruction {pc} has no opcode"
         op = Op(w & 0xff)
-        first = max(s for s in starts if s <= pc)
-        end = min(e for e in bounds if e > pc)
         for shape, word in zip(SHAPES[op], words, strict=True):
             bad = (shape in "rw" and not 0 <= word < frame_of[pc] or shape == "w" and word == 0 and op is not Op.SYS
-                   or shape == "t" and not first <= word < end or shape == "f" and not 0 <= word < len(tile.functions))
+                   or shape == "t" and not first_of[pc] <= word < end_of[pc] or shape == "f" and not 0 <= word < len(tile.functions))
             if bad:
                 return f"instruction {pc} names what does not exist: {instruction(tile, pc)}"
         if op is Op.DSDOP and not (0 <= words[0] < len(tile.dsd_ops) and words[1] + RECORD_REGISTERS <= frame_of[pc]):

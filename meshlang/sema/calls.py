@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from functools import lru_cache
 from typing import Any
 
 from ..ir.isa import Op
@@ -218,7 +219,8 @@ def mentions(node: Any, names: set[str]) -> bool:
     return isinstance(node, ast.Ident) and node.name in names or any(mentions(c, names) for c in ast.children(node))
 
 
-def taken(decl: ast.FnDecl) -> set[str]:
+@lru_cache(maxsize=1 << 12)     # a function is compiled for many tile programs
+def taken(decl: ast.FnDecl) -> frozenset[str]:
     """Names of locals whose address is taken somewhere in a function."""
     names: set[str] = set()
 
@@ -234,7 +236,7 @@ def taken(decl: ast.FnDecl) -> set[str]:
 
     if decl.body is not None:
         walk(decl.body)
-    return names
+    return frozenset(names)
 
 
 def part_key(v: Any) -> Any:
