@@ -182,6 +182,9 @@ def _slices(trace: Trace, slices: Slices, names: _Names, rows: _Rows, tracks: di
 def _instants(trace: Trace, names: _Names, rows: _Rows, tracks: dict[int, set[int]]) -> None:
     ev = trace.events
     number = wavelets(trace)
+    inside = np.flatnonzero(trace.mask.ravel()[ev["pe"]] & (number > 0))
+    begins = np.zeros(len(ev), bool)            # the first event of a wavelet on the PEs that are shown, which has its value
+    begins[inside[np.unique(number[inside], return_index=True)[1]]] = True
     for rank, kind in enumerate(("send", "enter", "move", "held", "take", "control", "switch")):
         at = trace.of_kinds(kind)
         at = at[trace.mask.ravel()[ev["pe"][at]]]
@@ -205,13 +208,11 @@ def _instants(trace: Trace, names: _Names, rows: _Rows, tracks: dict[int, set[in
         name = np.array([names.of(_instant_name(trace, kind, part[i])) for i in first], np.int64)[where.reshape(-1)]
         value = part["value"].astype(np.int64)
         track = 32 * pe + offset
-        known = number[at] > 0
         order = rank << 52 | name << 32 | pe        # like events of a cycle one after the other: they compress best so
-        for chosen, flow in ((known, number[at]), (~known, None)):
-            shows = kind in ("send", "enter") or kind not in ("control", "switch") and flow is None
+        flow, first, wavelet = number[at], begins[at], kind not in ("control", "switch")
+        for chosen, shows, flows in ((flow == 0, wavelet, False), ((flow > 0) & first, True, True), ((flow > 0) & ~first, False, True)):
             rows.add(part["cycle"][chosen], 3, order[chosen], _packet(part["cycle"][chosen], _event(
-                INSTANT, track[chosen], name[chosen], PAYLOAD if shows else None, value[chosen] if shows else None,
-                None if flow is None else flow[chosen])))
+                INSTANT, track[chosen], name[chosen], PAYLOAD if shows else None, value[chosen] if shows else None, flow[chosen] if flows else None)))
 
 
 def _instant_name(trace: Trace, kind: str, e: np.void) -> str:
