@@ -23,7 +23,7 @@ from .isa import (
     Operand,
     Ty,
 )
-from .listing import SHAPES, instruction
+from .listing import SHAPES
 from .program import Program, TileProgram
 
 
@@ -61,7 +61,7 @@ def tile_problem(tile: TileProgram) -> str | None:
             bad = (shape in "rw" and not 0 <= word < frame_of[pc] or shape == "w" and word == 0 and op is not Op.SYS
                    or shape == "t" and not first_of[pc] <= word < end_of[pc] or shape == "f" and not 0 <= word < len(tile.functions))
             if bad:
-                return f"instruction {pc} names what does not exist: {instruction(tile, pc)}"
+                return f"instruction {pc} names what does not exist: {op.name.lower()} {', '.join(map(str, words))}"
         if op is Op.DSDOP and not (0 <= words[0] < len(tile.dsd_ops) and words[1] + RECORD_REGISTERS <= frame_of[pc]):
             return f"instruction {pc}: no such vector operation"
         if op is Op.DSRLD and not (0 <= words[0] < len(tile.dsrs) and 0 <= words[2] < len(tile.dsr_configs) and words[1] + 3 <= frame_of[pc]):
