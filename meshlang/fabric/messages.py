@@ -21,7 +21,7 @@ MESSAGES: dict[Fault, tuple[str, str, str | None]] = {
     Fault.OFF_RECT: ("MS0812", "a wavelet of color {color} leaves {from_} to the {side}, off the rectangle",
                      "take the direction out of tx on the border"),
     Fault.MISROUTED: ("MS0813", "a wavelet of color {color} arrives at {to} from the {from_side}, a side that is not in its rx",
-                      "add the side to rx, or take the direction out of tx at {from_}"),
+                      "add the side to rx, or {stop}"),
     Fault.TWO_SIDES: ("MS0814", "two wavelets of color {color} arrive at {to} in the same cycle from two sides",
                       "a color may have several rx sides only if they are never used at the same time"),
     Fault.CMD_DOUBLE: ("MS0815", "the command stream is unblocked, but no command is outstanding on this PE",

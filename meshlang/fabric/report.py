@@ -114,7 +114,9 @@ def fault_error(machine: Machine) -> MeshlangError:
         words.update(color=a, from_=place_of(machine, pe), side=DIRECTIONS[b])
     elif fault in (Fault.MISROUTED, Fault.TWO_SIDES):
         color = a
-        words.update(color=a, to=place_of(machine, pe), from_side=DIRECTIONS[b], from_=place_of(machine, c))
+        sender = place_of(machine, c)
+        words.update(color=a, to=place_of(machine, pe), from_side=DIRECTIONS[b], from_=sender,
+                     stop=f"do not send on color {a} there" if DIRECTIONS[b] == "RAMP" else f"take the direction out of tx at {sender}")
     elif fault in (Fault.ASSERT, Fault.TRAP) and (a if fault == Fault.TRAP else a) >= 0:
         words["text"] = f": {machine.state.strings[a]}" if a < len(machine.state.strings) else ""
     elif fault == Fault.QUEUE_BUSY:

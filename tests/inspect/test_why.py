@@ -219,7 +219,7 @@ FAULTS = {
         Cause("", "", A_EAST.replace(".{WEST}", ".{NORTH}"), (SEND, "", ""), (TAKE, "", IN_A))),
     "route that does not begin at the ramp": (
         "MS0813", "a wavelet of color 3 arrives at PE (0, 0) from the RAMP, a side that is not in its rx",
-        "add the side to rx, or take the direction out of tx at PE (0, 0)",
+        "add the side to rx, or do not send on color 3 there",
         Cause("", "", A_EAST.replace("RAMP}, .tx = .{EAST", "EAST}, .tx = .{EAST"), (SEND, "", ""), (DONE, "", ""))),
     "no route at the next router": (
         "MS0811", "a wavelet of color 3 leaves PE (0, 0) to the EAST, but the router there has no route for that color",
