@@ -109,7 +109,7 @@ def write_perfetto(trace: Trace, file: BinaryIO) -> None:
 
 
 def _compressed(file: BinaryIO, packets: bytes) -> None:
-    file.write(wire.field(TRACE_PACKET, wire.field(COMPRESSED, zlib.compress(packets, 6))))
+    file.write(wire.field(TRACE_PACKET, wire.field(COMPRESSED, zlib.compress(packets, 7))))
 
 
 def _at(trace: Trace, event: np.void) -> str:
@@ -145,11 +145,13 @@ def _packet(time: np.ndarray, event: list[Part]) -> list[Part]:
 
 def _event(kind: int, track: np.ndarray, name: np.ndarray | None, annotation: int | None, value: np.ndarray | None,
            flow: np.ndarray | None) -> list[Part]:
-    parts: list[Part] = [wire.field(EVENT_TYPE, kind), wire.tag(EVENT_TRACK, wire.VARINT), Varint(track, 4)]
+    parts: list[Part] = [wire.field(EVENT_TYPE, kind)]
     if name is not None:
         parts += [wire.tag(EVENT_NAME, wire.VARINT), Varint(name, 3)]
     if annotation is not None and value is not None:
         parts += wire.message(EVENT_ANNOTATION, [wire.field(ANNOTATION_NAME, annotation), wire.tag(ANNOTATION_UINT, wire.VARINT), Varint(value, 5)])
+    # what differs from event to event stands together: a quarter of the compressed bytes
+    parts += [wire.tag(EVENT_TRACK, wire.VARINT), Varint(track, 4)]
     if flow is not None:
         parts += [wire.tag(EVENT_FLOWS, wire.FIXED64), Fixed64(flow)]
     return parts
@@ -176,7 +178,7 @@ def _slices(trace: Trace, slices: Slices, names: _Names, rows: _Rows, tracks: di
     for chosen, kind, rank in ((long, SLICE_BEGIN, 1), (~long, INSTANT, 2)):
         rows.add(start[chosen], rank, -stop[chosen], _packet(start[chosen], _event(
             kind, track[chosen], name[chosen], annotation, None if annotation is None else value[chosen], None)))
-    rows.add(stop[long], 0, np.zeros(int(long.sum()), np.int64), _packet(stop[long], _event(SLICE_END, track[long], None, None, None, None)))
+    rows.add(stop[long], 0, track[long], _packet(stop[long], _event(SLICE_END, track[long], None, None, None, None)))
 
 
 def _instants(trace: Trace, names: _Names, rows: _Rows, tracks: dict[int, set[int]]) -> None:
