@@ -40,7 +40,7 @@ def quit_(repl: Repl, text: str) -> None:
     raise Quit
 
 
-@command("why", "", group="Session", aliases=("w",), examples=("why",))
+@command("why", "", group="Running", aliases=("w",), examples=("why",))
 def why(repl: Repl, text: str) -> None:
     """Why nothing moves: everything that waits, what it waits for, where in the source, and what to change."""
     del text
@@ -54,7 +54,7 @@ def why(repl: Repl, text: str) -> None:
         repl.say(line, style)
 
 
-@command("stats", "", group="Session", examples=("stats",))
+@command("stats", "", group="Running", examples=("stats",))
 def stats(repl: Repl, text: str) -> None:
     """Counters of the run so far: cycles, instructions, wavelets, and how busy the PEs were."""
     del text
