@@ -17,7 +17,7 @@ from ..ir.dsdops import DSD_OPS, DsdOpCode
 from ..ir.program import EAST, HOST, NORTH, RAMP, SOUTH, WEST, Program, TileProgram
 from . import alu
 from . import state as s
-from .dsd import MEMORY_START
+from .bulk import MEMORY_START
 from .exceptions import CHECKED, CHECKED_OPS
 from .extensions import EXTENSION_LIMIT, Extensions
 from .timing import Profile

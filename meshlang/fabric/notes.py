@@ -1,4 +1,4 @@
-"""What hardware would do without a word and the engine takes down (dsd.note), as warnings."""
+"""What hardware would do without a word and the engine takes down (tolerated.py), as warnings."""
 
 from __future__ import annotations
 

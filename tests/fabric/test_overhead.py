@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from meshlang.fabric import core, dsd, engine, overhead, router, switch
+from meshlang.fabric import bulk, core, elements, engine, instructions, overhead, queues, router, switch, tasks, threads
+
+ENGINE = [bulk, core, elements, engine, instructions, queues, router, switch, tasks, threads]
 
 
-@pytest.mark.parametrize("module", [core, dsd, engine, router, switch])
+@pytest.mark.parametrize("module", ENGINE)
 def test_only_reports_are_taken_out(module):
     source = Path(module.__file__).read_text()
     for what, names in ((overhead.FLIGHT, ("flight",)), (overhead.TRACE, ("trace_", "full", "resumed"))):
@@ -21,6 +23,6 @@ def test_only_reports_are_taken_out(module):
 
 
 def test_each_recorder_has_lines():
-    sources = [Path(m.__file__).read_text() for m in (core, dsd, engine, router, switch)]
+    sources = [Path(m.__file__).read_text() for m in ENGINE]
     assert sum(overhead.without(s, overhead.FLIGHT)[1] for s in sources) >= 2
     assert sum(overhead.without(s, overhead.TRACE)[1] for s in sources) >= 20

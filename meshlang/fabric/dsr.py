@@ -1,0 +1,70 @@
+# ruff: noqa: F403, F405
+"""DSRs: those that go on behind the last element when an operation ends, and those that an operation is using."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .dsd import field, sfield
+from .jit import cold, ctz, jit
+from .opcodes import *
+from .state import *
+
+
+@jit
+def save_addresses(W, T, pe, v):
+    """DSRs loaded with save_address go on after the last element (facts A.1)."""
+    row = W[v + V_ROW]
+    n = W[v + V_K]
+    for j in range(4):
+        if np.int64(T[row + OP_DST + j]) == OPERAND_DSR:
+            save_dsr(W, T, pe, np.int64(T[row + OP_DST_DSR + j]), n, W[v + V_OPERANDS + j * OK + O_SIZE])
+
+
+@jit
+def save_dsr(W, T, pe, dsr, n, size):
+    """Advance one DSR by n elements of `size` bytes if it was loaded with save_address."""
+    d = W[P0 + pe * PK + P_DSR] + dsr * 2
+    if W[d + 1] & 1 == 0:
+        return
+    config = (W[d + 1] >> 1) & 0x7fffffff
+    if np.int64(T[config + RC_SAVE]) == 0:
+        return
+    v = W[d]
+    what = v & 15
+    if what == KIND_MEM1D:
+        base = field(v, 4, 16) + n * sfield(v, 36, 16) * size
+    elif what == KIND_MEM4D:
+        row = np.int64(T[W[P0 + pe * PK + P_TILE] + TT_MEM4D]) + field(v, 20, 16) * M4_COLUMNS
+        rank = np.int64(T[row + M4_RANK])
+        inner = np.int64(0)
+        step = np.int64(0)
+        extent = np.int64(0)
+        for k in range(rank):
+            extent = np.int64(T[row + M4_EXT + rank - 1 - k])
+            step = np.int64(T[row + M4_STRIDE + k]) + inner
+            inner += step * (extent - 1)
+        base = field(v, 4, 16) + extent * step * size
+    elif what == KIND_CIRCBUF:
+        row = np.int64(T[W[P0 + pe * PK + P_TILE] + TT_MEM4D]) + field(v, 20, 16) * M4_COLUMNS
+        position = (field(v, 36, 16) + n) % np.int64(T[row + M4_EXT + 1])
+        W[d] = (v & ~(np.int64(0xffff) << 36)) | (position << 36)
+        return
+    else:
+        return
+    W[d] = (v & ~(np.int64(0xffff) << 4)) | ((base & 0xffff) << 4)
+
+
+@cold
+def microthread_with(W, T, pe, dsr):
+    """Where the microthread was started that uses a DSR: its instruction + 1, or 0."""
+    p = P0 + pe * PK
+    rest = W[p + P_UTMASK] & ~np.int64(1)
+    while rest != 0:
+        v = W[p + P_UT] + ctz(rest) * TK
+        rest &= rest - 1
+        row = W[v + V_ROW]
+        for j in range(4):
+            if np.int64(T[row + OP_DST + j]) == OPERAND_DSR and np.int64(T[row + OP_DST_DSR + j]) == dsr:
+                return W[v + V_PC] + 1
+    return np.int64(0)

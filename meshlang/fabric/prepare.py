@@ -1,0 +1,196 @@
+# ruff: noqa: F403, F405
+"""Before a vector operation runs: its row of the table and its registers become a thread record (state.py), checked and costed.
+
+Length: that of src0 if not zero, else src1, else the destination, else 1 (facts 6.12); 0x7fff has no end.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .dsd import decode, output_slot
+from .faults import Fault
+from .jit import cold, jit
+from .memory import check_walk, is_ring
+from .opcodes import *
+from .state import *
+from .tolerated import note_length
+from .wheel import fail
+
+FOPERAND, FWALK, FENDLESS = np.int64(Fault.OPERAND), np.int64(Fault.WALK), np.int64(Fault.ENDLESS_WALK)
+ZERO = np.int64(0)
+
+
+@jit
+def prepare(W, U, T, pe, v, row, fp, base):
+    """Fill a thread record from an operation row and its registers.
+
+    Returns 0 for an operation in memory only, 1 for one with a fabric operand, 2 for one with a FIFO only, -1 after a fault.
+    """
+    code = np.int64(T[row])
+    W[v + V_ROW] = row
+    W[v + V_CODE] = code
+    W[v + V_K] = 0
+    W[v + V_FLAGS] = F_ASYNC if np.int64(T[row + OP_ASYNC]) != 0 else 0
+    W[v + V_ACTION] = np.int64(T[row + OP_ACTION])
+    if np.int64(T[row + OP_ACTION]) != 0:
+        W[v + V_ACTION] |= (W[fp + base + 5] & 0xff) << 4
+    W[v + V_ONCTRL] = 0
+    if np.int64(T[row + OP_ONCTRL_SET]) != 0:
+        W[v + V_ONCTRL] = np.int64(T[row + OP_ONCTRL]) | ((W[fp + base + 6] & 0xff) << 4) | (1 << 12)
+    W[v + V_ID] = np.int64(T[row + OP_UT])
+    W[v + V_RANK] = np.int64(T[row + OP_PRIO])
+    W[v + V_INDEX] = -1
+    if np.int64(T[row + OP_INDEX]) != 0:
+        W[v + V_INDEX] = W[fp + base + 4] & 0xffff
+    W[v + V_ZERO] = 0
+    for j in range(4):
+        if not make_operand(W, U, T, pe, v, np.int64(j), row, fp, base):
+            return np.int64(-1)
+    # length
+    d = v + V_OPERANDS
+    n = W[d + OK + O_LEN]
+    if n == 0:
+        n = W[d + 2 * OK + O_LEN]
+    if n == 0:
+        n = W[d + O_LEN]
+    if n == 0:
+        n = np.int64(1)
+    if n == ENDLESS:
+        W[v + V_FLAGS] |= F_ENDLESS
+    W[v + V_N] = n
+    if W[d + O_KIND] == K_POINTER and np.int64(T[code * OI + OI_ACC]) != 0 and W[d + OK + O_KIND] == K_SCALAR:
+        W[v + V_FLAGS] |= F_ACCUMULATE
+        W[v + V_ACC] = W[d + OK + O_ADDR]
+    fabric = np.int64(0)
+    fifo = False
+    step = np.int64(2)
+    for j in range(4):
+        o = d + j * OK
+        kind = W[o + O_KIND]
+        if kind == K_IN or kind == K_OUT:
+            fabric = np.int64(1)
+            # two 16-bit elements in a wavelet in any SIMD mode. A mode of 64 bits would want two wavelets at a time; the link brings
+            # one per cycle, so it is the same rate
+            if W[o + O_SIZE] != 2:
+                W[o + O_AUX] &= ~np.int64(3)
+            if W[o + O_AUX] & 3 == 0:
+                step = np.int64(1)
+            if W[o + O_LEN] != n and W[o + O_LEN] != 0 and W[o + O_LEN] != ENDLESS and n != ENDLESS:
+                note_length(W, U, T, pe, v, np.int64(j))
+            if W[o + O_AUX] & (3 << 7) != 0:
+                zero_source(W, v, (W[o + O_AUX] >> 7) & 3)
+        elif kind == K_FIFO:
+            step = np.int64(1)      # an element at a time: there may be one only
+            fifo = True
+        elif kind == K_MEM or kind == K_MEM4:
+            own = W[o + O_LEN]
+            ring = kind == K_MEM4 and is_ring(T, W[o + O_QUEUE])
+            if n == ENDLESS:
+                if own == ENDLESS and not ring and not (kind == K_MEM and W[o + O_STRIDE] == 0):
+                    fail(W, FENDLESS, pe, own, ZERO, ZERO)
+                    return np.int64(-1)
+                if (ring or own != ENDLESS and own > 0) and not check_walk(W, T, pe, o, own, j == 0):
+                    return np.int64(-1)
+            else:
+                if own != n and own != ENDLESS:
+                    note_length(W, U, T, pe, v, np.int64(j))
+                    if kind == K_MEM4 and n > own and not ring:
+                        fail(W, FWALK, pe, W[o + O_ADDR], W[o + O_ADDR] + n * W[o + O_SIZE], W[o + O_ADDR])
+                        return np.int64(-1)
+                if not check_walk(W, T, pe, o, n, j == 0):
+                    return np.int64(-1)
+    if fabric == 0 and n == ENDLESS and not fifo:
+        fail(W, FENDLESS, pe, n, ZERO, ZERO)
+        return np.int64(-1)
+    if fabric == 0 and fifo:
+        fabric = np.int64(2)
+    if W[P0 + pe * PK + P_UNMASKED] != 0:
+        W[v + V_FLAGS] |= F_CHECKED
+    W[v + V_STEP] = step
+    W[v + V_RATE] = np.int64(T[code * OI + OI_RATE])
+    return fabric
+
+
+@jit
+def make_operand(W, U, T, pe, v, j, row, fp, base):
+    """Operand j (0 destination, 1..3 sources) of operation row `row`. False after a fault."""
+    o = v + V_OPERANDS + j * OK
+    kind = np.int64(T[row + OP_DST + j])
+    W[o + O_KIND] = K_NONE
+    W[o + O_LEN] = 0                            # an absent operand has no length; the record held another operation before
+    if kind == 0:
+        return True
+    code = np.int64(T[row])
+    size = np.int64(T[code * OI + j])
+    value = W[fp + base + j]
+    if kind == OPERAND_DSR:
+        dsr = np.int64(T[row + OP_DST_DSR + j])
+        d = W[P0 + pe * PK + P_DSR] + dsr * 2
+        value = W[d]
+        if W[d + 1] & 1 != 0:                   # configuration row << 1 | 1, then action ids
+            config = (W[d + 1] >> 1) & 0x7fffffff
+            if np.int64(T[config + RC_ASYNC]) != 0:
+                W[v + V_FLAGS] |= F_ASYNC
+            if np.int64(T[config + RC_ACTION]) != 0:
+                W[v + V_ACTION] = np.int64(T[config + RC_ACTION]) | (((W[d + 1] >> 32) & 0xff) << 4)
+            if np.int64(T[config + RC_ONCTRL_SET]) != 0:
+                W[v + V_ONCTRL] = np.int64(T[config + RC_ONCTRL]) | (((W[d + 1] >> 40) & 0xff) << 4) | (1 << 12)
+            if np.int64(T[config + RC_UT]) >= 0:
+                W[v + V_ID] = np.int64(T[config + RC_UT])
+            if np.int64(T[config + RC_PRIO]) != 0:
+                W[v + V_RANK] = np.int64(T[config + RC_PRIO])
+    if not decode(W, T, pe, o, kind if kind != OPERAND_DSR else np.int64(OPERAND_DSD), value, size, np.int64(j)):
+        return False
+    what = W[o + O_KIND]
+    if (what == K_MEM or what == K_MEM4) and W[o + O_AUX] >> 62 != 0:
+        W[o + O_AUX] = 0
+        if np.int64(T[row + OP_INDEX]) != 0:
+            W[o + O_ADDR] += (W[fp + base + 4] & 0xffff) * 2        # in words
+    if what == K_OUT:
+        if j != 0:
+            fail(W, FOPERAND, pe, np.int64(j), ZERO, ZERO)
+            return False
+        slot = output_slot(W, U, pe, o)
+        if slot < 0:
+            return False
+        W[o + O_STRIDE] = slot
+    if what == K_IN and j == 0:
+        fail(W, FOPERAND, pe, ZERO, ZERO, ZERO)
+        return False
+    if (what == K_IN or what == K_OUT) and W[v + V_RANK] == 0:
+        W[v + V_RANK] = (W[o + O_AUX] >> 4) & 3
+    return True
+
+
+@cold
+def zero_source(W, v, which):
+    """`zero` of a fabout_dsd: the memory vector of the first or second source is cleared, each element when it has been read. An
+    operation with one source has it as its second (facts 6.7)."""
+    a = W[v + V_OPERANDS + OK + O_KIND]
+    b = W[v + V_OPERANDS + 2 * OK + O_KIND]
+    if which == 2 and (b == K_MEM or b == K_MEM4):
+        W[v + V_ZERO] = 2
+    elif (which == 1 or b == K_NONE) and (a == K_MEM or a == K_MEM4):
+        W[v + V_ZERO] = 1
+
+
+@jit
+def setup_cost(W, T, v):
+    """Set-up cycles of an operation in memory: a base, plus a share per vector and per scalar source (STREAM rows: copy 10,
+    scale 11, add 12, triad 13), plus what the operation itself adds."""
+    row = W[v + V_ROW]
+    loaded = True       # every vector already is in a DSR: nothing to set up but the operation itself
+    for j in range(4):
+        if np.int64(T[row + OP_DST + j]) == OPERAND_DSD:
+            loaded = False
+    if loaded:
+        return W[G_SETUP_DSR]
+    t = W[G_SETUP] + np.int64(T[W[v + V_CODE] * OI + OI_SETUP])
+    for j in range(1, 4):
+        kind = W[v + V_OPERANDS + j * OK + O_KIND]
+        if kind == K_MEM or kind == K_MEM4 or kind == K_IN:
+            t += W[G_SETUP_V]
+        elif kind == K_SCALAR:
+            t += W[G_SETUP_S]
+    return t
