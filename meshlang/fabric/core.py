@@ -276,7 +276,7 @@ def execute(W, U, C, T, M8, M16, M32, pe):
         elif op >= FUN1 and op <= F2B or op >= DBASE and op <= BINS or op == DSRGET or op == DCOUNT:
             W[ra] = value_op(W, T, p, op, ty, fp, a, b, c)
         else:
-            r = special(W, U, C, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc - 1, t - cost)
+            r = special(W, U, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc - 1, t - cost)
             if op == CALLR and r >= 0:
                 if fp + b + np.int64(T[r + 2]) > W[p + P_REGEND]:
                     x = W[p + P_REGEND] - W[p + P_REG]

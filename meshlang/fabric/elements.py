@@ -129,7 +129,7 @@ def element_store(W, U, T, M8, M16, M32, pe, v, k, ty, bits):
         bits = bits & 0xffff if size == 2 else bits & 0xffffffff
         flags = ((W[ELEMENT + O_AUX] >> 2) & 1) | (slot << 8)
         if size == 2 and W[ELEMENT + O_AUX] & 3 != 0:
-            # packed: the low half is held in the queue record of the PE until its partner comes
+            # packed: the low half is held in the PE's record until its partner comes
             if k & 1 == 0 and k != W[ELEMENT + O_LEN] - 1:
                 W[p + P_MISC] = bits
                 return OK_

@@ -36,8 +36,6 @@ class Fault(IntEnum):
     NO_TASK = 27
     COPY = 28
     DSR_BUSY = 29
-    OBJECT_NONE = 30
-    UNSUPPORTED = 31
     ENDLESS_WALK = 32
     QUEUE_COLOR = 33
     REGISTER = 34

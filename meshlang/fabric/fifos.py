@@ -29,7 +29,7 @@ def fifo_pop(W, T, M8, M16, M32, o, mem):
     W[f + FF_COUNT] -= 1
     if W[f + FF_FULL] != 0:
         W[f + FF_FULL] = 0
-        fifo_event(W, T, W[o + O_AUX], np.int64(T[row + FIFO_POP]))
+        fifo_event(W, W[o + O_AUX], np.int64(T[row + FIFO_POP]))
     return v
 
 
@@ -46,14 +46,14 @@ def fifo_push(W, T, M8, M16, M32, o, mem, v):
     W[f + FF_COUNT] += 1
     if W[f + FF_EMPTY] != 0:
         W[f + FF_EMPTY] = 0
-        fifo_event(W, T, W[o + O_AUX], np.int64(T[row + FIFO_PUSH]))
+        fifo_event(W, W[o + O_AUX], np.int64(T[row + FIFO_PUSH]))
 
 
 @cold
-def fifo_event(W, T, pe, task):
+def fifo_event(W, pe, task):
     """The event for which `activate_push` or `activate_pop` names a task."""
     if task >= 0:
-        act(W, T, pe, 1 | (task << 4), W[G_NOW])
+        act(W, pe, 1 | (task << 4), W[G_NOW])
     wake_ce(W, pe, W[G_NOW] + 1)        # suspended microthreads look again
 
 

@@ -87,7 +87,7 @@ def checked(W, T, pe, op, ty, fp, a, b, c):
 
 
 @jit
-def issue(W, U, C, T, M8, M16, M32, pe, row, fp, base, result, t):
+def issue(W, U, T, M8, M16, M32, pe, row, fp, base, result, t):
     """DSDOP. Returns the cycles it costs the main thread, or -1 fault, -2 the main thread now waits, -3 come back at time t."""
     p = P0 + pe * PK
     now = W[G_NOW]
@@ -142,7 +142,7 @@ def issue(W, U, C, T, M8, M16, M32, pe, row, fp, base, result, t):
 
 
 @jit
-def special(W, U, C, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t):
+def special(W, U, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t):
     """Instructions that touch more than registers and memory. t is the time before the instruction.
 
     Returns the extra cycles, or: R_FAULT, R_WAIT (the main thread waits for its vector operation), R_LATER (the instruction has to
@@ -154,7 +154,7 @@ def special(W, U, C, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t):
     x = fp + a
     if op == DSDOP:
         W[p + P_PC] = pc            # threads remember where they were started
-        return issue(W, U, C, T, M8, M16, M32, pe, a, fp, b, fp + c, t)
+        return issue(W, U, T, M8, M16, M32, pe, a, fp, b, fp + c, t)
     if op == ELD or op == EST:
         v = W[fp + b]
         W[p + P_PC] = pc
@@ -208,7 +208,7 @@ def special(W, U, C, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t):
             if a != 0:
                 W[x] = r
             return ZERO
-        r = system(W, U, T, pe, c, W[fp + b], t)
+        r = system(W, pe, c, W[fp + b], t)
         if a != 0:
             W[x] = r
         return ZERO

@@ -224,10 +224,6 @@ class Machine:
             if code == STOP_LIMIT and self.cycle >= limit:
                 return Stop("max_cycles", self.cycle)
 
-    def run_until_commands_done(self, max_cycles: int | None = None) -> Stop:
-        """Run until the launched function is done on all PEs."""
-        return self.run("commands", max_cycles)
-
     def _call(self) -> int:
         st = self.state
         with np.errstate(all="ignore"):

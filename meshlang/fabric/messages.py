@@ -47,7 +47,6 @@ MESSAGES: dict[Fault, tuple[str, str, str | None]] = {
     Fault.COPY: ("MS0828", "copy of {c} bytes from {b} to {a} leaves the PE's memory of {memory} bytes", None),
     Fault.DSR_BUSY: ("MS0829", "{dsr} is loaded while an asynchronous operation that uses it is still running",
                      "load it when the operation is complete, or use another DSR"),
-    Fault.UNSUPPORTED: ("MS0831", "not supported by this version: {text}", None),
     Fault.REGISTER: ("MS0857", "there is no register at word address {a:#06x} that MeshLang models",
                      "0x7f20 + color are the routes and 0x7f40 + color the switch of a color"),
     Fault.FIFO: ("MS0858", "an operation finds the FIFO {state}, and its {state}_action is fault",

@@ -18,7 +18,7 @@ ZERO = np.int64(0)
 
 
 @jit
-def system(W, U, T, pe, function, argument, t):
+def system(W, pe, function, argument, t):
     """SYS instructions that need no waiting."""
     p = P0 + pe * PK
     if function == SYS_TSC:

@@ -15,7 +15,7 @@ COMMAND_TASK = np.int64(128)
 
 
 @jit
-def act(W, T, pe, action, now):
+def act(W, pe, action, now):
     """A completion action: activate or unblock. The packed form is kind | id << 4."""
     p = P0 + pe * PK
     kind = action & 15

@@ -111,7 +111,7 @@ def finish_thread(W, U, T, M8, M16, M32, pe, dense, action, now):
     if W[v + V_FLAGS] & F_ACCUMULATE != 0:
         store_bits(M8, M16, M32, W[p + P_MEM] + W[d + O_ADDR], W[d + O_SIZE], W[v + V_ACC])
     save_addresses(W, T, pe, v)
-    act(W, T, pe, action, now)
+    act(W, pe, action, now)
     if dense == 0 and W[p + P_ST] == ST_OP:
         W[p + P_ST] = ST_RUN
         W[p + P_TIME] = now + W[G_SYNCDONE]

@@ -42,7 +42,6 @@ class Repl:
         self.arch, self.profile, self.params = arch, profile, dict(params or {})
         self.echo, self.color = echo, color
         self.path: str | None = None
-        self.loaded_params: dict[str, Any] = {}
         self._debugger: Debugger | None = None
         self.place: tuple[int, int] | None = None       # the PE that commands without a place are about
         self.failed: list[str] = []                     # commands that failed

@@ -244,7 +244,6 @@ R_TEARDOWN = (54, 1)
 # fields of Sys.FILTER_GET and FILTER_SET
 FILTER_FIELDS = ("counter", "max_counter", "limit1")
 
-# columns of TileProgram.fifos (int32): buffer address, capacity in elements, element bytes, task ids or -1, WSE-3 priority
 # word addresses of the configuration space that are registers: a color's routes, and its switch (layout: fabric/switch.py)
 COLOR_REGISTERS, SWITCH_REGISTERS, COLORS = 0x7f20, 0x7f40, 24
 # and words that only hold what is stored in them
@@ -254,6 +253,7 @@ PLAIN_REGISTERS, PLAIN_COUNT = 0x7e00, 0x100
 EXCEPTIONS = ("PERF_CNT_0_OVERFLOW", "PERF_CNT_1_OVERFLOW", "SW_EXCEPTION", "FP_UNDERFLOW", "FP_OVERFLOW", "FP_INEXACT", "FP_INVALID",
               "FP_DIV_BY_0")
 
+# columns of TileProgram.fifos (int32): buffer address, capacity in elements, element bytes, task ids or -1, WSE-3 priority, actions
 FIFO_BASE, FIFO_CAPACITY, FIFO_SIZE, FIFO_PUSH, FIFO_POP, FIFO_PRIO, FIFO_ACTIONS = range(7)
 FIFO_COLUMNS = 7
 FIFO_TEST, FIFO_TERMINATE, FIFO_SUSPEND, FIFO_FAULT = range(4)     # FIFO_ACTIONS: when empty | when full << 4

@@ -25,7 +25,6 @@ class ModuleInstance:
     bindings: dict[str, Known]              # params given by the importer, tile code or command line
     decls: dict[str, Any] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)    # resolved: Known, GlobalVar
-    used_bindings: set[str] = field(default_factory=set)
     import_span: Any = None
     signatures: dict[int, Any] = field(default_factory=dict)    # by function declaration; see Calls.signature
     _literals: dict[int, Any] | None = None

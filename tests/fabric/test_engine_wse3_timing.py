@@ -13,7 +13,7 @@ def marks(tile):
     tile.emit(Op.PRINT, 0, -1, Print.TRACE_TIME)
 
 
-def send_receive(n, width=2, arch="wse3", broadcast=False):
+def send_receive(n, width=2, arch="wse3"):
     """Cycles from the send instruction at PE 0 to the first instruction of the receiver's completion task."""
     a = Tile("a.csl")
     x = a.var("x", n, 4, np.arange(n, dtype=np.uint32))

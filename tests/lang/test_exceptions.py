@@ -41,7 +41,6 @@ def raised(machines, kind: str, op: str, t: str, a: float, b: float, mask: str =
     return set()
 
 
-TINY = {"f16": 6e-5, "f32": 1.2e-38}
 CASES = [
     # expression, vector operation, a, b, exceptions
     ("x + y", "@fadd{s}(dr, da, db)", 1.0, 2.0, set()),

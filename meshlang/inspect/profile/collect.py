@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from meshlang.fabric import state as s
-from meshlang.fabric.recording import KINDS, STALLS, TraceOptions
+from meshlang.fabric.recording import KINDS, TraceOptions
 from meshlang.inspect.trace.model import Trace
 from meshlang.ir.isa import Op
 
@@ -266,7 +266,3 @@ class Collector:
                     since = int(W[v + s.V_STALLED])
                     self.stalls[self._pe(int(pe)), dense > 0, int(W[v + s.V_PC]), since & 7] += max(0, m.cycle - (since >> 3))
                     W[v + s.V_STALLED] = m.cycle << 3 | since & 7
-
-
-def cause_name(cause: int) -> str:
-    return STALLS[cause]

@@ -55,7 +55,7 @@ def open_program(repl: Repl, path: str, params: dict[str, Any]) -> None:
     else:
         program = build(layout_of(path), arch=repl.arch or "wse2", params=params)
     repl.debugger = Debugger(program, repl.profile)
-    repl.path, repl.params, repl.loaded_params = path, params, params
+    repl.path, repl.params = path, params
     repl.place = None
     functions = [s.name for s in repl.debugger.symbols.all if s.kind == "fn"]
     fabric = program.fabric
