@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from meshlang.diag import Diagnostic, MeshlangError
+from meshlang.ir.isa import PE_MEMORY
 
-from .report import PE_MEMORY, memory_bytes
+from .report import memory_bytes
 from .symbols import HostSymbol
 from .warnings import RunWarnings
 

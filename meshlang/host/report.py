@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from meshlang.ir.isa import PE_MEMORY
+
 if TYPE_CHECKING:
     from meshlang.ir.program import Program, TileProgram
-
-PE_MEMORY = 48 * 1024  # bytes
 
 
 def memory_bytes(tile: TileProgram) -> int:

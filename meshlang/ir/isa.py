@@ -126,6 +126,9 @@ class Op(IntEnum):
     PRINT = 68      # output record: Print kind imm c, value r[a], string index imm b
 
 
+PE_MEMORY = 48 * 1024       # bytes of a PE's memory (facts 4.1)
+
+
 class Sys(IntEnum):
     """Functions of the SYS instruction."""
     CMD_DONE = 0        # unblock_cmd_stream

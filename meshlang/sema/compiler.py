@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..diag import Diagnostic, Diagnostics, MeshlangError
+from ..ir.isa import PE_MEMORY
 from ..ir.program import DIRECTIONS, RAMP, ColorConfig, Fabric, Program
 from ..ir.verify import verify
 from ..paths import stdlib_dir
@@ -22,7 +23,7 @@ from .analyzer import Analyzer, compile_instance
 from .context import INLINE_LIMIT, LOOP_LIMIT, POISON
 from .layout import LayoutState, TileSpec
 from .modules import ModuleInstance
-from .unit import PE_MEMORY, QueueState, Unit, memory_map
+from .unit import QueueState, Unit, memory_map
 from .values import Known, Mem, Shared
 
 MEMCPY_IDS = frozenset((21, 22, 23, 27, 28, 30))

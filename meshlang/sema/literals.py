@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.isa import Op, Ty
+from ..ir.isa import PE_MEMORY, Op, Ty
 from ..syntax import ast
 from . import ops
 from . import types as T
 from .context import POISON, Context, Silent
-from .unit import PE_MEMORY
 from .values import (
     ArrayValue,
     Fields,

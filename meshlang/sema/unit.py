@@ -16,7 +16,6 @@ from . import types as T
 from .codegen import FunctionBuilder
 from .values import ArrayValue, Dsd, FnValue, GlobalVar, Known, Pointer
 
-PE_MEMORY = 49152               # bytes; facts 4.1
 RECURSIVE_STACK = 2048          # registers given to a program that recurses
 FIRST_BLOCK, LARGEST_BLOCK = 16, 512        # blocks for single values
 FIRST_ADDRESS = 16              # nothing lives at address 0, so that a zeroed pointer is caught
@@ -399,4 +398,4 @@ def memory_map(objects: list[MemoryObject], limit: int = 12) -> list[str]:
     return lines + ([f"{rest:>8} bytes  {len(objects) - len(rows)} smaller objects"] if rest else [])
 
 
-__all__ = ["ArrayValue", "Bound", "Instance", "PE_MEMORY", "QueueState", "Unit", "memory_map"]
+__all__ = ["ArrayValue", "Bound", "Instance", "QueueState", "Unit", "memory_map"]

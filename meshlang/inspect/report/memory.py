@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from meshlang.host.report import PE_MEMORY, memory_bytes
+from meshlang.host.report import memory_bytes
+from meshlang.ir.isa import PE_MEMORY
 from meshlang.ir.program import Program
 
 # A guess: the length of a hardware instruction is not published. One of ours stands for about one of the hardware's.

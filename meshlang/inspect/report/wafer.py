@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from meshlang.host.report import PE_MEMORY
+from meshlang.ir.isa import PE_MEMORY
 
 
 @dataclass(frozen=True)
