@@ -47,7 +47,14 @@ def compile(
     """Compile a layout file (or a folder with a layout.csl).
 
     Under `meshlang run` a relative path is looked up beside the host script first, then in the current directory.
-    arch: "wse2" or "wse3"; None: what `meshlang run --arch` says, else wse2. Raises MeshlangError with all that is wrong.
+
+    params: values of the layout's params, by name. arch: "wse2" or "wse3"; None: what `meshlang run --arch` says, else wse2.
+    colors: numbers of the layout's colors, by name. import_paths: folders in which `@import_module` looks, too.
+    fabric_dims, fabric_offsets: (columns, rows) in PEs of the fabric that the program is for, and of the rectangle's corner on it.
+    fp16_format: "f16"; the other formats of the vendor's compiler are refused (MS0399).
+    max_inlined_iterations: the most that an inline loop may repeat.
+
+    Raises MeshlangError with all that is wrong; MS0901, MS0905 and MS0907 are about the path. Warnings are printed.
     """
     context = run_context()
     if context.folder is not None and (context.folder / path).exists():
@@ -72,7 +79,7 @@ def compile(
 
 
 def load(folder: str | Path) -> CompiledProgram:
-    """A program that `meshlang cslc -o folder` (or `CompiledProgram.save`) wrote."""
+    """A program that `meshlang cslc -o folder` (or `CompiledProgram.save`) wrote. MS0902 for what is none, MS0903 for another version's."""
     from meshlang.ir import serial
 
     return CompiledProgram(serial.load(folder))
@@ -84,17 +91,19 @@ def _plain(value: Any) -> Any:
 
 
 class CompiledProgram:
-    """A compiled program; `ir` is the ir.program.Program."""
+    """A compiled program, which can be started any number of times. What `compile` and `load` return; `ir` is the ir.program.Program."""
 
     def __init__(self, ir: Program):
         self.ir = ir
 
     @property
     def width(self) -> int:
+        """Columns of the rectangle, in PEs."""
         return self.ir.fabric.width
 
     @property
     def height(self) -> int:
+        """Rows of the rectangle, in PEs."""
         return self.ir.fabric.height
 
     def start(
@@ -130,13 +139,14 @@ class CompiledProgram:
         return handle
 
     def save(self, folder: str | Path) -> Path:
-        """Write the `-o` folder that `load` and host scripts read."""
+        """Write the `-o` folder that `load` and host scripts read. Returns its path."""
         from meshlang.ir import serial
 
         return serial.save(self.ir, folder)
 
     def resources(self) -> dict[str, Any]:
-        """PEs, colors, and per tile program memory, tasks and queues."""
+        """What the program uses: arch, width, height, pes (with code), colors, host_in and host_out (numbers), and tiles, a list with a
+        dictionary for each tile program: name, pes, memory (bytes of data), instructions, tasks by kind, input_queues, output_queues, dsrs."""
         return resources(self.ir)
 
     def __repr__(self) -> str:
@@ -166,7 +176,8 @@ class FabricHandle:
         """Copy array [h, w, n] to `symbol` of the h x w PEs from PE (x, y) on; element type as exported.
 
         An array of one dimension goes to PE (x, y) alone; values of another type are taken when all are exactly representable.
-        MS0911 shape, MS0912 dtype.
+        MS0910 unknown symbol, MS0911 shape, MS0912 dtype, MS0913 PEs outside the rectangle, MS0914 a PE without the symbol, MS0918 more than
+        fits, MS0926 a constant.
         """
         target = self.session.symbols.data(symbol)
         data = np.asarray(array)
@@ -187,7 +198,8 @@ class FabricHandle:
         self.session.write(target, (x, y, w, h), np.ascontiguousarray(data).view(np.uint8).reshape(h, w, -1))
 
     def read(self, symbol: str, x: int = 0, y: int = 0, w: int | None = None, h: int | None = None, count: int | None = None) -> np.ndarray:
-        """Array [h, w, count] of `symbol`; the whole rectangle and the whole variable unless said otherwise."""
+        """Array [h, w, count] of `symbol`, in the element type it is exported with; the whole rectangle and the whole variable unless said
+        otherwise. Errors as for `write`."""
         source = self.session.symbols.data(symbol)
         region: Region = (x, y, self.program.width - x if w is None else w, self.program.height - y if h is None else h)
         self.session.memory.check(source, region)
@@ -216,7 +228,11 @@ class FabricHandle:
         self.session.launch(name, args, block)
 
     def stream_in(self, color: int, array: Any, x: int = 0, y: int = 0) -> None:
-        """Stream 32-bit words [h, w, n] to the PEs from (x, y) on; they flow in while later commands run."""
+        """Stream 32-bit words [h, w, n] on a color to the PEs from (x, y) on; they flow in while later commands run.
+
+        An array of one dimension goes to PE (x, y) alone. MS0911 shape, MS0912 dtype, MS0913 PEs outside the rectangle, MS0924 a color that
+        the program does not declare for it.
+        """
         data = np.asarray(array)
         if data.ndim == 1:
             data = data.reshape(1, 1, -1)
@@ -233,7 +249,10 @@ class FabricHandle:
         self.session.stream_in(int(color), (x, y, data.shape[1], data.shape[0]), np.ascontiguousarray(data).view(np.uint32))
 
     def stream_out(self, color: int, count: int, x: int = 0, y: int = 0, w: int = 1, h: int = 1, dtype: Any = np.uint32) -> np.ndarray:
-        """Wait for `count` words from each of the h x w PEs from (x, y) on; array [h, w, count] of a 32-bit dtype."""
+        """Wait for `count` words from each of the h x w PEs from (x, y) on; array [h, w, count] of a 32-bit dtype.
+
+        MS0913 PEs outside the rectangle, MS0924 a color that the program does not declare for it; exit code 3 for a deadlock.
+        """
         out: list[np.ndarray] = []
         self.session.stream_out(int(color), (x, y, w, h), count, out.append)
         return np.ascontiguousarray(out[0]).view(dtype)
@@ -246,11 +265,12 @@ class FabricHandle:
 
     @property
     def cycles(self) -> int:
-        """The machine's clock."""
+        """The machine's clock, in cycles since the program was loaded."""
         return self.session.cycle
 
     @property
     def max_cycles(self) -> int | None:
+        """The cycle beyond which a run stops with MS0919; None: no limit."""
         return self.session.max_cycles
 
     @max_cycles.setter
@@ -264,7 +284,7 @@ class FabricHandle:
         return [str(line) for line in self.session.output.lines]
 
     def traces(self, x: int, y: int, key: str) -> list[Any]:
-        """What <debug> has traced on PE (x, y) under a key."""
+        """What <debug> has traced on PE (x, y) under a key, in order: numbers, texts, or cycles."""
         self.session.take_records()
         return list(self.session.output.traces.get((y * self.program.width + x, key), ()))
 
@@ -274,7 +294,12 @@ class FabricHandle:
         return [*self.session.warnings.items, *self.session.machine.warnings]
 
     def stats(self) -> dict[str, Any]:
-        """Counters of the run: cycles, instructions, hops, wavelets, and per-PE arrays [h, w]."""
+        """Counters of the run so far.
+
+        Numbers: cycles, instructions (scalar), vector_elements, hops (wavelets over links), delivered (to input queues), wavelets_sent,
+        wavelets_received, tasks (started); router_visits, ce_visits and steps say how much work the engine had. int64 arrays [h, w]: busy
+        (cycles in tasks), sent, received, tasks_started.
+        """
         return self.session.machine.stats()
 
 

@@ -1,4 +1,4 @@
-"""Llama-like models on a mesh of PEs: configuration, and where weights, vectors and caches go.
+"""Llama-like models on a mesh of PEs: where weights, vectors and caches go (what the model is: llama_config.py).
 
 The decoder of <llm/decoder> splits the hidden vector over the rows of a mesh of H rows and W columns, and heads and feed-forward
 elements over its columns. Mesh arrays are those of `FabricHandle.write` and `read`: [H, W, elements]. What does not divide is
@@ -15,147 +15,18 @@ Weights are named and shaped as in Hugging Face's Llama (`model.layers.0.self_at
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from meshlang.diag import Diagnostic, MeshlangError
+from meshlang.ir.isa import PE_MEMORY
 
+from .llama_config import LlamaConfig, llama_error
 from .placement import lcm_panels, panel_numbers, ring
 
-PE_BYTES = 48 * 1024  # a PE's memory
-
-
-def _fail(code: str, message: str, help: str | None = None) -> MeshlangError:
-    return MeshlangError(Diagnostic(code, message, help=help))
-
-
-@dataclass(frozen=True)
-class LlamaConfig:
-    """The sizes of a Llama-like model. MS0990 for what contradicts itself."""
-
-    hidden_size: int
-    heads: int
-    kv_heads: int
-    head_size: int
-    feed_forward_size: int
-    layers: int = 1
-    vocabulary: int = 256
-    norm_epsilon: float = 1e-5
-    rotary_base: float = 10000.0
-    interleaved: bool = False  # the rotary embedding pairs elements 2 i and 2 i + 1 (Meta); else i and i + head_size / 2 (Hugging Face)
-    tied_embeddings: bool = False  # the output projection is the embedding table
-
-    def __post_init__(self) -> None:
-        for name in ("hidden_size", "heads", "kv_heads", "head_size", "feed_forward_size", "layers", "vocabulary"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise _fail("MS0990", f"the model's {name} must be a positive integer, found {value!r}")
-        if self.heads % self.kv_heads:
-            raise _fail(
-                "MS0990",
-                f"{self.heads} query heads do not divide among {self.kv_heads} key-value heads",
-                "the number of query heads is a multiple of the number of key-value heads",
-            )
-        if self.head_size % 2:
-            raise _fail("MS0990", f"the rotary embedding turns pairs of elements: a head size of {self.head_size} is odd")
-        if not self.norm_epsilon > 0 or not self.rotary_base > 1:
-            raise _fail("MS0990", f"norm_epsilon must be positive and rotary_base above 1, found {self.norm_epsilon} and {self.rotary_base}")
-
-    @property
-    def queries(self) -> int:
-        """Query heads for each key-value head."""
-        return self.heads // self.kv_heads
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> LlamaConfig:
-        """From the fields of a Hugging Face `config.json` of a Llama model. MS0990 for missing fields and for what is not supported."""
-
-        def need(name: str) -> Any:
-            if values.get(name) is None:
-                raise _fail("MS0990", f"the configuration has no {name!r}", f"it has: {', '.join(sorted(values)) or 'nothing'}")
-            return values[name]
-
-        for name, allowed in (("hidden_act", ("silu", "swish")), ("attention_bias", (False,)), ("mlp_bias", (False,))):
-            if values.get(name) is not None and values[name] not in allowed:
-                raise _fail("MS0990", f"{name} {values[name]!r} is not supported", f"supported: {', '.join(map(str, allowed))}")
-        rope = dict(values.get("rope_scaling") or {}) | dict(values.get("rope_parameters") or {})
-        kind = rope.get("rope_type", rope.get("type", "default"))
-        if kind != "default":
-            raise _fail("MS0990", f"rotary scaling of type {kind!r} is not supported", "supported: default")
-        hidden, heads = need("hidden_size"), need("num_attention_heads")
-        head_size = values.get("head_dim")
-        if head_size is None:
-            if not isinstance(heads, int) or heads < 1 or hidden % heads:
-                raise _fail("MS0990", f"the hidden size {hidden} does not divide among {heads} heads, and 'head_dim' is not given")
-            head_size = hidden // heads
-        return cls(
-            hidden_size=hidden,
-            heads=heads,
-            kv_heads=values.get("num_key_value_heads") or heads,
-            head_size=head_size,
-            feed_forward_size=need("intermediate_size"),
-            layers=need("num_hidden_layers"),
-            vocabulary=need("vocab_size"),
-            norm_epsilon=float(values.get("rms_norm_eps", 1e-6)),
-            rotary_base=float(rope.get("rope_theta", values.get("rope_theta", 10000.0))),
-            interleaved=bool(values.get("rope_interleaved", False)),
-            tied_embeddings=bool(values.get("tie_word_embeddings", False)),
-        )
-
-    @classmethod
-    def from_json(cls, path: str | Path) -> LlamaConfig:
-        """Read a Hugging Face `config.json`."""
-        try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise _fail("MS0901", f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
-        except ValueError as error:
-            raise _fail("MS0990", f"{path} is not JSON: {error}") from None
-        if not isinstance(values, dict):
-            raise _fail("MS0990", f"{path} holds no JSON object")
-        return cls.from_dict(values)
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The names and shapes of all weights; matrices are [outputs, inputs]."""
-        E, F = self.hidden_size, self.feed_forward_size
-        q, kv = self.heads * self.head_size, self.kv_heads * self.head_size
-        out: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (self.vocabulary, E)}
-        for i in range(self.layers):
-            p = f"model.layers.{i}."
-            out |= {p + "input_layernorm.weight": (E,), p + "post_attention_layernorm.weight": (E,)}
-            out |= {p + f"self_attn.{n}_proj.weight": (size, E) for n, size in (("q", q), ("k", kv), ("v", kv))}
-            out |= {p + "self_attn.o_proj.weight": (E, q)}
-            out |= {p + "mlp.gate_proj.weight": (F, E), p + "mlp.up_proj.weight": (F, E), p + "mlp.down_proj.weight": (E, F)}
-        out["model.norm.weight"] = (E,)
-        if not self.tied_embeddings:
-            out["lm_head.weight"] = (self.vocabulary, E)
-        return out
-
-    def random_weights(self, seed: int = 0, dtype: Any = np.float32) -> dict[str, np.ndarray]:
-        """Weights whose layers keep the size of what goes through them: uniform, of variance 1 / inputs; norms around 1."""
-        rng = np.random.default_rng(seed)
-        weights = {}
-        for name, shape in self.shapes().items():
-            bound = math.sqrt(3 / shape[-1])
-            values = 1 + rng.uniform(-0.1, 0.1, shape) if len(shape) == 1 else rng.uniform(-bound, bound, shape)
-            weights[name] = values.astype(dtype)
-        return weights
-
-    def rotary(self, positions: Any) -> tuple[np.ndarray, np.ndarray]:
-        """cos and sin for each position and pair: float64 [positions, head_size / 2]."""
-        frequency = self.rotary_base ** (-2.0 * np.arange(self.head_size // 2) / self.head_size)
-        angle = np.asarray(positions, np.float64)[:, None] * frequency
-        return np.cos(angle), np.sin(angle)
-
-    def pair(self, p: Any) -> tuple[Any, Any]:
-        """The two elements of a head that pair number p joins."""
-        return (2 * p, 2 * p + 1) if self.interleaved else (p, p + self.head_size // 2)
+__all__ = ["LlamaConfig", "Placement", "line_group", "tolerance"]
 
 
 def _split(total: int, parts: int) -> np.ndarray:
@@ -200,9 +71,9 @@ class Placement:
         self.dtype = np.dtype(dtype)
         self.layers = config.layers if layers is None else layers
         if self.dtype not in (np.float16, np.float32):
-            raise _fail("MS0991", f"a model on the mesh is float16 or float32, not {self.dtype.name}")
+            raise llama_error("MS0991", f"a model on the mesh is float16 or float32, not {self.dtype.name}")
         if height < 1 or width < 1 or capacity < 1 or not 1 <= self.layers <= config.layers:
-            raise _fail(
+            raise llama_error(
                 "MS0991",
                 f"{self.layers} of {config.layers} layers with {capacity} tokens per PE on {height} x {width} PEs: "
                 "there must be at least one of each, and no more layers than the model has",
@@ -233,10 +104,10 @@ class Placement:
 
         self.prompt = prompt
         if prompt and (height < 2 or width < 2):
-            raise _fail("MS0991", f"a prefill needs a mesh of at least 2 x 2 PEs, whose rows and columns are rings; found {height} x {width}")
+            raise llama_error("MS0991", f"a prefill needs a mesh of at least 2 x 2 PEs, whose rows and columns are rings; found {height} x {width}")
         self.prompt_rows = -(-prompt // height)  # tokens of the prompt on a PE
         if self.prompt_rows > capacity:
-            raise _fail("MS0993", f"a prompt of {prompt} tokens puts {self.prompt_rows} on a row, but a PE's cache holds {capacity}")
+            raise llama_error("MS0993", f"a prompt of {prompt} tokens puts {self.prompt_rows} on a row, but a PE's cache holds {capacity}")
         # panels of the hidden vector: all, those of a row while prefilling (columns have them then), those of a row's weights
         count, self.across, self.down = lcm_panels(height, width) if prompt else (height, 1, 1)
         panels = _split(c.hidden_size, count)
@@ -257,10 +128,12 @@ class Placement:
 
     @property
     def q_elements(self) -> int:
+        """Elements of a token's queries on a PE."""
         return self.kv_heads * self.config.queries * self.head_elements
 
     @property
     def kv_elements(self) -> int:
+        """Elements of a token's keys on a PE; as many of its values."""
         return self.kv_heads * self.head_elements
 
     def memory(self) -> dict[str, int]:
@@ -287,13 +160,14 @@ class Placement:
         return {"weights": weights * size, "cache": cache * size + 2 * self.capacity, "buffers": buffers * size + 4 * singles + scalars}
 
     def check_memory(self) -> None:
+        """MS0992 if `memory` is more than a PE has."""
         need = self.memory()
-        if sum(need.values()) > PE_BYTES:
+        if sum(need.values()) > PE_MEMORY:
             parts = ", ".join(f"{name} {n:,}" for name, n in need.items())
-            raise _fail(
+            raise llama_error(
                 "MS0992",
                 f"{self.layers} layer{'s' if self.layers > 1 else ''} with {self.capacity} tokens per PE on {self.height} x {self.width} PEs take "
-                f"{sum(need.values()):,} of a PE's {PE_BYTES:,} bytes ({parts})",
+                f"{sum(need.values()):,} of a PE's {PE_MEMORY:,} bytes ({parts})",
                 "use a larger mesh, fewer layers, a smaller capacity or float16",
             )
 
@@ -306,7 +180,7 @@ class Placement:
         full = self.tokens() if self.shift else prefilled + self.capacity - -(-prefilled // self.height)
         if tokens > full:
             form = "shift" if self.shift else "concatenate"
-            raise _fail(
+            raise llama_error(
                 "MS0993",
                 f"the key-value cache is full: {tokens} tokens, but {self.capacity} per PE on {self.height} rows hold {full} ({form})",
                 "a larger capacity or mesh" + ("" if self.shift else ", or the shift cache"),
@@ -369,10 +243,10 @@ class Placement:
     def _weight(self, weights: Mapping[str, Any], name: str) -> np.ndarray:
         shape = self.config.shapes()[name]
         if name not in weights:
-            raise _fail("MS0994", f"the weights have no {name!r}", f"expected an array of shape {list(shape)}")
+            raise llama_error("MS0994", f"the weights have no {name!r}", f"expected an array of shape {list(shape)}")
         array = np.asarray(weights[name])
         if array.shape != shape:
-            raise _fail("MS0994", f"{name!r} has shape {list(array.shape)}, but the configuration says {list(shape)}")
+            raise llama_error("MS0994", f"{name!r} has shape {list(array.shape)}, but the configuration says {list(shape)}")
         return array.astype(self.dtype)
 
     def _flat_q(self) -> np.ndarray:
@@ -437,7 +311,7 @@ class Placement:
         tokens after the other. MS0991 if there are too many."""
         vectors = np.asarray(vectors, self.dtype)
         if not 1 <= len(vectors) <= self.prompt:
-            raise _fail("MS0991", f"a prompt of {len(vectors)} tokens: this placement takes 1 to {self.prompt}")
+            raise llama_error("MS0991", f"a prompt of {len(vectors)} tokens: this placement takes 1 to {self.prompt}")
         padded = np.zeros((self.height, self.prompt_rows, self.config.hidden_size + 1), self.dtype)
         for y, tokens in enumerate(self.prompt_tokens(len(vectors))):
             padded[y, : len(tokens), :-1] = vectors[tokens.start : tokens.stop]

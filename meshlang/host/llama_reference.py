@@ -7,24 +7,31 @@ from typing import Any
 
 import numpy as np
 
-from .llama import LlamaConfig
+from .llama_config import LlamaConfig
 
 
 def rms_norm(x: np.ndarray, gamma: np.ndarray, epsilon: float) -> np.ndarray:
+    """[..., n] -> [..., n]: each vector divided by its root mean square, times gamma [n]."""
     return x / np.sqrt((x * x).mean(-1, keepdims=True) + epsilon) * gamma
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
+    """[..., n] -> [..., n]: over the last axis; -inf becomes 0."""
     e = np.exp(x - x.max(-1, keepdims=True))
     return e / e.sum(-1, keepdims=True)
 
 
 def silu(x: np.ndarray) -> np.ndarray:
+    """x sigmoid(x), element by element."""
     return x / (1 + np.exp(-x))
 
 
 class Reference:
-    """The model with its keys and values so far. weights: as in `LlamaConfig.shapes`."""
+    """The model with its keys and values so far.
+
+    weights: as in `LlamaConfig.shapes`, in any float type. layers: how many of the model's layers (all). keys and values: a float64 array
+    [kv_heads, tokens, head_size] for each layer.
+    """
 
     def __init__(self, config: LlamaConfig, weights: Mapping[str, Any], layers: int | None = None):
         self.config = config
@@ -40,11 +47,11 @@ class Reference:
         return self.keys[0].shape[1]
 
     def embed(self, tokens: Any) -> np.ndarray:
-        """[n] -> [n, hidden_size]"""
+        """Token numbers [n] -> their hidden states [n, hidden_size], float64."""
         return self.weights["model.embed_tokens.weight"][np.asarray(tokens)]
 
     def decode(self, x: Any) -> np.ndarray:
-        """The next n tokens through all layers: hidden states [n, hidden_size] in and out."""
+        """The next n tokens through all layers: hidden states [n, hidden_size] in and out, float64; their keys and values are kept."""
         x = np.asarray(x, np.float64)
         cos, sin = self.config.rotary(self.tokens + np.arange(len(x)))
         for i in range(self.layers):
@@ -52,7 +59,7 @@ class Reference:
         return x
 
     def logits(self, x: np.ndarray) -> np.ndarray:
-        """[n, hidden_size] -> [n, vocabulary]"""
+        """Hidden states [n, hidden_size] that `decode` returned -> [n, vocabulary], float64: final norm and output projection."""
         head = self.weights["model.embed_tokens.weight" if self.config.tied_embeddings else "lm_head.weight"]
         return rms_norm(x, self.weights["model.norm.weight"], self.config.norm_epsilon) @ head.T
 

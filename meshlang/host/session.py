@@ -57,11 +57,15 @@ class Task:
 
 @dataclass(eq=False)
 class Copy(Task):
+    """A copy from or to the PEs' memories: `run` makes it."""
+
     run: Callable[[], None] = lambda: None
 
 
 @dataclass(eq=False)
 class Launch(Task):
+    """A call of an exported function on all PEs."""
+
     name: str = ""
     arguments: Any = ()
     started: bool = False
@@ -131,6 +135,7 @@ class Session:
 
     @property
     def cycle(self) -> int:
+        """The machine's clock."""
         return int(self.machine.cycle)
 
     # ------------------------------------------------------------ commands

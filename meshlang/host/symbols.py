@@ -35,6 +35,7 @@ DTYPES: dict[str, Any] = {
 
 
 def dtype_of(element: str) -> np.dtype:
+    """numpy's type for an element type of the language."""
     return np.dtype(DTYPES.get(element, np.uint16))
 
 
@@ -89,6 +90,7 @@ class Symbols:
         return symbol
 
     def any(self, name: str) -> HostSymbol:
+        """A symbol by name, data or function. MS0910 unknown."""
         return self._find(name, self.all, "symbol")
 
     def _find(self, key: str | int, candidates: Iterable[HostSymbol], what: str, code: str = "MS0910") -> HostSymbol:

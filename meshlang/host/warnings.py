@@ -40,6 +40,7 @@ class RunWarnings:
 
     @property
     def total(self) -> int:
+        """How often anything was warned of."""
         return sum(self.counts)
 
     def summary(self) -> str:
@@ -53,6 +54,7 @@ class RunWarnings:
         return f"{self.total} warning{'' if self.total == 1 else 's'}: {listed}"
 
     def to_json(self) -> list[dict[str, Any]]:
+        """The warnings as records for --json, with `count`."""
         return [{**record, "count": n} for record, n in zip(to_json(self.items), self.counts)]
 
 

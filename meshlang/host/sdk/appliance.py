@@ -158,6 +158,7 @@ class SdkRuntime(runtime.SdkRuntime):
         self.bindir = os.fspath(artifact_path)  # what debug_util is asked for
 
     def start(self) -> None:
+        """Load the program and let it run."""
         self.load()
         self.run()
 

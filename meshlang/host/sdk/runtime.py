@@ -29,11 +29,15 @@ from .unsupported import not_yet
 
 
 class MemcpyDataType(Enum):
+    """Size of an element of a copy."""
+
     MEMCPY_16BIT = 0
     MEMCPY_32BIT = 1
 
 
 class MemcpyOrder(Enum):
+    """Order of a copy's flat array: [h, w, elements], or [elements, w, h]."""
+
     ROW_MAJOR = 0
     COL_MAJOR = 1
 
@@ -332,9 +336,11 @@ class SdkRuntime:
     # ------------------------------------------------------------ tasks
 
     def task_wait(self, task: Task) -> None:
+        """Run until a task that was started with nonblock=True is done."""
         self._live("task_wait").wait(task)
 
     def is_task_done(self, task: Task) -> bool:
+        """Whether a task is done; the machine runs a little while one asks."""
         return self._live("is_task_done").poll(task)
 
     # ------------------------------------------------------------ inspection
@@ -357,6 +363,7 @@ class SdkRuntime:
         write_core(corefile, self._session)
 
     def dump_elf_core(self, path: str) -> None:
+        """Refused with MS0922: there are no ELF files."""
         raise not_yet("dump_elf_core: there are no ELF files", "dump_core writes a core that debug_util and the debugger read")
 
     # ------------------------------------------------------------ streams of SdkLayout

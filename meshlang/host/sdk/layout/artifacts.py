@@ -42,6 +42,7 @@ class SdkCompileArtifacts:
 
     @classmethod
     def write(cls, folder: str, program: Program, ports: list[Port], colors: dict[str, int], port_map: bool) -> SdkCompileArtifacts:
+        """Save a compiled layout to a folder, with its ports and the values of its colors; `port_map`: with a port map, too."""
         path = serial.save(program, folder)
         rows = [asdict(p) for p in ports]
         _dump(path / "layout.json", {"ports": rows})

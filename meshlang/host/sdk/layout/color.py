@@ -35,6 +35,7 @@ class Color:
         return f"{self._region.name}_{self._name}" if self._region is not None else self._name
 
     def get_local_param_name(self) -> str:
+        """Its name as a param of the region's code."""
         return self._name
 
     def get_value(self) -> int | None:

@@ -22,6 +22,8 @@ class Route(Enum):
 
 
 class Edge(Enum):
+    """A side of a code region."""
+
     TOP = NORTH
     BOTTOM = SOUTH
     LEFT = WEST
@@ -44,25 +46,31 @@ class RoutingPosition:
         self._output: list[Route] = []
 
     def set_input(self, routes: Sequence[Route]) -> RoutingPosition:
+        """Receive from these sides. Returns itself, as the next three do. MS0953 for what is no Route."""
         self._input = _routes(routes)
         return self
 
     def set_output(self, routes: Sequence[Route]) -> RoutingPosition:
+        """Send to these sides."""
         self._output = _routes(routes)
         return self
 
     def add_input(self, route: Route) -> RoutingPosition:
+        """Receive from this side, too."""
         self._input = _routes([*self._input, route])
         return self
 
     def add_output(self, route: Route) -> RoutingPosition:
+        """Send to this side, too."""
         self._output = _routes([*self._output, route])
         return self
 
     def get_input(self) -> list[Route]:
+        """The sides it receives from."""
         return list(self._input)
 
     def get_output(self) -> list[Route]:
+        """The sides it sends to."""
         return list(self._output)
 
     def __repr__(self) -> str:
@@ -79,6 +87,7 @@ class EdgeRouteInfo:
 
 
 def get_edge_routing(edge: Edge, routes: Sequence[RoutingPosition]) -> EdgeRouteInfo:
+    """Switch positions of a color on the PEs of one edge. MS0953 for what is no Edge."""
     return EdgeRouteInfo(edge, routes)
 
 

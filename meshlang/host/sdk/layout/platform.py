@@ -13,6 +13,8 @@ from .source import fail
 
 
 class SdkTarget(Enum):
+    """The architecture."""
+
     WSE2 = 0
     WSE3 = 1
 
@@ -41,6 +43,8 @@ class SimfabConfig:
 
 
 class FP16TYPE(Enum):
+    """The format of 16-bit floats."""
+
     F16 = "f16"
     BF16 = "bf16"
     CB16 = "cb16"
@@ -48,6 +52,8 @@ class FP16TYPE(Enum):
 
 @dataclass(frozen=True)
 class SdkExecutionPlatform:
+    """What a program runs on: always the fabric interpreter."""
+
     target: SdkTarget = SdkTarget.WSE3
     config: SimfabConfig = field(default_factory=SimfabConfig)
 
@@ -59,6 +65,7 @@ class SdkExecutionPlatform:
 
 
 def get_simulator(config: SimfabConfig | None = None, target: SdkTarget = SdkTarget.WSE3) -> SdkExecutionPlatform:
+    """The fabric interpreter as platform. MS0951 for a config or target that is none."""
     if config is not None and not isinstance(config, SimfabConfig):
         fail("MS0951", f"expected a SimfabConfig, found {config!r}")
     if not isinstance(target, SdkTarget):
@@ -74,6 +81,7 @@ def get_platform(cmaddr: str | None = None, config: SimfabConfig | None = None, 
 
 
 def get_system(cmaddr: str) -> SdkExecutionPlatform:
+    """Refused with MS0922: there is no real system."""
     raise not_yet(f"running on a real system (cmaddr={cmaddr!r})", "leave cmaddr out to run on the fabric interpreter")
 
 

@@ -1,0 +1,142 @@
+"""The sizes of Llama-like models, and their weights by name and shape, as Hugging Face has them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meshlang.diag import Diagnostic, MeshlangError
+
+
+def llama_error(code: str, message: str, help: str | None = None) -> MeshlangError:
+    """A mistake in what is said about a model (MS099x)."""
+    return MeshlangError(Diagnostic(code, message, help=help))
+
+
+@dataclass(frozen=True)
+class LlamaConfig:
+    """The sizes of a Llama-like model, in elements, heads, layers and tokens. MS0990 for what contradicts itself."""
+
+    hidden_size: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    feed_forward_size: int
+    layers: int = 1
+    vocabulary: int = 256
+    norm_epsilon: float = 1e-5
+    rotary_base: float = 10000.0
+    interleaved: bool = False  # the rotary embedding pairs elements 2 i and 2 i + 1 (Meta); else i and i + head_size / 2 (Hugging Face)
+    tied_embeddings: bool = False  # the output projection is the embedding table
+
+    def __post_init__(self) -> None:
+        for name in ("hidden_size", "heads", "kv_heads", "head_size", "feed_forward_size", "layers", "vocabulary"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise llama_error("MS0990", f"the model's {name} must be a positive integer, found {value!r}")
+        if self.heads % self.kv_heads:
+            raise llama_error(
+                "MS0990",
+                f"{self.heads} query heads do not divide among {self.kv_heads} key-value heads",
+                "the number of query heads is a multiple of the number of key-value heads",
+            )
+        if self.head_size % 2:
+            raise llama_error("MS0990", f"the rotary embedding turns pairs of elements: a head size of {self.head_size} is odd")
+        if not self.norm_epsilon > 0 or not self.rotary_base > 1:
+            raise llama_error("MS0990", f"norm_epsilon must be positive and rotary_base above 1, found {self.norm_epsilon} and {self.rotary_base}")
+
+    @property
+    def queries(self) -> int:
+        """Query heads for each key-value head."""
+        return self.heads // self.kv_heads
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> LlamaConfig:
+        """From the fields of a Hugging Face `config.json` of a Llama model. MS0990 for missing fields and for what is not supported."""
+
+        def need(name: str) -> Any:
+            if values.get(name) is None:
+                raise llama_error("MS0990", f"the configuration has no {name!r}", f"it has: {', '.join(sorted(values)) or 'nothing'}")
+            return values[name]
+
+        for name, allowed in (("hidden_act", ("silu", "swish")), ("attention_bias", (False,)), ("mlp_bias", (False,))):
+            if values.get(name) is not None and values[name] not in allowed:
+                raise llama_error("MS0990", f"{name} {values[name]!r} is not supported", f"supported: {', '.join(map(str, allowed))}")
+        rope = dict(values.get("rope_scaling") or {}) | dict(values.get("rope_parameters") or {})
+        kind = rope.get("rope_type", rope.get("type", "default"))
+        if kind != "default":
+            raise llama_error("MS0990", f"rotary scaling of type {kind!r} is not supported", "supported: default")
+        hidden, heads = need("hidden_size"), need("num_attention_heads")
+        head_size = values.get("head_dim")
+        if head_size is None:
+            if not isinstance(heads, int) or heads < 1 or hidden % heads:
+                raise llama_error("MS0990", f"the hidden size {hidden} does not divide among {heads} heads, and 'head_dim' is not given")
+            head_size = hidden // heads
+        return cls(
+            hidden_size=hidden,
+            heads=heads,
+            kv_heads=values.get("num_key_value_heads") or heads,
+            head_size=head_size,
+            feed_forward_size=need("intermediate_size"),
+            layers=need("num_hidden_layers"),
+            vocabulary=need("vocab_size"),
+            norm_epsilon=float(values.get("rms_norm_eps", 1e-6)),
+            rotary_base=float(rope.get("rope_theta", values.get("rope_theta", 10000.0))),
+            interleaved=bool(values.get("rope_interleaved", False)),
+            tied_embeddings=bool(values.get("tie_word_embeddings", False)),
+        )
+
+    @classmethod
+    def from_json(cls, path: str | Path) -> LlamaConfig:
+        """Read a Hugging Face `config.json`. MS0901 if it cannot be read, MS0990 as `from_dict` and for a file that is no JSON object."""
+        try:
+            values = json.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise llama_error("MS0901", f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+        except ValueError as error:
+            raise llama_error("MS0990", f"{path} is not JSON: {error}") from None
+        if not isinstance(values, dict):
+            raise llama_error("MS0990", f"{path} holds no JSON object")
+        return cls.from_dict(values)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The names and shapes of all weights; matrices are [outputs, inputs]."""
+        E, F = self.hidden_size, self.feed_forward_size
+        q, kv = self.heads * self.head_size, self.kv_heads * self.head_size
+        out: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (self.vocabulary, E)}
+        for i in range(self.layers):
+            p = f"model.layers.{i}."
+            out |= {p + "input_layernorm.weight": (E,), p + "post_attention_layernorm.weight": (E,)}
+            out |= {p + f"self_attn.{n}_proj.weight": (size, E) for n, size in (("q", q), ("k", kv), ("v", kv))}
+            out |= {p + "self_attn.o_proj.weight": (E, q)}
+            out |= {p + "mlp.gate_proj.weight": (F, E), p + "mlp.up_proj.weight": (F, E), p + "mlp.down_proj.weight": (E, F)}
+        out["model.norm.weight"] = (E,)
+        if not self.tied_embeddings:
+            out["lm_head.weight"] = (self.vocabulary, E)
+        return out
+
+    def random_weights(self, seed: int = 0, dtype: Any = np.float32) -> dict[str, np.ndarray]:
+        """Weights as `shapes` names them, whose layers keep the size of what goes through them: uniform, of variance 1 / inputs; norms around 1."""
+        rng = np.random.default_rng(seed)
+        weights = {}
+        for name, shape in self.shapes().items():
+            bound = math.sqrt(3 / shape[-1])
+            values = 1 + rng.uniform(-0.1, 0.1, shape) if len(shape) == 1 else rng.uniform(-bound, bound, shape)
+            weights[name] = values.astype(dtype)
+        return weights
+
+    def rotary(self, positions: Any) -> tuple[np.ndarray, np.ndarray]:
+        """cos and sin for each position and pair: float64 [positions, head_size / 2]."""
+        frequency = self.rotary_base ** (-2.0 * np.arange(self.head_size // 2) / self.head_size)
+        angle = np.asarray(positions, np.float64)[:, None] * frequency
+        return np.cos(angle), np.sin(angle)
+
+    def pair(self, p: Any) -> tuple[Any, Any]:
+        """The two elements of a head that pair number p joins."""
+        return (2 * p, 2 * p + 1) if self.interleaved else (p, p + self.head_size // 2)
