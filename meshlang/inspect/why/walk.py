@@ -1,16 +1,13 @@
-"""Why nothing moves: from what waits, along the routes and the operations, to the root, with the rule and what to change.
+"""From what waits, along the routes and the operations, to the root: its rule, and why.
 
-What waits comes from the state of the machine. Each wait is followed: who could end it, and what is that PE doing? The walk ends at a
-root (an idle sender, a broken route, a blocked task, a command stream that no one unblocks) or where it began (a circle).
+Each wait is followed: who could end it, and what is that PE doing? The walk ends at a root (an idle sender, a broken route, a blocked task, a
+command stream that no one unblocks) or where it began (a circle).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from meshlang.fabric import state as s
 from meshlang.inspect import names, query, routes
@@ -18,179 +15,16 @@ from meshlang.paths import stdlib_dir
 
 from . import code
 from .command import command
-from .findings import Explanation, Finding, Place
+from .findings import Finding, Place
 from .notes import idle_notes, tasks, wavelets
 
 if TYPE_CHECKING:
     from meshlang.fabric.machine import Machine
 
 CLOSES = "which closes the circle"
-LOOPING = 10_000        # cycles of one task after which others that wait for it are worth a word
-MOST_WALKS = 64         # groups whose root is looked for; beyond that, groups repeat each other
 
 
-def explain(machine: Machine, until: Any = None) -> Explanation:
-    """`until`: what the host waits for, as Machine.run takes it."""
-    machine.settle()
-    open_ = machine.commands_outstanding
-    W = machine.state.W
-    unfinished = f"; {machine.command} has not finished on {open_} of {machine.width * machine.height} PEs" if open_ else ""
-    if int(W[s.G_OCC_R]) | int(W[s.G_OCC_C]):
-        return Explanation(False, f"cycle {machine.cycle}: slow, not hung: there is still work to do{unfinished}",
-                           [*_rings(machine), *_busy(machine)], last=_last_wavelet(machine))
-    groups = machine.waiting()
-    findings: list[Finding] = []
-    held: list[Finding] = []
-    if isinstance(until, tuple):
-        findings.append(_host_waits(machine, until))
-    elif not groups:
-        return Explanation(False, f"cycle {machine.cycle}: at rest, and nothing waits", [])
-    concerned = {p for g in groups if g.kind in ("operation", "element", "output") or g.text.startswith("local task") for p in g.pes}
-    share = max(1, MOST_WALKS // max(1, len(groups)))
-    circles: set[Place] = set()
-    for i, g in enumerate(sorted(groups, key=_pump)):
-        if _pump(g) and any(f.rule for f in findings):
-            continue        # it waits by design
-        if g.kind == "command" and all(p in concerned for p in g.pes):
-            continue        # the function waits for what another group names
-        for finding in _walked(machine, g, share if i < MOST_WALKS else 0):
-            (held if _follows(machine, g, finding, findings) else findings).append(finding)
-            if finding.rule == "circle":
-                if finding.pes[0] in circles:
-                    finding.because = ["it is in that circle, too"]
-                circles |= finding.path
-    return Explanation(True, f"cycle {machine.cycle}: nothing can move any more{unfinished}", findings, held, _last_wavelet(machine))
-
-
-def _pump(group: Any) -> bool:
-    """An operation without end, which waits where others have work to do."""
-    return group.kind == "operation" and ", endless, " in group.text
-
-
-def _follows(machine: Machine, group: Any, finding: Finding, others: list[Finding]) -> bool:
-    """Is it a consequence of what other findings say?"""
-    if group.task is not None and finding.rule == "task_blocked":
-        # a running operation will unblock the task: what that operation waits for is the cause
-        return all(any(op.unblocks == group.task and op.wants is not None for op in query.operations(machine, machine.pe(*place)))
-                   for place in finding.pes)
-    if finding.rule == "no_queue":
-        return any(f.rule == "wrong_color" and set(f.pes) & set(finding.pes) for f in others)
-    # a full queue or router follows from what an operation waits for, if both lead to the same root
-    return group.kind in ("task", "output", "router") and group.span is None and (finding.rule is None or any(
-        finding.rule == f.rule and (not finding.because or finding.because[-1:] == f.because[-1:]) for f in others))
-
-
-def _last_wavelet(machine: Machine) -> str:
-    """The router that a wavelet last came into."""
-    st = machine.state
-    best: tuple[int, int, int] | None = None
-    for color, grid in st.channels.items():
-        pes = np.flatnonzero(grid >= 0)
-        if not len(pes):
-            continue
-        times = st.U[grid[pes] + s.CH_PUSH]
-        ages = (np.int64(machine.cycle) - times) & 0xFFFFFFFF
-        ages[times == 0] = 1 << 32
-        i = int(np.argmin(ages))
-        if ages[i] < 1 << 31 and (best is None or ages[i] < best[0]):
-            best = int(ages[i]), color, int(pes[i])
-    if best is None:
-        return "no wavelet has moved"
-    age, color, pe = best
-    return f"the last wavelet moved in cycle {machine.cycle - age}: color {color}, into the router of PE {pe % machine.width},{pe // machine.width}"
-
-
-def _host_waits(machine: Machine, until: tuple) -> Finding:
-    """The host waits for a stream, and nothing will send it."""
-    _, color, x0, y0, w, h, n = until
-    got = {(x, y): machine.stream_out_available(color, x, y) for y in range(y0, y0 + h) for x in range(x0, x0 + w)}
-    short = [place for place, have in got.items() if have < n]
-    counts = sorted({got[place] for place in short})
-    finding = Finding(short, f"the host waits for {n} wavelets of color {color} and got {_span(counts)}")
-    ends = routes.upstream(machine, color, short[0])
-    if not ends.ends:
-        finding.because += ends.breaks
-        finding.rule = "no_source"
-        return finding
-    idle = []
-    for source in ends.ends:
-        op = _held_up(machine, source, color)
-        if op is None:
-            idle.append(source)
-            continue
-        finding.because.append(f"color {color} comes from PE {source[0]},{source[1]}, where {op.thread} is at {op.name} ({names.place(op.span)}) "
-                               f"and {op.waits}")
-        finding.rule = _follow(machine, source, op, finding.because, {(source, op.thread)})
-        return finding
-    idle_notes(machine, color, idle, finding.because)
-    tile = names.tile_of(machine, machine.pe(*idle[0]))
-    if tile is not None and (who := code.senders(tile, color)):
-        finding.because.append(who)
-    finding.rule = "host_out"
-    return finding
-
-
-def _span(numbers: list[int]) -> str:
-    return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
-
-
-def _rings(machine: Machine) -> Iterator[Finding]:
-    """Wavelets that go round for ever: their route is a circle that no ramp leaves."""
-    for color in names.colors_of(machine):
-        grid = machine.state.channels[color]
-        pes = np.flatnonzero(grid >= 0)
-        holding = pes[machine.state.U[grid[pes] + s.CH_STATE] >> 2 & 7 > 0]
-        if not len(holding):
-            continue
-        y, x = divmod(int(holding[0]), machine.width)
-        trace = routes.downstream(machine, color, (x, y))
-        if not trace.ends and not trace.host and not trace.breaks:
-            yield Finding(trace.seen, f"wavelets of color {color} go round, and never come to a ramp", rule="ring")
-
-
-def _busy(machine: Machine) -> Iterator[Finding]:
-    """Who still works, and with what, for a fabric that is slow and not hung."""
-    P = machine.records()
-    pes = np.flatnonzero((P[:, s.P_TILE] >= 0) & ((P[:, s.P_ST] != s.ST_IDLE) | (P[:, s.P_UTMASK] != 0) | (P[:, s.P_CMD] != 0)))
-
-    def describe(x: int, y: int) -> tuple:
-        view = query.pe_view(machine, x, y)
-        assert view is not None
-        if view.operations:
-            op = view.operations[0]
-            of = "" if op.total is None else f" of {op.total} elements"
-            return f"{op.thread}: {op.name}{of}, started by {op.task}, {op.waits or 'under way'}", op.span
-        if view.command == "not started":
-            return f"{machine.command} has been launched, and starts soon", None
-        kept = _kept_waiting(machine, view)
-        return f"{view.state} in {view.task}" + (f", for more than {LOOPING} cycles; until it ends, {kept} cannot run" if kept else ""), view.span
-
-    for group in query.grouped([(int(p) % machine.width, int(p) // machine.width) for p in pes], describe):
-        text, span = group.what
-        yield Finding(group.pes, text, span, rule="busy_wait" if text.endswith(" cannot run") else None)
-
-
-def _kept_waiting(machine: Machine, view: query.PEView) -> str:
-    """The task that could start if the one that has been running for long came to its end."""
-    record = machine.records()[machine.pe(*view.pe)]
-    if machine.cycle - int(record[s.P_BUSYFROM]) <= LOOPING:
-        return ""
-    for i, name in view.active:
-        if (i, name) not in view.blocked:
-            return f"task {name} (id {i})"
-    blocked = int(record[s.P_BLOCKED])
-    for q in query.queues(machine, *view.pe):
-        ident = q.id if machine.state.W[s.G_WSE3] else q.color
-        for b in tasks(machine, view.pe):
-            if not q.output and q.contents and not q.used and b.kind == "data" and b.id == ident and not blocked >> b.id & 1:
-                return f"data task {b.name} (id {b.id}), for which a wavelet has come,"
-    return ""
-
-
-# ---------------------------------------------------------------- the walk
-
-
-def _walked(machine: Machine, group: Any, walks: int) -> list[Finding]:
+def walked(machine: Machine, group: Any, walks: int) -> list[Finding]:
     """What a group waits for, by rule: PEs at the same place may wait for different reasons. Of many PEs some are looked at, evenly spread."""
     if not walks:
         return [Finding(group.pes, group.text, group.span)]
@@ -216,16 +50,12 @@ def _root(machine: Machine, group: Any, place: Place, finding: Finding) -> None:
     if group.kind == "operation":
         for op in query.operations(machine, machine.pe(*place)):
             if group.text.startswith(f"{op.thread}: {op.name}"):
-                seen = {(place, op.thread)}
-                finding.rule = _follow(machine, place, op, finding.because, seen)
-                finding.path = {p for p, _ in seen}
+                _from(machine, place, op, finding)
                 return
     elif group.kind == "element":
         op = next(o for o in query.operations(machine, machine.pe(*place)) if o.thread == "main thread")
         finding.text = f"main thread: {op.name}, {op.waits}"
-        seen = {(place, op.thread)}
-        finding.rule = _follow(machine, place, op, finding.because, seen)
-        finding.path = {p for p, _ in seen}
+        _from(machine, place, op, finding)
     elif group.kind == "task":
         if group.task is not None:
             if "is blocked" in group.text:
@@ -249,6 +79,13 @@ def _root(machine: Machine, group: Any, place: Place, finding: Finding) -> None:
             finding.rule = _downstream(machine, place, group.color, finding.because, set())
     elif group.kind == "command":
         finding.rule = command(machine, place, finding.because)
+
+
+def _from(machine: Machine, place: Place, op: query.OperationView, finding: Finding) -> None:
+    """Follow an operation, and keep which PEs the walk came by."""
+    seen: set[tuple[Place, str]] = set()
+    finding.rule = _on(machine, place, op, finding.because, seen)
+    finding.path = {p for p, _ in seen}
 
 
 def _untaken(machine: Machine, group: Any, place: Place, finding: Finding) -> str | None:
@@ -278,7 +115,7 @@ def _no_taker(machine: Machine, place: Place, queue: int | None, color: int | No
     return "no_taker"
 
 
-def _follow(machine: Machine, place: Place, op: query.OperationView, because: list[str], seen: set) -> str | None:
+def follow(machine: Machine, place: Place, op: query.OperationView, because: list[str], seen: set) -> str | None:
     """Why an operation does not go on."""
     if op.wants is None:
         return None
@@ -311,22 +148,27 @@ def _follow(machine: Machine, place: Place, op: query.OperationView, because: li
         return _other_color(machine, place, because) or _break_rule(machine, trace, color, because) or "no_source"
     idle: list[Place] = []
     for source in trace.ends:
-        other = _held_up(machine, source, color)
+        other = held_up(machine, source, color)
         if other is None:
             idle.append(source)
             continue
         because.append(f"color {color} comes from PE {source[0]},{source[1]}, where {other.thread} is at {other.name} "
                        f"({names.place(other.span)}) and {other.waits or 'can go on'}")
-        if (source, other.thread) in seen:
-            because.append(CLOSES)
-            return "circle"
-        seen.add((source, other.thread))
-        return _follow(machine, source, other, because, seen)
+        return _on(machine, source, other, because, seen)
     rule = _idle_sources(machine, color, idle, op, because)
     return "filter" if filtered and rule in ("extent", "one_more") else rule
 
 
-def _held_up(machine: Machine, place: Place, color: int) -> query.OperationView | None:
+def _on(machine: Machine, place: Place, op: query.OperationView, because: list[str], seen: set) -> str | None:
+    """The walk goes on with an operation, unless it has been there."""
+    if (place, op.thread) in seen:
+        because.append(CLOSES)
+        return "circle"
+    seen.add((place, op.thread))
+    return follow(machine, place, op, because, seen)
+
+
+def held_up(machine: Machine, place: Place, color: int) -> query.OperationView | None:
     """The operation that keeps a PE from sending on a color: one that sends on it, or one that the code has to get past. None: there is no such."""
     ops = query.operations(machine, machine.pe(*place))
     sending = [o for o in ops if any(v.kind == s.K_OUT and v.color == color for v in o.operands)]
@@ -424,11 +266,7 @@ def _fifo(machine: Machine, place: Place, op: query.OperationView, because: list
     other = others[0]
     because.append(f"{fifo} is {'filled' if pops else 'emptied'} by {other.thread}, which is at {other.name} ({names.place(other.span)}) "
                    f"and {other.waits or 'can go on'}")
-    if (place, other.thread) in seen:
-        because.append(CLOSES)
-        return "circle"
-    seen.add((place, other.thread))
-    return _follow(machine, place, other, because, seen) or "fifo"
+    return _on(machine, place, other, because, seen) or "fifo"
 
 
 def _downstream(machine: Machine, place: Place, color: int | None, because: list[str], seen: set) -> str | None:
@@ -459,21 +297,13 @@ def _downstream(machine: Machine, place: Place, color: int | None, because: list
         ops = [o for o in query.operations(machine, machine.pe(x, y)) if any(v.kind == s.K_IN and v.queue == queue.id for v in o.operands)]
         if ops:
             because.append(f"color {color} leads to PE {x},{y}, where {ops[0].name} ({names.place(ops[0].span)}) {ops[0].waits or 'takes it'}")
-            if ((x, y), ops[0].thread) in seen:
-                because.append(CLOSES)
-                return "circle"
-            seen.add(((x, y), ops[0].thread))
-            return _follow(machine, (x, y), ops[0], because, seen)
+            return _on(machine, (x, y), ops[0], because, seen)
         holding = [o for o in query.operations(machine, machine.pe(x, y)) if o.wants is not None]
         because.append(f"color {color} leads to PE {x},{y}, whose input queue {queue.id} holds {len(queue.contents)} wavelets that nothing takes")
         if holding:
             other = holding[0]
             because.append(f"there {other.thread} is at {other.name} ({names.place(other.span)}) and {other.waits}")
-            if ((x, y), other.thread) in seen:
-                because.append(CLOSES)
-                return "circle"
-            seen.add(((x, y), other.thread))
-            return _follow(machine, (x, y), other, because, seen)
+            return _on(machine, (x, y), other, because, seen)
         return _no_taker(machine, (x, y), queue.id, color, because)
     if not trace.ends and not trace.host:
         because.append(f"the route of color {color} goes round through {query.places(trace.seen)}, and never leads to a ramp")

@@ -1,0 +1,72 @@
+"""A fabric that is slow, not hung: who still works and with what, and wavelets that go round for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from meshlang.fabric import state as s
+from meshlang.inspect import names, query, routes
+
+from .findings import Finding
+from .notes import tasks
+
+if TYPE_CHECKING:
+    from meshlang.fabric.machine import Machine
+
+LOOPING = 10_000        # cycles of one task after which others that wait for it are worth a word
+
+
+def rings(machine: Machine) -> Iterator[Finding]:
+    """Wavelets that go round for ever: their route is a circle that no ramp leaves."""
+    for color in names.colors_of(machine):
+        grid = machine.state.channels[color]
+        pes = np.flatnonzero(grid >= 0)
+        holding = pes[machine.state.U[grid[pes] + s.CH_STATE] >> 2 & 7 > 0]
+        if not len(holding):
+            continue
+        y, x = divmod(int(holding[0]), machine.width)
+        trace = routes.downstream(machine, color, (x, y))
+        if not trace.ends and not trace.host and not trace.breaks:
+            yield Finding(trace.seen, f"wavelets of color {color} go round, and never come to a ramp", rule="ring")
+
+
+def busy(machine: Machine) -> Iterator[Finding]:
+    """Who still works, and with what, for a fabric that is slow and not hung."""
+    P = machine.records()
+    pes = np.flatnonzero((P[:, s.P_TILE] >= 0) & ((P[:, s.P_ST] != s.ST_IDLE) | (P[:, s.P_UTMASK] != 0) | (P[:, s.P_CMD] != 0)))
+
+    def describe(x: int, y: int) -> tuple:
+        view = query.pe_view(machine, x, y)
+        assert view is not None
+        if view.operations:
+            op = view.operations[0]
+            of = "" if op.total is None else f" of {op.total} elements"
+            return f"{op.thread}: {op.name}{of}, started by {op.task}, {op.waits or 'under way'}", op.span
+        if view.command == "not started":
+            return f"{machine.command} has been launched, and starts soon", None
+        kept = _kept_waiting(machine, view)
+        return f"{view.state} in {view.task}" + (f", for more than {LOOPING} cycles; until it ends, {kept} cannot run" if kept else ""), view.span
+
+    for group in query.grouped([(int(p) % machine.width, int(p) // machine.width) for p in pes], describe):
+        text, span = group.what
+        yield Finding(group.pes, text, span, rule="busy_wait" if text.endswith(" cannot run") else None)
+
+
+def _kept_waiting(machine: Machine, view: query.PEView) -> str:
+    """The task that could start if the one that has been running for long came to its end."""
+    record = machine.records()[machine.pe(*view.pe)]
+    if machine.cycle - int(record[s.P_BUSYFROM]) <= LOOPING:
+        return ""
+    for i, name in view.active:
+        if (i, name) not in view.blocked:
+            return f"task {name} (id {i})"
+    blocked = int(record[s.P_BLOCKED])
+    for q in query.queues(machine, *view.pe):
+        ident = q.id if machine.state.W[s.G_WSE3] else q.color
+        for b in tasks(machine, view.pe):
+            if not q.output and q.contents and not q.used and b.kind == "data" and b.id == ident and not blocked >> b.id & 1:
+                return f"data task {b.name} (id {b.id}), for which a wavelet has come,"
+    return ""
