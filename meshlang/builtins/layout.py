@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..ir.program import Export
 from ..sema import types as T
-from ..sema.values import VOID, FnValue, Known, Mem
+from ..sema.values import VOID, ArrayValue, FnValue, Known, Mem
 from .registry import builtin
 from .values import text_arg
 
@@ -73,11 +75,16 @@ def get_rectangle(cx, node, hint):
 
 # ---------------------------------------------------------------- symbols for the host
 
+def pointee(t: T.PtrType) -> T.Type:
+    """What a pointer leads to, element by element."""
+    return t.elem.elem if isinstance(t.elem, T.ArrayType) else t.elem
+
+
 def exportable(t: T.Type) -> bool:
-    """Types @export_name takes: numbers, pointers to numbers, functions (facts 3.8)."""
+    """Types @export_name takes: numbers, pointers to numbers or structs, functions (facts 3.8)."""
     if isinstance(t, T.PtrType):
-        e = t.elem.elem if isinstance(t.elem, T.ArrayType) else t.elem
-        return T.is_numeric(e) or e in (T.BOOL, T.COLOR)
+        e = pointee(t)
+        return T.is_numeric(e) or e in (T.BOOL, T.COLOR) or isinstance(e, (T.StructType, T.BitsType)) and not e.comptime_only
     return isinstance(t, (T.IntType, T.FloatType)) and not t.comptime_only or t in (T.BOOL, T.COLOR)
 
 
@@ -137,8 +144,10 @@ def export_symbol(cx, node, hint):
                     "advertise a pointer: var ptr: [*]f32 = &array; @export_symbol(ptr, \"array\")")
         address = place.offset + unit.address_of(place.var)
         if isinstance(t, T.PtrType):
-            e = t.elem.elem if isinstance(t.elem, T.ArrayType) else t.elem
-            export = Export(name, "pointer", t.name, address, e.name, mutable)
+            e = pointee(t)
+            # the host sees structs as the words they are made of
+            words = "u32" if e.size % 4 == 0 else "u16" if e.size % 2 == 0 else "u8"
+            export = Export(name, "pointer", t.name, address, words if isinstance(e, (T.StructType, T.BitsType)) else e.name, mutable)
         else:
             export = Export(name, "var", t.name, address, t.name, mutable)
     if name in unit.exports:
@@ -157,9 +166,52 @@ def has_exported_tensors(cx, node, hint):
 
 @builtin("get_symbol_id", "symbol", phase="comptime", doc="The number of an advertised symbol.")
 def get_symbol_id(cx, node, hint):
-    name = getattr(node.args[0], "name", "")
-    names = list(cx.unit.layout.exports)
+    from ..sema.analyzer import plain_instance
+    from ..sema.context import FN
+    target = node.args[0]
+    place = cx.ev(target)
+    name = getattr(target, "name", target.span.text())
+    names = list(cx.unit.layout.exports) if cx.unit.layout is not None else []
     for n, e in cx.unit.exports.items():
-        if n == name or n in names and e.kind == "fn" and n == name:
+        if isinstance(place, Known) and place.ty is FN:
+            same = e.kind == "fn" and e.function == plain_instance(cx.unit, place.v).index
+        elif isinstance(place, Mem) and place.var is not None:
+            same = e.kind != "fn" and place.var.address >= 0 and e.address == place.offset + place.var.address
+        else:
+            same = n == name        # a const: its place in memory is the export's
+        if same and n in names:
             return Known(T.U16, names.index(n))
     cx.fail("MS0606", f"'{name}' is not advertised", node, "advertise it with @export_symbol first")
+
+
+NOWHERE = 0xffff    # an odd address at the end of the address space: loading a word from it is a fault
+
+
+def exported(cx, node, number, t: T.Type, wanted: str, fits) -> Mem:
+    """The variable of the symbol with this number, seen as a `t`; `fits(export)` tells which symbols can be meant.
+
+    A number that no such symbol has is an error if it is known; else it leads out of the memory, which is a fault.
+    """
+    names = list(cx.unit.layout.exports) if cx.unit.layout is not None else []
+    found = [cx.unit.exports.get(n) for n in names]
+    addresses = [e.address if e is not None and e.kind != "fn" and fits(e) else NOWHERE for e in found]
+    id_ = cx.coerce(cx.rv(number, T.U16), T.U16, number)
+    if isinstance(id_, Known):
+        if id_.v >= len(names) or addresses[id_.v] == NOWHERE:
+            cx.fail("MS0606", f"no {wanted} is advertised under the number {id_.v}", number, "take the number from @get_symbol_id")
+        return Mem(t, 0, addresses[id_.v], True)
+    table = Known(T.array((len(addresses),), T.U16), ArrayValue(np.array(addresses, np.uint16)))
+    place = Mem(T.U16, 0, 0, True, cx.constant_storage(table, "symbols", node))
+    return Mem(t, cx.to_reg(cx.load(cx.element(place, T.U16, [id_], (len(addresses),), node), node), node), 0, True)
+
+
+@builtin("get_symbol_value", "T, id", phase="run", doc="The value of the advertised variable with this number.")
+def get_symbol_value(cx, node, hint):
+    t = cx.type_expr(node.args[0])
+    return cx.load(exported(cx, node, node.args[1], t, f"variable of type {t}", lambda e: e.type == t.name), node)
+
+
+@builtin("get_tensor_ptr", "id", phase="run", doc="The advertised pointer with this number, as [*]u16.")
+def get_tensor_ptr(cx, node, hint):
+    t = T.pointer(T.U16, many=True)
+    return cx.load(exported(cx, node, node.args[0], t, "tensor", lambda e: e.kind == "pointer"), node)

@@ -256,6 +256,56 @@ def import_module(cx, node, hint):
 _JSON_TYPES = {int: T.COMPTIME_INT, float: T.COMPTIME_FLOAT, str: T.COMPTIME_STRING, bool: T.BOOL}
 
 
+def json_type(text: str) -> T.Type | None:
+    """The type behind a key's colon: `u16`, `[4]f32`, `[2, 3]i16`; None if it is none."""
+    dims, _, elem = text.removeprefix("[").rpartition("]") if text.startswith("[") else ("", "", text)
+    t = T.named_type(elem.strip())
+    sizes = [d.strip() for d in dims.split(",")] if dims else []
+    if t is None or not all(d.isdigit() for d in sizes):
+        return None
+    return T.array(tuple(map(int, sizes)), t) if sizes else t
+
+
+def json_array(cx, node, data: list, t: T.ArrayType, where: str) -> Known:
+    """Nested lists of the array's shape."""
+    flat: list[Any] = [data]
+    for d in t.dims:
+        if not all(isinstance(row, list) and len(row) == d for row in flat):
+            cx.fail("MS0218", f"{where}: expected lists in the shape of {t}", node)
+        flat = [item for row in flat for item in row]
+    values = [json_value(cx, node, item, t.elem, where).v for item in flat]
+    dtype = ops.dtype(t.elem)
+    return Known(t, ArrayValue(np.array(values, dtype) if dtype else values))
+
+
+def json_value(cx, node, data: Any, t: T.Type | None, where: str) -> Known:
+    """A value of a JSON file as a `t`, if a type is given by its key, by the type it stands in, or by the call."""
+    if isinstance(data, dict):
+        wanted = dict(t.fields) if isinstance(t, T.StructType) else {}
+        fields = {}
+        for key, item in data.items():
+            name, colon, text = (part.strip() for part in key.partition(":"))
+            given = json_type(text) if colon else wanted.get(name)
+            if colon and given is None:
+                cx.fail("MS0218", f"{where}: the key '{key}' names no type", node, "write it as `name:u16` or `name:[4]f32`")
+            fields[name] = json_value(cx, node, item, given, f"{where}: {name}")
+        value = cx.make_struct(fields, False)
+    elif isinstance(data, list):
+        if isinstance(t, T.ArrayType):
+            return json_array(cx, node, data, t, where)
+        value = cx.make_struct({str(i): json_value(cx, node, x, None, where) for i, x in enumerate(data)}, True)
+    elif data is None:
+        value = VOID
+    else:
+        value = Known(_JSON_TYPES[type(data)], data)
+    if t is None:
+        return value
+    try:
+        return ops.coerce(value, t)
+    except ops.Fail as e:
+        cx.fail("MS0218", f"{where}: {e.message}", node)
+
+
 @builtin("import_comptime_value", "T, path", phase="comptime", doc="A value read from a JSON file; keys are `name:type`.")
 def import_comptime_value(cx, node, hint):
     t = cx.type_expr(node.args[0])
@@ -266,23 +316,7 @@ def import_comptime_value(cx, node, hint):
             data = json.load(f)
     except (OSError, ValueError) as e:
         cx.fail("MS0901", f"cannot read {path}: {e}", node.args[1])
-
-    def build(v):
-        if isinstance(v, dict):
-            fields = {}
-            for k, item in v.items():
-                name, _, type_name = k.partition(":")
-                inner = build(item)
-                named = T.named_type(type_name.strip()) if type_name else None
-                fields[name.strip()] = cx.convert(inner, named, node) if named is not None else inner
-            return cx.make_struct(fields, False)
-        if isinstance(v, list):
-            return cx.make_struct({str(i): build(x) for i, x in enumerate(v)}, True)
-        if v is None:
-            return VOID
-        return Known(_JSON_TYPES[type(v)], v)
-
-    return cx.coerce(build(data), t, node)
+    return json_value(cx, node, data, t, path)
 
 
 @builtin("is_arch", "name", doc="Whether the program is compiled for this architecture.")

@@ -19,8 +19,6 @@ examples:
 # (flag, takes a value): of interest to the vendor's assembler, linker and file formats only
 NO_EFFECT = (
     ("--channels", True),
-    ("--width-west-buf", True),
-    ("--width-east-buf", True),
     ("--out-routes", False),
     ("--comptime-func-depth-limit", True),
     ("--max-parallelism", True),
@@ -35,7 +33,7 @@ NO_EFFECT = (
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", help="the layout file")
-    parser.add_argument("-o", "--output", dest="out", default="out", metavar="DIR", help="output folder (default: out)")
+    parser.add_argument("-o", "--o", "--output", dest="out", default="out", metavar="DIR", help="output folder (default: out)")
     parser.add_argument("--arch", choices=("wse2", "wse3"), default="wse2", help="machine generation (default wse2)")
     parser.add_argument("--fabric-dims", metavar="W,H", help="size of the fabric")
     parser.add_argument("--fabric-offsets", metavar="X,Y", help="where the program's rectangle stands in the fabric")
@@ -46,6 +44,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-inlined-iterations", type=int, metavar="N", help="limit of unrolled loop iterations")
     parser.add_argument("--warnings-as-errors", action="store_true")
     parser.add_argument("--output-json", nargs="?", const="", metavar="PATH", help="write the metadata file here too")
+    for flag in ("--width-west-buf", "--width-east-buf"):
+        parser.add_argument(flag, type=int, default=0, metavar="N", help="columns of the fabric that memcpy's buffers take")
     for flag, value in NO_EFFECT:
         if value:
             parser.add_argument(flag, metavar="V", help="accepted for compatibility")
@@ -77,6 +77,8 @@ def execute(args: argparse.Namespace) -> int:
         fp16_format=args.fp16_format,
         max_inlined_iterations=args.max_inlined_iterations,
     )
+    if args.memcpy and dims is not None:
+        _check_room(args, dims, offsets, program.fabric.width, program.fabric.height)
     print_diagnostics(program.warnings)
     if args.warnings_as_errors and program.warnings:
         raise MeshlangError(Diagnostic("MS0905", f"{len(program.warnings)} warnings, and --warnings-as-errors was given"))
@@ -95,3 +97,29 @@ def _check_channels(text: str | None) -> None:
         return
     if not text.isdigit() or not 1 <= int(text) <= 16:
         raise usage_error(f"--channels={text}: expected a number from 1 to 16")
+
+
+# columns and rows around the program's rectangle that memcpy needs: west, north, east, south (facts 4.7)
+MEMCPY_MARGINS = (4, 1, 3, 1)
+
+
+def _check_room(args: argparse.Namespace, dims: tuple[int, int], offsets: tuple[int, int] | None, width: int, height: int) -> None:
+    """What memcpy puts around the program's rectangle must lie inside the fabric, too."""
+    from ._errors import usage_error
+
+    west, north, east, south = MEMCPY_MARGINS
+    west += args.width_west_buf
+    east += args.width_east_buf
+    x, y = offsets or (west, north)
+    if x < west or y < north:
+        raise usage_error(
+            f"--fabric-offsets={x},{y}: memcpy needs {west} columns west and {north} row north of the program's rectangle",
+            help=f"at least --fabric-offsets={west},{north}",
+        )
+    need = (x + width + east, y + height + south)
+    if dims[0] < need[0] or dims[1] < need[1]:
+        raise usage_error(
+            f"--fabric-dims={dims[0]},{dims[1]}: memcpy needs {east} columns east and {south} row south of the program's rectangle, "
+            f"{width} x {height} PEs at {x},{y}",
+            help=f"at least --fabric-dims={need[0]},{need[1]}",
+        )

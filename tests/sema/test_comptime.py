@@ -295,6 +295,33 @@ const v = @import_comptime_value(comptime_struct, "sizes.json");
 comptime { @comptime_assert(v.width == 4 and v.names[1] == "b" and v.scale == 0.5 and @type_of(v.width) == u16); }""")
 
 
+def test_json_values_take_the_type_they_stand_in(tmp_path):
+    (tmp_path / "taps.json").write_text('{"taps": [1, 2.5, -3], "m:[2, 2]i16": [[1, 2], [3, 4]], "inner": {"n": 7}}')
+    (tmp_path / "list.json").write_text("[4, 5, 6]")
+    holds(tmp_path, """
+const T = struct { taps: [3]f32, m: [2, 2]i16, inner: struct { n: u8 } };
+const v = @import_comptime_value(T, "taps.json");
+const a = @import_comptime_value([3]u32, "list.json");
+comptime {
+  @comptime_assert(v.taps[1] == 2.5 and v.taps[2] == -3.0 and v.m[1, 0] == 3 and v.inner.n == 7 and @type_of(v.inner.n) == u8);
+  @comptime_assert(a[2] == 6 and @element_count(@type_of(a)) == 3);
+}""")
+
+
+@pytest.mark.parametrize("text, ty, message", [
+    ('{"width:u16": 70000}', "comptime_struct", "values.json: width: 70000 does not fit in u16"),
+    ('{"width:u16": 1.5}', "comptime_struct", "values.json: width: expected u16, found comptime_float"),
+    ('{"width:word": 1}', "comptime_struct", "the key 'width:word' names no type"),
+    ('{"taps:[3]f32": [1, 2]}', "comptime_struct", r"values.json: taps: expected lists in the shape of \[3\]f32"),
+    ("[[1, 2], [3]]", "[2, 2]i16", r"expected lists in the shape of \[2, 2\]i16"),
+    ('{"a": 1}', "[2]i16", r"expected \[2\]i16, found struct"),
+])
+def test_json_values_of_another_type(tmp_path, text, ty, message):
+    (tmp_path / "values.json").write_text(text)
+    with pytest.raises(MeshlangError, match=f"MS0218: .*{message}"):
+        holds(tmp_path, f'const v = @import_comptime_value({ty}, "values.json");\ncomptime {{ @comptime_print(v); }}')
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(-(1 << 40), 1 << 40), st.integers(-(1 << 20), 1 << 20).filter(bool))
 def test_division_truncates(tmp_path_factory, a, b):
