@@ -34,7 +34,7 @@ def may_express(W, T, v):
     kernel = np.int64(T[W[v + V_CODE] * OI + OI_CLASS])
     return (W[d + O_KIND] == K_MEM and W[d + OK + O_KIND] == K_IN and W[d + 2 * OK + O_KIND] == K_NONE
             and W[d + 3 * OK + O_KIND] == K_NONE and (kernel == CLASS_MOVE16 or kernel == CLASS_MOVE32)
-            and W[v + V_FLAGS] & (F_ACCUMULATE | F_ENDLESS) == 0 and W[v + V_ZERO] == 0
+            and W[v + V_FLAGS] & (F_ACCUMULATE | F_ENDLESS | F_OPEN) == 0 and W[v + V_ZERO] == 0
             and W[d + O_ADDR] & (W[d + O_SIZE] - 1) == 0 and W[v + V_STEP] * W[v + V_RATE] <= 65536)
 
 

@@ -92,6 +92,11 @@ def prepare(W, U, T, pe, v, row, fp, base):
                     return np.int64(-1)
                 if (ring or own != ENDLESS and own > 0) and not check_walk(W, T, pe, o, own, j == 0):
                     return np.int64(-1)
+            elif W[v + V_ONCTRL] != 0 and 0 < own < n and not ring:
+                # `on_control`: the longer operand is the most there can be, and only what arrives is stored
+                W[v + V_FLAGS] |= F_OPEN
+                if not check_walk(W, T, pe, o, own, j == 0):
+                    return np.int64(-1)
             else:
                 if own != n and own != ENDLESS:
                     note_length(W, U, T, pe, v, np.int64(j))
@@ -194,3 +199,29 @@ def setup_cost(W, T, v):
         elif kind == K_SCALAR:
             t += W[G_SETUP_S]
     return t
+
+
+@cold
+def overrun(W, U, T, pe, v, d, k):
+    """An operation marked F_OPEN goes past a memory vector in the step from element k: from here on it is like any other of its length.
+    False after a fault."""
+    n = W[v + V_N]
+    pc = W[P0 + pe * PK + P_PC]
+    W[P0 + pe * PK + P_PC] = W[v + V_PC]        # of the operation, not of what runs now: notes name its line
+    good = True
+    for j in range(3):
+        o = d + j * OK
+        own = W[o + O_LEN]
+        if good and (W[o + O_KIND] == K_MEM or W[o + O_KIND] == K_MEM4 and not is_ring(T, W[o + O_QUEUE])) and 0 < own < k + W[v + V_STEP] <= n:
+            W[v + V_FLAGS] &= ~F_OPEN
+            note_length(W, U, T, pe, v, np.int64(j))
+            at = W[o + O_ADDR]
+            if W[o + O_KIND] == K_MEM4:
+                fail(W, FWALK, pe, at, at + (n - k) * W[o + O_SIZE], at)
+                good = False
+            else:
+                W[o + O_ADDR] = at - k * W[o + O_STRIDE]
+                good = check_walk(W, T, pe, o, n, j == 0)
+                W[o + O_ADDR] = at
+    W[P0 + pe * PK + P_PC] = pc
+    return good

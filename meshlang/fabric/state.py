@@ -123,6 +123,7 @@ F_ACCUMULATE = 1
 F_ASYNC = 2
 F_ENDLESS = 4
 F_NOTED = 8             # there is something that the machine would not report
+F_OPEN = 32             # a control wavelet may end it before it leaves a memory vector that is shorter than the operation
 F_CHECKED = 16          # an exception may stop the PE
 A_TRANSFORM = 1 << 9    # in O_AUX
 

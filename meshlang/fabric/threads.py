@@ -18,6 +18,7 @@ from .fifos import fifo_action, fifo_fault, fifo_push, fifo_ready, fifo_stopped
 from .jit import ctz, inline, jit
 from .memory import beyond, next_element, store_bits
 from .opcodes import *
+from .prepare import overrun
 from .queues import bind_input, head_entry, pop_input, push_output
 from .state import *
 from .tasks import act
@@ -201,6 +202,9 @@ def thread_step(W, U, T, M8, M16, M32, pe, dense, now):
             fail(W, FENDLESS, pe, k, ZERO, ZERO)
             W[G_FPC] = W[v + V_PC]
             return FAILED
+    elif W[v + V_FLAGS] & F_OPEN != 0 and not overrun(W, U, T, pe, v, d, k):
+        W[G_FPC] = W[v + V_PC]
+        return FAILED
     mem = W[p + P_MEM]
     code = W[v + V_CODE]
     c = W[d + 3 * OK + O_ADDR]

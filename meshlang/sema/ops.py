@@ -104,12 +104,12 @@ def widens(a: T.Type, b: T.Type) -> bool:
 
 
 def pointer_converts(a: T.PtrType, b: T.PtrType) -> bool:
-    """Implicit pointer conversion: adding const; array pointer to many-item pointer (any rank); *T to *[1]T."""
+    """Implicit pointer conversion: adding const; array pointer to many-item pointer (any rank); *T to *[1]T and to *anyopaque."""
     if a.const and not b.const:
         return False
     ae, be = a.elem, b.elem
     if a.many == b.many:
-        if ae is be:
+        if ae is be or not a.many and be is T.ANYOPAQUE:
             return True
         return not a.many and isinstance(be, T.ArrayType) and be.dims == (1,) and be.elem is ae
     if b.many and isinstance(ae, T.ArrayType):

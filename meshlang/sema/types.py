@@ -76,7 +76,7 @@ class PtrType(Type):
     def __init__(self, elem: Type, many: bool, const: bool):
         self.elem, self.many, self.const = elem, many, const
         super().__init__(f"{'[*]' if many else '*'}{'const ' if const else ''}{elem.name}", 2, Ty.U16,
-                         comptime_only=elem.comptime_only and not isinstance(elem, FnType))
+                         comptime_only=elem.comptime_only and not isinstance(elem, FnType) and elem is not ANYOPAQUE)
 
 
 class FnType(Type):

@@ -319,3 +319,15 @@ def test_a_dereferenced_function_pointer_is_called(machines):
   out[1] = f.*(4) + f(5) + (&twice).*(6);
 """, "fn twice(x: i32) i32 { return 2 * x; }\nfn next(x: i32) i32 { return x + 1; }")
     assert got[:2] == [8, 5 + 6 + 12]
+
+
+def test_pointers_without_a_type(machines):
+    assert ints(machines, """
+  var x: i32 = 5; var y: [2]i32;
+  store(&x, 6); out[0] = x;
+  const p: *anyopaque = if (x == 6) keep(&y) else keep(&x);
+  store(p, 7); out[1] = y[0];
+""", """
+fn store(p: *anyopaque, v: i32) void { const q = @ptrcast(*i32, p); q.* = v; }
+fn keep(p: *anyopaque) *anyopaque { return p; }
+""")[:2] == [6, 7]
