@@ -280,7 +280,7 @@ def map_(cx, node, hint):
             cx.emit(node, Op.EST, cx.to_reg(result, node), v.reg, i, cx.scalar(result.ty, node))
         elif isinstance(v.ty, T.PtrType):
             target = v.ty.elem
-            cx.store(cx.pointee(v, target, 0, node), cx.coerce(result, target, node), node)
+            cx.store(cx.pointee(v, target), cx.coerce(result, target, node), node)
         else:
             cx.fail("MS0515", f"the output of @map is a DSD, a DSR or a pointer, found {v.ty}", operands[-1])
     fb.release(mark)

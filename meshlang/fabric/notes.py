@@ -107,14 +107,14 @@ def _stray(machine: Machine, notes: list[_Note]) -> Diagnostic:
         there = f"{shown} {'is' if len(others) == 1 else 'are'} there" if others else "nothing else is there"
     message = (f"the vector {'writes' if writes else 'reads'} elements {first} to {last} of {array.name} ({array.type}), which has "
                f"elements 0 to {array.size // note.c - 1}: {there}")
-    return Diagnostic("MS0853" if writes else "MS0852", message, note.span, "warning", notes=_circumstances(machine, note, notes),
+    return Diagnostic("MS0853" if writes else "MS0852", message, note.span, "warning", notes=_circumstances(machine, notes),
                       help="check base address, length and stride; with --strict this is an error")
 
 
 def _length(machine: Machine, notes: list[_Note]) -> Diagnostic:
     note = notes[0]
     message = f"the operation has {note.a} elements, but its {OPERANDS[note.what]} has {note.b}; the first source's length decides"
-    lines = _circumstances(machine, note, notes)
+    lines = _circumstances(machine, notes)
     if note.c:
         lines.append(f"color {note.c - 1}")
     return Diagnostic("MS0851", message, note.span, "warning", notes=lines)
@@ -124,11 +124,11 @@ def _width(machine: Machine, notes: list[_Note]) -> Diagnostic:
     note = notes[0]
     message = (f"the operation works on {8 * note.b}-bit elements, and walks its {OPERANDS[note.what]}, a DSD of {8 * note.a}-bit "
                "elements, in its own steps")
-    return Diagnostic("MS0871", message, note.span, "warning", notes=_circumstances(machine, note, notes),
+    return Diagnostic("MS0871", message, note.span, "warning", notes=_circumstances(machine, notes),
                       help="length and stride count elements of the operation; with --strict this is an error")
 
 
-def _circumstances(machine: Machine, note: _Note, notes: list[_Note]) -> list[str]:
+def _circumstances(machine: Machine, notes: list[_Note]) -> list[str]:
     pes = 0
     for n in notes:
         pes |= n.pes

@@ -75,7 +75,7 @@ def array_text(value: np.ndarray, most: int = 64) -> str:
     return f"[{' '.join(map(scalar_text, flat))}]"
 
 
-def value_text(machine: Machine, tile: TileProgram, obj: MemoryObject, value: np.ndarray, most: int = 64) -> str:
+def value_text(tile: TileProgram, obj: MemoryObject, value: np.ndarray, most: int = 64) -> str:
     """A variable's value as text; pointers say what they point to."""
     _, element = shape_and_element(obj.type)
     if is_pointer(element) and value.ndim == 0:

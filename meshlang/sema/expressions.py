@@ -241,15 +241,16 @@ class Expressions(Context):
             self.fail("MS0301", f"'.*' needs a pointer, found {t}", node)
         if t.many:
             self.fail("MS0316", f"{t} points to many items: '.*' has no single item to name", node, "index it: p[i]")
-        return self.pointee(p, t.elem, 0, node)
+        return self.pointee(p, t.elem)
 
-    def pointee(self, p: Any, elem: T.Type, offset: int, node: Any) -> Mem:
+    def pointee(self, p: Any, elem: T.Type) -> Mem | Known:
+        """What a pointer points to: a place of type `elem`, or a function."""
         if isinstance(p, Known):
             v = p.v
             if isinstance(v, FnValue):
                 return Known(FN, v)
-            return Mem(elem, 0, v.offset + offset, p.ty.const, v.var)
-        return Mem(elem, p.reg, offset, p.ty.const)
+            return Mem(elem, 0, v.offset, p.ty.const, v.var)
+        return Mem(elem, p.reg, 0, p.ty.const)
 
     def ev_index(self, node, hint):
         base = self.ev(node.base)
@@ -258,14 +259,14 @@ class Expressions(Context):
                 isinstance(base, Known) and isinstance(t, T.PtrType):
             p = self.load(base, node)
             if not t.many and isinstance(t.elem, T.ArrayType):
-                base = self.pointee(p, t.elem, 0, node)
+                base = self.pointee(p, t.elem)
                 t = t.elem
             elif not t.many:
                 self.fail("MS0316", f"{t} points to a single item: it cannot be indexed", node, "use p.*")
             else:
                 if len(node.indices) != 1:
                     self.fail("MS0317", f"{t} takes one index, found {len(node.indices)}", node)
-                return self.element(self.pointee(p, t.elem, 0, node), t.elem, [self.rv(node.indices[0])], (None,), node)
+                return self.element(self.pointee(p, t.elem), t.elem, [self.rv(node.indices[0])], (None,), node)
         if isinstance(t, T.StructType) and t.tuple:
             i = self.known_int(node.indices[0])
             if not 0 <= i < len(t.fields):
@@ -288,7 +289,7 @@ class Expressions(Context):
                     n = n * d + v.v
                 if isinstance(base, Known):
                     return ops.get_element(t, base.v, n)
-                return self.cell_element(base, t, n, node)
+                return self.cell_element(base, t, n)
             if isinstance(base, Known):
                 if self.fb is None:
                     self.fail("MS0310", "this index must be known at compile time", node)
@@ -337,7 +338,7 @@ class Expressions(Context):
             self.emit(node, Op.ADD, address, address, place.base)
         return Mem(elem, address, place.offset + offset, place.const, place.var)
 
-    def cell_element(self, base: Any, t: T.ArrayType, n: int, node: Any) -> ElemRef:
+    def cell_element(self, base: Any, t: T.ArrayType, n: int) -> ElemRef:
         """Element n of a comptime array variable."""
         def payload():
             return (base.v if isinstance(base, Cell) else base.get()).v
@@ -359,7 +360,7 @@ class Expressions(Context):
             if t is T.TYPE:
                 return self.type_member(base.v, name, node)
         if isinstance(t, T.PtrType) and not t.many and isinstance(t.elem, (T.StructType, T.BitsType)):
-            base = self.pointee(self.load(base, node), t.elem, 0, node)
+            base = self.pointee(self.load(base, node), t.elem)
             t = t.elem
         if isinstance(t, T.RangeType):
             self.fail("MS0202", f"a range has no field '{name}'", node, "use @range_start, @range_stop, @range_step")

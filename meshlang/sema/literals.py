@@ -209,10 +209,10 @@ class Literals(Context):
         t = place.ty
         if isinstance(t, T.PtrType):
             if isinstance(t.elem, T.ArrayType) and not t.many:
-                place = self.pointee(self.load(place, node), t.elem, 0, node)
+                place = self.pointee(self.load(place, node), t.elem)
                 t = t.elem
             elif t.many:
-                place = self.pointee(self.load(place, node), t.elem, 0, node)
+                place = self.pointee(self.load(place, node), t.elem)
                 t = T.array((0x7fff,), t.elem)
         if not isinstance(t, T.ArrayType):
             self.fail("MS0502", f"a tensor access needs an array, found {t}", target)

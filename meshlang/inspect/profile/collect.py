@@ -76,7 +76,7 @@ class Profile:
         found = self.nodes[node]
         return found.tile if found is not None else -1
 
-    def place(self, pe: int, node: int, pc: int) -> tuple[str, int] | None:
+    def place(self, node: int, pc: int) -> tuple[str, int] | None:
         """Source place of a row."""
         tile = self.tile_at(node)
         at = pc - self.trace.code_base[tile] if tile >= 0 else -1

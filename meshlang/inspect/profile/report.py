@@ -66,7 +66,7 @@ def by_line(profile: Profile) -> dict[Place, tuple[int, int]]:
     runs: dict[tuple[Place, int, int], int] = {}
     for k, c, n in zip(keys.tolist(), cycles.tolist(), times.tolist()):
         node, pc = k >> 24, k & (1 << 24) - 1
-        place = profile.place(-1, node, pc)
+        place = profile.place(node, pc)
         if place is None:
             continue
         out[place][0] += c

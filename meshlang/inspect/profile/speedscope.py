@@ -27,10 +27,10 @@ def speedscope(profile: Profile) -> dict[str, Any]:
         out = []
         for number in profile.stack(node):
             found = profile.nodes[number]
-            place = None if found is None else profile.place(-1, number, found.entry)
+            place = None if found is None else profile.place(number, found.entry)
             name = task_title(profile, number) if found is None or not found.parent else found.name
             out.append(frame(name, *(place or (None, None))))
-        place = profile.place(-1, node, pc)
+        place = profile.place(node, pc)
         if place is not None:
             out.append(frame(f"{PurePath(place[0]).name}:{place[1]}", *place))
         return tuple(out)

@@ -116,7 +116,7 @@ def vars_(repl: Repl, text: str) -> None:
         tile = names.tile_of(machine, pe_)
         if tile is None:
             return ["no code"]
-        return [f"{o.name}: {o.type} = {values.value_text(machine, tile, o, values.object_value(machine, pe_, o), 8)}"
+        return [f"{o.name}: {o.type} = {values.value_text(tile, o, values.object_value(machine, pe_, o), 8)}"
                 for o in names.variables(tile) if o.mutable] or ["no variables"]
 
     _each(repl, text, describe)
@@ -140,7 +140,7 @@ def mem(repl: Repl, text: str) -> None:
         obj = names.find_variable(tile, name)
         value = values.object_value(machine, pe_, obj)
         if not bracket:
-            return [f"{obj.name}: {obj.type} = {values.value_text(machine, tile, obj, value, 4096)}"]
+            return [f"{obj.name}: {obj.type} = {values.value_text(tile, obj, value, 4096)}"]
         flat = value.reshape(-1)
         first, end = _bounds(rest, len(flat))
         return [f"{obj.name}[{first}:{end}] = {values.array_text(flat[first:end], 4096)}"]
