@@ -19,12 +19,13 @@ from .codegen import FunctionBuilder
 from .context import Frame
 from .expressions import Expressions
 from .literals import Literals
+from .loops import Loops
 from .statements import Statements
 from .unit import Instance, Unit
 from .values import FnValue
 
 
-class Analyzer(Expressions, Literals, Bits, Choices, Calls, Statements):
+class Analyzer(Expressions, Literals, Bits, Choices, Calls, Statements, Loops):
     """One walk over one function, block or initialiser. See `context.Context` for its state."""
 
 
