@@ -30,8 +30,8 @@ def _host_stream(name: str, table: str, cfg: ColorConfig):
             return VOID
         color = value.v
         label = text_arg(cx, node.args[1])
-        if not isinstance(color, int) or not 0 <= color <= 23:
-            cx.fail("MS0404", f"{label}: color {color} is out of range (0 to 23)", node.args[0])
+        if not isinstance(color, int) or not 0 <= color < T.COLORS:
+            cx.fail("MS0404", f"{label}: color {color} is out of range (0 to {T.COLORS - 1})", node.args[0])
         unit = cx.unit
         getattr(unit, table)[color] = label
         config = unit.layout.intern(cfg)

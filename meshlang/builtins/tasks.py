@@ -32,7 +32,7 @@ def get_color(cx, node, hint):
     value = cx.rv(node.args[0])
     if value.ty is T.COLOR:
         return value
-    return number(cx, node, T.COLOR, 0, 23, "color")
+    return number(cx, node, T.COLOR, 0, T.COLORS - 1, "color")
 
 
 @builtin("get_local_task_id", "n", doc="The id of a local task: 0 to 30 on WSE-2, 8 to 30 on WSE-3.")

@@ -92,8 +92,10 @@ class Compiler:
             import difflib
             known = sorted(str(p.relative_to(stdlib_dir()).with_suffix("")) for p in stdlib_dir().rglob("*.csl"))
             close = difflib.get_close_matches(name, known, 1)
-            cx.fail("MS0215", f"there is no library <{name}>", node, f"did you mean <{close[0]}>?" if close else None,
-                    notes=[f"libraries: {', '.join(known)}"])
+            groups = dict.fromkeys(k.partition("/")[0] + ("/..." if "/" in k else "") for k in known)
+            cx.fail("MS0215", f"there is no library <{name}>", node,
+                    f"did you mean <{close[0]}>?" if close else "give the folder of a library of your own with --import-path",
+                    notes=[f"libraries: {', '.join(groups)}"])
         folders = [os.path.dirname(cx.module.path), os.path.dirname(self.source), *given]
         places = list(dict.fromkeys(os.path.normpath(os.path.join(folder, path)) for folder in folders))
         for full in places:
@@ -239,6 +241,9 @@ class Compiler:
                     "MS0217", f"{path} has no param '{n}'", None, notes=[f"params: {', '.join(declared) or 'none'}"],
                     help=f"did you mean '{close[0]}'?" if close else None))
             elif n in self.options.colors and not isinstance(v, Known):
+                if not 0 <= int(v) < T.COLORS:
+                    self.diagnostics.add(Diagnostic("MS0404", f"--colors: {n} is {v}, which is out of range: colors are 0 to {T.COLORS - 1}",
+                                                    declared[n].span))
                 bindings[n] = Known(T.COLOR, int(v))
             elif isinstance(v, bool):
                 bindings[n] = Known(T.BOOL, v)

@@ -68,6 +68,8 @@ def bind_param(value: Known, t: T.Type) -> Known:
     if T.is_int(value.ty) and t is T.BOOL and value.v in (0, 1):
         return Known(T.BOOL, bool(value.v))
     if T.is_int(value.ty) and isinstance(t, T.IdType):
+        if not 0 <= value.v <= T.HIGHEST[t]:
+            raise Fail("MS0404", f"{t} {value.v} is out of range: there are 0 to {T.HIGHEST[t]}")
         return Known(t, value.v)
     from .ops import coerce
     return coerce(value, t)

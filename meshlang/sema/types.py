@@ -227,6 +227,7 @@ RANGE = Type("range", comptime_only=True)
 
 DIRECTION = IdType("direction", 2, Ty.U16)
 COLOR = IdType("color", 2, Ty.U16)
+COLORS = 24     # routable colors: 0 to 23 on both machines (facts 4.3)
 DATA_TASK_ID = IdType("data_task_id", 2, Ty.U16)
 LOCAL_TASK_ID = IdType("local_task_id", 2, Ty.U16)
 CONTROL_TASK_ID = IdType("control_task_id", 2, Ty.U16)
@@ -246,6 +247,10 @@ DSR_SRC0 = DsrType("dsr_src0", comptime_only=True)
 DSR_SRC1 = DsrType("dsr_src1", comptime_only=True)
 XDSR = IdType("xdsr", comptime_only=True)
 SR = IdType("sr", comptime_only=True)
+
+# the largest number of each kind of id on either machine (facts 4.3); what one of them has less is checked where the id is used
+HIGHEST = {DIRECTION: 4, COLOR: COLORS - 1, DATA_TASK_ID: COLORS - 1, LOCAL_TASK_ID: 30, CONTROL_TASK_ID: 63, INPUT_QUEUE: 7, OUTPUT_QUEUE: 7,
+           UT_ID: 7, XDSR: 15, SR: 15}
 
 PREDECLARED: dict[str, Type] = {t.name: t for t in [
     BOOL, VOID, F16, F32, BF16, CB16, COMPTIME_INT, COMPTIME_FLOAT, COMPTIME_STRING, COMPTIME_STRUCT, TYPE, MODULE, RANGE,
