@@ -103,12 +103,17 @@ def route(cx, node, hint):
         cx.unit.route_colors.add(color.v)
     pair = cx.fb.regs(2)
     cx.into(color, pair, node)
+    return get_or_set(cx, node, pair, T.U64, Sys.ROUTE_GET, Sys.ROUTE_SET)
+
+
+def get_or_set(cx, node, pair: int, t: T.Type, get: Sys, set_: Sys):
+    """Read what register `pair` says, or write the builtin's second argument there (by the register behind it)."""
     result = cx.fb.reg()
     if len(node.args) == 1:
-        cx.emit(node, Op.SYS, result, pair, Sys.ROUTE_GET)
-        return Reg(T.U64, result)
-    cx.into(cx.coerce(cx.rv(node.args[1], T.U64), T.U64, node), pair + 1, node)
-    cx.emit(node, Op.SYS, result, pair, Sys.ROUTE_SET)
+        cx.emit(node, Op.SYS, result, pair, get)
+        return Reg(t, result)
+    cx.into(cx.coerce(cx.rv(node.args[1], t), t, node), pair + 1, node)
+    cx.emit(node, Op.SYS, result, pair, set_)
     return VOID
 
 
@@ -116,13 +121,7 @@ def route(cx, node, hint):
 def filter_(cx, node, hint):
     pair = cx.fb.regs(2)
     cx.into(cx.coerce(cx.rv(node.args[0], T.U16), T.U16, node), pair, node)
-    result = cx.fb.reg()
-    if len(node.args) == 1:
-        cx.emit(node, Op.SYS, result, pair, Sys.FILTER_GET)
-        return Reg(T.U16, result)
-    cx.into(cx.coerce(cx.rv(node.args[1], T.U16), T.U16, node), pair + 1, node)
-    cx.emit(node, Op.SYS, result, pair, Sys.FILTER_SET)
-    return VOID
+    return get_or_set(cx, node, pair, T.U16, Sys.FILTER_GET, Sys.FILTER_SET)
 
 
 @builtin("get_filter_id", "color", phase="comptime", doc="The filter of a color, as <tile_config/filters> names it.")

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 Region = tuple[int, int, int, int]  # x, y, w, h in PEs
 
 
+def inside(program: Program, region: Region) -> bool:
+    """Has the region PEs, and all of them in the program's rectangle?"""
+    x, y, w, h = region
+    return w >= 1 and h >= 1 and x >= 0 and y >= 0 and x + w <= program.fabric.width and y + h <= program.fabric.height
+
+
 class Memory:
     """Copies between host arrays and the PEs' memories, a region of PEs at a time."""
 
@@ -40,8 +46,8 @@ class Memory:
     def check(self, symbol: HostSymbol, region: Region) -> None:
         """MS0913 a region outside the rectangle, MS0914 a PE in it that does not export the symbol."""
         x, y, w, h = region
-        width, height = self.program.fabric.width, self.program.fabric.height
-        if w < 1 or h < 1 or x < 0 or y < 0 or x + w > width or y + h > height:
+        if not inside(self.program, region):
+            width, height = self.program.fabric.width, self.program.fabric.height
             raise MeshlangError(
                 Diagnostic(
                     "MS0913",

@@ -21,7 +21,7 @@ import numpy as np
 from meshlang.diag import Diagnostic, MeshlangError
 from meshlang.ir.isa import Op
 
-from .memory import Memory, Region
+from .memory import Memory, Region, inside
 from .printing import LogLine, Output
 from .progress import Progress
 from .symbols import HostSymbol, Symbols, launch_arguments
@@ -348,9 +348,9 @@ class Session:
         return error
 
     def _check_stream(self, color: int, known: dict[int, str], way: str, region: Region) -> None:
-        x, y, w, h = region
-        width, height = self.program.fabric.width, self.program.fabric.height
-        if w < 1 or h < 1 or x < 0 or y < 0 or x + w > width or y + h > height:
+        if not inside(self.program, region):
+            x, y, w, h = region
+            width, height = self.program.fabric.width, self.program.fabric.height
             raise MeshlangError(
                 Diagnostic(
                     "MS0913",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any, NamedTuple
 
-from ..ir.isa import Ty
+from ..ir.isa import COLORS, Ty  # COLORS: those that can be routed, 0 to 23 on both machines (facts 4.3)
 
 _interned: dict[tuple, Type] = {}
 
@@ -227,7 +227,6 @@ RANGE = Type("range", comptime_only=True)
 
 DIRECTION = IdType("direction", 2, Ty.U16)
 COLOR = IdType("color", 2, Ty.U16)
-COLORS = 24     # routable colors: 0 to 23 on both machines (facts 4.3)
 DATA_TASK_ID = IdType("data_task_id", 2, Ty.U16)
 LOCAL_TASK_ID = IdType("local_task_id", 2, Ty.U16)
 CONTROL_TASK_ID = IdType("control_task_id", 2, Ty.U16)
