@@ -16,7 +16,7 @@ ACTIONS = {"test_or_suspend": FIFO_TEST, "terminate": FIFO_TERMINATE, "suspend":
 FIELDS = dict.fromkeys(("activate_push", "activate_pop", "priority", "simd_mode", "dest", "src", "xdsr", "empty_action", "full_action"), "")
 
 
-@builtin("allocate_fifo", "buffer[, config]", phase="comptime", doc="A FIFO over a global array.")
+@builtin("allocate_fifo", "buffer[, config]", phase="global", doc="A FIFO over a global array.")
 def allocate_fifo(cx, node, hint):
     unit = cx.unit
     place: Any = cx.ev(node.args[0])

@@ -349,16 +349,21 @@ class Compiler:
                     if queue is not None:
                         unit.inputs[queue] = QueueState(color, "", None, automatic=True)
             self.check_shared_ids(unit)
+            self.check_colors(unit, ("fabout",), "leave '.color' out: on wse2 an output queue sends the colors of its DSDs")
             return
         for b in unit.bound.values():
             if b.kind == "data" and b.id not in unit.inputs:
                 unit.error("MS0411", f"data task '{b.fn.decl.name}' is bound to input queue {b.id}, which is never initialised", b.span,
                            help=f"on wse3 write @initialize_queue(@get_input_queue({b.id}), .{{ .color = c }}) in a comptime block")
+        self.check_colors(unit, ("fabin", "fabout"), "leave 'fabric_color' out on wse3")
+
+    def check_colors(self, unit: Unit, kinds: tuple[str, ...], help: str) -> None:
+        """A DSD and the queue it names have one color, if both have one."""
         for kind, queue, color, span in unit.used_colors:
             state = (unit.inputs if kind == "fabin" else unit.outputs).get(queue)
-            if state is not None and state.color != color:
+            if kind in kinds and state is not None and state.color is not None and state.color != color:
                 unit.error("MS0407", f"{'input' if kind == 'fabin' else 'output'} queue {queue} is bound to color {state.color}, and this DSD "
-                           f"names color {color}", span, labels=[(state.span, "bound here")], help="leave 'fabric_color' out on wse3")
+                           f"names color {color}", span, labels=[(state.span, "bound here")], help=help)
 
     def check_shared_ids(self, unit: Unit) -> None:
         """WSE-2: a wavelet of color n starts task n, also where n is bound to a local task (facts 4.3)."""

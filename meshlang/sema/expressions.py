@@ -232,6 +232,8 @@ class Expressions(Context):
         if fn.decl.is_task:
             self.fail("MS0402", f"'{fn.decl.name}' is a task: it has no address and cannot be called", node,
                       "bind it to a task id and activate that id")
+        if fn.decl.inline:
+            self.fail("MS0314", f"'{fn.decl.name}' is an inline function: it has no address", node, "take 'inline' away, or call it by its name")
         return Known(T.pointer(self.function_type(fn, node), const=True), fn)
 
     def ev_deref(self, node, hint):
