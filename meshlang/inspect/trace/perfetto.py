@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from meshlang.fabric.recording import CONTROLS, HOLDS, STALLS
-from meshlang.ir.program import DIRECTIONS
+from meshlang.ir.program import DIRECTIONS, HOST
 
 from . import wire
 from .flows import wavelets
@@ -37,7 +37,6 @@ ANNOTATION_NAME, ANNOTATION_UINT = 1, 3
 SLICE_BEGIN, SLICE_END, INSTANT = 1, 2, 3
 STATE_CLEARED, STATE_NEEDED = 1, 2
 EXPLICIT = 3
-FROM_HOST = 5           # side of an "enter" event
 # the annotations that events have
 PAYLOAD, ELEMENTS, TASK = 1, 2, 3
 ANNOTATIONS = {PAYLOAD: "payload", ELEMENTS: "elements", TASK: "task id"}
@@ -191,7 +190,7 @@ def _instants(trace: Trace, names: _Names, rows: _Rows, tracks: dict[int, set[in
         at = trace.of_kinds(kind)
         at = at[trace.mask.ravel()[ev["pe"][at]]]
         if kind == "enter":
-            at = at[ev["extra"][at].astype(np.int64) >> 8 == FROM_HOST]
+            at = at[ev["extra"][at].astype(np.int64) >> 8 == HOST]
         part = ev[at]
         if not len(at):
             continue

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from meshlang.fabric.recording import CONTROLS, HOLDS, KINDS, NOBODY, STALLS
+from meshlang.ir.program import RAMP
 
 from .model import DSDOP, KIND, OPS
 
@@ -80,7 +81,7 @@ def _lines(trace: Trace, names: dict[int, str]) -> list[tuple[int, str]]:
         text = None
         if kind == enter:
             side = extra >> 8
-            arrival = cycle + (trace.ramp - 1 if side == 4 else 1)
+            arrival = cycle + (trace.ramp - 1 if side == RAMP else 1)
             out.append((arrival, f"{who} (hwtile): landing C{color} from link {LINKS[side]}, data=0x{value:08x}, ctrl={extra & 1}"))
         elif kind == inst:
             name = OPS[value] + (f" {trace.op_name(pe, pc)}" if value == DSDOP else "")
