@@ -75,7 +75,9 @@ def get_dsd(cx, node, hint):
 
 def memory_dsd(cx, node, cfg: dict[str, Any], four: bool = False) -> Any:
     where = node.args[1]
+    least, most = -0x80, 0x7f       # the property is an i8 (facts 6.2); nothing published says what a tensor access may need: it has 16 bits here
     if "tensor_access" in cfg:
+        least, most = -0x8000, 0x7fff
         access = cfg.pop("tensor_access")
         if not isinstance(access.ty, T.StructType):
             cx.fail("MS0301", f"'tensor_access' must be a tensor access, found {access.ty}", where, "write |i|{n} -> A[i]")
@@ -96,7 +98,7 @@ def memory_dsd(cx, node, cfg: dict[str, Any], four: bool = False) -> Any:
         if v is not None and isinstance(v.ty, T.StructType) and len(v.v) != 1:
             cx.fail("MS0502", f"a mem1d_dsd has one dimension, '{name}' gives {len(v.v)}", where, "use mem4d_dsd")
     extent = integer(cx, where, cfg["extent"], "extent", 0, 0xffff)
-    stride = integer(cx, where, cfg["stride"], "stride", -0x8000, 0x7fff) if "stride" in cfg else 1
+    stride = integer(cx, where, cfg["stride"], "stride", least, most) if "stride" in cfg else 1
     offset = integer(cx, where, cfg["offset"], "offset", -0x8000, 0xffff) if "offset" in cfg else 0
     start = Dsd("mem1d", None, extent if isinstance(extent, int) else 0, stride if isinstance(stride, int) else 1, elem.size,
                 wavelet_index_offset=wio)
