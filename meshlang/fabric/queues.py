@@ -70,17 +70,18 @@ def push_output(W, U, pe, q, value, flags, now):
 
 @jit
 def queue_status(W, U, T, pe, outputs, full):
-    """Bit mask over queue ids: which are empty, or full."""
+    """Bit mask over the eight queue ids: which are empty, or full. Queues that the program does not use, or the machine does not have, are
+    empty and not full."""
     p = P0 + pe * PK
     tile = W[p + P_TILE]
     n = np.int64(T[tile + (TT_NOQ if outputs else TT_NIQ)])
     q = W[p + (P_OQ if outputs else P_IQ)]
-    mask = np.int64(0)
+    mask = np.int64(0) if full != 0 else np.int64(0xff)
     for _ in range(n):
         count = np.int64(U[q + Q_COUNT])
-        hit = count >= np.int64(U[q + Q_DEPTH]) if full != 0 else count == 0
-        if hit and np.int64(U[q + Q_ID]) < 8:
-            mask |= np.int64(1) << np.int64(U[q + Q_ID])
+        changed = count >= np.int64(U[q + Q_DEPTH]) if full != 0 else count > 0
+        if changed and np.int64(U[q + Q_ID]) < 8:
+            mask ^= np.int64(1) << np.int64(U[q + Q_ID])
         q += QK
     return mask
 

@@ -80,10 +80,10 @@ class Choices(Context):
     def common(self, t: T.Type | None, s: T.Type, hint: T.Type | None, node: Any) -> T.Type:
         """The common type of the values met so far and one of type `s`.
 
-        The hint (the type of the target) settles structs and pointers. Numbers find their own common type: the hint may come
-        from an @as, which converts the result.
+        The hint (the type of the target) settles structs and pointers. Numbers, bools and enums find their own common type: the hint may
+        come from an @as, which converts the result.
         """
-        if hint is not None and not hint.comptime_only and not T.is_numeric(s):
+        if hint is not None and not hint.comptime_only and not (T.is_numeric(s) or s is T.BOOL or isinstance(s, T.EnumType)):
             s = hint
         return s if t is None else self.op(node, ops.peer, t, s, "if")
 

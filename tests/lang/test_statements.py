@@ -331,3 +331,12 @@ def test_pointers_without_a_type(machines):
 fn store(p: *anyopaque, v: i32) void { const q = @ptrcast(*i32, p); q.* = v; }
 fn keep(p: *anyopaque) *anyopaque { return p; }
 """)[:2] == [6, 7]
+
+
+def test_as_converts_the_result_of_a_choice_of_bools_or_enums(machines):
+    assert ints(machines, """
+  out[0] = @as(i32, if (n > 2) yes else no); out[1] = @as(i32, if (n > 4) yes else no);
+  out[2] = @as(i32, switch (n) { 3 => true, else => no }); out[3] = @as(i32, pick: { if (n == 3) { break :pick yes; } break :pick no; });
+  out[4] = @as(i32, if (n > 2) e else E.A); out[5] = @as(i32, if (n > 4) e else E.A);
+  out[6] = comptime @as(i32, if (3 > 2) true else false);
+""", "var n: i32 = 3; var yes: bool = true; var no: bool = false; const E = enum(u16) { A = 5, B = 9 }; var e: E = E.B;")[:7] == [1, 0, 1, 1, 9, 5, 1]

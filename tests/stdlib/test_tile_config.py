@@ -181,3 +181,39 @@ fn main() void {
 }
 """)
     assert out[:, :3].tolist() == [[3, 3, 3], [3, 3, 3]]
+
+
+@pytest.mark.parametrize("arch", ["wse2", "wse3"])
+def test_the_status_of_queues(tmp_path, arch):
+    """Queues that nobody uses are empty: `all_empty` is about the others. Three wavelets wait in PE 1's queue, which holds more than that."""
+    got = run(tmp_path, LINKS + """
+const inputs = tile_config.input_queue_status;
+const outputs = tile_config.output_queue_status;
+fn bit(b: bool) u32 { return @as(u32, b); }
+fn main() void {
+  const o = outputs.get();
+  out[3] = bit(outputs.all_empty(o)); out[4] = bit(outputs.none_full(o)); out[5] = bit(outputs.is_empty(o, @get_output_queue(5)));
+  if (x == 0) { @mov32(fabout_a, 7); } else { wait(); }
+  const i = inputs.get();
+  out[6] = bit(inputs.all_empty(i)); out[7] = bit(inputs.is_empty(i, iq)); out[8] = bit(inputs.is_empty(i, @get_input_queue(5)));
+  out[9] = bit(inputs.none_full(i)); out[10] = @as(u32, i.empty);
+  if (x == 1) { @mov32(three, fabin); out[11] = bit(inputs.all_empty(inputs.get())); }
+  sys.unblock_cmd_stream();
+}
+""", arch)
+    assert got[0, 3:11].tolist() == [1, 1, 1, 1, 1, 1, 1, 0xff]
+    assert got[1, 3:12].tolist() == [1, 1, 1, 0, 0, 1, 1, 0xff & ~(1 << 2), 1]
+
+
+def test_a_payload_at_run_time_is_that_of_compile_time(tmp_path):
+    got = run(tmp_path, """
+const control = @import_module("<control>");
+const ADV = control.opcode.SWITCH_ADV;
+const known = control.encode_payload(2, [2]control.opcode{ ADV, control.opcode.NOP }, [2]bool{ true, false }, true, {});
+fn main() void {
+  out[0] = known;
+  out[1] = control.encode_payload(2, [2]control.opcode{ ADV, control.opcode.NOP }, [2]bool{ true, false }, true, {});
+  sys.unblock_cmd_stream();
+}
+""")
+    assert got[0, 0] == got[0, 1] == 1 << 22 | 1 << 24 | 31 << 16 | sum(1 << (22 + 3 * k + 2) % 30 for k in range(2, 8))
