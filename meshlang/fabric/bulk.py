@@ -37,7 +37,7 @@ from .wheel import fail
 CHUNK = np.int64(256)         # elements a bulk operation stages at a time; scratch for three operands is at the start of the memories
 SCRATCH = 4 * CHUNK     # bytes per operand
 MEMORY_START = 4 * SCRATCH
-E_ENDLESS = np.int64(Fault.ENDLESS_WALK)
+FENDLESS = np.int64(Fault.ENDLESS_WALK)
 ZERO = np.int64(0)
 
 
@@ -240,7 +240,7 @@ def run_in_memory(W, T, M8, M16, M32, pe, v):
                     k = np.int64(i)
                     break
                 if n == ENDLESS and beyond(W, T, d, i):
-                    fail(W, E_ENDLESS, pe, np.int64(i), ZERO, ZERO)
+                    fail(W, FENDLESS, pe, np.int64(i), ZERO, ZERO)
                     return np.int64(-1)
             a = W[v + V_ACC] if accumulate else fetch_memory(W, T, M8, M16, M32, d + OK, mem)
             b = fetch_memory(W, T, M8, M16, M32, d + 2 * OK, mem)

@@ -14,8 +14,8 @@ from .state import *
 from .tolerated import note, stray
 from .wheel import fail
 
-E_WIDTH, E_OPERAND, E_UNSUPPORTED = np.int64(Fault.WIDTH), np.int64(Fault.OPERAND), np.int64(Fault.UNSUPPORTED_DSD)
-E_NO_QUEUE, E_NO_COLOR = np.int64(Fault.NO_QUEUE), np.int64(Fault.NO_COLOR)
+FWIDTH, FOPERAND, FUNSUPPORTED = np.int64(Fault.WIDTH), np.int64(Fault.OPERAND), np.int64(Fault.UNSUPPORTED_DSD)
+FNO_QUEUE, FNO_COLOR = np.int64(Fault.NO_QUEUE), np.int64(Fault.NO_COLOR)
 ZERO = np.int64(0)
 
 
@@ -79,7 +79,7 @@ def decode(W, T, pe, o, kind, v, size, position):
         tag = field(v, 52, 2)
         if (np.int64(1) << tag) != size:        # length and stride count the operation's elements, whatever the DSD was made for
             if tag == 0 or what == KIND_CIRCBUF or W[G_STRICT] != 0:        # a ring of other elements would leave its array
-                fail(W, E_WIDTH, pe, np.int64(1) << tag, size, position)
+                fail(W, FWIDTH, pe, np.int64(1) << tag, size, position)
                 return False
             note(W, T, pe, np.int64(N_WIDTH), position, np.int64(1) << tag, size, ZERO)
         W[o + O_ADDR] = field(v, 4, 16)
@@ -121,7 +121,7 @@ def decode(W, T, pe, o, kind, v, size, position):
         n = field(v, 4, 16)
         row = np.int64(T[W[p + P_TILE] + TT_FIFOS]) + n * FIFO_COLUMNS
         if np.int64(T[row + FIFO_SIZE]) != size:
-            fail(W, E_WIDTH, pe, np.int64(T[row + FIFO_SIZE]), size, position)
+            fail(W, FWIDTH, pe, np.int64(T[row + FIFO_SIZE]), size, position)
             return False
         f = W[p + P_FIFO] + n * FFK
         W[o + O_KIND] = K_FIFO
@@ -131,9 +131,9 @@ def decode(W, T, pe, o, kind, v, size, position):
         W[o + O_LEN] = W[f + (FF_WRITE if position == 0 else FF_READ)]
         return True
     if what == KIND_NONE:
-        fail(W, E_OPERAND, pe, position, ZERO, ZERO)
+        fail(W, FOPERAND, pe, position, ZERO, ZERO)
     else:
-        fail(W, E_UNSUPPORTED, pe, what, ZERO, ZERO)
+        fail(W, FUNSUPPORTED, pe, what, ZERO, ZERO)
     return False
 
 
@@ -156,7 +156,7 @@ def decode_queue(W, T, pe, o, wanted, color, count, first, what):
     if n < 0 and wanted < 0 and what == KIND_FABOUT and W[G_WSE3] == 0 and count > 0:
         n = count - 1               # WSE-2: an output queue may be left to the compiler; the loader keeps a spare one
     if n < 0:
-        fail(W, E_NO_QUEUE, pe, np.int64(0 if what == KIND_FABIN else 1), ZERO, ZERO)
+        fail(W, FNO_QUEUE, pe, np.int64(0 if what == KIND_FABIN else 1), ZERO, ZERO)
         return False
     W[o + O_QUEUE] = first + n * QK
     if what == KIND_FABOUT:
@@ -172,5 +172,5 @@ def output_slot(W, U, pe, o):
         color = W[o + O_STRIDE]
     slot = color_slot(U, pe, color)
     if slot < 0:
-        fail(W, E_NO_COLOR, pe, color, ZERO, ZERO)
+        fail(W, FNO_COLOR, pe, color, ZERO, ZERO)
     return slot

@@ -17,7 +17,7 @@ from .tolerated import stray
 from .trace import trace_element_wait, trace_go
 from .wheel import fail
 
-E_WIDTH, E_QUEUE_BUSY = np.int64(Fault.WIDTH), np.int64(Fault.QUEUE_BUSY)
+E_WIDTH, E_QUEUE = np.int64(Fault.WIDTH), np.int64(Fault.QUEUE_BUSY)
 E_OPERAND, E_UNSUPPORTED = np.int64(Fault.OPERAND), np.int64(Fault.UNSUPPORTED_DSD)
 ZERO, ONE = np.int64(0), np.int64(1)
 OK_, WAIT, BAD = np.int64(0), np.int64(1), np.int64(-1)
@@ -55,7 +55,7 @@ def element_queue(W, U, T, pe, v, size, writes):
         return np.int64(-1)
     q = W[ELEMENT + O_QUEUE]
     if U[q + Q_USER] != 0:
-        fail(W, E_QUEUE_BUSY, pe, np.int64(U[q + Q_ID]), ONE if writes else ZERO, ZERO)
+        fail(W, E_QUEUE, pe, np.int64(U[q + Q_ID]), ONE if writes else ZERO, ZERO)
         return np.int64(-1)
     return q
 

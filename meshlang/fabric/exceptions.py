@@ -27,7 +27,7 @@ O_FADD, O_FSUB, O_FMUL, O_FDIV, O_FUN1, O_FUN2, O_I2F, O_F2I, O_F2F = (np.int64(
 UNDERFLOW, OVERFLOW, INEXACT, INVALID, DIVISION = (np.int64(1 << isa.EXCEPTIONS.index(n)) for n in (
     "FP_UNDERFLOW", "FP_OVERFLOW", "FP_INEXACT", "FP_INVALID", "FP_DIV_BY_0"))
 NONE = np.int64(0)
-E_EXCEPTION = np.int64(Fault.EXCEPTION)
+F_EXCEPTION = np.int64(Fault.EXCEPTION)
 SMALLEST_HALF, SMALLEST_SINGLE = np.float64(np.finfo(np.float16).tiny), np.float64(np.finfo(np.float32).tiny)
 HALF_64 = np.float64(1 << 63)
 
@@ -38,7 +38,7 @@ def stops(W, pe, flags):
     flags &= W[P0 + pe * PK + P_UNMASKED]
     if flags == 0:
         return False
-    fail(W, E_EXCEPTION, pe, flags, NONE, NONE)
+    fail(W, F_EXCEPTION, pe, flags, NONE, NONE)
     return True
 
 

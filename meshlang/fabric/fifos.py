@@ -13,7 +13,7 @@ from .state import *
 from .tasks import act
 from .wheel import fail, wake_ce
 
-E_FIFO = np.int64(Fault.FIFO)
+FFIFO = np.int64(Fault.FIFO)
 ZERO = np.int64(0)
 
 
@@ -58,32 +58,21 @@ def fifo_event(W, pe, task):
 
 
 @cold
-def fifo_stops(W, T, o, j):
-    """Is operand j, whose record is o, a FIFO that is full (the destination) or empty (a source)?"""
-    if W[o + O_KIND] != K_FIFO:
-        return False
-    count = W[W[o + O_ADDR] + FF_COUNT]
-    return count >= np.int64(T[W[o + O_QUEUE] + FIFO_CAPACITY]) if j == 0 else count == 0
-
-
-@cold
 def fifo_ready(W, T, v):
     """Can the FIFO operands of an operation take part in a step? Remembers who found it empty or full."""
     d = v + V_OPERANDS
     ready = True
     for j in range(3):
         o = d + j * OK
-        if fifo_stops(W, T, o, j):
-            W[W[o + O_ADDR] + (FF_FULL if j == 0 else FF_EMPTY)] = 1
-            ready = False
+        if W[o + O_KIND] == K_FIFO:
+            f = W[o + O_ADDR]
+            if j == 0 and W[f + FF_COUNT] >= np.int64(T[W[o + O_QUEUE] + FIFO_CAPACITY]):
+                W[f + FF_FULL] = 1
+                ready = False
+            elif j > 0 and W[f + FF_COUNT] == 0:
+                W[f + FF_EMPTY] = 1
+                ready = False
     return ready
-
-
-@cold
-def fifo_action_of(W, T, o, j):
-    """The action of a FIFO operand for when it is full (the destination) or empty (a source)."""
-    actions = np.int64(T[W[o + O_QUEUE] + FIFO_ACTIONS])
-    return actions >> 4 if j == 0 else actions & 15
 
 
 @cold
@@ -92,8 +81,13 @@ def fifo_action(W, T, v):
     d = v + V_OPERANDS
     for j in range(3):
         o = d + j * OK
-        if fifo_stops(W, T, o, j):
-            return fifo_action_of(W, T, o, j)
+        if W[o + O_KIND] == K_FIFO:
+            f = W[o + O_ADDR]
+            actions = np.int64(T[W[o + O_QUEUE] + FIFO_ACTIONS])
+            if j == 0 and W[f + FF_COUNT] >= np.int64(T[W[o + O_QUEUE] + FIFO_CAPACITY]):
+                return actions >> 4
+            if j > 0 and W[f + FF_COUNT] == 0:
+                return actions & 15
     return FIFO_TEST
 
 
@@ -103,8 +97,10 @@ def fifo_suspends(W, T, v):
     d = v + V_OPERANDS
     for j in range(3):
         o = d + j * OK
-        if W[o + O_KIND] == K_FIFO and fifo_action_of(W, T, o, j) == FIFO_SUSPEND:
-            return True
+        if W[o + O_KIND] == K_FIFO:
+            actions = np.int64(T[W[o + O_QUEUE] + FIFO_ACTIONS])
+            if (actions >> 4 if j == 0 else actions & 15) == FIFO_SUSPEND:
+                return True
     return False
 
 
@@ -113,7 +109,7 @@ def fifo_fault(W, pe, v):
     """The FIFO's action is a fault: of a full one if the destination is the FIFO that stops the operation."""
     d = v + V_OPERANDS
     full = W[d + O_KIND] == K_FIFO and W[W[d + O_ADDR] + FF_FULL] != 0
-    fail(W, E_FIFO, pe, np.int64(1 if full else 0), ZERO, ZERO)
+    fail(W, FFIFO, pe, np.int64(1 if full else 0), ZERO, ZERO)
 
 
 @cold

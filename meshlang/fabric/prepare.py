@@ -17,7 +17,7 @@ from .state import *
 from .tolerated import note_length
 from .wheel import fail
 
-E_OPERAND, E_WALK, E_ENDLESS = np.int64(Fault.OPERAND), np.int64(Fault.WALK), np.int64(Fault.ENDLESS_WALK)
+FOPERAND, FWALK, FENDLESS = np.int64(Fault.OPERAND), np.int64(Fault.WALK), np.int64(Fault.ENDLESS_WALK)
 ZERO = np.int64(0)
 
 
@@ -88,7 +88,7 @@ def prepare(W, U, T, pe, v, row, fp, base):
             ring = kind == K_MEM4 and is_ring(T, W[o + O_QUEUE])
             if n == ENDLESS:
                 if own == ENDLESS and not ring and not (kind == K_MEM and W[o + O_STRIDE] == 0):
-                    fail(W, E_ENDLESS, pe, own, ZERO, ZERO)
+                    fail(W, FENDLESS, pe, own, ZERO, ZERO)
                     return np.int64(-1)
                 if (ring or own != ENDLESS and own > 0) and not check_walk(W, T, pe, o, own, j == 0):
                     return np.int64(-1)
@@ -101,12 +101,12 @@ def prepare(W, U, T, pe, v, row, fp, base):
                 if own != n and own != ENDLESS:
                     note_length(W, U, T, pe, v, np.int64(j))
                     if kind == K_MEM4 and n > own and not ring:
-                        fail(W, E_WALK, pe, W[o + O_ADDR], W[o + O_ADDR] + n * W[o + O_SIZE], W[o + O_ADDR])
+                        fail(W, FWALK, pe, W[o + O_ADDR], W[o + O_ADDR] + n * W[o + O_SIZE], W[o + O_ADDR])
                         return np.int64(-1)
                 if not check_walk(W, T, pe, o, n, j == 0):
                     return np.int64(-1)
     if fabric == 0 and n == ENDLESS and not fifo:
-        fail(W, E_ENDLESS, pe, n, ZERO, ZERO)
+        fail(W, FENDLESS, pe, n, ZERO, ZERO)
         return np.int64(-1)
     if fabric == 0 and fifo:
         fabric = np.int64(2)
@@ -154,14 +154,14 @@ def make_operand(W, U, T, pe, v, j, row, fp, base):
             W[o + O_ADDR] += (W[fp + base + 4] & 0xffff) * 2        # in words
     if what == K_OUT:
         if j != 0:
-            fail(W, E_OPERAND, pe, np.int64(j), ZERO, ZERO)
+            fail(W, FOPERAND, pe, np.int64(j), ZERO, ZERO)
             return False
         slot = output_slot(W, U, pe, o)
         if slot < 0:
             return False
         W[o + O_STRIDE] = slot
     if what == K_IN and j == 0:
-        fail(W, E_OPERAND, pe, ZERO, ZERO, ZERO)
+        fail(W, FOPERAND, pe, ZERO, ZERO, ZERO)
         return False
     if (what == K_IN or what == K_OUT) and W[v + V_RANK] == 0:
         W[v + V_RANK] = (W[o + O_AUX] >> 4) & 3
@@ -217,7 +217,7 @@ def overrun(W, U, T, pe, v, d, k):
             note_length(W, U, T, pe, v, np.int64(j))
             at = W[o + O_ADDR]
             if W[o + O_KIND] == K_MEM4:
-                fail(W, E_WALK, pe, at, at + (n - k) * W[o + O_SIZE], at)
+                fail(W, FWALK, pe, at, at + (n - k) * W[o + O_SIZE], at)
                 good = False
             else:
                 W[o + O_ADDR] = at - k * W[o + O_STRIDE]

@@ -38,8 +38,8 @@ from .trace import trace_enter, trace_held, trace_move
 from .wheel import fail, wake_ce, wake_router
 
 ZERO = np.int64(0)
-E_NO_ROUTE, E_OFF_RECT = np.int64(Fault.NO_ROUTE), np.int64(Fault.OFF_RECT)
-E_MISROUTED, E_TWO_SIDES, E_RAMP_SWAPPED = np.int64(Fault.MISROUTED), np.int64(Fault.TWO_SIDES), np.int64(Fault.RAMP_SWAPPED)
+F_NO_ROUTE, F_OFF_RECT = np.int64(Fault.NO_ROUTE), np.int64(Fault.OFF_RECT)
+F_MISROUTED, F_TWO_SIDES, F_RAMP_SWAPPED = np.int64(Fault.MISROUTED), np.int64(Fault.TWO_SIDES), np.int64(Fault.RAMP_SWAPPED)
 
 
 @inline
@@ -189,7 +189,7 @@ def serve_ramp(W, U, pe, now):
         if config & C_RAMP != 0:
             pair = channel_of(U, pe, ((config >> 12) & 31) ^ 1)
             if pair < 0 or np.int64(U[pair + CH_CONFIG]) & C_RAMP == 0:
-                fail(W, E_RAMP_SWAPPED, pe, (config >> 12) & 31, ((config >> 12) & 31) ^ 1, ZERO)
+                fail(W, F_RAMP_SWAPPED, pe, (config >> 12) & 31, ((config >> 12) & 31) ^ 1, ZERO)
                 return
             ch = pair
             config = np.int64(U[ch + CH_CONFIG])
@@ -199,7 +199,7 @@ def serve_ramp(W, U, pe, now):
         if config & 16 == 0 or config & C_SPECIAL != 0:
             gate = entrance(W, U, ch, config, np.int64(4), now)
             if gate == NEVER_OPEN:
-                fail(W, E_MISROUTED, pe, (config >> 12) & 31, np.int64(4), pe)
+                fail(W, F_MISROUTED, pe, (config >> 12) & 31, np.int64(4), pe)
                 return
             if gate != OPEN:
                 room = np.int64(0) if gate == CLOSED else np.int64(1)
@@ -219,7 +219,7 @@ def serve_ramp(W, U, pe, now):
             state = np.int64(U[ch + CH_STATE])
             W[extension(W, U, ch) + X_MARK] |= np.int64(1) << ((state + (state >> 2)) & 3)
         if not push_channel(W, U, pe, ch, np.int64(U[e + E_VALUE]), (flags & 1) | mark, now + W[G_RAMP] - 1, now):
-            fail(W, E_TWO_SIDES, pe, (np.int64(U[ch + CH_CONFIG]) >> 12) & 31, np.int64(4), ZERO)
+            fail(W, F_TWO_SIDES, pe, (np.int64(U[ch + CH_CONFIG]) >> 12) & 31, np.int64(4), ZERO)
             return
         if twin < 3:
             push_twin(W, U, pe, ch, np.int64(U[e + E_VALUE]), flags & 1, now + W[G_RAMP] - 1, now)
@@ -304,7 +304,7 @@ def route(W, U, M16, M32, HP, HS, pe, now):
                 links &= links - 1
                 near = np.int64(U[ch + CH_NEAR + d])
                 if near >= OFF_RECTANGLE:
-                    fault = E_OFF_RECT if near == OFF_RECTANGLE else E_NO_ROUTE
+                    fault = F_OFF_RECT if near == OFF_RECTANGLE else F_NO_ROUTE
                     fail(W, fault, pe, (config >> 12) & 31, d, ZERO)
                     return
                 room = has_room(U, near, now)
@@ -312,7 +312,7 @@ def route(W, U, M16, M32, HP, HS, pe, now):
                 if (other >> (d ^ 1)) & 1 == 0 or other & C_SPECIAL != 0:
                     gate = entrance(W, U, near, other, d ^ 1, now)
                     if gate == NEVER_OPEN:
-                        fail(W, E_MISROUTED, neighbour(W, pe, d), (config >> 12) & 31, d ^ 1, pe)
+                        fail(W, F_MISROUTED, neighbour(W, pe, d), (config >> 12) & 31, d ^ 1, pe)
                         return
                     if gate == CLOSED:
                         room = np.int64(0)
@@ -364,10 +364,10 @@ def route(W, U, M16, M32, HP, HS, pe, now):
                 links &= links - 1
                 near = np.int64(U[ch + CH_NEAR + d])
                 if not push_channel(W, U, neighbour(W, pe, d), near, sent, passed, now + W[G_HOP], now):
-                    fail(W, E_TWO_SIDES, neighbour(W, pe, d), (config >> 12) & 31, d ^ 1, ZERO)
+                    fail(W, F_TWO_SIDES, neighbour(W, pe, d), (config >> 12) & 31, d ^ 1, ZERO)
                     return
                 if (twins >> d) & 1 != 0 and not push_twin(W, U, neighbour(W, pe, d), near, sent, passed, now + W[G_HOP], now):
-                    fail(W, E_TWO_SIDES, neighbour(W, pe, d), ((config >> 12) & 31) ^ 1, d ^ 1, ZERO)
+                    fail(W, F_TWO_SIDES, neighbour(W, pe, d), ((config >> 12) & 31) ^ 1, d ^ 1, ZERO)
                     return
                 W[G_HOPS] += 1
             if tx & 16 != 0:

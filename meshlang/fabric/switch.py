@@ -30,7 +30,7 @@ FILTER_COUNTER, FILTER_SPARSE, FILTER_RANGE = np.int64(1), np.int64(2), np.int64
 SYSTEM_TASK = np.int64(1 << 29)
 POSITION_AT, POSITION_BITS = np.int64(isa.R_POS[0]), np.int64(isa.R_POS[1])
 CURRENT_AT, RING_AT, POP_AT, TEARDOWN_AT = (np.int64(f[0]) for f in (isa.R_CURRENT, isa.R_RING, isa.R_POP, isa.R_TEARDOWN))
-E_NO_COLOR = np.int64(Fault.NO_COLOR)
+F_NO_COLOR = np.int64(Fault.NO_COLOR)
 COLOR_REGISTERS, SWITCH_REGISTERS, COLORS = (np.int64(n) for n in (isa.COLOR_REGISTERS, isa.SWITCH_REGISTERS, isa.COLORS))
 REGISTER_INVALID = np.int64(5)
 
@@ -310,7 +310,7 @@ def route_get(W, U, pe, color):
     """ROUTE_GET: the packed route, or -1 after a fault."""
     ch = channel_of(U, pe, color)
     if ch < 0 or np.int64(U[ch + CH_CONFIG]) & C_SPECIAL == 0:
-        fail(W, E_NO_COLOR, pe, color, ZERO, ZERO)
+        fail(W, F_NO_COLOR, pe, color, ZERO, ZERO)
         return np.int64(-1)
     x = extension(W, U, ch)
     packed = W[x + X_ROUTE] | (W[x + X_CURRENT] << CURRENT_AT) | (W[x + X_RING] << RING_AT) | (W[x + X_POP] << POP_AT)
@@ -324,7 +324,7 @@ def route_set(W, U, pe, color, packed, now):
     """ROUTE_SET. The teardown bit is left alone: teardown is left by TEARDOWN_EXIT. False after a fault."""
     ch = channel_of(U, pe, color)
     if ch < 0 or np.int64(U[ch + CH_CONFIG]) & C_SPECIAL == 0:
-        fail(W, E_NO_COLOR, pe, color, ZERO, ZERO)
+        fail(W, F_NO_COLOR, pe, color, ZERO, ZERO)
         return False
     x = extension(W, U, ch)
     W[x + X_ROUTE] = packed & ((np.int64(1) << CURRENT_AT) - 1)
@@ -351,7 +351,7 @@ def teardown_exit(W, U, pe, color, now):
     """TEARDOWN_EXIT. False after a fault."""
     ch = channel_of(U, pe, color)
     if ch < 0:
-        fail(W, E_NO_COLOR, pe, color, ZERO, ZERO)
+        fail(W, F_NO_COLOR, pe, color, ZERO, ZERO)
         return False
     config = np.int64(U[ch + CH_CONFIG])
     if config & C_TEARDOWN != 0:
@@ -371,7 +371,7 @@ def filter_field(W, U, pe, selector):
     """Where a field of a color's filter is kept (FILTER_GET, FILTER_SET), or -1 after a fault."""
     ch = channel_of(U, pe, selector & 31)
     if ch < 0 or np.int64(U[ch + CH_CONFIG]) & C_FILTER == 0:
-        fail(W, E_NO_COLOR, pe, selector & 31, ZERO, ZERO)
+        fail(W, F_NO_COLOR, pe, selector & 31, ZERO, ZERO)
         return np.int64(-1)
     return extension(W, U, ch) + X_COUNTER + ((selector >> 8) & 3)
 

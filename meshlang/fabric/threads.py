@@ -27,7 +27,7 @@ from .wheel import fail
 
 PROGRESS, STALLED, FINISHED, FAILED = np.int64(0), np.int64(1), np.int64(2), np.int64(-1)
 DFILT = np.int64(DsdOpCode.DFILT)
-E_QUEUE_BUSY, E_QUEUE_COLOR, E_ENDLESS = np.int64(Fault.QUEUE_BUSY), np.int64(Fault.QUEUE_COLOR), np.int64(Fault.ENDLESS_WALK)
+FQUEUE_BUSY, FQUEUE_COLOR, FENDLESS = np.int64(Fault.QUEUE_BUSY), np.int64(Fault.QUEUE_COLOR), np.int64(Fault.ENDLESS_WALK)
 ZERO = np.int64(0)
 
 
@@ -54,11 +54,11 @@ def claim_queues(W, U, pe, v, user):
         if W[o + O_KIND] == K_IN or W[o + O_KIND] == K_OUT:
             q = W[o + O_QUEUE]
             if U[q + Q_USER] != 0:
-                fail(W, E_QUEUE_BUSY, pe, np.int64(U[q + Q_ID]), np.int64(0 if W[o + O_KIND] == K_IN else 1), np.int64(U[q + Q_COLOR]))
+                fail(W, FQUEUE_BUSY, pe, np.int64(U[q + Q_ID]), np.int64(0 if W[o + O_KIND] == K_IN else 1), np.int64(U[q + Q_COLOR]))
                 return False
             if W[o + O_KIND] == K_IN and W[G_WSE3] == 0 and W[o + O_STRIDE] >= 0 and W[o + O_STRIDE] != np.int64(U[q + Q_COLOR]):
                 if U[q + Q_COUNT] != 0:
-                    fail(W, E_QUEUE_COLOR, pe, np.int64(U[q + Q_ID]), W[o + O_STRIDE], np.int64(U[q + Q_COLOR]))
+                    fail(W, FQUEUE_COLOR, pe, np.int64(U[q + Q_ID]), W[o + O_STRIDE], np.int64(U[q + Q_COLOR]))
                     return False
                 bind_input(W, U, pe, q, W[o + O_STRIDE], W[G_NOW])
             U[q + Q_USER] = np.uint32(user)
@@ -199,7 +199,7 @@ def thread_step(W, U, T, M8, M16, M32, pe, dense, now):
         return FINISHED
     if W[v + V_FLAGS] & F_ENDLESS != 0:
         if beyond(W, T, d, k):
-            fail(W, E_ENDLESS, pe, k, ZERO, ZERO)
+            fail(W, FENDLESS, pe, k, ZERO, ZERO)
             W[G_FPC] = W[v + V_PC]
             return FAILED
     elif W[v + V_FLAGS] & F_OPEN != 0 and not overrun(W, U, T, pe, v, d, k):

@@ -10,7 +10,7 @@ from .jit import cold, ctz
 from .state import *
 from .wheel import fail
 
-E_WALK, E_NOWHERE = np.int64(Fault.WALK), np.int64(Fault.WALK_NOWHERE)
+FWALK, FNOWHERE = np.int64(Fault.WALK), np.int64(Fault.WALK_NOWHERE)
 ZERO = np.int64(0)
 
 
@@ -79,11 +79,11 @@ def stray(W, T, pe, base, low, high, size, writes):
             break
         obj = first + i * 2
     if obj < 0 or base < 0 or base + size > W[p + P_MEMSIZE]:
-        fail(W, E_NOWHERE, pe, base, ZERO, ZERO)
+        fail(W, FNOWHERE, pe, base, ZERO, ZERO)
         return False
     start = np.int64(T[obj])
     if low < np.int64(T[first]) or high > W[p + P_MEMSIZE] or W[G_STRICT] != 0:
-        fail(W, E_WALK, pe, low, high, start)
+        fail(W, FWALK, pe, low, high, start)
         return False
     note(W, T, pe, np.int64(N_WRITE) if writes else np.int64(N_READ), start, low, high, size)
     return True
