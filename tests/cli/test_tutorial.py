@@ -11,6 +11,7 @@ import shlex
 from pathlib import Path
 
 from meshlang.cli import main
+from meshlang.fabric.engine import engine
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "tutorial.md"
 FILE = re.compile(r"```(?:csl|python)\n(?://|#) (\w+/\w+\.\w+)\n(.*?)```\n", re.DOTALL)
@@ -24,6 +25,8 @@ def test_tutorial(monkeypatch, tmp_path, capsys):
     for name, text in FILE.findall(page):
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).write_text(text, encoding="utf-8")
+    engine()                    # whoever comes first compiles the engine, and is told so
+    engine(traced=True)
     capsys.readouterr()
 
     def played(block: re.Match) -> str:
