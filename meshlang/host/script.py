@@ -90,6 +90,8 @@ def _guard(body, path: str | None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        raise       # the reader of the output has gone, which is no mistake of the script
     except BaseException as error:
         # the traceback starts at the user's script: our own frames above it would only distract
         tb = error.__traceback__

@@ -314,3 +314,9 @@ def test_a_missing_package_of_the_vendors_sdk_is_named(folder, monkeypatch, caps
     assert main(["cs_python", "run.py"]) == 1
     err = capsys.readouterr().err
     assert "ModuleNotFoundError" in err and "pip install 'meshlang[scripts]'" in err
+
+
+def test_a_reader_that_goes_away_is_no_mistake_of_a_script(folder):
+    (folder / "run.py").write_text("import sys\nfor i in range(100000): print('line', i)\n")
+    result = subprocess.run(f"{sys.executable} -m meshlang run . | head -1", shell=True, capture_output=True, text=True)
+    assert result.stdout == "line 0\n" and result.stderr == ""
