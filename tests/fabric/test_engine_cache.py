@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+import meshlang
 from meshlang.fabric import cache, engine, jit
 from meshlang.inspect.report import counting
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(meshlang.__file__).parent.parent        # of the package that runs: a checkout, or where it is installed
 ENTRIES = {"engine": engine.run_loop, "counter of the report": counting.count_events}
 
 
