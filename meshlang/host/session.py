@@ -44,7 +44,7 @@ def announce_compilation(traced: bool = False) -> None:
     directory = jit.cache_directory(engine.__file__)
     # the ordinary engine and the one that records are a file each
     if directory is None or sum(1 for _ in directory.rglob("*.nbc")) < 1 + traced:
-        print("meshlang: compiling the fabric engine for this machine (once; about half a minute)", file=sys.stderr, flush=True)
+        print("meshlang: compiling the fabric engine for this machine (once; less than a minute)", file=sys.stderr, flush=True)
 
 
 @dataclass(eq=False)
