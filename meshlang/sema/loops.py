@@ -80,17 +80,20 @@ class Loops(Context):
             if not cond.v:
                 return
             self.step(node, limit)
-            try:
-                self.sub(node.body)
-            except BreakSignal as s:
-                if s.label is not None and s.label != node.label:
-                    raise
+            if self.left(node):
                 return
-            except ContinueSignal as s:
-                if s.label is not None and s.label != node.label:
-                    raise
             if node.cont is not None:
                 self.sub(node.cont)
+
+    def left(self, node) -> bool:
+        """One round of a loop at compile time: does a `break` leave it? Jumps of outer loops go on to these."""
+        try:
+            self.sub(node.body)
+        except (BreakSignal, ContinueSignal) as s:
+            if s.label is not None and s.label != node.label:
+                raise
+            return isinstance(s, BreakSignal)
+        return False
 
     def while_inline(self, node):
         fb = self.fb
@@ -172,15 +175,8 @@ class Loops(Context):
             self.scopes.append(scope)
             try:
                 if fb is None:
-                    try:
-                        self.sub(node.body)
-                    except BreakSignal as s:
-                        if s.label is not None and s.label != node.label:
-                            raise
+                    if self.left(node):
                         break
-                    except ContinueSignal as s:
-                        if s.label is not None and s.label != node.label:
-                            raise
                 else:
                     target.cont = fb.label()
                     mark = fb.mark()
