@@ -21,7 +21,21 @@ from importlib import import_module
 
 from .version import __version__
 
-COMMANDS = ("run", "report", "repl", "check", "lint", "explain", "profile", "bench", "cslc", "cs_python", "csdb", "sdk", "conformance")
+COMMANDS = (
+    "run",
+    "report",
+    "repl",
+    "check",
+    "lint",
+    "explain",
+    "profile",
+    "bench",
+    "cslc",
+    "cs_python",
+    "csdb",
+    "sdk",
+    "conformance",
+)
 
 DESCRIPTION = """\
 A CSL-compatible language and fabric interpreter for wafer-scale machines.
@@ -105,13 +119,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("meshlang: interrupted", file=sys.stderr)
         return 130
-    except (RecursionError, AssertionError, LookupError, AttributeError, TypeError, ValueError, ArithmeticError) as error:
+    except (
+        RecursionError,
+        AssertionError,
+        LookupError,
+        AttributeError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+    ) as error:
         # whatever the user wrote, these are mistakes of ours; the traceback is for us
         if os.environ.get("MESHLANG_TRACEBACK"):
             raise
-        print(f"meshlang: internal error: {type(error).__name__}: {error}\n"
-              "This is a defect of MeshLang, not of the program. Please report it with the program and the output of the same command under "
-              "MESHLANG_TRACEBACK=1.", file=sys.stderr)
+        print(
+            f"meshlang: internal error: {type(error).__name__}: {error}\n"
+            "This is a defect of MeshLang, not of the program. Please report it with the program and the output of the same command under "
+            "MESHLANG_TRACEBACK=1.",
+            file=sys.stderr,
+        )
         return 70
     except BrokenPipeError:
         # the reader of our output (head, less) has gone: that is no error, but stdout must not be flushed again

@@ -1,7 +1,7 @@
 """The builtins. One decorated function each; analysis, docs and completion read the one registry.
 
-A builtin is `@builtin("name", "arg, arg[, optional]", phase=..., arch=..., doc=...)` over `fn(cx, node, hint)`, where `cx` is the
-Analyzer and `node` the ast.BuiltinCall. Its family's file is imported when a name is first looked up.
+A builtin is `@builtin("name", "arg, arg[, optional]", phase=..., arch=..., doc=...)` over `fn(cx, node, hint)`, where
+`cx` is the Analyzer and `node` the ast.BuiltinCall. Its family's file is imported when a name is first looked up.
 """
 
 from __future__ import annotations

@@ -13,10 +13,31 @@ from .registry import builtin, config, flag
 
 CIRCBUF_FIELDS = dict.fromkeys(("base_address", "extent", "wraparound"), "")
 MEM_FIELDS = dict.fromkeys(("tensor_access", "base_address", "extent", "stride", "offset", "wavelet_index_offset"), "")
-FABIN_FIELDS = dict.fromkeys(("extent", "input_queue", "fabric_color", "priority", "simd_mode", "control_transform"), "")
-FABOUT_FIELDS = dict.fromkeys(("extent", "output_queue", "fabric_color", "priority", "simd_mode", "control_transform", "control",
-                               "advance_switch", "wavelet_index_offset", "zero"), "")
-SIMD = {"simd_32": Simd.SIMD_32, "simd_64": Simd.SIMD_64, "simd_32_or_64": Simd.SIMD_MAX, "simd_max": Simd.SIMD_MAX, "simd_off": Simd.OFF}
+FABIN_FIELDS = dict.fromkeys(
+    ("extent", "input_queue", "fabric_color", "priority", "simd_mode", "control_transform"), ""
+)
+FABOUT_FIELDS = dict.fromkeys(
+    (
+        "extent",
+        "output_queue",
+        "fabric_color",
+        "priority",
+        "simd_mode",
+        "control_transform",
+        "control",
+        "advance_switch",
+        "wavelet_index_offset",
+        "zero",
+    ),
+    "",
+)
+SIMD = {
+    "simd_32": Simd.SIMD_32,
+    "simd_64": Simd.SIMD_64,
+    "simd_32_or_64": Simd.SIMD_MAX,
+    "simd_max": Simd.SIMD_MAX,
+    "simd_off": Simd.OFF,
+}
 PRIORITY = {"low": 1, "medium": 2, "high": 3}
 ELEMENTS = (1, 2, 4)
 
@@ -24,8 +45,13 @@ ELEMENTS = (1, 2, 4)
 def choice(cx, node, value: Any, names: Mapping[str, int], what: str) -> int:
     """The one field set to true of a struct such as `.{ .high = true }`."""
     if not isinstance(value, Known) or not isinstance(value.ty, T.StructType) or len(value.v) != 1:
-        cx.fail("MS0506", f"'{what}' takes a struct with one field", node, f"one of {', '.join(f'.{{ .{n} = true }}' for n in names)}")
-    (name, v), = value.v.items()
+        cx.fail(
+            "MS0506",
+            f"'{what}' takes a struct with one field",
+            node,
+            f"one of {', '.join(f'.{{ .{n} = true }}' for n in names)}",
+        )
+    ((name, v),) = value.v.items()
     if name not in names:
         cx.fail("MS0506", f"'{what}' has no choice '{name}'", node, f"one of {', '.join(names)}")
     return names[name] if v.v else 0
@@ -57,7 +83,11 @@ def element_of(cx, node, t: T.Type) -> T.Type:
     return e
 
 
-@builtin("get_dsd", "kind, fields", doc="A data structure descriptor: mem1d_dsd, mem4d_dsd, circbuf_dsd, fabin_dsd or fabout_dsd.")
+@builtin(
+    "get_dsd",
+    "kind, fields",
+    doc="A data structure descriptor: mem1d_dsd, mem4d_dsd, circbuf_dsd, fabin_dsd or fabout_dsd.",
+)
 def get_dsd(cx, node, hint):
     kind = cx.type_expr(node.args[0])
     if kind is T.MEM1D:
@@ -75,12 +105,15 @@ def get_dsd(cx, node, hint):
 
 def memory_dsd(cx, node, cfg: dict[str, Any], four: bool = False) -> Any:
     where = node.args[1]
-    least, most = -0x80, 0x7f       # the property is an i8 (facts 6.2); nothing published says what a tensor access may need: it has 16 bits here
+    # the property is an i8 (facts 6.2); nothing published says what a tensor access may need: it has 16 bits here
+    least, most = -0x80, 0x7F
     if "tensor_access" in cfg:
-        least, most = -0x8000, 0x7fff
+        least, most = -0x8000, 0x7FFF
         access = cfg.pop("tensor_access")
         if not isinstance(access.ty, T.StructType):
-            cx.fail("MS0301", f"'tensor_access' must be a tensor access, found {access.ty}", where, "write |i|{n} -> A[i]")
+            cx.fail(
+                "MS0301", f"'tensor_access' must be a tensor access, found {access.ty}", where, "write |i|{n} -> A[i]"
+            )
         twice = [n for n in ("base_address", "extent", "stride", "offset") if n in cfg]
         if twice:
             cx.fail("MS0509", f"'{twice[0]}' is given beside a tensor access, which has its own", where)
@@ -97,11 +130,17 @@ def memory_dsd(cx, node, cfg: dict[str, Any], four: bool = False) -> Any:
         v = cfg.get(name)
         if v is not None and isinstance(v.ty, T.StructType) and len(v.v) != 1:
             cx.fail("MS0502", f"a mem1d_dsd has one dimension, '{name}' gives {len(v.v)}", where, "use mem4d_dsd")
-    extent = integer(cx, where, cfg["extent"], "extent", 0, 0xffff)
+    extent = integer(cx, where, cfg["extent"], "extent", 0, 0xFFFF)
     stride = integer(cx, where, cfg["stride"], "stride", least, most) if "stride" in cfg else 1
-    offset = integer(cx, where, cfg["offset"], "offset", -0x8000, 0xffff) if "offset" in cfg else 0
-    start = Dsd("mem1d", None, extent if isinstance(extent, int) else 0, stride if isinstance(stride, int) else 1, elem.size,
-                wavelet_index_offset=wio)
+    offset = integer(cx, where, cfg["offset"], "offset", -0x8000, 0xFFFF) if "offset" in cfg else 0
+    start = Dsd(
+        "mem1d",
+        None,
+        extent if isinstance(extent, int) else 0,
+        stride if isinstance(stride, int) else 1,
+        elem.size,
+        wavelet_index_offset=wio,
+    )
     if isinstance(base, Known):
         moved = offset * elem.size if isinstance(offset, int) else 0
         start = start.with_(base=Pointer(base.v.var, base.v.offset + moved))
@@ -121,13 +160,18 @@ def memory_4d(cx, where, cfg, base, elem, wio):
     def ints(value, low, high, what):
         items = value.v.values() if isinstance(value.ty, T.StructType) else [value]
         return tuple(integer(cx, where, v, what, low, high) for v in items)
-    extents = ints(cfg["extent"], 0, 0xffff, "extent")
-    strides = ints(cfg["stride"], -0x8000, 0x7fff, "stride") if "stride" in cfg else (1,) * len(extents)
+
+    extents = ints(cfg["extent"], 0, 0xFFFF, "extent")
+    strides = ints(cfg["stride"], -0x8000, 0x7FFF, "stride") if "stride" in cfg else (1,) * len(extents)
     if len(strides) != len(extents) or len(extents) > 4:
-        cx.fail("MS0502", f"a mem4d_dsd has up to 4 dimensions: {len(extents)} extents and {len(strides)} strides are given", where)
+        cx.fail(
+            "MS0502",
+            f"a mem4d_dsd has up to 4 dimensions: {len(extents)} extents and {len(strides)} strides are given",
+            where,
+        )
     if not all(isinstance(n, int) for n in (*extents, *strides)):
         cx.fail("MS0310", "the extents and strides of a mem4d_dsd must be known at compile time", where)
-    offset = integer(cx, where, cfg["offset"], "offset", -0x8000, 0xffff) if "offset" in cfg else 0
+    offset = integer(cx, where, cfg["offset"], "offset", -0x8000, 0xFFFF) if "offset" in cfg else 0
     d = Dsd("mem4d", None, 0, 1, elem.size, extents, strides, wavelet_index_offset=wio)
     if not isinstance(base, Known):
         value = edit(cx, where, Op.DBASE, Known(T.MEM4D, d), base, elem.ty)
@@ -135,13 +179,15 @@ def memory_4d(cx, where, cfg, base, elem, wio):
         moved = offset * elem.size if isinstance(offset, int) else 0
         value = Known(T.MEM4D, d.with_(base=Pointer(base.v.var, base.v.offset + moved)))
     if not isinstance(offset, int) or (offset and not isinstance(base, Known)):
-        value = edit(cx, where, Op.DINC, value, offset if not isinstance(offset, int) else Known(T.I16, offset), elem.ty)
+        value = edit(
+            cx, where, Op.DINC, value, offset if not isinstance(offset, int) else Known(T.I16, offset), elem.ty
+        )
     return value
 
 
 def circular_buffer(cx, node, cfg: dict[str, Any]) -> Known:
-    """A circbuf_dsd: all of it is known at compile time (facts 6.5). A ring is at least as long as one element, and no longer than
-    what its base address is known to point to."""
+    """A circbuf_dsd: all of it is known at compile time (facts 6.5). A ring is at least as long as one element, and no
+    longer than what its base address is known to point to."""
     where = node.args[1]
     for name in ("base_address", "extent"):
         if name not in cfg:
@@ -158,12 +204,18 @@ def circular_buffer(cx, node, cfg: dict[str, Any]) -> Known:
     elif isinstance(base.ty.elem, T.ArrayType):
         room = base.ty.elem.count
     if "wraparound" not in cfg and room is None:
-        cx.fail("MS0510", "the circbuf_dsd needs 'wraparound': its base address does not say how long the buffer is", where)
+        cx.fail(
+            "MS0510", "the circbuf_dsd needs 'wraparound': its base address does not say how long the buffer is", where
+        )
     extent = integer(cx, where, cfg["extent"], "extent", 0, isa.INFINITE)
     ring = integer(cx, where, cfg["wraparound"], "wraparound", 1, isa.INFINITE) if "wraparound" in cfg else room
     if room is not None and ring > room:
-        cx.fail("MS0517", f"the circbuf_dsd wraps around after {ring} elements, its buffer has {room}", where,
-                f"'wraparound' is {room} at most")
+        cx.fail(
+            "MS0517",
+            f"the circbuf_dsd wraps around after {ring} elements, its buffer has {room}",
+            where,
+            f"'wraparound' is {room} at most",
+        )
     return Known(T.CIRCBUF, Dsd("circbuf", base.v, extent, 1, elem.size, wraparound=ring))
 
 
@@ -172,15 +224,19 @@ def fabric_dsd(cx, node, kind: T.Type, cfg: dict[str, Any]) -> Any:
     incoming = kind is T.FABIN
     if "extent" not in cfg:
         cx.fail("MS0510", f"the {kind} needs 'extent'", where)
-    extent = integer(cx, where, cfg["extent"], "extent", 0, 0x7fff)
+    extent = integer(cx, where, cfg["extent"], "extent", 0, 0x7FFF)
     queue_field, queue_type = ("input_queue", T.INPUT_QUEUE) if incoming else ("output_queue", T.OUTPUT_QUEUE)
     queue = color = None
     run_color = None
     if queue_field in cfg:
         value = cfg[queue_field]
         if value.ty is not queue_type or not isinstance(value, Known):
-            cx.fail("MS0301", f"'{queue_field}' must be an {queue_type} known at compile time, found {value.ty}", where,
-                    f"use @get_{queue_type}(n)")
+            cx.fail(
+                "MS0301",
+                f"'{queue_field}' must be an {queue_type} known at compile time, found {value.ty}",
+                where,
+                f"use @get_{queue_type}(n)",
+            )
         queue = value.v
     if "fabric_color" in cfg:
         value = cfg["fabric_color"]
@@ -197,11 +253,24 @@ def fabric_dsd(cx, node, kind: T.Type, cfg: dict[str, Any]) -> Any:
     zero = 0
     if "zero" in cfg:
         zero = choice(cx, where, cfg["zero"], {"first_source": 1, "second_source": 2}, "zero")
-    flags: dict[str, Any] = {n: flag(cx, cfg[n], where)
-                             for n in ("control", "advance_switch", "wavelet_index_offset", "control_transform") if n in cfg}
-    d = Dsd(kind.name.removesuffix("_dsd"), None, extent if isinstance(extent, int) else 0, queue=queue, color=color,
-            simd=choice(cx, where, cfg["simd_mode"], SIMD, "simd_mode") if "simd_mode" in cfg else cx.unit.compiler.options.simd,
-            priority=choice(cx, where, cfg["priority"], PRIORITY, "priority") if "priority" in cfg else 0, zero=zero, **flags)
+    flags: dict[str, Any] = {
+        n: flag(cx, cfg[n], where)
+        for n in ("control", "advance_switch", "wavelet_index_offset", "control_transform")
+        if n in cfg
+    }
+    d = Dsd(
+        kind.name.removesuffix("_dsd"),
+        None,
+        extent if isinstance(extent, int) else 0,
+        queue=queue,
+        color=color,
+        simd=choice(cx, where, cfg["simd_mode"], SIMD, "simd_mode")
+        if "simd_mode" in cfg
+        else cx.unit.compiler.options.simd,
+        priority=choice(cx, where, cfg["priority"], PRIORITY, "priority") if "priority" in cfg else 0,
+        zero=zero,
+        **flags,
+    )
     value = Known(kind, d)
     if not isinstance(extent, int):
         value = edit(cx, node, Op.DLEN, value, extent)
@@ -227,13 +296,17 @@ def edit(cx, node, op: Op, dsd: Any, argument: Any, ty=isa.Ty.I64) -> Reg:
         cx.fail("MS0310", "this DSD must be known at compile time", node)
     fb = cx.fb
     r1 = cx.to_reg(dsd, node)
-    r2 = cx.to_reg(argument if not isinstance(argument, Known) or argument.ty is not T.COMPTIME_INT else Known(T.I32, argument.v), node)
+    r2 = cx.to_reg(
+        argument if not isinstance(argument, Known) or argument.ty is not T.COMPTIME_INT else Known(T.I32, argument.v),
+        node,
+    )
     r = fb.reg()
     cx.emit(node, op, r, r1, r2, ty)
     return Reg(dsd.ty, r)
 
 
 # ---------------------------------------------------------------- editing
+
 
 def dsd_arg(cx, node, kinds: tuple[T.Type, ...]) -> Any:
     value = cx.rv(node.args[0])
@@ -276,7 +349,7 @@ def increment_dsd_offset(cx, node, hint):
     t = cx.type_expr(node.args[2])
     if t.size not in ELEMENTS:
         cx.fail("MS0508", f"a memory DSD walks 16-bit and 32-bit numbers, found {t}", node.args[2])
-    n = integer(cx, node.args[1], cx.rv(node.args[1], T.I16), "the increment", -0x8000, 0xffff)
+    n = integer(cx, node.args[1], cx.rv(node.args[1], T.I16), "the increment", -0x8000, 0xFFFF)
     if isinstance(dsd, Known) and isinstance(n, int):
         base = dsd.v.base
         return Known(dsd.ty, dsd.v.with_(base=Pointer(base.var, base.offset + n * t.size)))
@@ -286,7 +359,7 @@ def increment_dsd_offset(cx, node, hint):
 @builtin("set_dsd_length", "dsd, n", doc="The DSD with another number of steps.")
 def set_dsd_length(cx, node, hint):
     dsd = dsd_arg(cx, node, (T.MEM1D, T.FABIN, T.FABOUT, T.CIRCBUF))
-    n = integer(cx, node.args[1], cx.rv(node.args[1], T.U16), "the length", 0, 0xffff)
+    n = integer(cx, node.args[1], cx.rv(node.args[1], T.U16), "the length", 0, 0xFFFF)
     if isinstance(n, Reg) and n.ty is not T.U16:
         cx.fail("MS0301", f"the length must be a u16, found {n.ty}", node.args[1], "use @as(u16, n)")
     if isinstance(dsd, Known) and isinstance(n, int):
@@ -307,6 +380,7 @@ def set_dsd_stride(cx, node, hint):
 
 # ---------------------------------------------------------------- DSRs
 
+
 @builtin("get_dsr", "dsr_type, n", phase="comptime", doc="A data structure register, by number.")
 def get_dsr(cx, node, hint):
     t = cx.type_expr(node.args[0])
@@ -323,12 +397,22 @@ def dsr_index(cx, value: Known) -> int:
     return cx.unit.dsr(value.ty.name.removeprefix("dsr_"), value.v)
 
 
-@builtin("get_xdsr", "n", phase="comptime", doc="An extended DSR, by number. MeshLang needs none: they are accepted and ignored.")
+@builtin(
+    "get_xdsr",
+    "n",
+    phase="comptime",
+    doc="An extended DSR, by number. MeshLang needs none: they are accepted and ignored.",
+)
 def get_xdsr(cx, node, hint):
     return Known(T.XDSR, cx.known_int(node.args[0]))
 
 
-@builtin("get_sr", "n", phase="comptime", doc="A stride register, by number. MeshLang needs none: they are accepted and ignored.")
+@builtin(
+    "get_sr",
+    "n",
+    phase="comptime",
+    doc="A stride register, by number. MeshLang needs none: they are accepted and ignored.",
+)
 def get_sr(cx, node, hint):
     return Known(T.SR, cx.known_int(node.args[0]))
 
@@ -347,15 +431,23 @@ def action(cx, node, cfg: dict[str, Any]) -> tuple[Action, Any]:
             continue
         if isinstance(value, Known) and isinstance(value.v, FnValue):
             from .tasks import action_target
+
             return code, Known(T.U16, action_target(cx, value, node))
         wse2 = cx.unit.arch == "wse2"
-        allowed: tuple[T.Type, ...] = (T.LOCAL_TASK_ID, T.DATA_TASK_ID, T.CONTROL_TASK_ID, T.COLOR if wse2 else T.INPUT_QUEUE)
+        allowed: tuple[T.Type, ...] = (
+            T.LOCAL_TASK_ID,
+            T.DATA_TASK_ID,
+            T.CONTROL_TASK_ID,
+            T.COLOR if wse2 else T.INPUT_QUEUE,
+        )
         if code is Action.ACTIVATE:
-            allowed = (T.LOCAL_TASK_ID, T.COLOR) if wse2 else (T.LOCAL_TASK_ID,)        # before SDK 1.0 a color was a task id
+            # before SDK 1.0 a color was a task id
+            allowed = (T.LOCAL_TASK_ID, T.COLOR) if wse2 else (T.LOCAL_TASK_ID,)
         if value.ty not in allowed:
             cx.fail("MS0301", f"'.{name}' takes a {allowed[0]} or a task, found {value.ty}", node)
         if code is Action.ACTIVATE and isinstance(value, Known):
             from .tasks import check_bound
+
             cx.unit.hooks.append(lambda v=value: check_bound(cx, v.v, node))
         return code, value
     return Action.NONE, None
@@ -368,7 +460,12 @@ def op_config(cx, node, cfg: dict[str, Any]) -> tuple[dict[str, int], Any, Any]:
     if on_control is not None:
         fields = on_control.v if isinstance(on_control.ty, T.StructType) else {}
         if len(fields) != 1 or next(iter(fields)) not in ("terminate", "activate", "unblock"):
-            cx.fail("MS0511", "'on_control' takes one of terminate, activate and unblock", node, "for example .{ .terminate = true }")
+            cx.fail(
+                "MS0511",
+                "'on_control' takes one of terminate, activate and unblock",
+                node,
+                "for example .{ .terminate = true }",
+            )
         if "terminate" not in fields:
             ctl_action, ctl_id = action(cx, node, fields)
     code, id_ = action(cx, node, cfg)
@@ -376,11 +473,18 @@ def op_config(cx, node, cfg: dict[str, Any]) -> tuple[dict[str, int], Any, Any]:
     if "ut_id" in cfg:
         value = cfg["ut_id"]
         if value.ty is not T.UT_ID or not isinstance(value, Known):
-            cx.fail("MS0301", f"'ut_id' must be a ut_id known at compile time, found {value.ty}", node, "use @get_ut_id(n)")
+            cx.fail(
+                "MS0301", f"'ut_id' must be a ut_id known at compile time, found {value.ty}", node, "use @get_ut_id(n)"
+            )
         ut = value.v
-    columns = {"async": int(flag(cx, cfg["async"], node)) if "async" in cfg else 0, "action": code, "onctrl": ctl_action,
-               "onctrl_set": int(on_control is not None), "ut": ut,
-               "prio": choice(cx, node, cfg["priority"], PRIORITY, "priority") if "priority" in cfg else 0}
+    columns = {
+        "async": int(flag(cx, cfg["async"], node)) if "async" in cfg else 0,
+        "action": code,
+        "onctrl": ctl_action,
+        "onctrl_set": int(on_control is not None),
+        "ut": ut,
+        "prio": choice(cx, node, cfg["priority"], PRIORITY, "priority") if "priority" in cfg else 0,
+    }
     return columns, id_, ctl_id
 
 
@@ -400,7 +504,11 @@ def xdsr_arg(cx, node) -> None:
         cx.fail("MS0301", "the second argument must be an xdsr", node.args[1], "use @get_xdsr(n)")
 
 
-@builtin("load_to_dsr_xdsr_sr", "dsr, xdsr, srs, mem4d[, config]", doc="Put a mem4d_dsd into a DSR with its extension and strides.")
+@builtin(
+    "load_to_dsr_xdsr_sr",
+    "dsr, xdsr, srs, mem4d[, config]",
+    doc="Put a mem4d_dsd into a DSR with its extension and strides.",
+)
 def load_to_dsr_xdsr_sr(cx, node, hint):
     xdsr_arg(cx, node)
     strides = cx.known(node.args[2])
@@ -416,7 +524,12 @@ def load(cx, node, dsd_node, cfg_node, kinds: tuple[T.Type, ...] = (T.MEM1D, T.M
         cx.fail("MS0301", f"@{node.name} takes a DSR, found {dsr.ty}", node.args[0])
     dsd = cx.rv(dsd_node)
     if dsd.ty is T.CIRCBUF and dsd.ty not in kinds:
-        cx.fail("MS0518", f"@{node.name} cannot load a circbuf_dsd, which needs an extension", node, "use @load_to_dsr_xdsr(dsr, xdsr, circbuf)")
+        cx.fail(
+            "MS0518",
+            f"@{node.name} cannot load a circbuf_dsd, which needs an extension",
+            node,
+            "use @load_to_dsr_xdsr(dsr, xdsr, circbuf)",
+        )
     if dsd.ty not in kinds:
         cx.fail("MS0301", f"@{node.name} takes a {' or '.join(k.name for k in kinds)}, found {dsd.ty}", dsd_node)
     if dsd.ty is T.FABIN and dsr.ty is T.DSR_DEST:
@@ -429,8 +542,19 @@ def load(cx, node, dsd_node, cfg_node, kinds: tuple[T.Type, ...] = (T.MEM1D, T.M
         cx.fail("MS0501", "only a fabric DSD can be asynchronous", node)
     save = int(flag(cx, cfg["save_address"], node)) if "save_address" in cfg else 0
     single = int(flag(cx, cfg["single_step"], node)) if "single_step" in cfg else 0
-    row = unit.row(unit.dsr_configs, (columns["async"], columns["action"], columns["onctrl"], columns["onctrl_set"], columns["ut"],
-                                      columns["prio"], save, single))
+    row = unit.row(
+        unit.dsr_configs,
+        (
+            columns["async"],
+            columns["action"],
+            columns["onctrl"],
+            columns["onctrl_set"],
+            columns["ut"],
+            columns["prio"],
+            save,
+            single,
+        ),
+    )
     index = dsr_index(cx, dsr)
     if cx.fb is None:
         if not cx.top_level:

@@ -26,7 +26,12 @@ ELEMENT_SIZE = {"h": 2, "s": 4, "w": 2, "d": 4}
 
 
 def refuse_circbuf(cx, node) -> None:
-    cx.fail("MS0518", "a circbuf_dsd cannot be an operand itself", node, "put it into a DSR with @load_to_dsr_xdsr, and use that")
+    cx.fail(
+        "MS0518",
+        "a circbuf_dsd cannot be an operand itself",
+        node,
+        "put it into a DSR with @load_to_dsr_xdsr, and use that",
+    )
 
 
 def is_vector(t: T.Type) -> bool:
@@ -61,7 +66,12 @@ def lower(cx, node, name: str, op: DsdOp):
     for i, (v, e, arg) in enumerate(zip(values, elements, node.args, strict=False)):
         t = v.ty
         if t is T.FABIN and i == 0:
-            cx.fail("MS0503", "a fabin_dsd is a source: it cannot be the destination", arg, "receive from it, into memory or a fabout_dsd")
+            cx.fail(
+                "MS0503",
+                "a fabin_dsd is a source: it cannot be the destination",
+                arg,
+                "receive from it, into memory or a fabout_dsd",
+            )
         if t is T.FABOUT and i > 0:
             cx.fail("MS0504", "a fabout_dsd is a destination: it cannot be a source", arg)
         if t is T.CIRCBUF:
@@ -76,19 +86,40 @@ def lower(cx, node, name: str, op: DsdOp):
         if isinstance(v, Known) and t in (T.MEM1D, T.MEM4D) and v.v.elem != ELEMENT_SIZE[e]:
             size, bits = ELEMENT_SIZE[e], 8 * ELEMENT_SIZE[e]
             if v.v.elem not in (2, 4):
-                cx.fail("MS0505", f"@{name} works on {bits}-bit elements here, this DSD has {8 * v.v.elem}-bit elements", arg)
-            # a DSD does not know its elements' size: base, length and stride go to the operation, which counts in elements of its own
-            cx.warn("MS0505", f"@{name} works on {bits}-bit elements here, and walks this DSD of {8 * v.v.elem}-bit elements in its own steps", arg,
-                    f"from its first element, {bits} bits a step: length and stride count those")
+                cx.fail(
+                    "MS0505",
+                    f"@{name} works on {bits}-bit elements here, this DSD has {8 * v.v.elem}-bit elements",
+                    arg,
+                )
+            # a DSD does not know its elements' size: base, length and stride go to the operation, which counts in
+            # elements of its own
+            cx.warn(
+                "MS0505",
+                f"@{name} works on {bits}-bit elements here, and walks this DSD of {8 * v.v.elem}-bit elements in its own steps",
+                arg,
+                f"from its first element, {bits} bits a step: length and stride count those",
+            )
             values[i] = Known(t, v.v.with_(elem=size))
     if cx.unit.arch == "wse3" and sum(v.ty is T.FABIN for v in values) > 1:
-        cx.fail("MS0514", "an operation takes one fabin_dsd at most on wse3", node, "receive one of them into memory first")
+        cx.fail(
+            "MS0514", "an operation takes one fabin_dsd at most on wse3", node, "receive one of them into memory first"
+        )
     columns, id_, ctl_id = op_config(cx, cfg_node or node, cfg)
     has_dsr = any(isinstance(v.ty, T.DsrType) for v in values)
     if columns["async"] and not fabric and not has_dsr:
-        cx.fail("MS0501", f"@{name} has no fabric operand, so it cannot be asynchronous", cfg_node or node, "drop '.async = true'")
+        cx.fail(
+            "MS0501",
+            f"@{name} has no fabric operand, so it cannot be asynchronous",
+            cfg_node or node,
+            "drop '.async = true'",
+        )
     if not columns["async"] and (id_ is not None) and not has_dsr:
-        cx.fail("MS0511", "'.activate' and '.unblock' belong to asynchronous operations", cfg_node or node, "add '.async = true'")
+        cx.fail(
+            "MS0511",
+            "'.activate' and '.unblock' belong to asynchronous operations",
+            cfg_node or node,
+            "add '.async = true'",
+        )
     if cx.fb is None:
         cx.fail("MS0211", f"@{name} runs on the PE: it cannot be used in comptime code", node)
     fb = cx.fb
@@ -107,7 +138,11 @@ def lower(cx, node, name: str, op: DsdOp):
             row[isa.OP_DST] = Operand.POINTER
             target = v.ty.elem.elem if isinstance(v.ty.elem, T.ArrayType) else v.ty.elem
             if target not in element_types(cx, e):
-                cx.fail("MS0512", f"@{name} writes a {' or '.join(t.name for t in element_types(cx, e))}, the pointer is {v.ty}", arg)
+                cx.fail(
+                    "MS0512",
+                    f"@{name} writes a {' or '.join(t.name for t in element_types(cx, e))}, the pointer is {v.ty}",
+                    arg,
+                )
             if v.ty.const:
                 cx.fail("MS0328", f"{v.ty} is a pointer to const: it cannot be a destination", arg)
         else:
@@ -134,14 +169,24 @@ def dfilt(cx, node, hint):
     source = cx.rv(node.args[0])
     if source.ty not in (T.FABIN, T.DSR_SRC1):
         cx.fail("MS0512", f"@dfilt takes a fabin_dsd or a dsr_src1, found {source.ty}", node.args[0])
-    cfg = config(cx, node.args[1], dict.fromkeys(("async", "activate", "unblock", "priority", "ut_id"), ""), "the configuration of @dfilt")
+    cfg = config(
+        cx,
+        node.args[1],
+        dict.fromkeys(("async", "activate", "unblock", "priority", "ut_id"), ""),
+        "the configuration of @dfilt",
+    )
     columns, id_, _ = op_config(cx, node.args[1], cfg)
     if not columns["async"]:
         cx.fail("MS0511", "@dfilt is asynchronous", node.args[1], "add '.async = true'")
     fb = cx.fb
     row = [0] * isa.OP_COLUMNS
     row[isa.OP_CODE] = DsdOpCode.DFILT
-    row[isa.OP_ASYNC], row[isa.OP_ACTION], row[isa.OP_UT], row[isa.OP_PRIO] = 1, columns["action"], columns["ut"], columns["prio"]
+    row[isa.OP_ASYNC], row[isa.OP_ACTION], row[isa.OP_UT], row[isa.OP_PRIO] = (
+        1,
+        columns["action"],
+        columns["ut"],
+        columns["prio"],
+    )
     mark = fb.mark()
     base = fb.regs(7)
     if source.ty is T.FABIN:
@@ -166,7 +211,9 @@ def scalar(cx, node, value: Any, allowed: tuple[T.Type, ...], name: str) -> Any:
         cx.coerce(value, allowed[-1], node)
     value = cx.load(value, node)
     if value.ty not in allowed:
-        cx.fail("MS0301", f"@{name} takes a scalar of type {' or '.join(t.name for t in allowed)}, found {value.ty}", node)
+        cx.fail(
+            "MS0301", f"@{name} takes a scalar of type {' or '.join(t.name for t in allowed)}, found {value.ty}", node
+        )
     return value
 
 
@@ -204,8 +251,12 @@ def map_(cx, node, hint):
     want = len(decl.params) + (0 if ret_void else 1)
     operands = node.args[1:]
     if len(operands) != want:
-        cx.fail("MS0515", f"@map of '{decl.name}' takes {want} operands ({len(decl.params)} inputs{'' if ret_void else ' and the output'}), "
-                f"found {len(operands)}", node)
+        cx.fail(
+            "MS0515",
+            f"@map of '{decl.name}' takes {want} operands ({len(decl.params)} inputs{'' if ret_void else ' and the output'}), "
+            f"found {len(operands)}",
+            node,
+        )
     fb = cx.fb
     start = fb.mark()
     values = [cx.rv(a) for a in operands]
@@ -249,7 +300,8 @@ def map_(cx, node, hint):
         cx.emit(node, Op.LE, smaller, count, other)
         cx.emit(node, Op.SEL, count, smaller, other)
         fb.release(mark)
-    # counting and branching cost nothing: the operands' DSRs step by themselves, and the vendor's compiler unrolls the loop
+    # counting and branching cost nothing: the operands' DSRs step by themselves, and the vendor's compiler unrolls the
+    # loop
     fb.free = True
     fb.constant(0, i)
     top, end = fb.label(), fb.label()
@@ -266,7 +318,11 @@ def map_(cx, node, hint):
             return v
         t = want_type
         if t is None or t.ty is None or t.size not in (2, 4):
-            cx.fail("MS0515", f"'{decl.params[k].name}' of '{decl.name}' must have a 16-bit or 32-bit number type to be mapped", operands[k])
+            cx.fail(
+                "MS0515",
+                f"'{decl.params[k].name}' of '{decl.name}' must have a 16-bit or 32-bit number type to be mapped",
+                operands[k],
+            )
         r = fb.reg()
         cx.emit(node, Op.ELD, r, v.reg, i, t.ty)
         return Reg(t, r)

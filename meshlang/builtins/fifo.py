@@ -11,9 +11,11 @@ from .dsd import PRIORITY, choice, integer
 from .registry import builtin, config
 from .tasks import action_target, check_bound
 
-MIN_ALIGNMENT = 16      # bytes; <tile_config>.FIFO_MIN_ALIGNMENT
+MIN_ALIGNMENT = 16  # bytes; <tile_config>.FIFO_MIN_ALIGNMENT
 ACTIONS = {"test_or_suspend": FIFO_TEST, "terminate": FIFO_TERMINATE, "suspend": FIFO_SUSPEND, "fault": FIFO_FAULT}
-FIELDS = dict.fromkeys(("activate_push", "activate_pop", "priority", "simd_mode", "dest", "src", "xdsr", "empty_action", "full_action"), "")
+FIELDS = dict.fromkeys(
+    ("activate_push", "activate_pop", "priority", "simd_mode", "dest", "src", "xdsr", "empty_action", "full_action"), ""
+)
 
 
 @builtin("allocate_fifo", "buffer[, config]", phase="global", doc="A FIFO over a global array.")
@@ -23,10 +25,20 @@ def allocate_fifo(cx, node, hint):
     if isinstance(place, Known) and isinstance(place.v, Pointer):
         place = Mem(place.ty.elem, 0, place.v.offset, place.ty.const, place.v.var)
     t = place.ty
-    if not isinstance(place, Mem) or not isinstance(t, T.ArrayType) or place.const or t.elem.size not in (2, 4) or not T.is_numeric(t.elem):
+    if (
+        not isinstance(place, Mem)
+        or not isinstance(t, T.ArrayType)
+        or place.const
+        or t.elem.size not in (2, 4)
+        or not T.is_numeric(t.elem)
+    ):
         cx.fail("MS0516", "@allocate_fifo takes a global 'var' array of 16-bit or 32-bit numbers", node.args[0])
     if place.var.align and place.var.align < MIN_ALIGNMENT:
-        cx.fail("MS0516", f"a FIFO buffer needs align({MIN_ALIGNMENT}) or more, found align({place.var.align})", node.args[0])
+        cx.fail(
+            "MS0516",
+            f"a FIFO buffer needs align({MIN_ALIGNMENT}) or more, found align({place.var.align})",
+            node.args[0],
+        )
     place.var.align = max(place.var.align, MIN_ALIGNMENT)
     cfg = config(cx, node.args[1], FIELDS, "the FIFO configuration") if len(node.args) > 1 else {}
     actions = 0
@@ -36,8 +48,15 @@ def allocate_fifo(cx, node, hint):
             if found >= FIFO_SUSPEND and unit.arch == "wse2":
                 cx.fail("MS0516", f"'{n}' can be test_or_suspend or terminate on wse2", node.args[1])
             actions |= found << shift
-    row = [unit.address_of(place.var) + place.offset, t.count, t.elem.size, -1, -1,
-           choice(cx, node.args[1], cfg["priority"], PRIORITY, "priority") if "priority" in cfg else 0, actions]
+    row = [
+        unit.address_of(place.var) + place.offset,
+        t.count,
+        t.elem.size,
+        -1,
+        -1,
+        choice(cx, node.args[1], cfg["priority"], PRIORITY, "priority") if "priority" in cfg else 0,
+        actions,
+    ]
     number = len(unit.fifos)
     unit.fifos.append(row)
     for column, name in ((3, "activate_push"), (4, "activate_pop")):
@@ -64,7 +83,7 @@ def _set_length(name: str, fn: Sys):
         fifo = cx.known(node.args[0])
         if fifo.ty is not T.FIFO:
             cx.fail("MS0301", f"@{name} takes a FIFO, found {fifo.ty}", node.args[0])
-        n = integer(cx, node.args[1], cx.rv(node.args[1], T.U16), "the length", 0, 0x7fff)
+        n = integer(cx, node.args[1], cx.rv(node.args[1], T.U16), "the length", 0, 0x7FFF)
         r = cx.fb.reg()
         if isinstance(n, int):
             cx.fb.constant(fifo.v.queue | n << 16, r)

@@ -34,7 +34,13 @@ def queue_number(cx, node, arg) -> int:
     return value.v | (8 if value.ty is T.OUTPUT_QUEUE else 0)
 
 
-@builtin("set_empty_queue_handler", "fn, queue", phase="top", arch=("wse3",), doc="The function to call when a flushed queue is empty.")
+@builtin(
+    "set_empty_queue_handler",
+    "fn, queue",
+    phase="top",
+    arch=("wse3",),
+    doc="The function to call when a flushed queue is empty.",
+)
 def set_empty_queue_handler(cx, node, hint):
     fn, queue = handler(cx, node), queue_number(cx, node, node.args[1])
     first = cx.unit.empty_handlers.get(queue)
@@ -54,6 +60,7 @@ def queue_flush(cx, node, hint):
 def dispatcher_params(unit) -> dict[str, Known] | None:
     """The params of <system/task29>, or None where the program has no handlers."""
     from ..sema.context import FN
+
     if not unit.teardown_handlers and not unit.empty_handlers:
         return None
 
@@ -61,6 +68,7 @@ def dispatcher_params(unit) -> dict[str, Known] | None:
         numbers = {str(i): Known(T.U16, n) for i, n in enumerate(entries)}
         fns = {str(i): Known(FN, fn) for i, (fn, _) in enumerate(entries.values())}
         return [Known(T.struct(tuple((k, v.ty) for k, v in d.items()), True), d) for d in (numbers, fns)]
+
     colors, teardown = table(unit.teardown_handlers)
     queues, empty = table(unit.empty_handlers)
     return {"colors": colors, "teardown": teardown, "queues": queues, "empty": empty}

@@ -13,7 +13,7 @@ from .values import text_arg
 
 @builtin("set_rectangle", "width, height", phase="layout", doc="The size of the program's rectangle of PEs.")
 def set_rectangle(cx, node, hint):
-    cx.unit.layout.refused = True       # until both arguments are known and good
+    cx.unit.layout.refused = True  # until both arguments are known and good
     cx.unit.layout.set_rectangle(cx, node, cx.known_int(node.args[0]), cx.known_int(node.args[1]))
     return VOID
 
@@ -35,7 +35,9 @@ def set_tile_code(cx, node, hint):
     return VOID
 
 
-@builtin("set_color_config", "x, y, color, config", phase="layout", doc="The configuration of a color at one PE's router.")
+@builtin(
+    "set_color_config", "x, y, color, config", phase="layout", doc="The configuration of a color at one PE's router."
+)
 def set_color_config(cx, node, hint):
     args = node.args
     color = cx.known(args[2])
@@ -45,7 +47,12 @@ def set_color_config(cx, node, hint):
     return VOID
 
 
-@builtin("set_local_color_config", "color, config", phase="top", doc="The configuration of a color at every PE that runs this code.")
+@builtin(
+    "set_local_color_config",
+    "color, config",
+    phase="top",
+    doc="The configuration of a color at every PE that runs this code.",
+)
 def set_local_color_config(cx, node, hint):
     color = cx.known(node.args[0])
     if color.ty is not T.COLOR:
@@ -58,7 +65,12 @@ def set_local_color_config(cx, node, hint):
     return VOID
 
 
-@builtin("get_rectangle", "", phase="comptime", doc="The rectangle: .width, .height, .fabric.{width, height}, .offsets.{width, height}.")
+@builtin(
+    "get_rectangle",
+    "",
+    phase="comptime",
+    doc="The rectangle: .width, .height, .fabric.{width, height}, .offsets.{width, height}.",
+)
 def get_rectangle(cx, node, hint):
     layout = cx.unit.layout
     if layout is None or layout.width == 0:
@@ -67,13 +79,22 @@ def get_rectangle(cx, node, hint):
 
     def u16s(**kw):
         return cx.make_struct({n: Known(T.U16, v) for n, v in kw.items()}, False)
+
     dims = options.fabric_dims or (layout.width + 7, layout.height + 2)
     offsets = options.fabric_offsets or (4, 1)
-    return cx.make_struct({"width": Known(T.U16, layout.width), "height": Known(T.U16, layout.height),
-                           "fabric": u16s(width=dims[0], height=dims[1]), "offsets": u16s(width=offsets[0], height=offsets[1])}, False)
+    return cx.make_struct(
+        {
+            "width": Known(T.U16, layout.width),
+            "height": Known(T.U16, layout.height),
+            "fabric": u16s(width=dims[0], height=dims[1]),
+            "offsets": u16s(width=offsets[0], height=offsets[1]),
+        },
+        False,
+    )
 
 
 # ---------------------------------------------------------------- symbols for the host
+
 
 def pointee(t: T.PtrType) -> T.Type:
     """What a pointer leads to, element by element."""
@@ -84,7 +105,12 @@ def exportable(t: T.Type) -> bool:
     """Types @export_name takes: numbers, pointers to numbers or structs, functions (facts 3.8)."""
     if isinstance(t, T.PtrType):
         e = pointee(t)
-        return T.is_numeric(e) or e in (T.BOOL, T.COLOR) or isinstance(e, (T.StructType, T.BitsType)) and not e.comptime_only
+        return (
+            T.is_numeric(e)
+            or e in (T.BOOL, T.COLOR)
+            or isinstance(e, (T.StructType, T.BitsType))
+            and not e.comptime_only
+        )
     return isinstance(t, (T.IntType, T.FloatType)) and not t.comptime_only or t in (T.BOOL, T.COLOR)
 
 
@@ -98,14 +124,25 @@ def export_name(cx, node, hint):
         if len(node.args) > 2:
             cx.fail("MS0605", f"'{name}' is a function: @export_name takes no mutability for it", node.args[2])
         if len(t.params) > 15:
-            cx.fail("MS0605", f"'{name}' has {len(t.params)} parameters, a launched function takes at most 15", node.args[1])
+            cx.fail(
+                "MS0605", f"'{name}' has {len(t.params)} parameters, a launched function takes at most 15", node.args[1]
+            )
         mutable = False
     else:
         if not exportable(t):
-            cx.fail("MS0605", f"'{name}' has the type {t}, which cannot be advertised to the host", node.args[1],
-                    "advertise a pointer to the first element: [*]f32")
+            cx.fail(
+                "MS0605",
+                f"'{name}' has the type {t}, which cannot be advertised to the host",
+                node.args[1],
+                "advertise a pointer to the first element: [*]f32",
+            )
         if len(node.args) < 3:
-            cx.fail("MS0605", f"'{name}' is data: @export_name needs its mutability", node, f'write @export_name("{name}", {t}, true)')
+            cx.fail(
+                "MS0605",
+                f"'{name}' is data: @export_name needs its mutability",
+                node,
+                f'write @export_name("{name}", {t}, true)',
+            )
         value = cx.known(node.args[2])
         if value.ty is not T.BOOL:
             cx.fail("MS0301", f"expected bool, found {value.ty}", node.args[2])
@@ -116,10 +153,13 @@ def export_name(cx, node, hint):
     return VOID
 
 
-@builtin("export_symbol", "symbol[, name]", phase="top", doc="Advertise a variable or function of this PE under a name.")
+@builtin(
+    "export_symbol", "symbol[, name]", phase="top", doc="Advertise a variable or function of this PE under a name."
+)
 def export_symbol(cx, node, hint):
     from ..sema.analyzer import plain_instance
     from ..sema.context import FN
+
     unit = cx.unit
     target = node.args[0]
     place = cx.ev(target)
@@ -140,14 +180,25 @@ def export_symbol(cx, node, hint):
             cx.fail("MS0606", "@export_symbol takes a global variable or a function", target)
         t, mutable = place.ty, not place.const
         if not exportable(t):
-            cx.fail("MS0606", f"'{name}' has the type {t}, which cannot be advertised", target,
-                    "advertise a pointer: var ptr: [*]f32 = &array; @export_symbol(ptr, \"array\")")
+            cx.fail(
+                "MS0606",
+                f"'{name}' has the type {t}, which cannot be advertised",
+                target,
+                'advertise a pointer: var ptr: [*]f32 = &array; @export_symbol(ptr, "array")',
+            )
         address = place.offset + unit.address_of(place.var)
         if isinstance(t, T.PtrType):
             e = pointee(t)
             # the host sees structs as the words they are made of
             words = "u32" if e.size % 4 == 0 else "u16" if e.size % 2 == 0 else "u8"
-            export = Export(name, "pointer", t.name, address, words if isinstance(e, (T.StructType, T.BitsType)) else e.name, mutable)
+            export = Export(
+                name,
+                "pointer",
+                t.name,
+                address,
+                words if isinstance(e, (T.StructType, T.BitsType)) else e.name,
+                mutable,
+            )
         else:
             export = Export(name, "var", t.name, address, t.name, mutable)
     if name in unit.exports:
@@ -168,6 +219,7 @@ def has_exported_tensors(cx, node, hint):
 def get_symbol_id(cx, node, hint):
     from ..sema.analyzer import plain_instance
     from ..sema.context import FN
+
     target = node.args[0]
     place = cx.ev(target)
     name = getattr(target, "name", target.span.text())
@@ -178,13 +230,13 @@ def get_symbol_id(cx, node, hint):
         elif isinstance(place, Mem) and place.var is not None:
             same = e.kind != "fn" and place.var.address >= 0 and e.address == place.offset + place.var.address
         else:
-            same = n == name        # a const: its place in memory is the export's
+            same = n == name  # a const: its place in memory is the export's
         if same and n in names:
             return Known(T.U16, names.index(n))
     cx.fail("MS0606", f"'{name}' is not advertised", node, "advertise it with @export_symbol first")
 
 
-NOWHERE = 0xffff    # an odd address at the end of the address space: loading a word from it is a fault
+NOWHERE = 0xFFFF  # an odd address at the end of the address space: loading a word from it is a fault
 
 
 def exported(cx, node, number, t: T.Type, wanted: str, fits) -> Mem:
@@ -198,7 +250,12 @@ def exported(cx, node, number, t: T.Type, wanted: str, fits) -> Mem:
     id_ = cx.coerce(cx.rv(number, T.U16), T.U16, number)
     if isinstance(id_, Known):
         if id_.v >= len(names) or addresses[id_.v] == NOWHERE:
-            cx.fail("MS0606", f"no {wanted} is advertised under the number {id_.v}", number, "take the number from @get_symbol_id")
+            cx.fail(
+                "MS0606",
+                f"no {wanted} is advertised under the number {id_.v}",
+                number,
+                "take the number from @get_symbol_id",
+            )
         return Mem(t, 0, addresses[id_.v], True)
     table = Known(T.array((len(addresses),), T.U16), ArrayValue(np.array(addresses, np.uint16)))
     place = Mem(T.U16, 0, 0, True, cx.constant_storage(table, "symbols", node))

@@ -1,7 +1,8 @@
 """Builtins on the configuration space: words at word addresses.
 
-MeshLang models the routes and switches of colors (fabric/switch.py: which addresses, and their layout). The words from PLAIN_REGISTERS on,
-where the documentation has its examples, hold what is stored in them and do nothing. No other address is known, and none is guessed.
+MeshLang models the routes and switches of colors (fabric/switch.py: which addresses, and their layout). The words from
+PLAIN_REGISTERS on, where the documentation has its examples, hold what is stored in them and do nothing. No other
+address is known, and none is guessed.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from ..sema.values import VOID, Known, Reg
 from .registry import builtin
 
 # What a comptime block may not set (facts 3.6), as far as the addresses are known.
-RESERVED = ((isa.COLOR_REGISTERS, "routes", "@set_color_config, @set_local_color_config or <tile_config/color_config>"),
-            (isa.SWITCH_REGISTERS, "switches", "'.switches' of @set_color_config, or <tile_config/switch_config>"))
+RESERVED = (
+    (isa.COLOR_REGISTERS, "routes", "@set_color_config, @set_local_color_config or <tile_config/color_config>"),
+    (isa.SWITCH_REGISTERS, "switches", "'.switches' of @set_color_config, or <tile_config/switch_config>"),
+)
 
 
 def register(cx, node) -> Known | Reg:
@@ -25,13 +28,21 @@ def register(cx, node) -> Known | Reg:
     for base, what, instead in RESERVED:
         if 0 <= value.v - base < isa.COLORS:
             if cx.fb is None:
-                cx.fail("MS0417", f"word address {value.v:#06x} is reserved in comptime blocks: it belongs to the {what} of color {value.v - base}",
-                        node.args[0], f"use {instead}")
+                cx.fail(
+                    "MS0417",
+                    f"word address {value.v:#06x} is reserved in comptime blocks: it belongs to the {what} of color {value.v - base}",
+                    node.args[0],
+                    f"use {instead}",
+                )
             cx.unit.route_colors.add(value.v - base)
             return value
-    cx.fail("MS0416", f"there is no register at word address {value.v:#06x} that MeshLang models", node.args[0],
-            f"{isa.COLOR_REGISTERS:#06x} + color are the routes and {isa.SWITCH_REGISTERS:#06x} + color the switch of a color; "
-            f"{isa.PLAIN_REGISTERS:#06x} to {isa.PLAIN_REGISTERS + isa.PLAIN_COUNT - 1:#06x} hold words without effect")
+    cx.fail(
+        "MS0416",
+        f"there is no register at word address {value.v:#06x} that MeshLang models",
+        node.args[0],
+        f"{isa.COLOR_REGISTERS:#06x} + color are the routes and {isa.SWITCH_REGISTERS:#06x} + color the switch of a color; "
+        f"{isa.PLAIN_REGISTERS:#06x} to {isa.PLAIN_REGISTERS + isa.PLAIN_COUNT - 1:#06x} hold words without effect",
+    )
 
 
 def at_compile_time(cx, node) -> int:
@@ -39,7 +50,7 @@ def at_compile_time(cx, node) -> int:
     if not cx.top_level:
         cx.fail("MS0211", f"@{node.name} can be used in top-level comptime blocks and at run time only", node)
     address = register(cx, node)
-    assert isinstance(address, Known)       # comptime code has nothing else
+    assert isinstance(address, Known)  # comptime code has nothing else
     return address.v
 
 
@@ -52,7 +63,11 @@ def pair(cx, node) -> int:
 
 
 def _set(name: str) -> None:
-    @builtin(name, "address, value[, range]", doc="Store a word in the configuration space of this PE, or have it there from the start.")
+    @builtin(
+        name,
+        "address, value[, range]",
+        doc="Store a word in the configuration space of this PE, or have it there from the start.",
+    )
     def set_config(cx, node, hint):
         if cx.fb is None:
             address = at_compile_time(cx, node)
@@ -75,6 +90,6 @@ def _get(name: str) -> None:
         return Reg(T.U16, result)
 
 
-for _suffix in ("", "_unchecked"):      # the checks they leave out are not needed here
+for _suffix in ("", "_unchecked"):  # the checks they leave out are not needed here
     _set(f"set_config{_suffix}")
     _get(f"get_config{_suffix}")

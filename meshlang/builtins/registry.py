@@ -18,19 +18,21 @@ PHASES = {
 }
 
 
-# Builtins that give a value and do nothing else, whatever happened before: a comptime call that uses no others is evaluated once for
-# equal arguments. One that is missing here costs time only.
-PURE = frozenset("""
+# Builtins that give a value and do nothing else, whatever happened before: a comptime call that uses no others is
+# evaluated once for equal arguments. One that is missing here costs time only.
+PURE = frozenset(
+    """
     as bitcast ptrcast type_of is_same_type fp16 zeros constants rank dimensions element_count element_type field has_field concat_structs
     range range_start range_stop range_step strcat strlen get_array get_string_from_byte is_arch is_comptime comptime_assert get_int
     get_color get_local_task_id get_control_task_id get_data_task_id get_input_queue get_output_queue get_ut_id __math __direction
-""".split())
+""".split()
+)
 
 
 @dataclass(slots=True)
 class Builtin:
     name: str
-    args: str                   # "T, value[, config]"
+    args: str  # "T, value[, config]"
     least: int
     most: int
     phase: str
@@ -43,13 +45,29 @@ class Builtin:
         n = len(node.args)
         if not self.least <= n <= self.most:
             want = str(self.least) if self.least == self.most else f"{self.least} to {self.most}"
-            cx.fail("MS0210", f"@{self.name} takes {want} argument{'s' * (want != '1')}, found {n}", node,
-                    f"the form is @{self.name}({self.args})")
-        if self.phase == "layout" and not cx.in_layout or self.phase == "top" and (cx.fb is not None or not cx.top_level) \
-                or self.phase == "global" and (cx.fb is not None or not cx.import_name) or self.phase == "run" and cx.fb is None:
+            cx.fail(
+                "MS0210",
+                f"@{self.name} takes {want} argument{'s' * (want != '1')}, found {n}",
+                node,
+                f"the form is @{self.name}({self.args})",
+            )
+        if (
+            self.phase == "layout"
+            and not cx.in_layout
+            or self.phase == "top"
+            and (cx.fb is not None or not cx.top_level)
+            or self.phase == "global"
+            and (cx.fb is not None or not cx.import_name)
+            or self.phase == "run"
+            and cx.fb is None
+        ):
             cx.fail("MS0211", f"@{self.name} can be used {PHASES[self.phase]} only", node)
         if cx.unit.arch not in self.arch:
-            cx.fail("MS0212", f"@{self.name} exists on {' and '.join(self.arch)} only, this program is for {cx.unit.arch}", node)
+            cx.fail(
+                "MS0212",
+                f"@{self.name} exists on {' and '.join(self.arch)} only, this program is for {cx.unit.arch}",
+                node,
+            )
         if not self.pure:
             cx.unit.compiler.effects += 1
         return self.fn(cx, node, hint)
@@ -59,20 +77,29 @@ def builtin(name: str, args: str = "", *, phase: str = "any", arch: tuple[str, .
     """Register a builtin. In `args`, what stands in brackets is optional; `...` takes any number."""
     required, _, optional = args.partition("[")
     least = len([a for a in required.split(",") if a.strip() and "..." not in a])
-    most = 99 if "..." in args else least + len([a for a in optional.replace("]", "").replace("[", ",").split(",") if a.strip()])
+    most = (
+        99
+        if "..." in args
+        else least + len([a for a in optional.replace("]", "").replace("[", ",").split(",") if a.strip()])
+    )
 
     def register(fn):
-        BUILTINS[name] = Builtin(name, args, least, most, phase, arch, doc or (fn.__doc__ or "").strip(), fn, name in PURE)
+        BUILTINS[name] = Builtin(
+            name, args, least, most, phase, arch, doc or (fn.__doc__ or "").strip(), fn, name in PURE
+        )
         return fn
+
     return register
 
 
 # ---------------------------------------------------------------- reading arguments
 
+
 def config(cx: Any, node: Any, allowed: dict[str, str], what: str) -> dict[str, Any]:
     """A configuration struct as a dict of values (Known or run-time). Unknown fields are errors."""
     value = cx.rv(node)
     from ..sema import types as T
+
     if not isinstance(value.ty, T.StructType):
         cx.fail("MS0301", f"{what} takes a struct, found {value.ty}", node, "write .{ .field = value }")
     if value.ty.tuple and value.ty.fields:
@@ -80,16 +107,23 @@ def config(cx: Any, node: Any, allowed: dict[str, str], what: str) -> dict[str, 
     for name in value.v:
         if name not in allowed:
             import difflib
+
             close = difflib.get_close_matches(name, allowed, 1)
             span = next((f.span for f in getattr(node, "fields", []) if f.name == name), node)
-            cx.fail("MS0213", f"{what} has no field '{name}'", span, f"did you mean '{close[0]}'?" if close else None,
-                    notes=[f"fields: {', '.join(allowed)}"])
+            cx.fail(
+                "MS0213",
+                f"{what} has no field '{name}'",
+                span,
+                f"did you mean '{close[0]}'?" if close else None,
+                notes=[f"fields: {', '.join(allowed)}"],
+            )
     return dict(value.v)
 
 
 def flag(cx: Any, value: Any, node: Any) -> bool:
     from ..sema import types as T
     from ..sema.values import Known
+
     if not isinstance(value, Known) or value.ty is not T.BOOL:
         cx.fail("MS0301", "expected a bool known at compile time", node)
     return value.v

@@ -37,8 +37,12 @@ def _host_stream(name: str, table: str, cfg: ColorConfig):
         config = unit.layout.intern(cfg)
         first = unit.colors.get(color)
         if first is not None and first[0] is not config:
-            cx.fail("MS0603", f"color {color} is used for host streaming as {label}, and configured elsewhere", node,
-                    labels=[(first[1], "configured here")])
+            cx.fail(
+                "MS0603",
+                f"color {color} is used for host streaming as {label}, and configured elsewhere",
+                node,
+                labels=[(first[1], "configured here")],
+            )
         unit.colors[color] = (config, node.span)
         return VOID
 
@@ -83,7 +87,11 @@ def exceptions(cx, node, hint):
     return VOID
 
 
-@builtin("__unsupported", "what", doc="Refuses the program: a library function that MeshLang has the name of and not the effect.")
+@builtin(
+    "__unsupported",
+    "what",
+    doc="Refuses the program: a library function that MeshLang has the name of and not the effect.",
+)
 def unsupported(cx, node, hint):
     cx.fail("MS0399", f"{text_arg(cx, node.args[0])} is not supported", node)
 
@@ -96,7 +104,9 @@ def direction(cx, node, hint):
     return Known(T.U16, value.v) if isinstance(value, Known) else Reg(T.U16, value.reg)
 
 
-@builtin("__route", "color[, value]", phase="run", doc="The packed route of a color at this PE (ir.isa, R_*), or a new one.")
+@builtin(
+    "__route", "color[, value]", phase="run", doc="The packed route of a color at this PE (ir.isa, R_*), or a new one."
+)
 def route(cx, node, hint):
     color = cx.rv(node.args[0])
     if isinstance(color, Known):
@@ -117,7 +127,12 @@ def get_or_set(cx, node, pair: int, t: T.Type, get: Sys, set_: Sys):
     return VOID
 
 
-@builtin("__filter", "selector[, value]", phase="run", doc="A field of a filter of this PE: selector = color | field << 8 (ir.isa.FILTER_FIELDS).")
+@builtin(
+    "__filter",
+    "selector[, value]",
+    phase="run",
+    doc="A field of a filter of this PE: selector = color | field << 8 (ir.isa.FILTER_FIELDS).",
+)
 def filter_(cx, node, hint):
     pair = cx.fb.regs(2)
     cx.into(cx.coerce(cx.rv(node.args[0], T.U16), T.U16, node), pair, node)
@@ -133,17 +148,29 @@ def get_filter_id(cx, node, hint):
     own = unit.colors.get(color.v)
     numbers = set(unit.layout.colors.get(color.v, ())) - {-1}
     if not (own is not None and own[0].filter) and not any(unit.layout.configs[n].filter for n in numbers):
-        cx.fail("MS0609", f"color {color.v} has no filter", node.args[0], "give it one with '.filter' in @set_color_config")
+        cx.fail(
+            "MS0609", f"color {color.v} has no filter", node.args[0], "give it one with '.filter' in @set_color_config"
+        )
     return Known(T.U16, color.v)
 
 
 _PYTHON = {
-    "SQRT": "sqrt", "EXP": "exp", "LOG": "log", "SIN": "sin", "COS": "cos", "TANH": "tanh", "FLOOR": "floor", "CEIL": "ceil", "ABS": "fabs"}
+    "SQRT": "sqrt",
+    "EXP": "exp",
+    "LOG": "log",
+    "SIN": "sin",
+    "COS": "cos",
+    "TANH": "tanh",
+    "FLOOR": "floor",
+    "CEIL": "ceil",
+    "ABS": "fabs",
+}
 
 
 def math_value(fn: str, t: T.Type, *args: float) -> float:
     """A function of <math> at compile time: the double result, rounded once."""
     import math
+
     try:
         if fn == "INV":
             r = 1.0 / args[0] if args[0] else math.copysign(math.inf, args[0])
@@ -194,6 +221,7 @@ def math_(cx, node, hint):
 
 # ---------------------------------------------------------------- output records
 
+
 def emit_print(cx, node, kind: Print, value=None, text: str = "") -> None:
     r, ty = 0, 0
     if value is not None:
@@ -202,7 +230,12 @@ def emit_print(cx, node, kind: Print, value=None, text: str = "") -> None:
     cx.emit(node, Op.PRINT, r, cx.unit.string(text), kind, ty)
 
 
-@builtin("__print", "kind, value[, key]", phase="run", doc="An output record for the host: a kind of ir.isa.Print, with a value.")
+@builtin(
+    "__print",
+    "kind, value[, key]",
+    phase="run",
+    doc="An output record for the host: a kind of ir.isa.Print, with a value.",
+)
 def print_(cx, node, hint):
     kind = Print[text_arg(cx, node.args[0])]
     key = text_arg(cx, node.args[2]) if len(node.args) > 2 else ""
@@ -236,7 +269,12 @@ def print_text(cx, node, text: str) -> None:
 _SPEC = re.compile(r"\{\{|\}\}|\{(\w*)\}")
 
 
-@builtin("__format", "text, args", phase="run", doc="Formatted output of <simprint>: {d} {X} {b} {f}, {{ and }} stand for braces.")
+@builtin(
+    "__format",
+    "text, args",
+    phase="run",
+    doc="Formatted output of <simprint>: {d} {X} {b} {f}, {{ and }} stand for braces.",
+)
 def format_(cx, node, hint):
     text = text_arg(cx, node.args[0])
     value = cx.rv(node.args[1])
@@ -245,7 +283,7 @@ def format_(cx, node, hint):
     kinds = {"d": Print.DEC, "X": Print.HEX, "b": Print.BIN, "f": Print.FLOAT}
     pending = ""
     for m in _SPEC.finditer(text):
-        pending += text[at:m.start()]
+        pending += text[at : m.start()]
         at = m.end()
         if m.group() in ("{{", "}}"):
             pending += m.group()[0]

@@ -48,7 +48,7 @@ def bitcast(cx, node, hint):
         r = cx.fb.reg()
         cx.emit(node, Op.WRAP, r, value.reg, 0, t.ty)
         return Reg(t, r)
-    if isinstance(s, T.IntType) and s.signed:        # to a float or pointer: drop the sign extension
+    if isinstance(s, T.IntType) and s.signed:  # to a float or pointer: drop the sign extension
         r = cx.fb.reg()
         cx.emit(node, Op.WRAP, r, value.reg, 0, T.int_type(8 * s.size, False).ty)
         return Reg(t, r)
@@ -102,7 +102,12 @@ def constants(cx, node, hint):
     value = cx.coerce(cx.rv(node.args[1], t.elem), t.elem, node.args[1])
     if isinstance(value, Known):
         return Known(t, ops.fill(t, value.v))
-    cx.fail("MS0310", "@constants takes a value known at compile time", node.args[1], "fill the array in a loop, or with a DSD operation")
+    cx.fail(
+        "MS0310",
+        "@constants takes a value known at compile time",
+        node.args[1],
+        "fill the array in a loop, or with a DSD operation",
+    )
 
 
 @builtin("rank", "AT", doc="The number of dimensions (u16).")
@@ -168,7 +173,10 @@ def _joined(cx, node, a, b):
 
 # ---------------------------------------------------------------- ranges
 
-@builtin("range", "T, start_or_stop[, stop, step]", doc="The values 0 .. stop - 1, or start, start + step, ... before stop.")
+
+@builtin(
+    "range", "T, start_or_stop[, stop, step]", doc="The values 0 .. stop - 1, or start, start + step, ... before stop."
+)
 def range_(cx, node, hint):
     t = cx.type_expr(node.args[0])
     if not T.is_int(t):
@@ -187,7 +195,12 @@ def range_(cx, node, hint):
             cx.fail("MS0301", f"@range takes integers, found {v.ty}", a)
         values.append(v)
     if len(values) == 2:
-        cx.fail("MS0210", "@range takes 2 or 4 arguments, found 3", node, "the forms are @range(T, stop) and @range(T, start, stop, step)")
+        cx.fail(
+            "MS0210",
+            "@range takes 2 or 4 arguments, found 3",
+            node,
+            "the forms are @range(T, stop) and @range(T, start, stop, step)",
+        )
     one, nought = Known(T.COMPTIME_INT, 1), Known(t, 0)
     start, stop, step = (nought, values[0], one) if len(values) == 1 else values
     if isinstance(step, Known) and step.v == 0:
@@ -210,6 +223,7 @@ for _name in ("start", "stop", "step"):
 
 
 # ---------------------------------------------------------------- strings
+
 
 def text_arg(cx, node) -> str:
     value = cx.known(node)
@@ -241,7 +255,10 @@ def get_string_from_byte(cx, node, hint):
 
 # ---------------------------------------------------------------- modules and the world
 
-@builtin("import_module", "path[, params]", phase="global", doc="An instance of a module, with its params bound by name.")
+
+@builtin(
+    "import_module", "path[, params]", phase="global", doc="An instance of a module, with its params bound by name."
+)
 def import_module(cx, node, hint):
     path = text_arg(cx, node.args[0])
     params = {}
@@ -287,7 +304,9 @@ def json_value(cx, node, data: Any, t: T.Type | None, where: str) -> Known:
             name, colon, text = (part.strip() for part in key.partition(":"))
             given = json_type(text) if colon else wanted.get(name)
             if colon and given is None:
-                cx.fail("MS0218", f"{where}: the key '{key}' names no type", node, "write it as `name:u16` or `name:[4]f32`")
+                cx.fail(
+                    "MS0218", f"{where}: the key '{key}' names no type", node, "write it as `name:u16` or `name:[4]f32`"
+                )
             fields[name] = json_value(cx, node, item, given, f"{where}: {name}")
         value = cx.make_struct(fields, False)
     elif isinstance(data, list):
@@ -306,7 +325,9 @@ def json_value(cx, node, data: Any, t: T.Type | None, where: str) -> Known:
         cx.fail("MS0218", f"{where}: {e.message}", node)
 
 
-@builtin("import_comptime_value", "T, path", phase="comptime", doc="A value read from a JSON file; keys are `name:type`.")
+@builtin(
+    "import_comptime_value", "T, path", phase="comptime", doc="A value read from a JSON file; keys are `name:type`."
+)
 def import_comptime_value(cx, node, hint):
     t = cx.type_expr(node.args[0])
     path = text_arg(cx, node.args[1])
@@ -323,7 +344,7 @@ def import_comptime_value(cx, node, hint):
 def is_arch(cx, node, hint):
     name = text_arg(cx, node.args[0])
     if name not in ("wse1", "wse2", "wse3"):
-        cx.fail("MS0214", f"there is no architecture '{name}'", node.args[0], "use \"wse2\" or \"wse3\"")
+        cx.fail("MS0214", f"there is no architecture '{name}'", node.args[0], 'use "wse2" or "wse3"')
     return TRUE if name == cx.unit.arch else FALSE
 
 
@@ -334,7 +355,7 @@ def is_comptime(cx, node, hint):
 
 @builtin("comptime_assert", "condition[, message]", doc="A compile error unless the condition holds.")
 def comptime_assert(cx, node, hint):
-    with cx.comptime():         # as Zig's: its condition is evaluated at compile time wherever it stands
+    with cx.comptime():  # as Zig's: its condition is evaluated at compile time wherever it stands
         value = cx.known(node.args[0])
     if value.ty is not T.BOOL:
         cx.fail("MS0301", f"expected bool, found {value.ty}", node.args[0])
@@ -359,7 +380,7 @@ def _numbers(cx, condition) -> list[str]:
         elif isinstance(node, ast.Unary):
             walk(node.operand)
         elif isinstance(node, ast.BuiltinCall):
-            for argument in node.args[1 if node.name == "as" else 0:]:
+            for argument in node.args[1 if node.name == "as" else 0 :]:
                 walk(argument)
         elif isinstance(node, ast.Index):
             for index in node.indices:
@@ -367,12 +388,16 @@ def _numbers(cx, condition) -> list[str]:
 
     try:
         walk(condition)
-    except MeshlangError:       # a part that is not evaluated, such as the right side of `and`
+    except MeshlangError:  # a part that is not evaluated, such as the right side of `and`
         pass
     return [", ".join(f"{name} is {value}" for name, value in names.items())] if names else []
 
 
-@builtin("assert", "condition[, message]", doc="A fault at run time unless the condition holds; in comptime code a compile error.")
+@builtin(
+    "assert",
+    "condition[, message]",
+    doc="A fault at run time unless the condition holds; in comptime code a compile error.",
+)
 def assert_(cx, node, hint):
     if cx.fb is None:
         return comptime_assert(cx, node, hint)
@@ -400,6 +425,7 @@ def show(value) -> str:
         return next((n for n, m in value.ty.members.items() if m == v), str(v))
     if value.ty is T.DIRECTION:
         from ..ir.program import DIRECTIONS
+
         return DIRECTIONS[v]
     if v is None:
         return "{}"

@@ -26,12 +26,24 @@ def report_error(error: MeshlangError, json_output: bool = False) -> int:
     return error.exit_code
 
 
-def print_diagnostics(diagnostics: Sequence[Diagnostic], json_output: bool = False, exit_code: int = 0, more: dict[str, Any] | None = None) -> None:
+def print_diagnostics(
+    diagnostics: Sequence[Diagnostic], json_output: bool = False, exit_code: int = 0, more: dict[str, Any] | None = None
+) -> None:
     """`more`: further entries of the JSON object."""
     from meshlang.diag import render
 
     if json_output:
-        print(json.dumps({"ok": exit_code == 0, "exit_code": exit_code, "diagnostics": render.to_json(diagnostics), **(more or {})}, indent=2))
+        print(
+            json.dumps(
+                {
+                    "ok": exit_code == 0,
+                    "exit_code": exit_code,
+                    "diagnostics": render.to_json(diagnostics),
+                    **(more or {}),
+                },
+                indent=2,
+            )
+        )
     elif diagnostics:
         sys.stdout.flush()
         render.render_text(diagnostics)

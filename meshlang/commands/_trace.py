@@ -13,23 +13,45 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("traces", "filters apply while recording; docs/traces.md has the events and formats")
-    group.add_argument("--trace", metavar="FILE", help="record the run; the ending chooses the format: .perfetto-trace .html .log .vcd .npz .csv")
-    group.add_argument("--trace-pes", metavar="X0:X1,Y0:Y1", help="record a rectangle of PEs, ends not included; several separated by ;")
+    group = parser.add_argument_group(
+        "traces", "filters apply while recording; docs/traces.md has the events and formats"
+    )
+    group.add_argument(
+        "--trace",
+        metavar="FILE",
+        help="record the run; the ending chooses the format: .perfetto-trace .html .log .vcd .npz .csv",
+    )
+    group.add_argument(
+        "--trace-pes",
+        metavar="X0:X1,Y0:Y1",
+        help="record a rectangle of PEs, ends not included; several separated by ;",
+    )
     group.add_argument("--trace-colors", metavar="C,...", help="record wavelets, operations and stalls of some colors")
     group.add_argument("--trace-cycles", metavar="A:B", help="record from cycle A on, up to B")
-    group.add_argument("--trace-events", metavar="KIND,...", help="task, op, stall, wavelet, control, switch, inst, or all (default: all but inst)")
-    group.add_argument("--trace-limit", type=int, metavar="N", help="record no more than about N events (default 20,000,000)")
+    group.add_argument(
+        "--trace-events",
+        metavar="KIND,...",
+        help="task, op, stall, wavelet, control, switch, inst, or all (default: all but inst)",
+    )
+    group.add_argument(
+        "--trace-limit", type=int, metavar="N", help="record no more than about N events (default 20,000,000)"
+    )
 
 
 def trace_options(args: argparse.Namespace) -> TraceOptions | None:
     """What to record, None without --trace. MS1001 to MS1005, MS0901 (an unwritable place is known before the run)."""
     from ._errors import usage_error
 
-    given = [f"--trace-{name}" for name in ("pes", "colors", "cycles", "events", "limit") if getattr(args, f"trace_{name}") is not None]
+    given = [
+        f"--trace-{name}"
+        for name in ("pes", "colors", "cycles", "events", "limit")
+        if getattr(args, f"trace_{name}") is not None
+    ]
     if args.trace is None:
         if given:
-            raise usage_error(f"{given[0]} has no use without --trace", help="--trace FILE says where the recording goes")
+            raise usage_error(
+                f"{given[0]} has no use without --trace", help="--trace FILE says where the recording goes"
+            )
         return None
     from meshlang.inspect.trace import options, writer_for
 
@@ -39,11 +61,14 @@ def trace_options(args: argparse.Namespace) -> TraceOptions | None:
     folder = Path(args.trace).parent
     if not folder.is_dir():
         raise usage_error(f"--trace {args.trace}: there is no folder {folder}")
-    return options.trace_options(args.trace_pes, args.trace_colors, args.trace_cycles, args.trace_events, args.trace_limit)
+    return options.trace_options(
+        args.trace_pes, args.trace_colors, args.trace_cycles, args.trace_events, args.trace_limit
+    )
 
 
 def write_traces(file: str, context: RunContext) -> None:
-    """Write what each fabric of the run has recorded: the first to FILE, others to FILE-2, ... Also after a fault or deadlock."""
+    """Write what each fabric of the run has recorded: the first to FILE, others to FILE-2, ... Also after a fault or
+    deadlock."""
     from meshlang.diag import Diagnostic
     from meshlang.diag.render import render_text
     from meshlang.inspect.trace import Trace, export
@@ -55,9 +80,25 @@ def write_traces(file: str, context: RunContext) -> None:
         trace = Trace.of(machine)
         export(trace, where)
         if trace.full_at is not None:
-            render_text([Diagnostic("MS1006", f"the recording ends at cycle {trace.full_at:,}: the limit of events is reached", severity="warning",
-                                    help="narrow it down with --trace-pes, --trace-cycles and --trace-events, or raise --trace-limit")])
+            render_text(
+                [
+                    Diagnostic(
+                        "MS1006",
+                        f"the recording ends at cycle {trace.full_at:,}: the limit of events is reached",
+                        severity="warning",
+                        help="narrow it down with --trace-pes, --trace-cycles and --trace-events, or raise --trace-limit",
+                    )
+                ]
+            )
         if not len(trace.events):
-            render_text([Diagnostic("MS1007", "nothing was recorded: no event passed the filters", severity="warning",
-                                    help=f"the run took cycles 0 to {machine.cycle:,} on {machine.width} x {machine.height} PEs")])
+            render_text(
+                [
+                    Diagnostic(
+                        "MS1007",
+                        "nothing was recorded: no event passed the filters",
+                        severity="warning",
+                        help=f"the run took cycles 0 to {machine.cycle:,} on {machine.width} x {machine.height} PEs",
+                    )
+                ]
+            )
         print(f"meshlang: {len(trace.events):,} events in {where}", file=sys.stderr)

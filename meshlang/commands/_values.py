@@ -51,9 +51,13 @@ def vendor_pairs(items: list[str] | None, option: str) -> dict[str, int]:
                 try:
                     number = int(value.strip())
                 except ValueError:
-                    raise usage_error(f"{option}: the value of {name.strip()}, {value.strip()!r}, is not an integer") from None
+                    raise usage_error(
+                        f"{option}: the value of {name.strip()}, {value.strip()!r}, is not an integer"
+                    ) from None
             if number < 0:
-                raise usage_error(f"{option}: the value of {name.strip()}, {number}, is negative; cslc takes unsigned integers")
+                raise usage_error(
+                    f"{option}: the value of {name.strip()}, {number}, is negative; cslc takes unsigned integers"
+                )
             out[name.strip()] = number
     return out
 

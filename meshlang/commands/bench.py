@@ -17,7 +17,9 @@ examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trace", action="store_true", help="what recording costs, too")
-    parser.add_argument("--off", action="store_true", help="what the flight recorder costs, and tracing while it is off, too")
+    parser.add_argument(
+        "--off", action="store_true", help="what the flight recorder costs, and tracing while it is off, too"
+    )
     parser.add_argument("--json", action="store_true", help="numbers as JSON on stdout")
 
 

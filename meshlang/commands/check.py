@@ -19,9 +19,13 @@ examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", help="layout file, or a program folder with a layout.csl")
-    parser.add_argument("-p", "--param", action="append", metavar="NAME=VALUE", help="value of a parameter (repeatable)")
+    parser.add_argument(
+        "-p", "--param", action="append", metavar="NAME=VALUE", help="value of a parameter (repeatable)"
+    )
     parser.add_argument("--arch", choices=("wse2", "wse3"), default="wse2", help="machine generation (default wse2)")
-    parser.add_argument("-I", "--import-path", action="append", default=[], metavar="DIR", help="where imports are looked up too")
+    parser.add_argument(
+        "-I", "--import-path", action="append", default=[], metavar="DIR", help="where imports are looked up too"
+    )
     parser.add_argument("--listing", action="store_true", help="print the compiled code of every tile program")
     parser.add_argument("--json", action="store_true", help="diagnostics as JSON on stdout")
 
@@ -45,7 +49,9 @@ def execute(args: argparse.Namespace) -> int:
         if args.json:
             print_diagnostics([], json_output=True)
         else:
-            print(f"{layout}: no syntax errors. It has no layout block; check the layout that uses it for names and types.")
+            print(
+                f"{layout}: no syntax errors. It has no layout block; check the layout that uses it for names and types."
+            )
         return 0
     if args.json:
         print_diagnostics(program.warnings, json_output=True)

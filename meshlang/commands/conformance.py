@@ -23,6 +23,7 @@ examples:
   meshlang conformance csl-examples --only 'topic-0' -j 2 --json
 """
 
+
 @dataclass
 class Result:
     """One script. outcome: pass, wrong result, deadlock, unsupported, error, timeout."""
@@ -35,7 +36,7 @@ class Result:
     unsupported: list[str] = field(default_factory=list)
     last_line: str = ""
     exit_code: int = 0
-    warnings: dict[str, int] = field(default_factory=dict)      # code -> how many were printed
+    warnings: dict[str, int] = field(default_factory=dict)  # code -> how many were printed
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +44,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--arch", choices=("wse2", "wse3"), help="only scripts for one architecture")
     parser.add_argument("--only", metavar="REGEX", help="only scripts whose path matches")
     parser.add_argument("--arguments", default="", metavar="ARGS", help="arguments for run_sim.sh scripts")
-    parser.add_argument("--timeout", type=float, default=600, metavar="SECONDS", help="end a script after this time (default 600)")
+    parser.add_argument(
+        "--timeout", type=float, default=600, metavar="SECONDS", help="end a script after this time (default 600)"
+    )
     parser.add_argument("-j", type=int, default=1, metavar="N", help="scripts run side by side (default 1)")
     parser.add_argument("--json", action="store_true", help="the scoreboard as JSON")
     parser.add_argument("--keep-logs", metavar="DIR", help="write what each script printed to files in DIR")
@@ -55,7 +58,8 @@ def find_scripts(folder: Path) -> list[Path]:
 
 
 def arch_of(script: Path) -> str:
-    """From the name of the script or of a folder above it (WSE-2, WSE-3), else from the text; wse2 is the compiler's default."""
+    """From the name of the script or of a folder above it (WSE-2, WSE-3), else from the text; wse2 is the compiler's
+    default."""
     for part in (script.name, *reversed(script.parts[:-1])):
         m = re.search(r"wse-?([23])", part.lower())
         if m:
@@ -82,24 +86,40 @@ def run_script(root: Path, script: Path, arguments: str, timeout: float) -> tupl
         command = ["bash", target.name, *(arguments.split() if target.name == "run_sim.sh" else [])]
         start = time.monotonic()
         try:
-            done = subprocess.run(command, cwd=target.parent, env=environment(stand_ins), stdin=subprocess.DEVNULL, timeout=timeout,
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+            done = subprocess.run(
+                command,
+                cwd=target.parent,
+                env=environment(stand_ins),
+                stdin=subprocess.DEVNULL,
+                timeout=timeout,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+            )
             output, code = done.stdout, done.returncode
         except subprocess.TimeoutExpired as e:
-            output, code = (e.stdout or b"").decode(errors="replace") if isinstance(e.stdout, bytes) else e.stdout or "", -1
+            output, code = (
+                (e.stdout or b"").decode(errors="replace") if isinstance(e.stdout, bytes) else e.stdout or "",
+                -1,
+            )
         seconds = time.monotonic() - start
     return judge(str(relative), arch_of(script), output, code, seconds), output
 
 
 def judge(script: str, arch: str, output: str, code: int, seconds: float) -> Result:
-    found = [m for p in (r"MS0399\]: (.*)", r"MS0922\]: (.*)", r"MS0215\]: there is no library (<[^>]*>)") for m in re.findall(p, output)]
+    found = [
+        m
+        for p in (r"MS0399\]: (.*)", r"MS0922\]: (.*)", r"MS0215\]: there is no library (<[^>]*>)")
+        for m in re.findall(p, output)
+    ]
     unsupported = sorted(set(found))
     lines = [line for line in output.splitlines() if line.strip()]
     codes = re.findall(r"^warning\[(MS\d{4})\]", output, re.M)
     cycles = re.findall(r"(?i)cycle(?:s| count)[^0-9\n]*([0-9][0-9,]*)", output)
     if code == -1:
         outcome = "timeout"
-    elif code == 0:     # some scripts print how their comparison ended, and end well whatever it was
+    elif code == 0:  # some scripts print how their comparison ended, and end well whatever it was
         outcome = "wrong result" if re.search(r"\bFAIL(ED|URE)?\b", output) else "pass"
     elif unsupported:
         outcome = "unsupported"
@@ -109,8 +129,17 @@ def judge(script: str, arch: str, output: str, code: int, seconds: float) -> Res
         outcome = "wrong result"
     else:
         outcome = "error"
-    return Result(script, arch, outcome, round(seconds, 2), int(cycles[-1].replace(",", "")) if cycles else None, unsupported,
-                  lines[-1][:200] if lines else "", code, {c: codes.count(c) for c in sorted(set(codes))})
+    return Result(
+        script,
+        arch,
+        outcome,
+        round(seconds, 2),
+        int(cycles[-1].replace(",", "")) if cycles else None,
+        unsupported,
+        lines[-1][:200] if lines else "",
+        code,
+        {c: codes.count(c) for c in sorted(set(codes))},
+    )
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -119,8 +148,12 @@ def execute(args: argparse.Namespace) -> int:
     root = Path(args.folder).resolve()
     if not root.is_dir():
         raise usage_error(f"conformance: {args.folder} is not a folder")
-    scripts = [s for s in find_scripts(root) if (args.arch is None or arch_of(s) == args.arch)
-               and (args.only is None or re.search(args.only, str(s.relative_to(root))))]
+    scripts = [
+        s
+        for s in find_scripts(root)
+        if (args.arch is None or arch_of(s) == args.arch)
+        and (args.only is None or re.search(args.only, str(s.relative_to(root))))
+    ]
     if not scripts:
         raise usage_error(f"conformance: no commands*.sh or run_sim.sh below {args.folder} that fits")
     results: list[Result] = []
@@ -138,10 +171,17 @@ def execute(args: argparse.Namespace) -> int:
             results.append(result)
             if not args.json:
                 note = "; ".join(result.unsupported) or ("" if result.outcome == "pass" else result.last_line)
-                print(f"{result.outcome:<12} {result.seconds:>7.1f} s  {result.script}{'  ' + note[:140] if note else ''}", flush=True)
+                print(
+                    f"{result.outcome:<12} {result.seconds:>7.1f} s  {result.script}{'  ' + note[:140] if note else ''}",
+                    flush=True,
+                )
     passed = sum(r.outcome == "pass" for r in results)
     if args.json:
-        json.dump({"passed": passed, "failed": len(results) - passed, "results": [asdict(r) for r in results]}, sys.stdout, indent=2)
+        json.dump(
+            {"passed": passed, "failed": len(results) - passed, "results": [asdict(r) for r in results]},
+            sys.stdout,
+            indent=2,
+        )
         print()
     else:
         missing: dict[str, int] = {}
@@ -157,6 +197,9 @@ def execute(args: argparse.Namespace) -> int:
             for name in r.warnings:
                 warned[name] = warned.get(name, 0) + 1
         if warned:
-            print("\nwarnings: " + ", ".join(f"{name} in {n} script{'s' if n > 1 else ''}" for name, n in sorted(warned.items())))
+            print(
+                "\nwarnings: "
+                + ", ".join(f"{name} in {n} script{'s' if n > 1 else ''}" for name, n in sorted(warned.items()))
+            )
         print(f"\n{passed} passed, {len(results) - passed} failed")
     return 0 if passed == len(results) else 1

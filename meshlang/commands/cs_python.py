@@ -13,7 +13,9 @@ examples:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="SCRIPT ...", help="the script and its arguments")
+    parser.add_argument(
+        "arguments", nargs=argparse.REMAINDER, metavar="SCRIPT ...", help="the script and its arguments"
+    )
 
 
 def execute(args: argparse.Namespace) -> int:

@@ -20,7 +20,9 @@ examples:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", nargs="?", default=".", help="a compiled program, or a folder that holds one (default: this folder)")
+    parser.add_argument(
+        "folder", nargs="?", default=".", help="a compiled program, or a folder that holds one (default: this folder)"
+    )
     parser.add_argument("--core", metavar="FILE", help="the core file that SdkRuntime.dump_core wrote")
 
 
@@ -33,12 +35,17 @@ def execute(args: argparse.Namespace) -> int:
     programs = [p for p in (folder, *sorted(folder.glob("*/"))) if (p / "bin" / "program.json").is_file()]
     if len(programs) != 1 and programs[:1] != [folder]:
         found = ", ".join(map(str, programs)) or "none"
-        raise usage_error(f"csdb: {folder} must hold one compiled program; found: {found}", help="name its folder: meshlang csdb out")
+        raise usage_error(
+            f"csdb: {folder} must hold one compiled program; found: {found}", help="name its folder: meshlang csdb out"
+        )
     program = programs[0]
     places = (folder, program, program.parent)
     core = args.core or next((str(p / n) for p in places for n in _names() if (p / n).is_file()), None)
     if core is None:
-        raise usage_error("csdb: there is no core file (corefile.cs1 or out.core)", help='write one with runner.dump_core("corefile.cs1")')
+        raise usage_error(
+            "csdb: there is no core file (corefile.cs1 or out.core)",
+            help='write one with runner.dump_core("corefile.cs1")',
+        )
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
     repl = Repl(profile=_profile(core), color=interactive)
     for line in (f"load {shlex.quote(str(program))}", f"restore {core}"):

@@ -33,19 +33,25 @@ NO_EFFECT = (
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", help="the layout file")
-    parser.add_argument("-o", "--o", "--output", dest="out", default="out", metavar="DIR", help="output folder (default: out)")
+    parser.add_argument(
+        "-o", "--o", "--output", dest="out", default="out", metavar="DIR", help="output folder (default: out)"
+    )
     parser.add_argument("--arch", choices=("wse2", "wse3"), default="wse2", help="machine generation (default wse2)")
     parser.add_argument("--fabric-dims", metavar="W,H", help="size of the fabric")
     parser.add_argument("--fabric-offsets", metavar="X,Y", help="where the program's rectangle stands in the fabric")
     parser.add_argument("--params", action="append", metavar="N:V,...", help="parameter values (repeatable)")
     parser.add_argument("--colors", action="append", metavar="N:V,...", help="color parameter values (repeatable)")
-    parser.add_argument("--import-path", action="append", default=[], metavar="DIR", help="where imports are looked up too")
+    parser.add_argument(
+        "--import-path", action="append", default=[], metavar="DIR", help="where imports are looked up too"
+    )
     parser.add_argument("--fp16-format", choices=("f16", "cb16", "bf16"), default="f16")
     parser.add_argument("--max-inlined-iterations", type=int, metavar="N", help="limit of unrolled loop iterations")
     parser.add_argument("--warnings-as-errors", action="store_true")
     parser.add_argument("--output-json", nargs="?", const="", metavar="PATH", help="write the metadata file here too")
     for flag in ("--width-west-buf", "--width-east-buf"):
-        parser.add_argument(flag, type=int, default=0, metavar="N", help="columns of the fabric that memcpy's buffers take")
+        parser.add_argument(
+            flag, type=int, default=0, metavar="N", help="columns of the fabric that memcpy's buffers take"
+        )
     for flag, value in NO_EFFECT:
         if value:
             parser.add_argument(flag, metavar="V", help="accepted for compatibility")
@@ -81,7 +87,9 @@ def execute(args: argparse.Namespace) -> int:
         _check_room(args, dims, offsets, program.fabric.width, program.fabric.height)
     print_diagnostics(program.warnings)
     if args.warnings_as_errors and program.warnings:
-        raise MeshlangError(Diagnostic("MS0905", f"{len(program.warnings)} warnings, and --warnings-as-errors was given"))
+        raise MeshlangError(
+            Diagnostic("MS0905", f"{len(program.warnings)} warnings, and --warnings-as-errors was given")
+        )
     out = save(program, args.out)
     if args.output_json:
         shutil.copyfile(out / "out.json", args.output_json)
@@ -103,7 +111,9 @@ def _check_channels(text: str | None) -> None:
 MEMCPY_MARGINS = (4, 1, 3, 1)
 
 
-def _check_room(args: argparse.Namespace, dims: tuple[int, int], offsets: tuple[int, int] | None, width: int, height: int) -> None:
+def _check_room(
+    args: argparse.Namespace, dims: tuple[int, int], offsets: tuple[int, int] | None, width: int, height: int
+) -> None:
     """What memcpy puts around the program's rectangle must lie inside the fabric, too."""
     from ._errors import usage_error
 

@@ -18,9 +18,13 @@ exit code 1 if there is a warning
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", help="layout file, or a program folder with a layout.csl")
-    parser.add_argument("-p", "--param", action="append", metavar="NAME=VALUE", help="value of a parameter (repeatable)")
+    parser.add_argument(
+        "-p", "--param", action="append", metavar="NAME=VALUE", help="value of a parameter (repeatable)"
+    )
     parser.add_argument("--arch", choices=("wse2", "wse3"), default="wse2", help="machine generation (default wse2)")
-    parser.add_argument("-I", "--import-path", action="append", default=[], metavar="DIR", help="where imports are looked up too")
+    parser.add_argument(
+        "-I", "--import-path", action="append", default=[], metavar="DIR", help="where imports are looked up too"
+    )
     parser.add_argument("--json", action="store_true", help="diagnostics as JSON on stdout")
 
 
@@ -38,5 +42,9 @@ def execute(args: argparse.Namespace) -> int:
     code = 1 if found else 0
     print_diagnostics(found, json_output=args.json, exit_code=code)
     if not args.json:
-        print(f"{layout}: {len(found)} warning{'' if len(found) == 1 else 's'}" if found else f"{layout}: nothing to warn about")
+        print(
+            f"{layout}: {len(found)} warning{'' if len(found) == 1 else 's'}"
+            if found
+            else f"{layout}: nothing to warn about"
+        )
     return code

@@ -30,7 +30,9 @@ examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     run.add_program_arguments(parser)
-    parser.add_argument("--pes", metavar="X0:X1,Y0:Y1", help="profile a rectangle of PEs, ends not included; several separated by ;")
+    parser.add_argument(
+        "--pes", metavar="X0:X1,Y0:Y1", help="profile a rectangle of PEs, ends not included; several separated by ;"
+    )
     parser.add_argument("--cycles", metavar="A:B", help="profile from cycle A on, up to B")
     parser.add_argument("--top", type=int, default=15, metavar="N", help="rows of each table (default 15)")
     parser.add_argument("--lines", action="store_true", help="list the source line by line")

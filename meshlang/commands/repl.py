@@ -24,8 +24,12 @@ examples:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", nargs="?", metavar="PATH", help="program folder, layout file, or folder that cslc wrote")
-    parser.add_argument("-p", "--param", action="append", metavar="NAME=VALUE", help="value of a parameter (repeatable)")
+    parser.add_argument(
+        "path", nargs="?", metavar="PATH", help="program folder, layout file, or folder that cslc wrote"
+    )
+    parser.add_argument(
+        "-p", "--param", action="append", metavar="NAME=VALUE", help="value of a parameter (repeatable)"
+    )
     parser.add_argument("--arch", choices=("wse2", "wse3"), help="machine generation (default wse2)")
     parser.add_argument("--profile", help="timing profile: wse2, wse3, wse3-silicon, or a .toml file")
     parser.add_argument("-c", "--commands", metavar="FILE", help="take commands from a file (- for standard input)")

@@ -33,7 +33,9 @@ the same. docs/report.md explains each number.
 
 def configure(parser: argparse.ArgumentParser) -> None:
     run.add_program_arguments(parser)
-    parser.add_argument("--wafer", choices=("wse2", "wse3"), help="machine to compare with (default: the one it is compiled for)")
+    parser.add_argument(
+        "--wafer", choices=("wse2", "wse3"), help="machine to compare with (default: the one it is compiled for)"
+    )
     parser.add_argument("--fabric", type=int, metavar="N", help="of several fabrics, show the Nth in full")
     parser.add_argument("--json", action="store_true", help="the report as JSON on stdout")
 
@@ -53,7 +55,7 @@ def execute(args: argparse.Namespace) -> int:
     try:
         code = run.perform(args, context)
     except MeshlangError:
-        if collectors and not args.json:    # what ran until then is of use after a fault or deadlock, too
+        if collectors and not args.json:  # what ran until then is of use after a fault or deadlock, too
             _show(args, collectors[-1:], None)
         raise
     finally:
@@ -62,11 +64,17 @@ def execute(args: argparse.Namespace) -> int:
     if code:
         return code
     if not collectors:
-        raise MeshlangError(Diagnostic(
-            "MS1040", f"{args.path} has started no fabric: there is nothing to report",
-            help="the script has to start a program in its own process: meshlang.compile(...).start(), or the SDK's SdkRuntime"))
+        raise MeshlangError(
+            Diagnostic(
+                "MS1040",
+                f"{args.path} has started no fabric: there is nothing to report",
+                help="the script has to start a program in its own process: meshlang.compile(...).start(), or the SDK's SdkRuntime",
+            )
+        )
     if args.fabric is not None and args.fabric > len(collectors):
-        raise MeshlangError(Diagnostic("MS1041", f"--fabric {args.fabric}: the program has started {len(collectors)}"), exit_code=2)
+        raise MeshlangError(
+            Diagnostic("MS1041", f"--fabric {args.fabric}: the program has started {len(collectors)}"), exit_code=2
+        )
     _show(args, collectors, args.fabric)
     return 0
 

@@ -53,17 +53,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def add_program_arguments(parser: argparse.ArgumentParser) -> None:
     """What to run and how: for every command that runs a program (`perform`)."""
     parser.add_argument("path", metavar="PATH", help="program folder, layout file, compiled folder, or host script")
-    parser.add_argument("-p", "--param", action="append", metavar="NAME=VALUE", help="value of a parameter (repeatable)")
+    parser.add_argument(
+        "-p", "--param", action="append", metavar="NAME=VALUE", help="value of a parameter (repeatable)"
+    )
     parser.add_argument("--arch", choices=("wse2", "wse3"), help="machine generation (default wse2)")
     parser.add_argument("--profile", help="timing profile: wse2, wse3, wse3-silicon, or a .toml file")
-    parser.add_argument("--launch", action="append", metavar="NAME[,ARGS]", help="call an exported function (repeatable)")
     parser.add_argument(
-        "--set", action="append", metavar="SYMBOL=VALUE", dest="sets", help="data for a symbol: file.npy, random or zeros (repeatable)"
+        "--launch", action="append", metavar="NAME[,ARGS]", help="call an exported function (repeatable)"
     )
-    parser.add_argument("--get", action="append", metavar="SYMBOL[=FILE]", help="print a symbol, or save it as file.npy (repeatable)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        metavar="SYMBOL=VALUE",
+        dest="sets",
+        help="data for a symbol: file.npy, random or zeros (repeatable)",
+    )
+    parser.add_argument(
+        "--get", action="append", metavar="SYMBOL[=FILE]", help="print a symbol, or save it as file.npy (repeatable)"
+    )
     parser.add_argument("--seed", type=int, help="seed of random data (default 0)")
     parser.add_argument("--max-cycles", type=int, metavar="N", help="stop a run that takes longer")
-    parser.add_argument("--strict", action="store_true", help="accesses past a variable stop the run, instead of a warning at the end")
+    parser.add_argument(
+        "--strict", action="store_true", help="accesses past a variable stop the run, instead of a warning at the end"
+    )
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -219,7 +231,8 @@ def _argument(text: str, kind: str) -> Any:
 
 
 def _set(fabric: FabricHandle, item: str, seed: int) -> None:
-    """SYMBOL=file.npy | random | zeros. Random: floats uniform in [-1, 1), integers in 0..99, each symbol its own sequence."""
+    """SYMBOL=file.npy | random | zeros. Random: floats uniform in [-1, 1), integers in 0..99, each symbol its own
+    sequence."""
     import zlib
 
     import numpy as np
@@ -250,7 +263,11 @@ def _set(fabric: FabricHandle, item: str, seed: int) -> None:
         raise unreadable(value, error) from None
     except ValueError as error:
         raise MeshlangError(
-            Diagnostic("MS0901", f"cannot read {value}: it is no .npy file of numbers ({error})", help="VALUE is a .npy file, random or zeros")
+            Diagnostic(
+                "MS0901",
+                f"cannot read {value}: it is no .npy file of numbers ({error})",
+                help="VALUE is a .npy file, random or zeros",
+            )
         ) from None
     fabric.write(symbol, data)
 
@@ -288,7 +305,9 @@ def _print_summary(context: RunContext) -> None:
         if len(handles) == 1:
             print(f"\n{handles[0].cycles:,} cycles ({profile} profile)")
         else:
-            print(f"\n{len(handles)} fabrics with this program: {_range([h.cycles for h in handles])} cycles ({profile} profile)")
+            print(
+                f"\n{len(handles)} fabrics with this program: {_range([h.cycles for h in handles])} cycles ({profile} profile)"
+            )
         for handle in handles:
             if handle.session.warnings.total:
                 print(handle.session.warnings.summary())
@@ -304,8 +323,16 @@ def _print_many(programs: list[list[FabricHandle]]) -> None:
     for handles in programs[:LINES]:
         r = resources(handles[0].program.ir)
         most = max((t["memory"] for t in r["tiles"]), default=0)
-        rows.append((str(len(handles)), f"{r['width']} x {r['height']}", _range([h.cycles for h in handles]), str(len(r["colors"])),
-                     f"{most:,} B", str(len(r["tiles"]))))
+        rows.append(
+            (
+                str(len(handles)),
+                f"{r['width']} x {r['height']}",
+                _range([h.cycles for h in handles]),
+                str(len(r["colors"])),
+                f"{most:,} B",
+                str(len(r["tiles"])),
+            )
+        )
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         print("  " + "  ".join(cell.rjust(width) for cell, width in zip(row, widths)))

@@ -22,8 +22,11 @@ examples:
   meshlang sdk -- python sweep.py
 """
 
+
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="-- COMMAND ...", help="the command and its arguments")
+    parser.add_argument(
+        "arguments", nargs=argparse.REMAINDER, metavar="-- COMMAND ...", help="the command and its arguments"
+    )
 
 
 def _readable(command: list[str]) -> list[str]:
@@ -55,7 +58,11 @@ def execute(args: argparse.Namespace) -> int:
             raise MeshlangError(Diagnostic("MS0921", f"sdk: no command named {command[0]!r}"), exit_code=2) from None
         except PermissionError:
             raise MeshlangError(
-                Diagnostic("MS0921", f"sdk: {command[0]!r} is not executable", help=f"for a shell script: meshlang sdk -- bash {command[0]}"),
+                Diagnostic(
+                    "MS0921",
+                    f"sdk: {command[0]!r} is not executable",
+                    help=f"for a shell script: meshlang sdk -- bash {command[0]}",
+                ),
                 exit_code=2,
             ) from None
         while True:

@@ -29,5 +29,5 @@ def _pages() -> dict[str, str]:
         text = path.read_text(encoding="utf-8")
         found = list(_HEADING.finditer(text))
         ends = [m.start() for m in found[1:]] + [len(text)]
-        pages.update({m.group(1): text[m.start():end].strip() + "\n" for m, end in zip(found, ends)})
+        pages.update({m.group(1): text[m.start() : end].strip() + "\n" for m, end in zip(found, ends)})
     return pages

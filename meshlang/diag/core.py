@@ -9,26 +9,27 @@ from typing import Any
 @dataclass(slots=True)
 class Label:
     """A second place that belongs to a message ("first bound here")."""
-    span: Any               # syntax.source.Span; Any keeps diag free of imports
+
+    span: Any  # syntax.source.Span; Any keeps diag free of imports
     text: str
 
 
 @dataclass(slots=True)
 class Diagnostic:
-    code: str                                       # "MS0301"
-    message: str                                    # one line: what is wrong, with the values in it
-    span: Any = None                                # syntax.source.Span or None
-    severity: str = "error"                         # "error", "warning", "note"
+    code: str  # "MS0301"
+    message: str  # one line: what is wrong, with the values in it
+    span: Any = None  # syntax.source.Span or None
+    severity: str = "error"  # "error", "warning", "note"
     labels: list[Label] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # further facts, a line each
-    help: str | None = None                         # what to do about it
+    help: str | None = None  # what to do about it
 
 
 class MeshlangError(Exception):
     """Anything that is the user's to mend. Carries at least one diagnostic of severity "error".
 
-    exit_code: 1 the program is wrong or failed, 2 usage, 3 deadlock.
-    machine, until: the fabric (fabric.machine.Machine) that hangs or takes too long, and what it should have run to, for explanations.
+    exit_code: 1 the program is wrong or failed, 2 usage, 3 deadlock. machine, until: the fabric
+    (fabric.machine.Machine) that hangs or takes too long, and what it should have run to, for explanations.
     """
 
     def __init__(self, *diagnostics: Diagnostic, exit_code: int = 1):

@@ -1,7 +1,7 @@
 """What one element of a vector operation computes, and the same for whole contiguous runs.
 
-`element` is the meaning of all operations, on bit patterns. The kernels repeat the common ones as loops over contiguous slices, which
-LLVM vectorises; a test compares both for every operation.
+`element` is the meaning of all operations, on bit patterns. The kernels repeat the common ones as loops over contiguous
+slices, which LLVM vectorises; a test compares both for every operation.
 """
 
 from __future__ import annotations
@@ -12,9 +12,50 @@ from ..ir.dsdops import DsdOpCode as D
 from .f16 import NAN16, NAN32, fmach, fmachs, fmacs, h_of, h_of64, half_to_f32, s_of
 from .jit import f32_of, inline, jit
 
-(ADD16, ADDC16, SUB16, AND16, OR16, XOR16, SLL16, SLR16, SAR16, CLZ, CTZ, POPCNT, MOV16, MOV32, FMOVH, FMOVS, FADDH, FADDS, FADDHS,
- FSUBH, FSUBS, FMULH, FMULS, FMAXH, FMAXS, FMACH, FMACS, FMACHS, FNEGH, FNEGS, FABSH, FABSS, FNORMH, FNORMS, FSCALEH, FSCALES, FH2S,
- FS2H, FH2XP16, FS2XP16, XP162FH, XP162FS) = (np.int64(c) for c in list(D)[:42])
+(
+    ADD16,
+    ADDC16,
+    SUB16,
+    AND16,
+    OR16,
+    XOR16,
+    SLL16,
+    SLR16,
+    SAR16,
+    CLZ,
+    CTZ,
+    POPCNT,
+    MOV16,
+    MOV32,
+    FMOVH,
+    FMOVS,
+    FADDH,
+    FADDS,
+    FADDHS,
+    FSUBH,
+    FSUBS,
+    FMULH,
+    FMULS,
+    FMAXH,
+    FMAXS,
+    FMACH,
+    FMACS,
+    FMACHS,
+    FNEGH,
+    FNEGS,
+    FABSH,
+    FABSS,
+    FNORMH,
+    FNORMS,
+    FSCALEH,
+    FSCALES,
+    FH2S,
+    FS2H,
+    FH2XP16,
+    FS2XP16,
+    XP162FH,
+    XP162FS,
+) = (np.int64(c) for c in list(D)[:42])
 
 # classes of operation: which kernel does a contiguous run; 0: element by element
 CLASS_NONE, CLASS_HALF, CLASS_SINGLE, CLASS_WORD, CLASS_MOVE16, CLASS_MOVE32 = (np.int64(i) for i in range(6))
@@ -22,13 +63,16 @@ KERNEL_CLASS = {
     **dict.fromkeys((FADDH, FSUBH, FMULH, FMAXH, FMACH), CLASS_HALF),
     **dict.fromkeys((FADDS, FSUBS, FMULS, FMAXS, FMACS), CLASS_SINGLE),
     **dict.fromkeys((ADD16, SUB16, AND16, OR16, XOR16), CLASS_WORD),
-    MOV16: CLASS_MOVE16, FMOVH: CLASS_MOVE16, MOV32: CLASS_MOVE32, FMOVS: CLASS_MOVE32,
+    MOV16: CLASS_MOVE16,
+    FMOVH: CLASS_MOVE16,
+    MOV32: CLASS_MOVE32,
+    FMOVS: CLASS_MOVE32,
 }
 
 
 @inline
 def signed16(a):
-    return ((np.int64(a) & 0xffff) ^ 0x8000) - 0x8000
+    return ((np.int64(a) & 0xFFFF) ^ 0x8000) - 0x8000
 
 
 @inline
@@ -64,10 +108,10 @@ def float_to_int16(x):
     if x != x:
         return np.int64(0)
     if x > 32767.0:
-        return np.int64(0x7fff)
+        return np.int64(0x7FFF)
     if x < -32768.0:
         return np.int64(0x8000)
-    return np.int64(np.rint(x)) & 0xffff
+    return np.int64(np.rint(x)) & 0xFFFF
 
 
 @jit
@@ -132,9 +176,9 @@ def element(op, a, b, c):
         if op >= MOV16:
             return a
         if op == ADD16:
-            return (a + b) & 0xffff
+            return (a + b) & 0xFFFF
         if op == SUB16:
-            return (a - b) & 0xffff
+            return (a - b) & 0xFFFF
         if op == AND16:
             return a & b
         if op == OR16:
@@ -149,11 +193,11 @@ def element(op, a, b, c):
             return population(a)
         n = b if b < 16 else np.int64(16)
         if op == SLL16:
-            return (a << n) & 0xffff
+            return (a << n) & 0xFFFF
         if op == SLR16:
             return a >> n
         if op == SAR16:
-            return (signed16(a) >> n) & 0xffff
+            return (signed16(a) >> n) & 0xFFFF
         return a
     if op == FADDH:
         return h_of(half_to_f32(a) + half_to_f32(b))
@@ -184,9 +228,9 @@ def element(op, a, b, c):
     if op == FNEGS:
         return a ^ 0x80000000
     if op == FABSH:
-        return a & 0x7fff
+        return a & 0x7FFF
     if op == FABSS:
-        return a & 0x7fffffff
+        return a & 0x7FFFFFFF
     if op == FH2S:
         return s_of(half_to_f32(a))
     if op == FS2H:
@@ -205,7 +249,7 @@ def element(op, a, b, c):
         return s_of(np.float32(scale(np.float64(f32_of(a)), signed16(b))))
     if op == FNORMH:
         return h_of64(mantissa(np.float64(half_to_f32(a))))
-    return s_of(np.float32(mantissa(np.float64(f32_of(a)))))        # FNORMS
+    return s_of(np.float32(mantissa(np.float64(f32_of(a)))))  # FNORMS
 
 
 @jit
@@ -253,10 +297,10 @@ def word_kernel(op, n, d, a, b):
     """16-bit integer operations on contiguous uint16 slices."""
     if op == ADD16:
         for i in range(n):
-            d[i] = np.uint16((np.int64(a[i]) + np.int64(b[i])) & 0xffff)
+            d[i] = np.uint16((np.int64(a[i]) + np.int64(b[i])) & 0xFFFF)
     elif op == SUB16:
         for i in range(n):
-            d[i] = np.uint16((np.int64(a[i]) - np.int64(b[i])) & 0xffff)
+            d[i] = np.uint16((np.int64(a[i]) - np.int64(b[i])) & 0xFFFF)
     elif op == AND16:
         for i in range(n):
             d[i] = a[i] & b[i]

@@ -1,8 +1,8 @@
 # ruff: noqa: F403, F405
 """Vector operations whose operands are all in memory: each runs at once and costs set-up + elements / width cycles.
 
-Kernels (alu.py) take whole slices. Operands that are no slices are staged in chunks; where the order of elements matters, they are
-computed one by one.
+Kernels (alu.py) take whole slices. Operands that are no slices are staged in chunks; where the order of elements
+matters, they are computed one by one.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ from .prepare import setup_cost
 from .state import *
 from .wheel import fail
 
-CHUNK = np.int64(256)         # elements a bulk operation stages at a time; scratch for three operands is at the start of the memories
-SCRATCH = 4 * CHUNK     # bytes per operand
+# elements a bulk operation stages at a time; scratch for three operands is at the start of the memories
+CHUNK = np.int64(256)
+SCRATCH = 4 * CHUNK  # bytes per operand
 MEMORY_START = 4 * SCRATCH
 FENDLESS = np.int64(Fault.ENDLESS_WALK)
 ZERO = np.int64(0)
@@ -99,8 +100,8 @@ def contiguous(W, o, mem):
 
 @jit
 def independent(W, T, v, n):
-    """May elements be read in chunks before results are written? Yes if no source overlaps the destination, or only by being the
-    same walk. Otherwise the order of elements matters."""
+    """May elements be read in chunks before results are written? Yes if no source overlaps the destination, or only by
+    being the same walk. Otherwise the order of elements matters."""
     d = v + V_OPERANDS
     if W[d + O_KIND] != K_MEM and W[d + O_KIND] != K_MEM4:
         return False
@@ -110,8 +111,13 @@ def independent(W, T, v, n):
         if W[o + O_KIND] == K_MEM or W[o + O_KIND] == K_MEM4:
             other_low, other_high = span_of(W, T, o, n)
             if other_low < high and low < other_high:
-                same = (W[o + O_KIND] == K_MEM and W[d + O_KIND] == K_MEM and W[o + O_ADDR] == W[d + O_ADDR]
-                        and W[o + O_STRIDE] == W[d + O_STRIDE] and abs(W[d + O_STRIDE]) >= W[d + O_SIZE])
+                same = (
+                    W[o + O_KIND] == K_MEM
+                    and W[d + O_KIND] == K_MEM
+                    and W[o + O_ADDR] == W[d + O_ADDR]
+                    and W[o + O_STRIDE] == W[d + O_STRIDE]
+                    and abs(W[d + O_STRIDE]) >= W[d + O_SIZE]
+                )
                 if not same:
                     return False
     return True
@@ -162,19 +168,19 @@ def bulk(W, T, M16, M32, v, mem, kernel):
             j = xa >> 1
             k = xb >> 1
             if kernel == CLASS_HALF:
-                half_kernel(code, m, M16[i:i + m], M16[j:j + m], M16[k:k + m], c)
+                half_kernel(code, m, M16[i : i + m], M16[j : j + m], M16[k : k + m], c)
             elif kernel == CLASS_WORD:
-                word_kernel(code, m, M16[i:i + m], M16[j:j + m], M16[k:k + m])
+                word_kernel(code, m, M16[i : i + m], M16[j : j + m], M16[k : k + m])
             else:
-                copy_kernel(m, M16[i:i + m], M16[j:j + m])
+                copy_kernel(m, M16[i : i + m], M16[j : j + m])
         else:
             i = xd >> 2
             j = xa >> 2
             k = xb >> 2
             if kernel == CLASS_SINGLE:
-                single_kernel(code, m, M32[i:i + m], M32[j:j + m], M32[k:k + m], c)
+                single_kernel(code, m, M32[i : i + m], M32[j : j + m], M32[k : k + m], c)
             else:
-                copy_kernel(m, M32[i:i + m], M32[j:j + m])
+                copy_kernel(m, M32[i : i + m], M32[j : j + m])
         if not d_in_place:
             scatter(W, T, M16, d, mem, m, xd)
         else:
@@ -206,12 +212,13 @@ def add_with_carry(W, p, a, b):
     """16-bit add with the PE's carry flag. The flag goes on from element to element (GUESS: multi-word addition)."""
     r = a + b + W[p + P_CARRY]
     W[p + P_CARRY] = r >> 16
-    return r & 0xffff
+    return r & 0xFFFF
 
 
 @jit
 def run_in_memory(W, T, M8, M16, M32, pe, v):
-    """A whole operation without fabric operands; one with a FIFO as far as it gets at once. Returns its cycles, or -1 after a fault."""
+    """A whole operation without fabric operands; one with a FIFO as far as it gets at once. Returns its cycles, or -1
+    after a fault."""
     p = P0 + pe * PK
     mem = W[p + P_MEM]
     code = W[v + V_CODE]
@@ -258,7 +265,8 @@ def run_in_memory(W, T, M8, M16, M32, pe, v):
                 store_bits(M8, M16, M32, mem + W[d + O_ADDR], W[d + O_SIZE], r)
                 next_element(W, T, d)
         if W[d + O_KIND] == K_POINTER and k == n:
-            store_bits(M8, M16, M32, mem + W[d + O_ADDR], W[d + O_SIZE], r)      # a stopped operation leaves the scalar alone
+            # a stopped operation leaves the scalar alone
+            store_bits(M8, M16, M32, mem + W[d + O_ADDR], W[d + O_SIZE], r)
     W[v + V_K] = k
     W[G_VECTOR] += k
     cycles += (k * rate + 65535) >> 16

@@ -1,7 +1,8 @@
 """Where compiled code is kept, under a key made of everything it depends on: a stale cache must be impossible.
 
-The sources are found by following imports from the entry point: a file that the compiled code can reach is in the key, and the many
-files beside it (reports, messages, the loader) are not, so that changing them costs nobody half a minute of compiling.
+The sources are found by following imports from the entry point: a file that the compiled code can reach is in the key,
+and the many files beside it (reports, messages, the loader) are not, so that changing them costs nobody half a minute
+of compiling.
 """
 
 from __future__ import annotations
@@ -13,15 +14,16 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-# An import statement, wherever it stands; the names may be in brackets over several lines. (Text that only looks like one adds a file
-# to the key, which does no harm. A test compares with Python's own reading.)
+# An import statement, wherever it stands; the names may be in brackets over several lines. (Text that only looks like
+# one adds a file to the key, which does no harm. A test compares with Python's own reading.)
 _IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n]*)|import[ \t]+([^\n]+))", re.M)
 _COMMENT = re.compile(r"#[^\n]*")
 _NAME = re.compile(r"[.\w]+")
 
 
 def sources(entry: Path) -> list[Path]:
-    """The files of this package that decide what a function in `entry` is compiled to: `entry` and all it imports, in turn. Sorted."""
+    """The files of this package that decide what a function in `entry` is compiled to: `entry` and all it imports, in
+    turn. Sorted."""
     found: set[Path] = set()
     todo = [entry]
     while todo:
@@ -35,10 +37,15 @@ def sources(entry: Path) -> list[Path]:
 
 
 def _imported(path: Path) -> Iterator[Path]:
-    """Modules of this package that a file imports, as paths without ending. A name that is imported may be a module, too."""
+    """Modules of this package that a file imports, as paths without ending. A name that is imported may be a module,
+    too."""
     package = Path(__file__).resolve().parents[1]
     for place, names, plain in _IMPORT.findall(path.read_text(encoding="utf-8")):
-        modules = [place] if place else [_NAME.match(part.strip()).group() for part in plain.split(",") if _NAME.match(part.strip())]
+        modules = (
+            [place]
+            if place
+            else [_NAME.match(part.strip()).group() for part in plain.split(",") if _NAME.match(part.strip())]
+        )
         for module in modules:
             dots = len(module) - len(module.lstrip("."))
             parts = [p for p in module.split(".") if p]
@@ -68,7 +75,7 @@ def _writable(path: Path) -> bool:
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if hasattr(os, "getuid") and path.stat().st_uid != os.getuid():
-            return False        # somebody else's directory: a cache is unpickled, so it has to be our own
+            return False  # somebody else's directory: a cache is unpickled, so it has to be our own
         with tempfile.TemporaryFile(dir=path):
             return True
     except OSError:
@@ -84,7 +91,7 @@ def directory(entry: Path, depends_on: Iterable[str]) -> Path | None:
         base = os.environ.get("XDG_CACHE_HOME")
         try:
             places = [Path(base) / "meshlang" if base else Path.home() / ".cache" / "meshlang"]
-        except RuntimeError:    # no home directory
+        except RuntimeError:  # no home directory
             places = []
         user = os.getuid() if hasattr(os, "getuid") else "user"
         places.append(Path(tempfile.gettempdir()) / f"meshlang-{user}")

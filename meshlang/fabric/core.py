@@ -1,10 +1,10 @@
 # ruff: noqa: F403, F405
 """The compute element: the scalar machine, and what a visit to a PE does.
 
-The main thread may run ahead of the clock: scalar code and operations in memory touch only their own PE, so a task runs without
-stopping and counts its cycles, until it ends, meets an instruction that has to happen at its proper time (a fabric operation, the
-end of a command, ...), or has used up its quantum. What a microthread writes meanwhile is not seen by a task that reads it
-without waiting for completion: that is a race in the program.
+The main thread may run ahead of the clock: scalar code and operations in memory touch only their own PE, so a task runs
+without stopping and counts its cycles, until it ends, meets an instruction that has to happen at its proper time (a
+fabric operation, the end of a command, ...), or has used up its quantum. What a microthread writes meanwhile is not
+seen by a task that reads it without waiting for completion: that is a race in the program.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from .threads import vector_phase
 from .trace import trace_end, trace_inst, trace_later
 from .wheel import fail, wake_ce
 
-E_LOAD, E_STORE, E_DIV, E_SHIFT, E_BOUNDS = (np.int64(f) for f in (Fault.LOAD, Fault.STORE, Fault.DIV_ZERO, Fault.SHIFT, Fault.BOUNDS))
+E_LOAD, E_STORE, E_DIV, E_SHIFT, E_BOUNDS = (
+    np.int64(f) for f in (Fault.LOAD, Fault.STORE, Fault.DIV_ZERO, Fault.SHIFT, Fault.BOUNDS)
+)
 E_ASSERT, E_TRAP, E_STACK = (np.int64(f) for f in (Fault.ASSERT, Fault.TRAP, Fault.STACK))
 NEVER = np.int64(1 << 62)
 ZERO, ONE, TWO, THREE = (np.int64(i) for i in range(4))
@@ -61,7 +63,7 @@ def load_bytes(M8, at, size):
 @jit
 def store_bytes(M8, at, size, v):
     for i in range(size):
-        M8[at + i] = np.uint8((v >> (8 * i)) & 0xff)
+        M8[at + i] = np.uint8((v >> (8 * i)) & 0xFF)
 
 
 @inline
@@ -69,11 +71,11 @@ def store_scalar(M8, M16, M32, at, size, v):
     """ST."""
     if at & (size - 1) == 0 and size != 8:
         if size == 4:
-            M32[at >> 2] = np.uint32(v & 0xffffffff)
+            M32[at >> 2] = np.uint32(v & 0xFFFFFFFF)
         elif size == 2:
-            M16[at >> 1] = np.uint16(v & 0xffff)
+            M16[at >> 1] = np.uint16(v & 0xFFFF)
         else:
-            M8[at] = np.uint8(v & 0xff)
+            M8[at] = np.uint8(v & 0xFF)
     else:
         store_bytes(M8, at, size, v)
 
@@ -82,8 +84,8 @@ def store_scalar(M8, M16, M32, at, size, v):
 def execute(W, U, C, T, M8, M16, M32, pe):
     """Run the main thread from its saved state, and save it again.
 
-    The chain below tests one opcode at a time, by equality only: LLVM makes one jump table of it. (Ranges broke it into pieces
-    and cost two thirds of the speed.)
+    The chain below tests one opcode at a time, by equality only: LLVM makes one jump table of it. (Ranges broke it into
+    pieces and cost two thirds of the speed.)
     """
     p = P0 + pe * PK
     now = W[G_NOW]
@@ -101,7 +103,7 @@ def execute(W, U, C, T, M8, M16, M32, pe):
     cost = ZERO
     W[p + P_ST] = ST_RUN
     if W[p + P_STALL] != 0:
-        t = now             # it waited for an element on the fabric until now
+        t = now  # it waited for an element on the fabric until now
         W[p + P_STALL] = 0
     while fuel > 0:
         w = pc * 4
@@ -109,7 +111,7 @@ def execute(W, U, C, T, M8, M16, M32, pe):
         b = np.int64(C[w + 2])
         c = np.int64(C[w + 3])
         w = np.int64(C[w])
-        op = w & 0xff
+        op = w & 0xFF
         ty = (w >> 8) & 15
         trace_inst(W, pe, t, pc, op & ~CHECKED)
         pc += 1
@@ -122,7 +124,7 @@ def execute(W, U, C, T, M8, M16, M32, pe):
         elif op == LDI:
             W[ra] = b
         elif op == LDIH:
-            W[ra] = (W[ra] & 0xffffffff) | (b << 32)
+            W[ra] = (W[ra] & 0xFFFFFFFF) | (b << 32)
         elif op == SEL:
             if W[fp + b] == 0:
                 W[ra] = W[fp + c]
@@ -250,7 +252,7 @@ def execute(W, U, C, T, M8, M16, M32, pe):
                 W[p + P_BUSY] += t - W[p + P_BUSYFROM]
                 W[p + P_TASK] = -1
                 break
-            fp -= np.int64(C[pc * 4 - 2])        # word b of the call
+            fp -= np.int64(C[pc * 4 - 2])  # word b of the call
         elif op == CHK:
             x = W[ra]
             y = b
@@ -314,7 +316,7 @@ def execute(W, U, C, T, M8, M16, M32, pe):
         elif fault == E_LOAD:
             W[ra] = register_load(W, U, pe, x)
         else:
-            register_store(W, U, pe, x, W[ra] & 0xffff)
+            register_store(W, U, pe, x, W[ra] & 0xFFFF)
         fault = ZERO
         if W[G_FAULT] != 0:
             W[G_FPC] = pc - 1
@@ -359,7 +361,8 @@ def compute(W, U, C, T, M8, M16, M32, pe, now):
             return
         if W[p + P_ST] == ST_RUN and W[p + P_TIME] <= now:
             if W[p + P_STALL] == 0:
-                wake = now + 1          # free instructions only, a full log, or the end of the command: go on next cycle
+                # free instructions only, a full log, or the end of the command: go on next cycle
+                wake = now + 1
             break
     started = W[p + P_UTMASK] & ~threads
     while started != 0:

@@ -43,16 +43,16 @@ def edit_dsd(op, v, x, size):
     """DBASE, DINC, DLEN, DSTRIDE."""
     if op == DBASE:
         if v & 15 == KIND_CIRCBUF:
-            v &= ~(np.int64(0xffff) << 36)          # it begins at the start of its new ring
+            v &= ~(np.int64(0xFFFF) << 36)  # it begins at the start of its new ring
         tag = np.int64(1) if size == 2 else np.int64(2) if size == 4 else np.int64(0)
-        v = (v & ~((np.int64(0xffff) << 4) | (np.int64(3) << 52))) | ((x & 0xffff) << 4) | (tag << 52)
+        v = (v & ~((np.int64(0xFFFF) << 4) | (np.int64(3) << 52))) | ((x & 0xFFFF) << 4) | (tag << 52)
         return v
     if op == DINC:
         base = field(v, 4, 16) + x * size
-        return (v & ~(np.int64(0xffff) << 4)) | ((base & 0xffff) << 4)
+        return (v & ~(np.int64(0xFFFF) << 4)) | ((base & 0xFFFF) << 4)
     if op == DLEN:
-        return (v & ~(np.int64(0xffff) << 20)) | ((x & 0xffff) << 20)
-    return (v & ~(np.int64(0xffff) << 36)) | ((x & 0xffff) << 36)
+        return (v & ~(np.int64(0xFFFF) << 20)) | ((x & 0xFFFF) << 20)
+    return (v & ~(np.int64(0xFFFF) << 36)) | ((x & 0xFFFF) << 36)
 
 
 @jit
@@ -65,7 +65,7 @@ def decode(W, T, pe, o, kind, v, size, position):
     W[o + O_STRIDE] = 0
     if kind == OPERAND_SCALAR:
         W[o + O_KIND] = K_SCALAR
-        W[o + O_ADDR] = v & 0xffff if size == 2 else v & 0xffffffff
+        W[o + O_ADDR] = v & 0xFFFF if size == 2 else v & 0xFFFFFFFF
         return True
     if kind == OPERAND_POINTER:
         W[o + O_KIND] = K_POINTER
@@ -77,8 +77,10 @@ def decode(W, T, pe, o, kind, v, size, position):
     what = v & 15
     if in_memory(v):
         tag = field(v, 52, 2)
-        if (np.int64(1) << tag) != size:        # length and stride count the operation's elements, whatever the DSD was made for
-            if tag == 0 or what == KIND_CIRCBUF or W[G_STRICT] != 0:        # a ring of other elements would leave its array
+        # length and stride count the operation's elements, whatever the DSD was made for
+        if (np.int64(1) << tag) != size:
+            # a ring of other elements would leave its array
+            if tag == 0 or what == KIND_CIRCBUF or W[G_STRICT] != 0:
                 fail(W, FWIDTH, pe, np.int64(1) << tag, size, position)
                 return False
             note(W, T, pe, np.int64(N_WIDTH), position, np.int64(1) << tag, size, ZERO)
@@ -97,7 +99,7 @@ def decode(W, T, pe, o, kind, v, size, position):
                 W[o + O_ADDR] += W[o + O_AUX] * size
                 return True
         if field(v, 54, 1) != 0:
-            W[o + O_AUX] = np.int64(1) << 62        # wavelet_index_offset: the caller adds the index
+            W[o + O_AUX] = np.int64(1) << 62  # wavelet_index_offset: the caller adds the index
         return True
     if what == KIND_FABIN or what == KIND_FABOUT:
         tile = W[p + P_TILE]
@@ -112,10 +114,17 @@ def decode(W, T, pe, o, kind, v, size, position):
         W[o + O_LEN] = field(v, 20, 16)
         W[o + O_KIND] = K_IN if what == KIND_FABIN else K_OUT
         simd = field(v, 36, 2)
-        W[o + O_AUX] = (simd | (field(v, 41, 1) << 2) | (field(v, 54, 1) << 3) | (field(v, 38, 2) << 4) | (field(v, 42, 1) << 6)
-                        | (field(v, 44, 2) << 7) | (field(v, 40, 1) << 9))
+        W[o + O_AUX] = (
+            simd
+            | (field(v, 41, 1) << 2)
+            | (field(v, 54, 1) << 3)
+            | (field(v, 38, 2) << 4)
+            | (field(v, 42, 1) << 6)
+            | (field(v, 44, 2) << 7)
+            | (field(v, 40, 1) << 9)
+        )
         W[o + O_ADDR] = 0
-        W[o + O_STRIDE] = color         # of an input: the color it wants its queue to be bound to
+        W[o + O_STRIDE] = color  # of an input: the color it wants its queue to be bound to
         return decode_queue(W, T, pe, o, wanted, color, count, first, what)
     if what == KIND_FIFO:
         n = field(v, 4, 16)
@@ -139,11 +148,11 @@ def decode(W, T, pe, o, kind, v, size, position):
 
 @jit
 def decode_queue(W, T, pe, o, wanted, color, count, first, what):
-    """The operand's queue: the one it names, else the one bound to its color. Position in W is found through the tile's tables,
-    because the ids and colors of a queue are the tile's."""
+    """The operand's queue: the one it names, else the one bound to its color. Position in W is found through the tile's
+    tables, because the ids and colors of a queue are the tile's."""
     tile = W[P0 + pe * PK + P_TILE]
     base = tile + (TT_IQMAP if what == KIND_FABIN else TT_OQMAP)
-    table = np.int64(T[base])       # rows (id, color) in dense order
+    table = np.int64(T[base])  # rows (id, color) in dense order
     n = np.int64(-1)
     for i in range(count):
         if wanted >= 0:
@@ -154,19 +163,20 @@ def decode_queue(W, T, pe, o, wanted, color, count, first, what):
             n = np.int64(i)
             break
     if n < 0 and wanted < 0 and what == KIND_FABOUT and W[G_WSE3] == 0 and count > 0:
-        n = count - 1               # WSE-2: an output queue may be left to the compiler; the loader keeps a spare one
+        n = count - 1  # WSE-2: an output queue may be left to the compiler; the loader keeps a spare one
     if n < 0:
         fail(W, FNO_QUEUE, pe, np.int64(0 if what == KIND_FABIN else 1), ZERO, ZERO)
         return False
     W[o + O_QUEUE] = first + n * QK
     if what == KIND_FABOUT:
-        W[o + O_STRIDE] = color     # output_slot makes a channel slot of it
+        W[o + O_STRIDE] = color  # output_slot makes a channel slot of it
     return True
 
 
 @jit
 def output_slot(W, U, pe, o):
-    """Slot of the color that an output operand sends on: its queue's, if that is bound to one, else its own. -1 after a fault."""
+    """Slot of the color that an output operand sends on: its queue's, if that is bound to one, else its own. -1 after a
+    fault."""
     color = np.int64(U[W[o + O_QUEUE] + Q_COLOR])
     if color == 31:
         color = W[o + O_STRIDE]

@@ -27,7 +27,7 @@ def save_dsr(W, T, pe, dsr, n, size):
     d = W[P0 + pe * PK + P_DSR] + dsr * 2
     if W[d + 1] & 1 == 0:
         return
-    config = (W[d + 1] >> 1) & 0x7fffffff
+    config = (W[d + 1] >> 1) & 0x7FFFFFFF
     if np.int64(T[config + RC_SAVE]) == 0:
         return
     v = W[d]
@@ -48,11 +48,11 @@ def save_dsr(W, T, pe, dsr, n, size):
     elif what == KIND_CIRCBUF:
         row = np.int64(T[W[P0 + pe * PK + P_TILE] + TT_MEM4D]) + field(v, 20, 16) * M4_COLUMNS
         position = (field(v, 36, 16) + n) % np.int64(T[row + M4_EXT + 1])
-        W[d] = (v & ~(np.int64(0xffff) << 36)) | (position << 36)
+        W[d] = (v & ~(np.int64(0xFFFF) << 36)) | (position << 36)
         return
     else:
         return
-    W[d] = (v & ~(np.int64(0xffff) << 4)) | ((base & 0xffff) << 4)
+    W[d] = (v & ~(np.int64(0xFFFF) << 4)) | ((base & 0xFFFF) << 4)
 
 
 @cold

@@ -21,7 +21,7 @@ E_WIDTH, E_QUEUE = np.int64(Fault.WIDTH), np.int64(Fault.QUEUE_BUSY)
 E_OPERAND, E_UNSUPPORTED = np.int64(Fault.OPERAND), np.int64(Fault.UNSUPPORTED_DSD)
 ZERO, ONE = np.int64(0), np.int64(1)
 OK_, WAIT, BAD = np.int64(0), np.int64(1), np.int64(-1)
-ELEMENT = np.int64(G_SCRATCH + V_OPERANDS)      # operand record of the element's DSD
+ELEMENT = np.int64(G_SCRATCH + V_OPERANDS)  # operand record of the element's DSD
 
 
 @jit
@@ -50,7 +50,8 @@ def element_address(W, T, pe, v, k, size, writes):
 
 @jit
 def element_queue(W, U, T, pe, v, size, writes):
-    """The queue of a fabric DSD, whose operand goes to ELEMENT. -1 after a fault: an operation is using the queue, or there is none."""
+    """The queue of a fabric DSD, whose operand goes to ELEMENT. -1 after a fault: an operation is using the queue, or
+    there is none."""
     if not decode(W, T, pe, ELEMENT, OPERAND_DSD, v, size, ZERO if writes else ONE):
         return np.int64(-1)
     q = W[ELEMENT + O_QUEUE]
@@ -93,11 +94,11 @@ def element_load(W, U, T, M8, M16, M32, pe, v, k, ty, result):
         if size == 2 and W[ELEMENT + O_AUX] & 3 != 0:
             if k & 1 == 1 or k == W[ELEMENT + O_LEN] - 1:
                 pop_input(W, U, pe, q, now)
-            bits = (bits >> 16) if k & 1 == 1 else bits & 0xffff
+            bits = (bits >> 16) if k & 1 == 1 else bits & 0xFFFF
         else:
             pop_input(W, U, pe, q, now)
             if size == 2:
-                bits &= 0xffff
+                bits &= 0xFFFF
     else:
         return wrong_kind(W, pe, v)
     W[result] = wrap(bits, ty)
@@ -126,7 +127,7 @@ def element_store(W, U, T, M8, M16, M32, pe, v, k, ty, bits):
         slot = output_slot(W, U, pe, ELEMENT)
         if slot < 0:
             return BAD
-        bits = bits & 0xffff if size == 2 else bits & 0xffffffff
+        bits = bits & 0xFFFF if size == 2 else bits & 0xFFFFFFFF
         flags = ((W[ELEMENT + O_AUX] >> 2) & 1) | (slot << 8)
         if size == 2 and W[ELEMENT + O_AUX] & 3 != 0:
             # packed: the low half is held in the PE's record until its partner comes

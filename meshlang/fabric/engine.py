@@ -1,8 +1,8 @@
 # ruff: noqa: F403, F405
 """The run loop: the one compiled entry point.
 
-A cycle has two phases, routers and then compute elements, each over the PEs that have something to do, in PE order. Cycles in
-which nothing is to do are skipped.
+A cycle has two phases, routers and then compute elements, each over the PEs that have something to do, in PE order.
+Cycles in which nothing is to do are skipped.
 """
 
 from __future__ import annotations
@@ -118,14 +118,26 @@ _compiled: dict[bool, object] = {}
 
 
 def engine(traced: bool = False):
-    """The run loop, compiled (or loaded from the cache) on first use; `traced`: the version that records events (trace.py)."""
+    """The run loop, compiled (or loaded from the cache) on first use; `traced`: the version that records events
+    (trace.py)."""
     if traced not in _compiled:
         if COMPILED:
             from numba import types
+
             def arr(dtype, aligned=True):
                 return types.Array(dtype, 1, "C", aligned=aligned)
-            signature = types.int64(arr(types.int64, not traced), arr(types.uint32), arr(types.int32), arr(types.int32), arr(types.uint8),
-                                    arr(types.uint16), arr(types.uint32), arr(types.uint32), arr(types.int64))
+
+            signature = types.int64(
+                arr(types.int64, not traced),
+                arr(types.uint32),
+                arr(types.int32),
+                arr(types.int32),
+                arr(types.uint8),
+                arr(types.uint16),
+                arr(types.uint32),
+                arr(types.uint32),
+                arr(types.int64),
+            )
             _compiled[traced] = top_level(run_loop, signature)
         else:
             _compiled[traced] = run_loop

@@ -1,10 +1,11 @@
 # ruff: noqa: F403, F405
 """Floating-point exceptions: which ones an operation raises, and whether one of them stops its PE.
 
-Asked for only while a program has unmasked one (<tile_config/exceptions>): the loader marks the scalar instructions of programs that can
-(CHECKED), and a vector operation that starts then is marked by F_CHECKED and goes element by element. Flags are those of IEEE 754: every
-exact result fits float64, or its error does. Underflow means inexact and, once rounded, smaller than the smallest normal number. The
-functions of <math>, which the machine computes in software, raise invalid, overflow and division by zero only; square root is exact.
+Asked for only while a program has unmasked one (<tile_config/exceptions>): the loader marks the scalar instructions of
+programs that can (CHECKED), and a vector operation that starts then is marked by F_CHECKED and goes element by element.
+Flags are those of IEEE 754: every exact result fits float64, or its error does. Underflow means inexact and, once
+rounded, smaller than the smallest normal number. The functions of <math>, which the machine computes in software, raise
+invalid, overflow and division by zero only; square root is exact.
 """
 
 from __future__ import annotations
@@ -21,11 +22,23 @@ from .scalar import F16, F32, I64, M_FSCALE, M_INV, M_INVSQRT, M_LOG, M_POPCNT, 
 from .state import *
 from .wheel import fail
 
-CHECKED = np.int64(0x80)         # added to an opcode: its exceptions may stop the PE
-CHECKED_OPS = (isa.Op.FADD, isa.Op.FSUB, isa.Op.FMUL, isa.Op.FDIV, isa.Op.FUN1, isa.Op.FUN2, isa.Op.I2F, isa.Op.F2I, isa.Op.F2F)
+CHECKED = np.int64(0x80)  # added to an opcode: its exceptions may stop the PE
+CHECKED_OPS = (
+    isa.Op.FADD,
+    isa.Op.FSUB,
+    isa.Op.FMUL,
+    isa.Op.FDIV,
+    isa.Op.FUN1,
+    isa.Op.FUN2,
+    isa.Op.I2F,
+    isa.Op.F2I,
+    isa.Op.F2F,
+)
 O_FADD, O_FSUB, O_FMUL, O_FDIV, O_FUN1, O_FUN2, O_I2F, O_F2I, O_F2F = (np.int64(o) for o in CHECKED_OPS)
-UNDERFLOW, OVERFLOW, INEXACT, INVALID, DIVISION = (np.int64(1 << isa.EXCEPTIONS.index(n)) for n in (
-    "FP_UNDERFLOW", "FP_OVERFLOW", "FP_INEXACT", "FP_INVALID", "FP_DIV_BY_0"))
+UNDERFLOW, OVERFLOW, INEXACT, INVALID, DIVISION = (
+    np.int64(1 << isa.EXCEPTIONS.index(n))
+    for n in ("FP_UNDERFLOW", "FP_OVERFLOW", "FP_INEXACT", "FP_INVALID", "FP_DIV_BY_0")
+)
 NONE = np.int64(0)
 F_EXCEPTION = np.int64(Fault.EXCEPTION)
 SMALLEST_HALF, SMALLEST_SINGLE = np.float64(np.finfo(np.float16).tiny), np.float64(np.finfo(np.float32).tiny)
@@ -98,7 +111,11 @@ def function_exceptions(function, x, r, single):
     if not finite(x):
         return NONE
     if not finite(r):
-        return DIVISION if x == 0.0 and (function == M_LOG or function == M_INV or function == M_INVSQRT) else OVERFLOW | INEXACT
+        return (
+            DIVISION
+            if x == 0.0 and (function == M_LOG or function == M_INV or function == M_INVSQRT)
+            else OVERFLOW | INEXACT
+        )
     if function == M_SQRT and r * r != x:
         return rounded(r, np.float64(1.0), r, single)
     return NONE
@@ -106,7 +123,8 @@ def function_exceptions(function, x, r, single):
 
 @cold
 def scalar_exceptions(op, ty, function, a, b, r):
-    """Flags of a scalar instruction: operands a and b (FUN2: the second argument), result r; `function` is the instruction's word c."""
+    """Flags of a scalar instruction: operands a and b (FUN2: the second argument), result r; `function` is the
+    instruction's word c."""
     single = ty == F32
     if op == O_F2I:
         x = to_f64(a, function)
@@ -118,7 +136,7 @@ def scalar_exceptions(op, ty, function, a, b, r):
         elif ty == I64:
             fits = t >= -HALF_64 and t < HALF_64
         else:
-            fits = t == np.float64(r)           # else it was saturated
+            fits = t == np.float64(r)  # else it was saturated
         return INVALID if not fits else NONE if t == x else INEXACT
     if op == O_I2F:
         y = to_f64(r, ty)
@@ -140,7 +158,7 @@ def scalar_exceptions(op, ty, function, a, b, r):
     if op == O_FUN1:
         return function_exceptions(function, x, y, single)
     z = to_f64(b, ty)
-    if op == O_FUN2:                            # a power; of 0 to a negative one, the inverse of 0
+    if op == O_FUN2:  # a power; of 0 to a negative one, the inverse of 0
         return function_exceptions(M_INV, x, y, single) if z == z and finite(z) else NONE
     if op == O_FMUL:
         return product_exceptions(x, z, y, single)
@@ -159,8 +177,16 @@ def vector_exceptions(code, a, b, c, r):
     """Flags of one element of a vector operation: r = code(a, b, c), as bits."""
     if code < alu.FADDH or code == alu.FMAXH or code == alu.FMAXS or code >= alu.FNEGH and code < alu.FSCALEH:
         return NONE
-    single = (code == alu.FADDS or code == alu.FADDHS or code == alu.FSUBS or code == alu.FMULS or code == alu.FMACS or code == alu.FMACHS
-              or code == alu.FSCALES or code == alu.XP162FS)
+    single = (
+        code == alu.FADDS
+        or code == alu.FADDHS
+        or code == alu.FSUBS
+        or code == alu.FMULS
+        or code == alu.FMACS
+        or code == alu.FMACHS
+        or code == alu.FSCALES
+        or code == alu.XP162FS
+    )
     if code == alu.FH2XP16 or code == alu.FS2XP16:
         x = wide(a, code == alu.FS2XP16)
         if not finite(x) or np.float64(signed16(float_to_int16(x))) != np.rint(x):

@@ -1,4 +1,5 @@
-"""Extension records of channels, built when a program is loaded: switches, filters, teardown, color swaps (see switch.py)."""
+"""Extension records of channels, built when a program is loaded: switches, filters, teardown, color swaps (see
+switch.py)."""
 
 from __future__ import annotations
 
@@ -12,14 +13,20 @@ EXTENSION_LIMIT = (1 << 32 - s.S_EXTENSION) - 1
 POP_MODES = ("no_pop", "always_pop", "pop_on_advance", "pop_on_advance_nop")
 FILTER_KINDS = {"counter": 1, "sparse_counter": 2, "range": 3}
 # system functions that change what a router does
-_CHANGES = [isa.Sys.ROUTE_GET, isa.Sys.ROUTE_SET, isa.Sys.TEARDOWN_EXIT, isa.Sys.TEARDOWN_PENDING, isa.Sys.REGISTER_GET,
-            isa.Sys.REGISTER_SET]
+_CHANGES = [
+    isa.Sys.ROUTE_GET,
+    isa.Sys.ROUTE_SET,
+    isa.Sys.TEARDOWN_EXIT,
+    isa.Sys.TEARDOWN_PENDING,
+    isa.Sys.REGISTER_GET,
+    isa.Sys.REGISTER_SET,
+]
 
 
 def at_run_time(tile: TileProgram) -> bool:
     """Does the program change routes while it runs?"""
     code = np.asarray(tile.code, np.int32).reshape(-1, 4)
-    return bool(np.isin(code[(code[:, 0] & 0xff) == isa.Op.SYS][:, 3], _CHANGES).any())
+    return bool(np.isin(code[(code[:, 0] & 0xFF) == isa.Op.SYS][:, 3], _CHANGES).any())
 
 
 def packed_route(cfg: ColorConfig) -> int:
@@ -58,11 +65,20 @@ def record(cfg: ColorConfig, run_time: bool) -> tuple[np.ndarray, int]:
     if cfg.filter is not None:
         kind, fields = cfg.filter[0], dict(cfg.filter[1])
         flags |= int(s.C_FILTER)
-        x[s.X_FILTER] = (FILTER_KINDS[kind] | (s.X_COUNT_DATA if fields["count_data"] else 0)
-                         | (s.X_COUNT_CONTROL if fields["count_control"] else 0)
-                         | (s.X_FILTER_CONTROL if fields["filter_control"] else 0))
-        for index, name in ((s.X_COUNTER, "init_counter"), (s.X_MAX, "max_counter"), (s.X_LIMIT, "limit1"), (s.X_LIMIT2, "limit2"),
-                            (s.X_MIN, "min_idx"), (s.X_MAXIDX, "max_idx")):
+        x[s.X_FILTER] = (
+            FILTER_KINDS[kind]
+            | (s.X_COUNT_DATA if fields["count_data"] else 0)
+            | (s.X_COUNT_CONTROL if fields["count_control"] else 0)
+            | (s.X_FILTER_CONTROL if fields["filter_control"] else 0)
+        )
+        for index, name in (
+            (s.X_COUNTER, "init_counter"),
+            (s.X_MAX, "max_counter"),
+            (s.X_LIMIT, "limit1"),
+            (s.X_LIMIT2, "limit2"),
+            (s.X_MIN, "min_idx"),
+            (s.X_MAXIDX, "max_idx"),
+        ):
             x[index] = fields[name]
     if cfg.teardown:
         flags |= int(s.C_TEARDOWN)
@@ -74,9 +90,13 @@ def record(cfg: ColorConfig, run_time: bool) -> tuple[np.ndarray, int]:
 class Extensions:
     """Which channels get a record, and what is in them."""
 
-    def __init__(self, program: Program, tile_of: np.ndarray, present: dict[int, np.ndarray], index_of: dict[int, np.ndarray]):
+    def __init__(
+        self, program: Program, tile_of: np.ndarray, present: dict[int, np.ndarray], index_of: dict[int, np.ndarray]
+    ):
         configs = program.fabric.configs
-        special = np.array([c.teardown or c.filter is not None or c.swap_x or c.swap_y or bool(c.positions) for c in configs] + [False])
+        special = np.array(
+            [c.teardown or c.filter is not None or c.swap_x or c.swap_y or bool(c.positions) for c in configs] + [False]
+        )
         changing = np.array([at_run_time(tile) for tile in program.tiles] + [False])
         self.program, self.tile_of, self.index_of, self.changing = program, tile_of, index_of, changing
         self.swaps = {axis: np.array([getattr(c, f"swap_{axis}") for c in configs] + [False]) for axis in "xy"}
@@ -92,8 +112,9 @@ class Extensions:
             self.total += len(pes)
 
     def flags(self, color: int) -> np.ndarray:
-        """The flags in CH_CONFIG that say what color swaps do at each PE (facts 3.7). A color with the swap of an axis takes what
-        arrives with the other color of its pair, also where that one has no swap and takes it, too (a twin)."""
+        """The flags in CH_CONFIG that say what color swaps do at each PE (facts 3.7). A color with the swap of an axis
+        takes what arrives with the other color of its pair, also where that one has no swap and takes it, too (a
+        twin)."""
         found = np.zeros(len(self.tile_of), np.int64)
         if not self.any_swap:
             return found
@@ -109,19 +130,21 @@ class Extensions:
         return found
 
     def arrivals(self, channels: dict[int, np.ndarray], color: int, direction: int, there: np.ndarray) -> np.ndarray:
-        """The channels that wavelets of a color come into when they leave in a direction and arrive at `there`; -1: none."""
+        """The channels that wavelets of a color come into when they leave in a direction and arrive at `there`; -1:
+        none."""
         near = channels[color][there]
         if not self.any_swap:
             return near
         swap = self.swaps["x" if direction >= EAST else "y"]
         own, other = (swap[self.index_of.get(c, self.nowhere)][there] for c in (color, color ^ 1))
         pair = channels[color ^ 1][there] if color ^ 1 in channels else np.full(len(there), -1)
-        # with the swap, a color does not take what comes as itself: that is the pair's, if it has the swap, and else nobody's
+        # with the swap, a color does not take what comes as itself: that is the pair's, if it has the swap, and else
+        # nobody's
         return np.where(other & (own | (near < 0)), pair, np.where(own, -1, near))
 
     def fill(self, W: np.ndarray, H: np.ndarray, channels: dict[int, np.ndarray], first_channel: int) -> None:
         """Write the records; H: the channel records, already with their base routes."""
-        X = W[W[s.G_X]:W[s.G_X] + s.XK * (self.total + 1)].reshape(-1, s.XK)
+        X = W[W[s.G_X] : W[s.G_X] + s.XK * (self.total + 1)].reshape(-1, s.XK)
         number = 1
         default = ColorConfig(0, 0)
         for color, pes in self.pes.items():

@@ -1,9 +1,10 @@
 """f16 and f32 arithmetic on bit patterns, one rounding each.
 
 f16 add, subtract, multiply, divide and square root are done in float32 and rounded to f16: float32 has 24 >= 2 * 11 + 2
-significant bits, so the second rounding is innocuous (Figueroa 1995). Multiply-add is done in float64, where the product of two
-f16 is exact and every sum that could fall on an f16 rounding boundary is exact too, then goes to f16 through a float32 rounded to
-odd. NaN results are made canonical (0x7e00, 0x7fc00000), so that results depend neither on the processor nor on operand order.
+significant bits, so the second rounding is innocuous (Figueroa 1995). Multiply-add is done in float64, where the
+product of two f16 is exact and every sum that could fall on an f16 rounding boundary is exact too, then goes to f16
+through a float32 rounded to odd. NaN results are made canonical (0x7e00, 0x7fc00000), so that results depend neither on
+the processor nor on operand order.
 """
 
 from __future__ import annotations
@@ -13,19 +14,19 @@ import numpy as np
 from . import jit as _jit
 from .jit import bits_of, bits_of64, f32_of, f64_of, inline, jit, llvm_f32_to_half, llvm_fma32, llvm_half_to_f32
 
-NAN16 = 0x7e00
-NAN32 = 0x7fc00000
+NAN16 = 0x7E00
+NAN32 = 0x7FC00000
 
 
 @jit
 def soft_half_to_f32(bits):
     """Bit-twiddling widening, for processors without conversion instructions."""
-    h = np.int64(bits) & 0xffff
+    h = np.int64(bits) & 0xFFFF
     sign = (h & 0x8000) << 16
     exponent = (h >> 10) & 31
-    fraction = h & 0x3ff
+    fraction = h & 0x3FF
     if exponent == 31:
-        return f32_of(sign | 0x7f800000 | (fraction << 13))
+        return f32_of(sign | 0x7F800000 | (fraction << 13))
     if exponent == 0:
         # fraction * 2^-24 is exact in float32
         value = np.float32(fraction) * np.float32(5.9604644775390625e-08)
@@ -38,18 +39,18 @@ def soft_f32_to_half(value):
     """Bit-twiddling narrowing, ties to even."""
     b = bits_of(np.float32(value))
     sign = (b >> 16) & 0x8000
-    m = b & 0x7fffffff
-    if m > 0x7f800000:
-        return np.int64(sign | 0x7e00 | ((m >> 13) & 0x1ff))
-    if m >= 0x47800000:                     # 65536 and above, and infinity
-        return np.int64(sign | 0x7c00)
-    if m >= 0x38800000:                     # normal f16
-        m += 0xfff + ((m >> 13) & 1)
+    m = b & 0x7FFFFFFF
+    if m > 0x7F800000:
+        return np.int64(sign | 0x7E00 | ((m >> 13) & 0x1FF))
+    if m >= 0x47800000:  # 65536 and above, and infinity
+        return np.int64(sign | 0x7C00)
+    if m >= 0x38800000:  # normal f16
+        m += 0xFFF + ((m >> 13) & 1)
         return np.int64(sign | ((m - 0x38000000) >> 13))
-    if m < 0x33000000:                      # below half of the smallest subnormal
+    if m < 0x33000000:  # below half of the smallest subnormal
         return np.int64(sign)
-    shift = 126 - (m >> 23)                 # subnormal: significand >> shift
-    significand = (m & 0x7fffff) | 0x800000
+    shift = 126 - (m >> 23)  # subnormal: significand >> shift
+    significand = (m & 0x7FFFFF) | 0x800000
     kept = significand >> shift
     rest = significand & ((1 << shift) - 1)
     half = 1 << (shift - 1)
@@ -122,7 +123,7 @@ def soft_fma32(b, c, a):
     p = np.float64(b) * np.float64(c)
     x = np.float64(a)
     s = p + x
-    if s - s != 0.0:            # infinity or NaN: nothing to round
+    if s - s != 0.0:  # infinity or NaN: nothing to round
         return np.float32(s)
     t = s - p
     error = (p - (s - t)) + (x - t)

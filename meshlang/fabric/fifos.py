@@ -1,5 +1,6 @@
 # ruff: noqa: F403, F405
-"""FIFOs as operands: their elements, whether there is one to take or room for one, and what happens if not (facts 6.9, A.7)."""
+"""FIFOs as operands: their elements, whether there is one to take or room for one, and what happens if not (facts 6.9,
+A.7)."""
 
 from __future__ import annotations
 
@@ -54,7 +55,7 @@ def fifo_event(W, pe, task):
     """The event for which `activate_push` or `activate_pop` names a task."""
     if task >= 0:
         act(W, pe, 1 | (task << 4), W[G_NOW])
-    wake_ce(W, pe, W[G_NOW] + 1)        # suspended microthreads look again
+    wake_ce(W, pe, W[G_NOW] + 1)  # suspended microthreads look again
 
 
 @cold

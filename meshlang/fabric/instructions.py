@@ -1,6 +1,6 @@
 # ruff: noqa: F403, F405
-"""The instructions that are not in the loop of core.py: the less common ones that compute a value, and those that touch more than registers
-and memory.
+"""The instructions that are not in the loop of core.py: the less common ones that compute a value, and those that touch
+more than registers and memory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,19 @@ from .memory import walk_length
 from .opcodes import *
 from .prepare import prepare
 from .queues import queue_status
-from .scalar import F16, divide, float_op, float_to_float, float_to_int, int_to_float, math1, math2, remainder, size_of, to_f64
+from .scalar import (
+    F16,
+    divide,
+    float_op,
+    float_to_float,
+    float_to_int,
+    int_to_float,
+    math1,
+    math2,
+    remainder,
+    size_of,
+    to_f64,
+)
 from .state import *
 from .system import configure, system
 from .threads import microthread_of, start_thread
@@ -27,7 +39,9 @@ from .tolerated import unnote
 from .trace import DO_ACTIVATE, DO_BLOCK, DO_UNBLOCK, trace_control, trace_op
 from .wheel import fail, wake_ce
 
-E_BAD, E_FUNCTION, E_COPY, E_CMD = (np.int64(f) for f in (Fault.BAD_OPCODE, Fault.FUNCTION, Fault.COPY, Fault.CMD_DOUBLE))
+E_BAD, E_FUNCTION, E_COPY, E_CMD = (
+    np.int64(f) for f in (Fault.BAD_OPCODE, Fault.FUNCTION, Fault.COPY, Fault.CMD_DOUBLE)
+)
 E_UT_BUSY, E_ASYNC, E_UT_UNKNOWN = (np.int64(f) for f in (Fault.UT_BUSY, Fault.ASYNC_NO_FABRIC, Fault.UT_UNKNOWN))
 E_NO_TASK, E_DSR_BUSY = np.int64(Fault.NO_TASK), np.int64(Fault.DSR_BUSY)
 ZERO = np.int64(0)
@@ -57,8 +71,8 @@ def value_op(W, T, p, op, ty, fp, a, b, c):
     if op == F2B:
         return np.int64(1) if to_f64(v, c if c >= F16 else ty) != 0.0 else np.int64(0)
     if op == BINS:
-        shift = c & 0xff
-        width = (c >> 8) & 0xff
+        shift = c & 0xFF
+        width = (c >> 8) & 0xFF
         m = np.int64(-1) if width >= 64 else ((np.int64(1) << width) - 1)
         return (W[fp + a] & ~(m << shift)) | ((v & m) << shift)
     if op == DSRGET:
@@ -73,7 +87,8 @@ def value_op(W, T, p, op, ty, fp, a, b, c):
 
 @cold
 def checked(W, T, pe, op, ty, fp, a, b, c):
-    """An instruction on floats of a program that may unmask exceptions (exceptions.py). Its extra cycles, or R_FAULT."""
+    """An instruction on floats of a program that may unmask exceptions (exceptions.py). Its extra cycles, or
+    R_FAULT."""
     if op >= O_FADD and op <= O_FDIV:
         r = float_op(op - O_FADD, W[fp + b], W[fp + c], ty)
     else:
@@ -88,7 +103,8 @@ def checked(W, T, pe, op, ty, fp, a, b, c):
 
 @jit
 def issue(W, U, T, M8, M16, M32, pe, row, fp, base, result, t):
-    """DSDOP. Returns the cycles it costs the main thread, or -1 fault, -2 the main thread now waits, -3 come back at time t."""
+    """DSDOP. Returns the cycles it costs the main thread, or -1 fault, -2 the main thread now waits, -3 come back at
+    time t."""
     p = P0 + pe * PK
     now = W[G_NOW]
     v = np.int64(G_SCRATCH)
@@ -135,7 +151,8 @@ def issue(W, U, T, M8, M16, M32, pe, row, fp, base, result, t):
             W[result] = 1
         return W[G_ISSUE]
     W[v + V_ID] = -1
-    W[v + V_RESULT] = result if result != fp else W[p + P_REG]      # the spare register below the stack takes what nobody wants
+    # the spare register below the stack takes what nobody wants
+    W[v + V_RESULT] = result if result != fp else W[p + P_REG]
     if not start_thread(W, U, T, pe, v, np.int64(0), now + W[G_FSETUP]):
         return np.int64(-1)
     return np.int64(-2)
@@ -145,15 +162,15 @@ def issue(W, U, T, M8, M16, M32, pe, row, fp, base, result, t):
 def special(W, U, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t):
     """Instructions that touch more than registers and memory. t is the time before the instruction.
 
-    Returns the extra cycles, or: R_FAULT, R_WAIT (the main thread waits for its vector operation), R_LATER (the instruction has to
-    run at time t, which has not come), R_STALL (nothing there yet: try again when woken), R_LAST (done; leave the rest for the next
-    cycle).
+    Returns the extra cycles, or: R_FAULT, R_WAIT (the main thread waits for its vector operation), R_LATER (the
+    instruction has to run at time t, which has not come), R_STALL (nothing there yet: try again when woken), R_LAST
+    (done; leave the rest for the next cycle).
     """
     p = P0 + pe * PK
     now = W[G_NOW]
     x = fp + a
     if op == DSDOP:
-        W[p + P_PC] = pc            # threads remember where they were started
+        W[p + P_PC] = pc  # threads remember where they were started
         return issue(W, U, T, M8, M16, M32, pe, a, fp, b, fp + c, t)
     if op == ELD or op == EST:
         v = W[fp + b]
@@ -214,7 +231,7 @@ def special(W, U, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t):
         return ZERO
     if op == PRINT:
         if W[G_PLOGN] >= W[G_PLOGCAP]:
-            return R_LATER          # the loop hands the log over before the next cycle
+            return R_LATER  # the loop hands the log over before the next cycle
         log = W[G_PLOG] + W[G_PLOGN] * LK
         W[log] = t
         W[log + 1] = pe
@@ -226,7 +243,7 @@ def special(W, U, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t):
         user = microthread_with(W, T, pe, a)
         if user != 0:
             if t > now:
-                return R_LATER      # the operation may have ended by then
+                return R_LATER  # the operation may have ended by then
             fail(W, E_DSR_BUSY, pe, a, user - 1, ZERO)
             return R_FAULT
     if op == DSRLD:
@@ -236,9 +253,9 @@ def special(W, U, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t):
         if c >= 0:
             config = 1 | (c << 1)
             if np.int64(T[c + RC_ACTION]) != 0:
-                config |= (W[fp + b + 1] & 0xff) << 32
+                config |= (W[fp + b + 1] & 0xFF) << 32
             if np.int64(T[c + RC_ONCTRL_SET]) != 0:
-                config |= (W[fp + b + 2] & 0xff) << 40
+                config |= (W[fp + b + 2] & 0xFF) << 40
             W[d + 1] = config
         return ZERO
     if op == DSRBASE:

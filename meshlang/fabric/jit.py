@@ -2,11 +2,13 @@
 
 With NUMBA_DISABLE_JIT=1 every function here has a plain Python twin that gives the same bits.
 
-Two rules keep both modes equal, and are followed in all engine sources: a value loaded from an unsigned array is widened with
-`np.int64(...)` before arithmetic (numpy would keep the narrow type, Numba would not), and what is stored is masked first.
+Two rules keep both modes equal, and are followed in all engine sources: a value loaded from an unsigned array is
+widened with `np.int64(...)` before arithmetic (numpy would keep the narrow type, Numba would not), and what is stored
+is masked first.
 
-The arrays are few, one-dimensional and passed one by one. A tuple of arrays would be more readable, but Numba passes seven words
-an array, and counts references of tuple members. `_nrt=False` switches reference counting off: nothing in the engine allocates.
+The arrays are few, one-dimensional and passed one by one. A tuple of arrays would be more readable, but Numba passes
+seven words an array, and counts references of tuple members. `_nrt=False` switches reference counting off: nothing in
+the engine allocates.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ COMPILED = not config.DISABLE_JIT
 def _features() -> dict[str, bool]:
     try:
         return dict(binding.get_host_cpu_features())
-    except RuntimeError:        # llvmlite cannot tell on this host
+    except RuntimeError:  # llvmlite cannot tell on this host
         return {}
 
 
@@ -48,8 +50,17 @@ if os.environ.get("MESHLANG_NO_F16C"):
     HAS_HALF = HAS_FMA = False
 
 # what compiled code depends on besides its sources: the tools' versions and the processor
-_DEPENDS_ON = (numba.__version__, llvmlite.__version__, np.__version__, sys.version, platform.machine(), binding.get_host_cpu_name(),
-               repr(sorted(_CPU.items())), str(HAS_HALF), str(HAS_FMA))
+_DEPENDS_ON = (
+    numba.__version__,
+    llvmlite.__version__,
+    np.__version__,
+    sys.version,
+    platform.machine(),
+    binding.get_host_cpu_name(),
+    repr(sorted(_CPU.items())),
+    str(HAS_HALF),
+    str(HAS_FMA),
+)
 
 _OPTIONS = {"error_model": "numpy", "nogil": True, "_nrt": False}
 
@@ -83,67 +94,85 @@ def standalone(function):
 # ---------------------------------------------------------------- intrinsics
 
 if COMPILED:
+
     @intrinsic
     def f32_of(typingctx, bits):
         """float32 with the given bits (an integer)."""
+
         def codegen(context, builder, sig, args):
             return builder.bitcast(context.cast(builder, args[0], sig.args[0], types.uint32), ir.FloatType())
+
         return types.float32(bits), codegen
 
     @intrinsic
     def bits_of(typingctx, value):
         """The bits of a float32, zero-extended to int64."""
+
         def codegen(context, builder, sig, args):
             return builder.zext(builder.bitcast(args[0], ir.IntType(32)), ir.IntType(64))
+
         return types.int64(types.float32), codegen
 
     @intrinsic
     def bits_of64(typingctx, value):
         """The bits of a float64."""
+
         def codegen(context, builder, sig, args):
             return builder.bitcast(args[0], ir.IntType(64))
+
         return types.int64(types.float64), codegen
 
     @intrinsic
     def f64_of(typingctx, bits):
         """float64 with the given bits."""
+
         def codegen(context, builder, sig, args):
             return builder.bitcast(args[0], ir.DoubleType())
+
         return types.float64(types.int64), codegen
 
     @intrinsic
     def llvm_half_to_f32(typingctx, bits):
         """float32 of an f16 given by its bits."""
+
         def codegen(context, builder, sig, args):
             raw = context.cast(builder, args[0], sig.args[0], types.uint16)
             return builder.fpext(builder.bitcast(raw, ir.HalfType()), ir.FloatType())
+
         return types.float32(bits), codegen
 
     @intrinsic
     def llvm_f32_to_half(typingctx, value):
         """The f16 bits nearest to a float32, ties to even."""
+
         def codegen(context, builder, sig, args):
             half = builder.fptrunc(args[0], ir.HalfType())
             return builder.zext(builder.bitcast(half, ir.IntType(16)), ir.IntType(64))
+
         return types.int64(types.float32), codegen
 
     @intrinsic
     def llvm_fma32(typingctx, a, b, c):
         """a * b + c, rounded once."""
+
         def codegen(context, builder, sig, args):
             return builder.fma(*args)
+
         f = types.float32
         return f(f, f, f), codegen
 
     @intrinsic
     def ctz(typingctx, word):
         """Number of trailing zero bits of a non-zero int64."""
+
         def codegen(context, builder, sig, args):
             return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
         return types.int64(types.int64), codegen
 else:
+
     def f32_of(bits):
-        return np.uint32(int(bits) & 0xffffffff).view(np.float32)
+        return np.uint32(int(bits) & 0xFFFFFFFF).view(np.float32)
 
     def bits_of(value):
         return np.int64(np.float32(value).view(np.uint32))
@@ -155,12 +184,12 @@ else:
         return np.int64(bits).view(np.float64)
 
     def llvm_half_to_f32(bits):
-        return np.float32(np.uint16(int(bits) & 0xffff).view(np.float16))
+        return np.float32(np.uint16(int(bits) & 0xFFFF).view(np.float16))
 
     def llvm_f32_to_half(value):
         return np.int64(np.float16(np.float32(value)).view(np.uint16))
 
-    llvm_fma32 = None       # f16.py supplies the emulation
+    llvm_fma32 = None  # f16.py supplies the emulation
 
     def ctz(word):
         word = int(word)
@@ -168,6 +197,7 @@ else:
 
 
 # ---------------------------------------------------------------- compiling
+
 
 def cache_directory(entry: str | Path) -> Path | None:
     """Where the compiled code of the entry point in a file is kept; None: nowhere."""
@@ -194,13 +224,14 @@ def top_level(function, signature):
 
 @contextmanager
 def _for_the_engine(name: str):
-    """Three changes to Numba while the engine is compiled, made under its compiler lock and undone afterwards. Numba has options for
-    none of them; should a version not have what is changed here, only speed is lost.
+    """Three changes to Numba while the engine is compiled, made under its compiler lock and undone afterwards. Numba
+    has options for none of them; should a version not have what is changed here, only speed is lost.
 
-    Array accesses do without the code that lets a negative index count from the end, which the engine never uses. (Measured: a
-    quarter more instructions per second, a seventh less compile time.) And only the entry point, into which all helpers are
-    linked, is optimised, not each helper on its own before. (Measured: a sixth less compile time, the same speed.) Numba looks up its
-    compile options in dictionaries and compares all of them each time, 200,000 times: what is set is compared first.
+    Array accesses do without the code that lets a negative index count from the end, which the engine never uses.
+    (Measured: a quarter more instructions per second, a seventh less compile time.) And only the entry point, into
+    which all helpers are linked, is optimised, not each helper on its own before. (Measured: a sixth less compile time,
+    the same speed.) Numba looks up its compile options in dictionaries and compares all of them each time, 200,000
+    times: what is set is compared first.
     """
     plain_index = getattr(arrayobj, "fix_integer_index", None)
     library = getattr(codegen, "CPUCodeLibrary", None)

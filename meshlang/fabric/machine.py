@@ -19,12 +19,13 @@ from .recording import Recorder, TraceOptions
 from .report import Waiting, deadlock_error, fault_error, find_waiting
 from .timing import Profile, load_profile
 
-_PERIOD = 1 << 30       # arrival times have 32 bits: old ones are brought forward this often
+_PERIOD = 1 << 30  # arrival times have 32 bits: old ones are brought forward this often
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
     """Why a run ended: "commands_done", "stream", "quiescent" or "max_cycles", and the cycle."""
+
     reason: str
     cycle: int
 
@@ -32,6 +33,7 @@ class Stop:
 @dataclass(frozen=True, slots=True)
 class PrintRecord:
     """One record a program printed. `kind` is an ir.isa.Print, `ty` an ir.isa.Ty, `string` a text or key."""
+
     cycle: int
     pe: tuple[int, int]
     kind: int
@@ -50,9 +52,16 @@ class Machine:
     sink: gets the events batch by batch instead (recording.Recorder).
     """
 
-    def __init__(self, program: Program, profile: Profile | str | None = None, *,
-                 progress: Callable[[Machine], None] | None = None, strict: bool = False, trace: TraceOptions | None = None,
-                 sink: Callable[[np.ndarray], None] | None = None):
+    def __init__(
+        self,
+        program: Program,
+        profile: Profile | str | None = None,
+        *,
+        progress: Callable[[Machine], None] | None = None,
+        strict: bool = False,
+        trace: TraceOptions | None = None,
+        sink: Callable[[np.ndarray], None] | None = None,
+    ):
         self.program = program
         if profile is None:
             profile = program.arch
@@ -61,7 +70,7 @@ class Machine:
         self.width, self.height = program.fabric.width, program.fabric.height
         self.state: State = load(program, self.profile)
         self.state.W[s.G_STRICT] = strict
-        self.command: str | None = None             # name of the outstanding command
+        self.command: str | None = None  # name of the outstanding command
         self._print_log: list[np.ndarray] = []
         self._host_in = np.zeros(1, np.uint32)
         heads = max(1, len(self.state.hin_index)) * self.width * self.height
@@ -69,7 +78,8 @@ class Machine:
         self._tails = np.full(heads, -1, np.int64)
         self._out: dict[int, list[np.ndarray]] = {c: [] for c in program.fabric.host_out}
         self._out_counts: dict[int, np.ndarray] = {
-            c: np.zeros(self.width * self.height, np.int64) for c in program.fabric.host_out}
+            c: np.zeros(self.width * self.height, np.int64) for c in program.fabric.host_out
+        }
         self._period = 0
         self._chunk = 4096
         for p in program.preloads:
@@ -91,21 +101,24 @@ class Machine:
     def pe(self, x: int, y: int) -> int:
         """Number of a PE."""
         if not (0 <= x < self.width and 0 <= y < self.height):
-            raise MeshlangError(Diagnostic("MS0843", f"PE ({x}, {y}) is outside the {self.width} x {self.height} rectangle"))
+            raise MeshlangError(
+                Diagnostic("MS0843", f"PE ({x}, {y}) is outside the {self.width} x {self.height} rectangle")
+            )
         return y * self.width + x
 
     def records(self) -> np.ndarray:
         """The PE records, int64 [pe, field] (fields: state.P_*). A view."""
         npe = self.width * self.height
-        return self.state.W[s.P0:s.P0 + npe * s.PK].reshape(npe, s.PK)
+        return self.state.W[s.P0 : s.P0 + npe * s.PK].reshape(npe, s.PK)
 
     def received(self) -> np.ndarray:
         """Wavelets that each compute element has taken from its input queues (int64 [pe]), modulo 2^32."""
         npe = self.width * self.height
-        return self.state.U[:npe * s.RK].reshape(npe, s.RK)[:, s.R_TAKEN].astype(np.int64)
+        return self.state.U[: npe * s.RK].reshape(npe, s.RK)[:, s.R_TAKEN].astype(np.int64)
 
     def step_by_step(self) -> None:
-        """Make memory and queues hold in every cycle exactly what they hold then; slower, same results and cycles (express.py)."""
+        """Make memory and queues hold in every cycle exactly what they hold then; slower, same results and cycles
+        (express.py)."""
         self.settle()
         self.state.W[s.G_EXPRESS] = 0
 
@@ -122,13 +135,18 @@ class Machine:
     def launch(self, name: str, args: list[int] | tuple[int, ...] = ()) -> int:
         """Call an exported function on every PE whose tile program has it; returns how many do.
 
-        args are register values (ir.isa: normal form). The call reaches PE (x, y) after the launch latency and x + y hops.
+        args are register values (ir.isa: normal form). The call reaches PE (x, y) after the launch latency and x + y
+        hops.
         """
         W = self.state.W
         if self.commands_outstanding:
-            raise MeshlangError(Diagnostic(
-                "MS0844", f"{name!r} is launched while {self.command!r} has not finished on {self.commands_outstanding} PEs",
-                help="run until the commands are done first"))
+            raise MeshlangError(
+                Diagnostic(
+                    "MS0844",
+                    f"{name!r} is launched while {self.command!r} has not finished on {self.commands_outstanding} PEs",
+                    help="run until the commands are done first",
+                )
+            )
         called = 0
         P = self.records()
         now = self.cycle
@@ -139,7 +157,9 @@ class Machine:
                 continue
             function = tile.functions[export.function]
             if function.params != len(args) or len(args) > 15:
-                raise MeshlangError(Diagnostic("MS0845", f"{name!r} takes {function.params} arguments, {len(args)} were given"))
+                raise MeshlangError(
+                    Diagnostic("MS0845", f"{name!r} takes {function.params} arguments, {len(args)} were given")
+                )
             y, x = np.divmod(pes, self.width)
             P[pes, s.P_CMD] = self.state.function_base[t] + export.function * s.FK + 1
             P[pes, s.P_CMDTIME] = now + W[s.G_LAUNCH] + W[s.G_LAUNCHHOP] * (x + y)
@@ -148,8 +168,13 @@ class Machine:
             called += len(pes)
         if not called:
             names = sorted({n for tile in self.program.tiles for n, e in tile.exports.items() if e.kind == "fn"})
-            raise MeshlangError(Diagnostic("MS0846", f"no PE exports a function {name!r}",
-                                           help=f"exported functions: {', '.join(names)}" if names else None))
+            raise MeshlangError(
+                Diagnostic(
+                    "MS0846",
+                    f"no PE exports a function {name!r}",
+                    help=f"exported functions: {', '.join(names)}" if names else None,
+                )
+            )
         W[s.G_ARGN] = len(args)
         for i, value in enumerate(args):
             W[s.G_ARGS + i] = _int64(value)
@@ -166,10 +191,10 @@ class Machine:
         bits = np.zeros(l0 * 64, bool)
         bits[pes] = True
         words = np.packbits(bits, bitorder="little").view(np.int64)
-        W[base:base + l0] |= words
+        W[base : base + l0] |= words
         upper = np.zeros(l1 * 64, bool)
         upper[:l0] = words != 0
-        W[base + l0:base + l0 + l1] |= np.packbits(upper, bitorder="little").view(np.int64)
+        W[base + l0 : base + l0 + l1] |= np.packbits(upper, bitorder="little").view(np.int64)
         W[s.G_OCC_R if routers else s.G_OCC_C] |= _int64(1 << slot)
 
     # ------------------------------------------------------------ running
@@ -177,10 +202,10 @@ class Machine:
     def run(self, until: str | tuple | None = None, max_cycles: int | None = None) -> Stop:
         """Run.
 
-        until: "commands" (the launched function is done on all PEs), ("stream", color, x0, y0, w, h, n) (that many wavelets of
-        the color can be taken from every PE of the region), or None (until nothing happens any more).
-        max_cycles: run at most so many cycles from here.
-        Raises MeshlangError for a fault, and (exit_code 3) for a deadlock: nothing can happen, but `until` is not reached.
+        until: "commands" (the launched function is done on all PEs), ("stream", color, x0, y0, w, h, n) (that many
+        wavelets of the color can be taken from every PE of the region), or None (until nothing happens any more).
+        max_cycles: run at most so many cycles from here. Raises MeshlangError for a fault, and (exit_code 3) for a
+        deadlock: nothing can happen, but `until` is not reached.
         """
         W = self.state.W
         limit = self.cycle + max_cycles if max_cycles is not None else 1 << 62
@@ -201,7 +226,7 @@ class Machine:
             W[s.G_LIMIT] = end if self.recorder is None else self.recorder.before_run(start, end)
             began = time.monotonic()
             code = self._call()
-            W[s.G_LIMIT] = 0        # depends on wall time, so it is no part of the state that snapshots compare
+            W[s.G_LIMIT] = 0  # depends on wall time, so it is no part of the state that snapshots compare
             now = time.monotonic()
             if now - began < 0.1 and self.cycle - start >= self._chunk:
                 self._chunk = min(self._chunk * 2, 1 << 40)
@@ -231,13 +256,14 @@ class Machine:
             return int(engine(traced)(st.W, st.U, st.C, st.T, st.M8, st.M16, st.M32, self._host_in, self._segments))
 
     def _bring_forward(self) -> None:
-        """Arrival times are kept modulo 2^32: bring those long past up to now, before they could look like the future."""
+        """Arrival times are kept modulo 2^32: bring those long past up to now, before they could look like the
+        future."""
         self._period = self.cycle // _PERIOD
         U, now = self.state.U, self.cycle
-        old = np.uint32((now - 1) & 0xffffffff)
+        old = np.uint32((now - 1) & 0xFFFFFFFF)
 
         def renew(times: np.ndarray) -> None:
-            past = (times - np.uint32(now & 0xffffffff)).view(np.int32) < 0
+            past = (times - np.uint32(now & 0xFFFFFFFF)).view(np.int32) < 0
             times[past] = old
 
         first, end = self.state.channel_region
@@ -260,12 +286,12 @@ class Machine:
         n = int(W[s.G_PLOGN])
         if n:
             base = int(W[s.G_PLOG])
-            self._print_log.append(W[base:base + n * s.LK].reshape(n, s.LK).copy())
+            self._print_log.append(W[base : base + n * s.LK].reshape(n, s.LK).copy())
             W[s.G_PLOGN] = 0
         n = int(W[s.G_HLOGN])
         if n:
             base = int(W[s.G_HLOG])
-            log = W[base:base + n]
+            log = W[base : base + n]
             W[s.G_HLOGN] = 0
             colors = (log >> 56) & 31
             for color in np.unique(colors):
@@ -299,9 +325,13 @@ class Machine:
         if bad.any():
             i = int(np.argmax(bad))
             y, x = divmod(int(pes[i]), self.width)
-            raise MeshlangError(Diagnostic(
-                "MS0847", f"the host accesses {nbytes} bytes at address {int(address[i])} of PE ({x}, {y}), which has "
-                          f"{int(P[pes[i], s.P_MEMSIZE])} bytes of memory"))
+            raise MeshlangError(
+                Diagnostic(
+                    "MS0847",
+                    f"the host accesses {nbytes} bytes at address {int(address[i])} of PE ({x}, {y}), which has "
+                    f"{int(P[pes[i], s.P_MEMSIZE])} bytes of memory",
+                )
+            )
         return P[pes, s.P_MEM] + address
 
     def _parts(self, starts: np.ndarray, nbytes: int) -> np.ndarray | None:
@@ -312,7 +342,7 @@ class Machine:
                 return None
         else:
             step = 1
-        return np.lib.stride_tricks.as_strided(self.state.M8[starts[0]:], (len(starts), nbytes), (step, 1))
+        return np.lib.stride_tricks.as_strided(self.state.M8[starts[0] :], (len(starts), nbytes), (step, 1))
 
     def read_bytes(self, x0: int, y0: int, w: int, h: int, address: Any, nbytes: int) -> np.ndarray:
         """uint8 [h, w, nbytes]; address is one number or an array [h, w]."""
@@ -324,7 +354,7 @@ class Machine:
         span = np.arange(nbytes)
         rows = max(1, (1 << 22) // max(1, nbytes))
         for i in range(0, len(starts), rows):
-            out[i:i + rows] = self.state.M8[starts[i:i + rows, None] + span]
+            out[i : i + rows] = self.state.M8[starts[i : i + rows, None] + span]
         return out.reshape(h, w, nbytes)
 
     def write_bytes(self, x0: int, y0: int, w: int, h: int, address: Any, data: np.ndarray) -> None:
@@ -339,10 +369,11 @@ class Machine:
         span = np.arange(nbytes)
         rows = max(1, (1 << 22) // max(1, nbytes))
         for i in range(0, len(starts), rows):
-            self.state.M8[starts[i:i + rows, None] + span] = data[i:i + rows]
+            self.state.M8[starts[i : i + rows, None] + span] = data[i : i + rows]
 
     def pointer_values(self, x0: int, y0: int, w: int, h: int, name: str) -> np.ndarray:
-        """Byte addresses an exported name stands for, per PE (int64 [h, w]): a pointer's value, or a variable's address."""
+        """Byte addresses an exported name stands for, per PE (int64 [h, w]): a pointer's value, or a variable's
+        address."""
         pes = self._region(x0, y0, w, h)
         addresses = np.full(len(pes), -1, np.int64)
         for t in np.unique(self.state.tile_of[pes]):
@@ -376,10 +407,10 @@ class Machine:
             raise MeshlangError(Diagnostic("MS0849", f"PE ({x}, {y}) has no route for color {color}"))
         npe = self.width * self.height
         heads = index * npe + pes
-        if (self._segments[:max(1, len(self.state.hin_index)) * npe] < 0).all():
+        if (self._segments[: max(1, len(self.state.hin_index)) * npe] < 0).all():
             # all consumed: start over with empty pools
             self._host_in = np.zeros(0, np.uint32)
-            self._segments = self._segments[:max(1, len(self.state.hin_index)) * npe].copy()
+            self._segments = self._segments[: max(1, len(self.state.hin_index)) * npe].copy()
         first = len(self._host_in)
         self._host_in = np.concatenate([self._host_in, data.ravel()])
         row0 = len(self._segments)
@@ -393,7 +424,7 @@ class Machine:
         self._segments[heads[empty]] = rows[empty]
         self._segments[self._tails[heads[~empty]] + 2] = rows[~empty]
         self._tails[heads] = rows
-        R = self.state.U[:npe * s.RK].reshape(npe, s.RK)
+        R = self.state.U[: npe * s.RK].reshape(npe, s.RK)
         slot = (channel - R[pes, s.R_BASE].astype(np.int64)) // 16
         R[pes, s.R_HIN] |= (np.int64(1) << slot).astype(np.uint32)
         self._wake(pes, routers=True)
@@ -402,7 +433,7 @@ class Machine:
         """PEs that still have queued input of a color."""
         npe = self.width * self.height
         index = self.state.hin_index[color]
-        return int((self._segments[index * npe:(index + 1) * npe] >= 0).sum())
+        return int((self._segments[index * npe : (index + 1) * npe] >= 0).sum())
 
     def _stream_missing(self, target: tuple) -> int:
         _, color, x0, y0, w, h, n = target
@@ -421,16 +452,20 @@ class Machine:
         short = self._out_counts[color][pes] < n
         if short.any():
             y, x = divmod(int(pes[np.argmax(short)]), self.width)
-            raise MeshlangError(Diagnostic(
-                "MS0849", f"PE ({x}, {y}) has streamed out {self.stream_out_available(color, x, y)} wavelets of color {color}, "
-                          f"{n} were asked for"))
+            raise MeshlangError(
+                Diagnostic(
+                    "MS0849",
+                    f"PE ({x}, {y}) has streamed out {self.stream_out_available(color, x, y)} wavelets of color {color}, "
+                    f"{n} were asked for",
+                )
+            )
         log = np.concatenate(self._out[color]) if self._out[color] else np.zeros(0, np.int64)
         order = np.argsort(log >> 32, kind="stable")
         log = log[order]
         owner = log >> 32
         first = np.searchsorted(owner, pes)
         picked = first[:, None] + np.arange(n)
-        out = (log[picked] & 0xffffffff).astype(np.uint32)
+        out = (log[picked] & 0xFFFFFFFF).astype(np.uint32)
         left = np.ones(len(log), bool)
         left[picked.ravel()] = False
         self._out[color] = [log[left]]
@@ -451,13 +486,22 @@ class Machine:
         out = []
         for cycle, pe, what, value in log.tolist():
             string = what >> 16
-            out.append(PrintRecord(cycle, (pe % self.width, pe // self.width), what & 0xff, (what >> 8) & 15, value,
-                                   strings[string] if 0 <= string < len(strings) else None))
+            out.append(
+                PrintRecord(
+                    cycle,
+                    (pe % self.width, pe // self.width),
+                    what & 0xFF,
+                    (what >> 8) & 15,
+                    value,
+                    strings[string] if 0 <= string < len(strings) else None,
+                )
+            )
         return out
 
     @property
     def warnings(self) -> list[Diagnostic]:
-        """What the machine has done so far that looks like a mistake and that hardware would not report; at rest also wavelets left over."""
+        """What the machine has done so far that looks like a mistake and that hardware would not report; at rest also
+        wavelets left over."""
         return read_notes(self) + left_over(self)
 
     def waiting(self) -> list[Waiting]:
@@ -469,13 +513,21 @@ class Machine:
         W, P = self.state.W, self.records()
         shape = (self.height, self.width)
         return {
-            "cycles": self.cycle, "instructions": int(W[s.G_INSTR]), "vector_elements": int(W[s.G_VECTOR]),
-            "hops": int(W[s.G_HOPS]), "delivered": int(W[s.G_DELIVERED]),
-            "wavelets_sent": int(P[:, s.P_SENT].sum()), "wavelets_received": int(self.received().sum()),
+            "cycles": self.cycle,
+            "instructions": int(W[s.G_INSTR]),
+            "vector_elements": int(W[s.G_VECTOR]),
+            "hops": int(W[s.G_HOPS]),
+            "delivered": int(W[s.G_DELIVERED]),
+            "wavelets_sent": int(P[:, s.P_SENT].sum()),
+            "wavelets_received": int(self.received().sum()),
             "tasks": int(P[:, s.P_TASKS].sum()),
-            "router_visits": int(W[s.G_VISITS_R]), "ce_visits": int(W[s.G_VISITS_C]), "steps": int(W[s.G_STEPS]),
-            "busy": P[:, s.P_BUSY].reshape(shape).copy(), "sent": P[:, s.P_SENT].reshape(shape).copy(),
-            "received": self.received().reshape(shape), "tasks_started": P[:, s.P_TASKS].reshape(shape).copy(),
+            "router_visits": int(W[s.G_VISITS_R]),
+            "ce_visits": int(W[s.G_VISITS_C]),
+            "steps": int(W[s.G_STEPS]),
+            "busy": P[:, s.P_BUSY].reshape(shape).copy(),
+            "sent": P[:, s.P_SENT].reshape(shape).copy(),
+            "received": self.received().reshape(shape),
+            "tasks_started": P[:, s.P_TASKS].reshape(shape).copy(),
         }
 
 

@@ -1,8 +1,8 @@
 # ruff: noqa: F403, F405
 """The elements of a PE's memory, and walks over them: how long they are, what they cover, and how they go on.
 
-Walks go in one dimension (K_MEM: an address and a stride), or as a row of a table says (K_MEM4: mem4d_dsd, and circbuf_dsd as
-a walk in two dimensions).
+Walks go in one dimension (K_MEM: an address and a stride), or as a row of a table says (K_MEM4: mem4d_dsd, and
+circbuf_dsd as a walk in two dimensions).
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ def load_bits(M8, M16, M32, at, size):
 @inline
 def store_bits(M8, M16, M32, at, size, v):
     if size == 2:
-        M16[at >> 1] = np.uint16(v & 0xffff)
+        M16[at >> 1] = np.uint16(v & 0xFFFF)
     elif size == 4:
         if at & 3 == 0:
-            M32[at >> 2] = np.uint32(v & 0xffffffff)
+            M32[at >> 2] = np.uint32(v & 0xFFFFFFFF)
         else:
-            M16[at >> 1] = np.uint16(v & 0xffff)
-            M16[(at >> 1) + 1] = np.uint16((v >> 16) & 0xffff)
+            M16[at >> 1] = np.uint16(v & 0xFFFF)
+            M16[(at >> 1) + 1] = np.uint16((v >> 16) & 0xFFFF)
     else:
-        M8[at] = np.uint8(v & 0xff)
+        M8[at] = np.uint8(v & 0xFF)
 
 
 @jit
@@ -80,11 +80,12 @@ def walk_length(T, row):
 
 @jit
 def walk_offset(T, row, k, size):
-    """Byte offset of element k of a mem4d walk. Jump strides: natural step = jump + sum of inner (n - 1) * natural step."""
+    """Byte offset of element k of a mem4d walk. Jump strides: natural step = jump + sum of inner (n - 1) * natural
+    step."""
     rank = np.int64(T[row + M4_RANK])
     offset = np.int64(0)
     inner = np.int64(0)
-    for d in range(rank):                       # innermost first
+    for d in range(rank):  # innermost first
         n = np.int64(T[row + M4_EXT + rank - 1 - d])
         step = np.int64(T[row + M4_STRIDE + d]) + inner
         if n > 0:
@@ -107,7 +108,7 @@ def span_of(W, T, o, n):
         else:
             high = last
     elif is_ring(T, W[o + O_QUEUE]):
-        low -= (W[o + O_AUX] & 0xffff) * size
+        low -= (W[o + O_AUX] & 0xFFFF) * size
         high = low + (np.int64(T[W[o + O_QUEUE] + M4_EXT + 1]) - 1) * size
     else:
         row = W[o + O_QUEUE]
@@ -127,7 +128,8 @@ def span_of(W, T, o, n):
 
 @jit
 def check_walk(W, T, pe, o, n, writes):
-    """The first n elements of a memory walk should stay inside the variable that contains the base address. False after a fault."""
+    """The first n elements of a memory walk should stay inside the variable that contains the base address. False after
+    a fault."""
     base = W[o + O_ADDR]
     low, high = span_of(W, T, o, n)
     obj = object_of(T, W[P0 + pe * PK + P_TILE], base)
@@ -141,8 +143,12 @@ def beyond(W, T, d, k):
     """Does an operation without end run past one of its memory vectors?"""
     for j in range(3):
         o = d + j * OK
-        if k >= W[o + O_LEN] and (W[o + O_KIND] == K_MEM and W[o + O_STRIDE] != 0
-                                  or W[o + O_KIND] == K_MEM4 and not is_ring(T, W[o + O_QUEUE])):
+        if k >= W[o + O_LEN] and (
+            W[o + O_KIND] == K_MEM
+            and W[o + O_STRIDE] != 0
+            or W[o + O_KIND] == K_MEM4
+            and not is_ring(T, W[o + O_QUEUE])
+        ):
             return True
     return False
 
@@ -155,12 +161,12 @@ def step4(W, T, o):
     counters = W[o + O_AUX]
     for d in range(rank):
         shift = 16 * d
-        c = ((counters >> shift) & 0xffff) + 1
+        c = ((counters >> shift) & 0xFFFF) + 1
         if c < np.int64(T[row + M4_EXT + rank - 1 - d]) or d == rank - 1:
-            counters = (counters & ~(np.int64(0xffff) << shift)) | ((c & 0x7fff) << shift)
+            counters = (counters & ~(np.int64(0xFFFF) << shift)) | ((c & 0x7FFF) << shift)
             W[o + O_ADDR] += np.int64(T[row + M4_STRIDE + d]) * W[o + O_SIZE]
             break
-        counters &= ~(np.int64(0xffff) << shift)
+        counters &= ~(np.int64(0xFFFF) << shift)
     W[o + O_AUX] = counters
 
 

@@ -26,7 +26,7 @@ class _Note:
     b: int
     c: int
     count: int
-    pes: int                    # a bit for each PE
+    pes: int  # a bit for each PE
     tile: int
     span: Any
 
@@ -40,11 +40,16 @@ def read_notes(machine: Machine) -> list[Diagnostic]:
         groups.setdefault((note.line, s.N_READ if stray else note.kind, array), []).append(note)
     strays = {line for line, kind, _ in groups if kind == s.N_READ}
     tell = {s.N_READ: _stray, s.N_LENGTH: _length, s.N_WIDTH: _width}
-    return [tell[kind](machine, notes) for (line, kind, _), notes in groups.items() if kind != s.N_LENGTH or line not in strays]
+    return [
+        tell[kind](machine, notes)
+        for (line, kind, _), notes in groups.items()
+        if kind != s.N_LENGTH or line not in strays
+    ]
 
 
 def left_over(machine: Machine) -> list[Diagnostic]:
-    """Wavelets that nobody has taken, in a machine that has come to rest (else none): MS0854, and MS0855 where the task for them is blocked."""
+    """Wavelets that nobody has taken, in a machine that has come to rest (else none): MS0854, and MS0855 where the task
+    for them is blocked."""
     W = machine.state.W
     if W[s.G_OCC_R] or W[s.G_OCC_C] or W[s.G_FAULT] or machine.commands_outstanding:
         return []
@@ -59,8 +64,16 @@ def left_over(machine: Machine) -> list[Diagnostic]:
         if span is None and group.color in fabric.color:
             x, y = group.pes[0]
             span = fabric.spans.get((group.color, int(fabric.color[group.color][y, x])))
-        out.append(Diagnostic("MS0855" if group.blocked else "MS0854", f"when everything had come to rest, {pes}: {group.text}", span, "warning",
-                              notes=notes, help=_LEFT_HELP[group.blocked]))
+        out.append(
+            Diagnostic(
+                "MS0855" if group.blocked else "MS0854",
+                f"when everything had come to rest, {pes}: {group.text}",
+                span,
+                "warning",
+                notes=notes,
+                help=_LEFT_HELP[group.blocked],
+            )
+        )
     return out
 
 
@@ -76,13 +89,23 @@ def _notes(machine: Machine) -> list[_Note]:
     out = []
     for i in range(int(s.NOTES)):
         r = int(W[s.G_NOTES]) + i * (int(s.NK) + words)
-        record = [int(v) for v in W[r:r + s.NK]]
+        record = [int(v) for v in W[r : r + s.NK]]
         if not record[s.N_COUNT]:
             break
         key, tile = record[s.N_KEY], int(machine.state.tile_of[record[s.N_PE]])
-        pes = int.from_bytes(W[r + s.NK:r + s.NK + words].tobytes(), "little")
-        out.append(_Note(key & 15, key >> 4 & 0xfffff, key >> 24, *record[1:7], record[s.N_COUNT], pes, tile,
-                         machine.state.lines[key >> 24]))
+        pes = int.from_bytes(W[r + s.NK : r + s.NK + words].tobytes(), "little")
+        out.append(
+            _Note(
+                key & 15,
+                key >> 4 & 0xFFFFF,
+                key >> 24,
+                *record[1:7],
+                record[s.N_COUNT],
+                pes,
+                tile,
+                machine.state.lines[key >> 24],
+            )
+        )
     return out
 
 
@@ -97,18 +120,37 @@ def _stray(machine: Machine, notes: list[_Note]) -> Diagnostic:
     array = _object_at(tile, note.what)
     end = array.address + array.size
     first, last = (note.a - array.address) // note.c, (note.b - 1 - array.address) // note.c
-    others = [o.name for o in tile.objects if o is not array and o.size and o.address < note.b and o.address + o.size > note.a
-              and not (array.address <= o.address and o.address + o.size <= end)]
+    others = [
+        o.name
+        for o in tile.objects
+        if o is not array
+        and o.size
+        and o.address < note.b
+        and o.address + o.size > note.a
+        and not (array.address <= o.address and o.address + o.size <= end)
+    ]
     shown = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
     writes = note.kind == s.N_WRITE
     if writes:
-        there = f"{shown} {'is' if len(others) == 1 else 'are'} there, and may be overwritten" if others else "nothing else is there"
+        there = (
+            f"{shown} {'is' if len(others) == 1 else 'are'} there, and may be overwritten"
+            if others
+            else "nothing else is there"
+        )
     else:
         there = f"{shown} {'is' if len(others) == 1 else 'are'} there" if others else "nothing else is there"
-    message = (f"the vector {'writes' if writes else 'reads'} elements {first} to {last} of {array.name} ({array.type}), which has "
-               f"elements 0 to {array.size // note.c - 1}: {there}")
-    return Diagnostic("MS0853" if writes else "MS0852", message, note.span, "warning", notes=_circumstances(machine, notes),
-                      help="check base address, length and stride; with --strict this is an error")
+    message = (
+        f"the vector {'writes' if writes else 'reads'} elements {first} to {last} of {array.name} ({array.type}), which has "
+        f"elements 0 to {array.size // note.c - 1}: {there}"
+    )
+    return Diagnostic(
+        "MS0853" if writes else "MS0852",
+        message,
+        note.span,
+        "warning",
+        notes=_circumstances(machine, notes),
+        help="check base address, length and stride; with --strict this is an error",
+    )
 
 
 def _length(machine: Machine, notes: list[_Note]) -> Diagnostic:
@@ -122,10 +164,18 @@ def _length(machine: Machine, notes: list[_Note]) -> Diagnostic:
 
 def _width(machine: Machine, notes: list[_Note]) -> Diagnostic:
     note = notes[0]
-    message = (f"the operation works on {8 * note.b}-bit elements, and walks its {OPERANDS[note.what]}, a DSD of {8 * note.a}-bit "
-               "elements, in its own steps")
-    return Diagnostic("MS0871", message, note.span, "warning", notes=_circumstances(machine, notes),
-                      help="length and stride count elements of the operation; with --strict this is an error")
+    message = (
+        f"the operation works on {8 * note.b}-bit elements, and walks its {OPERANDS[note.what]}, a DSD of {8 * note.a}-bit "
+        "elements, in its own steps"
+    )
+    return Diagnostic(
+        "MS0871",
+        message,
+        note.span,
+        "warning",
+        notes=_circumstances(machine, notes),
+        help="length and stride count elements of the operation; with --strict this is an error",
+    )
 
 
 def _circumstances(machine: Machine, notes: list[_Note]) -> list[str]:

@@ -1,7 +1,9 @@
-"""What the flight recorder costs, and the possibility to trace while nobody does: the engine against itself without those lines.
+"""What the flight recorder costs, and the possibility to trace while nobody does: the engine against itself without
+those lines.
 
-A child process takes the lines out of the engine's sources as it imports them, so nothing in the engine is there for this measurement.
-Processes with and without take turns, and each reports processor time, so that other work on the machine matters little.
+A child process takes the lines out of the engine's sources as it imports them, so nothing in the engine is there for
+this measurement. Processes with and without take turns, and each reports processor time, so that other work on the
+machine matters little.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 FLIGHT, TRACE = "flight", "trace"
-_QUESTIONS = ("full", "resumed")        # asked of the recorder by the run loop
+_QUESTIONS = ("full", "resumed")  # asked of the recorder by the run loop
 ROUNDS = 4
 
 
@@ -73,7 +75,12 @@ class _Finder(importlib.abc.MetaPathFinder):
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> Any:
         package, _, name = fullname.rpartition(".")
-        if package != "meshlang.fabric" or name == "trace" or not path or not (file := Path(path[0]) / f"{name}.py").is_file():
+        if (
+            package != "meshlang.fabric"
+            or name == "trace"
+            or not path
+            or not (file := Path(path[0]) / f"{name}.py").is_file()
+        ):
             return None
         return importlib.util.spec_from_file_location(fullname, file, loader=_Loader(fullname, str(file)))
 
@@ -84,7 +91,8 @@ def _measure() -> dict[str, float]:
     from .machine import Machine
 
     def best(program: Any, count: str, again: bool) -> float:
-        """`again`: launched several times on one machine, of which the first touches the memory; else once on several."""
+        """`again`: launched several times on one machine, of which the first touches the memory; else once on
+        several."""
         machine = Machine(program)
         rates = []
         for _ in range(6):
@@ -98,7 +106,10 @@ def _measure() -> dict[str, float]:
             rates.append((machine.stats()[count] - before) / (time.process_time() - start))
         return max(rates[1:])
 
-    return {"task starts": best(bench.task_starts(1_000_000), "tasks", False), "wavelet-hops": best(bench.trees(64, 512, True), "hops", True)}
+    return {
+        "task starts": best(bench.task_starts(1_000_000), "tasks", False),
+        "wavelet-hops": best(bench.trees(64, 512, True), "hops", True),
+    }
 
 
 def _child(what: str) -> None:
@@ -118,8 +129,14 @@ def _run(what: str) -> dict[str, float]:
     if what and directory is not None:
         own = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
         environment["MESHLANG_CACHE_DIR"] = str(directory.parent / f"without-{what}-{own}")
-    done = subprocess.run([sys.executable, "-m", __name__, what], env=environment, capture_output=True, text=True, check=False,
-                          cwd=Path(cache.__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-m", __name__, what],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(cache.__file__).parents[2],
+    )
     if done.returncode:
         raise RuntimeError(done.stderr)
     found = json.loads(done.stdout.splitlines()[-1])
@@ -137,8 +154,17 @@ def overhead() -> list[dict[str, Any]]:
             for name, rate in _run(what).items():
                 rates[name] = max(rate, rates.get(name, 0.0))
     labels = {FLIGHT: "flight recorder", TRACE: "tracing, switched off"}
-    return [{"what": f"{labels[what]}: {name}", "value": rate, "unit": "1/s", "ratio": rate / best[what][name], "to": "the engine without it"}
-            for what in (FLIGHT, TRACE) for name, rate in best[""].items()]
+    return [
+        {
+            "what": f"{labels[what]}: {name}",
+            "value": rate,
+            "unit": "1/s",
+            "ratio": rate / best[what][name],
+            "to": "the engine without it",
+        }
+        for what in (FLIGHT, TRACE)
+        for name, rate in best[""].items()
+    ]
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 # ruff: noqa: F403, F405
-"""Before a vector operation runs: its row of the table and its registers become a thread record (state.py), checked and costed.
+"""Before a vector operation runs: its row of the table and its registers become a thread record (state.py), checked and
+costed.
 
 Length: that of src0 if not zero, else src1, else the destination, else 1 (facts 6.12); 0x7fff has no end.
 """
@@ -25,7 +26,8 @@ ZERO = np.int64(0)
 def prepare(W, U, T, pe, v, row, fp, base):
     """Fill a thread record from an operation row and its registers.
 
-    Returns 0 for an operation in memory only, 1 for one with a fabric operand, 2 for one with a FIFO only, -1 after a fault.
+    Returns 0 for an operation in memory only, 1 for one with a fabric operand, 2 for one with a FIFO only, -1 after a
+    fault.
     """
     code = np.int64(T[row])
     W[v + V_ROW] = row
@@ -34,15 +36,15 @@ def prepare(W, U, T, pe, v, row, fp, base):
     W[v + V_FLAGS] = F_ASYNC if np.int64(T[row + OP_ASYNC]) != 0 else 0
     W[v + V_ACTION] = np.int64(T[row + OP_ACTION])
     if np.int64(T[row + OP_ACTION]) != 0:
-        W[v + V_ACTION] |= (W[fp + base + 5] & 0xff) << 4
+        W[v + V_ACTION] |= (W[fp + base + 5] & 0xFF) << 4
     W[v + V_ONCTRL] = 0
     if np.int64(T[row + OP_ONCTRL_SET]) != 0:
-        W[v + V_ONCTRL] = np.int64(T[row + OP_ONCTRL]) | ((W[fp + base + 6] & 0xff) << 4) | (1 << 12)
+        W[v + V_ONCTRL] = np.int64(T[row + OP_ONCTRL]) | ((W[fp + base + 6] & 0xFF) << 4) | (1 << 12)
     W[v + V_ID] = np.int64(T[row + OP_UT])
     W[v + V_RANK] = np.int64(T[row + OP_PRIO])
     W[v + V_INDEX] = -1
     if np.int64(T[row + OP_INDEX]) != 0:
-        W[v + V_INDEX] = W[fp + base + 4] & 0xffff
+        W[v + V_INDEX] = W[fp + base + 4] & 0xFFFF
     W[v + V_ZERO] = 0
     for j in range(4):
         if not make_operand(W, U, T, pe, v, np.int64(j), row, fp, base):
@@ -70,8 +72,8 @@ def prepare(W, U, T, pe, v, row, fp, base):
         kind = W[o + O_KIND]
         if kind == K_IN or kind == K_OUT:
             fabric = np.int64(1)
-            # two 16-bit elements in a wavelet in any SIMD mode. A mode of 64 bits would want two wavelets at a time; the link brings
-            # one per cycle, so it is the same rate
+            # two 16-bit elements in a wavelet in any SIMD mode. A mode of 64 bits would want two wavelets at a time;
+            # the link brings one per cycle, so it is the same rate
             if W[o + O_SIZE] != 2:
                 W[o + O_AUX] &= ~np.int64(3)
             if W[o + O_AUX] & 3 == 0:
@@ -81,7 +83,7 @@ def prepare(W, U, T, pe, v, row, fp, base):
             if W[o + O_AUX] & (3 << 7) != 0:
                 zero_source(W, v, (W[o + O_AUX] >> 7) & 3)
         elif kind == K_FIFO:
-            step = np.int64(1)      # an element at a time: there may be one only
+            step = np.int64(1)  # an element at a time: there may be one only
             fifo = True
         elif kind == K_MEM or kind == K_MEM4:
             own = W[o + O_LEN]
@@ -123,7 +125,8 @@ def make_operand(W, U, T, pe, v, j, row, fp, base):
     o = v + V_OPERANDS + j * OK
     kind = np.int64(T[row + OP_DST + j])
     W[o + O_KIND] = K_NONE
-    W[o + O_LEN] = 0                            # an absent operand has no length; the record held another operation before
+    # an absent operand has no length; the record held another operation before
+    W[o + O_LEN] = 0
     if kind == 0:
         return True
     code = np.int64(T[row])
@@ -133,14 +136,14 @@ def make_operand(W, U, T, pe, v, j, row, fp, base):
         dsr = np.int64(T[row + OP_DST_DSR + j])
         d = W[P0 + pe * PK + P_DSR] + dsr * 2
         value = W[d]
-        if W[d + 1] & 1 != 0:                   # configuration row << 1 | 1, then action ids
-            config = (W[d + 1] >> 1) & 0x7fffffff
+        if W[d + 1] & 1 != 0:  # configuration row << 1 | 1, then action ids
+            config = (W[d + 1] >> 1) & 0x7FFFFFFF
             if np.int64(T[config + RC_ASYNC]) != 0:
                 W[v + V_FLAGS] |= F_ASYNC
             if np.int64(T[config + RC_ACTION]) != 0:
-                W[v + V_ACTION] = np.int64(T[config + RC_ACTION]) | (((W[d + 1] >> 32) & 0xff) << 4)
+                W[v + V_ACTION] = np.int64(T[config + RC_ACTION]) | (((W[d + 1] >> 32) & 0xFF) << 4)
             if np.int64(T[config + RC_ONCTRL_SET]) != 0:
-                W[v + V_ONCTRL] = np.int64(T[config + RC_ONCTRL]) | (((W[d + 1] >> 40) & 0xff) << 4) | (1 << 12)
+                W[v + V_ONCTRL] = np.int64(T[config + RC_ONCTRL]) | (((W[d + 1] >> 40) & 0xFF) << 4) | (1 << 12)
             if np.int64(T[config + RC_UT]) >= 0:
                 W[v + V_ID] = np.int64(T[config + RC_UT])
             if np.int64(T[config + RC_PRIO]) != 0:
@@ -151,7 +154,7 @@ def make_operand(W, U, T, pe, v, j, row, fp, base):
     if (what == K_MEM or what == K_MEM4) and W[o + O_AUX] >> 62 != 0:
         W[o + O_AUX] = 0
         if np.int64(T[row + OP_INDEX]) != 0:
-            W[o + O_ADDR] += (W[fp + base + 4] & 0xffff) * 2        # in words
+            W[o + O_ADDR] += (W[fp + base + 4] & 0xFFFF) * 2  # in words
     if what == K_OUT:
         if j != 0:
             fail(W, FOPERAND, pe, np.int64(j), ZERO, ZERO)
@@ -170,8 +173,8 @@ def make_operand(W, U, T, pe, v, j, row, fp, base):
 
 @cold
 def zero_source(W, v, which):
-    """`zero` of a fabout_dsd: the memory vector of the first or second source is cleared, each element when it has been read. An
-    operation with one source has it as its second (facts 6.7)."""
+    """`zero` of a fabout_dsd: the memory vector of the first or second source is cleared, each element when it has been
+    read. An operation with one source has it as its second (facts 6.7)."""
     a = W[v + V_OPERANDS + OK + O_KIND]
     b = W[v + V_OPERANDS + 2 * OK + O_KIND]
     if which == 2 and (b == K_MEM or b == K_MEM4):
@@ -182,10 +185,10 @@ def zero_source(W, v, which):
 
 @jit
 def setup_cost(W, T, v):
-    """Set-up cycles of an operation in memory: a base, plus a share per vector and per scalar source (STREAM rows: copy 10,
-    scale 11, add 12, triad 13), plus what the operation itself adds."""
+    """Set-up cycles of an operation in memory: a base, plus a share per vector and per scalar source (STREAM rows: copy
+    10, scale 11, add 12, triad 13), plus what the operation itself adds."""
     row = W[v + V_ROW]
-    loaded = True       # every vector already is in a DSR: nothing to set up but the operation itself
+    loaded = True  # every vector already is in a DSR: nothing to set up but the operation itself
     for j in range(4):
         if np.int64(T[row + OP_DST + j]) == OPERAND_DSD:
             loaded = False
@@ -203,16 +206,20 @@ def setup_cost(W, T, v):
 
 @cold
 def overrun(W, U, T, pe, v, d, k):
-    """An operation marked F_OPEN goes past a memory vector in the step from element k: from here on it is like any other of its length.
-    False after a fault."""
+    """An operation marked F_OPEN goes past a memory vector in the step from element k: from here on it is like any
+    other of its length. False after a fault."""
     n = W[v + V_N]
     pc = W[P0 + pe * PK + P_PC]
-    W[P0 + pe * PK + P_PC] = W[v + V_PC]        # of the operation, not of what runs now: notes name its line
+    W[P0 + pe * PK + P_PC] = W[v + V_PC]  # of the operation, not of what runs now: notes name its line
     good = True
     for j in range(3):
         o = d + j * OK
         own = W[o + O_LEN]
-        if good and (W[o + O_KIND] == K_MEM or W[o + O_KIND] == K_MEM4 and not is_ring(T, W[o + O_QUEUE])) and 0 < own < k + W[v + V_STEP] <= n:
+        if (
+            good
+            and (W[o + O_KIND] == K_MEM or W[o + O_KIND] == K_MEM4 and not is_ring(T, W[o + O_QUEUE]))
+            and 0 < own < k + W[v + V_STEP] <= n
+        ):
             W[v + V_FLAGS] &= ~F_OPEN
             note_length(W, U, T, pe, v, np.int64(j))
             at = W[o + O_ADDR]

@@ -1,5 +1,6 @@
 # ruff: noqa: F403, F405
-"""Queues, seen from the compute element: looking at them, taking from them, putting into them, and the colors they are bound to."""
+"""Queues, seen from the compute element: looking at them, taking from them, putting into them, and the colors they are
+bound to."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ def head_entry(U, q, now):
     if U[q + Q_COUNT] == 0:
         return np.int64(-1)
     e = np.int64(U[q + Q_BUF]) + np.int64(U[q + Q_HEAD]) * EK
-    delta = (np.int64(U[e + E_TIME]) - now) & 0xffffffff
+    delta = (np.int64(U[e + E_TIME]) - now) & 0xFFFFFFFF
     if delta != 0 and delta < 0x80000000:
         return np.int64(-1)
     return e
@@ -36,7 +37,7 @@ def pop_input(W, U, pe, q, now):
     head = np.int64(U[q + Q_HEAD]) + 1
     U[q + Q_HEAD] = np.uint32(head if head < np.int64(U[q + Q_CAP]) else 0)
     U[q + Q_COUNT] = np.uint32(np.int64(U[q + Q_COUNT]) - 1)
-    U[pe * RK + R_TAKEN] = np.uint32((np.int64(U[pe * RK + R_TAKEN]) + 1) & 0xffffffff)
+    U[pe * RK + R_TAKEN] = np.uint32((np.int64(U[pe * RK + R_TAKEN]) + 1) & 0xFFFFFFFF)
     if U[q + Q_WAITER] != 0:
         waiter = np.int64(U[q + Q_WAITER])
         if waiter & 2 != 0 and U[q + Q_COUNT] == 0:
@@ -57,7 +58,7 @@ def pop_input(W, U, pe, q, now):
 @inline
 def push_output(W, U, pe, q, value, flags, now):
     """Put a wavelet into an output queue that has room; the ramp takes it from the next cycle on."""
-    count = append(U, q, value & 0xffffffff, now + 1, flags)
+    count = append(U, q, value & 0xFFFFFFFF, now + 1, flags)
     p = P0 + pe * PK
     W[p + P_SENT] += 1
     trace_send(W, U, pe, q, value, flags, now)
@@ -70,13 +71,13 @@ def push_output(W, U, pe, q, value, flags, now):
 
 @jit
 def queue_status(W, U, T, pe, outputs, full):
-    """Bit mask over the eight queue ids: which are empty, or full. Queues that the program does not use, or the machine does not have, are
-    empty and not full."""
+    """Bit mask over the eight queue ids: which are empty, or full. Queues that the program does not use, or the machine
+    does not have, are empty and not full."""
     p = P0 + pe * PK
     tile = W[p + P_TILE]
     n = np.int64(T[tile + (TT_NOQ if outputs else TT_NIQ)])
     q = W[p + (P_OQ if outputs else P_IQ)]
-    mask = np.int64(0) if full != 0 else np.int64(0xff)
+    mask = np.int64(0) if full != 0 else np.int64(0xFF)
     for _ in range(n):
         count = np.int64(U[q + Q_COUNT])
         changed = count >= np.int64(U[q + Q_DEPTH]) if full != 0 else count > 0
@@ -98,9 +99,9 @@ def color_slot(U, pe, color):
 
 @jit
 def bind_input(W, U, pe, q, color, now):
-    """Bind an empty input queue to another color of this PE. WSE-2 lets operations of several colors share a queue one after another
-    (WaferLLM's MeshGEMM for WSE-2 does), and <tile_config/input_queue_config> does it on both; wavelets of a color that has no
-    queue wait at the router."""
+    """Bind an empty input queue to another color of this PE. WSE-2 lets operations of several colors share a queue one
+    after another (WaferLLM's MeshGEMM for WSE-2 does), and <tile_config/input_queue_config> does it on both; wavelets
+    of a color that has no queue wait at the router."""
     before = color_slot(U, pe, np.int64(U[q + Q_COLOR]))
     if before >= 0:
         ch = np.int64(U[pe * RK + R_BASE]) + before * 16

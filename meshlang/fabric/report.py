@@ -26,15 +26,16 @@ OPERANDS = ("destination", "source 1", "source 2", "source 3")
 @dataclass
 class Waiting:
     """PEs that wait for the same thing."""
-    kind: str                   # "operation", "element", "task", "router", "command", "output"
-    text: str                   # "microthread 2: mov32, 3 of 8 elements, waits for input queue 2 (color 5)"
+
+    kind: str  # "operation", "element", "task", "router", "command", "output"
+    text: str  # "microthread 2: mov32, 3 of 8 elements, waits for input queue 2 (color 5)"
     pes: list[tuple[int, int]] = field(default_factory=list)
     span: Any = None
     color: int | None = None
     queue: int | None = None
-    task: int | None = None     # id of a local task
-    returned: bool = False      # a command whose function has come to its end
-    wavelets: bool = False      # wavelets in a queue or router; blocked: because the task for them is
+    task: int | None = None  # id of a local task
+    returned: bool = False  # a command whose function has come to its end
+    wavelets: bool = False  # wavelets in a queue or router; blocked: because the task for them is
     blocked: bool = False
 
     def places(self, most: int = 4) -> str:
@@ -73,7 +74,7 @@ def calls_of(machine: Machine, pe: int) -> list[Any]:
     spans = []
     while (link := int(W[fp - 1])) >= 0:
         spans.append(span_of(machine, tile, link - 1))
-        fp -= int(C[link * 4 - 2])      # word b of the call
+        fp -= int(C[link * 4 - 2])  # word b of the call
     return spans
 
 
@@ -115,8 +116,15 @@ def fault_error(machine: Machine) -> MeshlangError:
     elif fault in (Fault.MISROUTED, Fault.TWO_SIDES):
         color = a
         sender = place_of(machine, c)
-        words.update(color=a, to=place_of(machine, pe), from_side=DIRECTIONS[b], from_=sender,
-                     stop=f"do not send on color {a} there" if DIRECTIONS[b] == "RAMP" else f"take the direction out of tx at {sender}")
+        words.update(
+            color=a,
+            to=place_of(machine, pe),
+            from_side=DIRECTIONS[b],
+            from_=sender,
+            stop=f"do not send on color {a} there"
+            if DIRECTIONS[b] == "RAMP"
+            else f"take the direction out of tx at {sender}",
+        )
     elif fault in (Fault.ASSERT, Fault.TRAP) and (a if fault == Fault.TRAP else a) >= 0:
         words["text"] = f": {machine.state.strings[a]}" if a < len(machine.state.strings) else ""
     elif fault == Fault.QUEUE_BUSY:
@@ -141,7 +149,9 @@ def fault_error(machine: Machine) -> MeshlangError:
         known = [o for o in machine.program.tiles[tile].objects if o.address == c]
         inside = min((o.address for o in machine.program.tiles[tile].objects), default=0) <= a and b <= words["memory"]
         words["beyond"] = "" if inside else f" and all variables of the program, which end at byte {words['memory']}"
-        words["object"] = (f"{known[0].name} ({known[0].type}, bytes {c} to {c + known[0].size})" if known else "its variable")
+        words["object"] = (
+            f"{known[0].name} ({known[0].type}, bytes {c} to {c + known[0].size})" if known else "its variable"
+        )
     code, message, help_ = MESSAGES[fault]
     notes = [f"at {place_of(machine, pe)}, cycle {cycle}"]
     router = fault in (Fault.NO_ROUTE, Fault.OFF_RECT, Fault.MISROUTED, Fault.TWO_SIDES)
@@ -154,13 +164,25 @@ def fault_error(machine: Machine) -> MeshlangError:
         notes.append(f"color {color}")
     span = _configured(machine, pe, color) if router else span_of(machine, tile, pc)
     # in scalar code the calls say where in the program a library was called; what an operation does later has none
-    calls = calls_of(machine, pe) if span is not None and not router and record[s.P_ST] == s.ST_RUN and record[s.P_PC] == pc + 1 else []
+    calls = (
+        calls_of(machine, pe)
+        if span is not None and not router and record[s.P_ST] == s.ST_RUN and record[s.P_PC] == pc + 1
+        else []
+    )
     labels += [Label(call, "called from here") for call in calls[:CALLS_SHOWN] if call is not None]
     if len(calls) > CALLS_SHOWN:
         notes.append(f"{len(calls)} calls deep")
     notes += flight_notes(machine, pe, task_name)
-    return MeshlangError(Diagnostic(code, message.format_map(words), span=span, labels=labels, notes=notes,
-                                    help=help_.format_map(words) if help_ else None))
+    return MeshlangError(
+        Diagnostic(
+            code,
+            message.format_map(words),
+            span=span,
+            labels=labels,
+            notes=notes,
+            help=help_.format_map(words) if help_ else None,
+        )
+    )
 
 
 def _function_span(machine: Machine, tile: int) -> Any:
@@ -181,28 +203,48 @@ def deadlock_error(machine: Machine, until: Any) -> MeshlangError:
     if until == "commands":
         what = f"{machine.command!r} has not finished on {_pes(machine.commands_outstanding)}"
     else:
-        have = np.array([machine.stream_out_available(until[1], x, y)
-                         for y in range(until[3], until[3] + until[5]) for x in range(until[2], until[2] + until[4])])
+        have = np.array(
+            [
+                machine.stream_out_available(until[1], x, y)
+                for y in range(until[3], until[3] + until[5])
+                for x in range(until[2], until[2] + until[4])
+            ]
+        )
         got = f"{have.min()}" if have.min() == have.max() else f"{have.min()} to {have.max()}"
         what = f"the host waits for {until[6]} wavelets of color {until[1]} from {'each of ' if have.size > 1 else ''}{_pes(have.size)} and got {got}"
     groups = machine.waiting()
     notes = [f"{g.places()}: {g.text}" for g in groups[:12]]
     if until == "commands" and groups and all(g.returned for g in groups):
-        error = MeshlangError(Diagnostic(
-            "MS0856", f"{machine.command!r} has returned on {_pes(machine.commands_outstanding)}, where nothing has unblocked the command stream",
-            span=next((g.span for g in groups if g.span is not None), None), notes=[f"cycle {machine.cycle}", *notes],
-            help="call unblock_cmd_stream() of <memcpy/memcpy> once on every PE, in the task that comes last"), exit_code=3)
+        error = MeshlangError(
+            Diagnostic(
+                "MS0856",
+                f"{machine.command!r} has returned on {_pes(machine.commands_outstanding)}, where nothing has unblocked the command stream",
+                span=next((g.span for g in groups if g.span is not None), None),
+                notes=[f"cycle {machine.cycle}", *notes],
+                help="call unblock_cmd_stream() of <memcpy/memcpy> once on every PE, in the task that comes last",
+            ),
+            exit_code=3,
+        )
         error.machine = machine
         return error
     if len(groups) > 12:
         notes.append(f"and {len(groups) - 12} more groups")
     if not groups:
-        notes.append("no PE waits for anything: a function ended without unblocking the command stream, or nothing is sent")
+        notes.append(
+            "no PE waits for anything: a function ended without unblocking the command stream, or nothing is sent"
+        )
     # an endless operation waits by design: the place that is shown is another one, if there is
     first = next((g.span for g in sorted(groups, key=lambda g: ", endless, " in g.text) if g.span is not None), None)
-    error = MeshlangError(Diagnostic("MS0860", f"deadlock at cycle {machine.cycle}: nothing can happen any more, but {what}",
-                                     span=first, notes=notes), exit_code=3)
-    error.machine, error.until = machine, until     # for inspect.why, which looks for the root when the error is shown
+    error = MeshlangError(
+        Diagnostic(
+            "MS0860",
+            f"deadlock at cycle {machine.cycle}: nothing can happen any more, but {what}",
+            span=first,
+            notes=notes,
+        ),
+        exit_code=3,
+    )
+    error.machine, error.until = machine, until  # for inspect.why, which looks for the root when the error is shown
     return error
 
 
@@ -211,14 +253,17 @@ def _data_task(machine: Machine, tile: int, channel: int | None) -> bool:
 
 
 def find_waiting(machine: Machine) -> list[Waiting]:
-    """All that is unfinished, grouped: operations, stuck instructions, tasks, output queues, wavelets in routers, commands."""
+    """All that is unfinished, grouped: operations, stuck instructions, tasks, output queues, wavelets in routers,
+    commands."""
     machine.settle()
     st = machine.state
     W, U, T = st.W, st.U, st.T
     P = machine.records()
     groups: dict[tuple, Waiting] = {}
 
-    def add(pe: int, kind: str, text: str, span: Any = None, color: int | None = None, queue: int | None = None) -> Waiting:
+    def add(
+        pe: int, kind: str, text: str, span: Any = None, color: int | None = None, queue: int | None = None
+    ) -> Waiting:
         # by source place: PEs with parameters of their own have a tile program each, but run the same code
         key = kind, text, (span.file.path, span.start) if span is not None else None
         group = groups.get(key)
@@ -261,7 +306,9 @@ def find_waiting(machine: Machine) -> list[Waiting]:
 
     def fifo_name(tile: int, o: int) -> str:
         address = int(T[int(W[o + s.O_QUEUE])])
-        return next((f"FIFO over {m.name}" for m in machine.program.tiles[tile].objects if m.address == address), "FIFO")
+        return next(
+            (f"FIFO over {m.name}" for m in machine.program.tiles[tile].objects if m.address == address), "FIFO"
+        )
 
     # operations
     for pe in np.flatnonzero(P[:, s.P_UTMASK]):
@@ -323,10 +370,15 @@ def find_waiting(machine: Machine) -> list[Waiting]:
                     continue
                 words, color, ident = queue_words(base, False)
                 channel = ident if wse3 else color
-                blocked = channel is not None and bool(int(P[pe, s.P_BLOCKED]) >> channel & 1) and _data_task(machine, t, channel)
+                blocked = (
+                    channel is not None
+                    and bool(int(P[pe, s.P_BLOCKED]) >> channel & 1)
+                    and _data_task(machine, t, channel)
+                )
                 count = int(U[base + s.Q_COUNT])
                 text = f"{words} holds {count} wavelet{'s' if count > 1 else ''}, " + (
-                    "and the task for them is blocked" if blocked else "which no operation takes")
+                    "and the task for them is blocked" if blocked else "which no operation takes"
+                )
                 group = add(int(pe), "task", text, None, color, ident)
                 group.wavelets, group.blocked = True, blocked
         for i in range(int(T[record + s.TT_NOQ])):

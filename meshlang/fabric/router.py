@@ -1,12 +1,13 @@
 # ruff: noqa: F403, F405
-"""Routers: one wavelet per link, direction and cycle over all colors; per-color back-pressure; multicast all or nothing.
+"""Routers: one wavelet per link, direction and cycle over all colors; per-color back-pressure; multicast all or
+nothing.
 
-A channel is the input buffer of one color at one router: 4 wavelets, enough for full rate at two cycles a hop plus one cycle until the
-freed place is seen upstream. (The real depth is not published.) A blocked channel sleeps until the place it waits for is freed, so
-long stalls cost nothing.
+A channel is the input buffer of one color at one router: 4 wavelets, enough for full rate at two cycles a hop plus one
+cycle until the freed place is seen upstream. (The real depth is not published.) A blocked channel sleeps until the
+place it waits for is freed, so long stalls cost nothing.
 
-Results do not depend on the order in which PEs are visited within a cycle: a wavelet pushed now arrives later, and a place freed
-now is seen by the upstream only in the next cycle (`CH_POP == now` counts as still taken).
+Results do not depend on the order in which PEs are visited within a cycle: a wavelet pushed now arrives later, and a
+place freed now is seen by the upstream only in the next cycle (`CH_POP == now` counts as still taken).
 """
 
 from __future__ import annotations
@@ -39,27 +40,31 @@ from .wheel import fail, wake_ce, wake_router
 
 ZERO = np.int64(0)
 F_NO_ROUTE, F_OFF_RECT = np.int64(Fault.NO_ROUTE), np.int64(Fault.OFF_RECT)
-F_MISROUTED, F_TWO_SIDES, F_RAMP_SWAPPED = np.int64(Fault.MISROUTED), np.int64(Fault.TWO_SIDES), np.int64(Fault.RAMP_SWAPPED)
+F_MISROUTED, F_TWO_SIDES, F_RAMP_SWAPPED = (
+    np.int64(Fault.MISROUTED),
+    np.int64(Fault.TWO_SIDES),
+    np.int64(Fault.RAMP_SWAPPED),
+)
 
 
 @inline
 def push_channel(W, U, pe, ch, value, control, arrival, now):
     """Put a wavelet into a channel that has room. False if another one came in this cycle (a fault)."""
-    now32 = now & 0xffffffff
+    now32 = now & 0xFFFFFFFF
     if np.int64(U[ch + CH_PUSH]) == now32:
         return False
     state = np.int64(U[ch + CH_STATE])
     count = (state >> 2) & 7
     tail = ((state & 3) + count) & 3
     U[ch + CH_VALUE + tail] = np.uint32(value)
-    U[ch + CH_TIME + tail] = np.uint32(arrival & 0xffffffff)
+    U[ch + CH_TIME + tail] = np.uint32(arrival & 0xFFFFFFFF)
     bit = np.int64(32) << tail
     state = (state & ~bit) + 4
     if control != 0:
         state |= bit
         config = np.int64(U[ch + CH_CONFIG])
         if config & C_SPECIAL != 0:
-            U[ch + CH_CONFIG] = np.uint32(config & ~np.int64(31))       # closed until the command has been executed
+            U[ch + CH_CONFIG] = np.uint32(config & ~np.int64(31))  # closed until the command has been executed
     U[ch + CH_STATE] = np.uint32(state)
     U[ch + CH_PUSH] = np.uint32(now32)
     if count == 0:
@@ -73,7 +78,9 @@ def push_channel(W, U, pe, ch, value, control, arrival, now):
 @cold
 def push_twin(W, U, pe, ch, value, control, arrival, now):
     """Put a wavelet that goes into `ch` into the other color of the pair as well."""
-    return push_channel(W, U, pe, channel_of(U, pe, ((np.int64(U[ch + CH_CONFIG]) >> 12) & 31) ^ 1), value, control, arrival, now)
+    return push_channel(
+        W, U, pe, channel_of(U, pe, ((np.int64(U[ch + CH_CONFIG]) >> 12) & 31) ^ 1), value, control, arrival, now
+    )
 
 
 @jit
@@ -103,7 +110,7 @@ def append(U, q, value, arrival, flags):
         at -= cap
     e = np.int64(U[q + Q_BUF]) + at * EK
     U[e + E_VALUE] = np.uint32(value)
-    U[e + E_TIME] = np.uint32(arrival & 0xffffffff)
+    U[e + E_TIME] = np.uint32(arrival & 0xFFFFFFFF)
     U[e + E_FLAGS] = np.uint32(flags)
     U[q + Q_COUNT] = np.uint32(count + 1)
     return count
@@ -174,7 +181,7 @@ def serve_ramp(W, U, pe, now):
             continue
         q = W[p + P_OQ] + n * QK
         e = np.int64(U[q + Q_BUF]) + np.int64(U[q + Q_HEAD]) * EK
-        delta = (np.int64(U[e + E_TIME]) - now) & 0xffffffff
+        delta = (np.int64(U[e + E_TIME]) - now) & 0xFFFFFFFF
         if delta != 0 and delta < 0x80000000:
             at = now + delta
             if wake == 0 or at < wake:
@@ -234,7 +241,7 @@ def serve_ramp(W, U, pe, now):
             U[r + R_OQ] = np.uint32(np.int64(U[r + R_OQ]) & ~(np.int64(1) << n))
         else:
             e = np.int64(U[q + Q_BUF]) + np.int64(U[q + Q_HEAD]) * EK
-            delta = (np.int64(U[e + E_TIME]) - now) & 0xffffffff
+            delta = (np.int64(U[e + E_TIME]) - now) & 0xFFFFFFFF
             at = now + 1
             if delta > 1 and delta < 0x80000000:
                 at = now + delta
@@ -247,7 +254,7 @@ def serve_ramp(W, U, pe, now):
                 W[p + P_ACTIVE] |= np.int64(1 << 29)
                 waiter = np.int64(0)
             U[q + Q_WAITER] = np.uint32(waiter & 2)
-            wake_ce(W, pe, now)             # the CE phase of this cycle comes after this one
+            wake_ce(W, pe, now)  # the CE phase of this cycle comes after this one
     if wake != 0:
         wake_router(W, pe, wake)
 
@@ -259,7 +266,7 @@ def route(W, U, M16, M32, HP, HS, pe, now):
     mask = np.int64(U[r + R_MASK])
     if mask != 0:
         base = np.int64(U[r + R_BASE])
-        now32 = now & 0xffffffff
+        now32 = now & 0xFFFFFFFF
         rr = np.int64(U[r + R_RR])
         low = (np.int64(1) << rr) - 1
         wake = now + 1000
@@ -278,7 +285,7 @@ def route(W, U, M16, M32, HP, HS, pe, now):
             ch = base + (slot << 4)
             state = np.int64(U[ch + CH_STATE])
             head = state & 3
-            delta = (np.int64(U[ch + CH_TIME + head]) - now32) & 0xffffffff
+            delta = (np.int64(U[ch + CH_TIME + head]) - now32) & 0xFFFFFFFF
             if delta != 0 and delta < 0x80000000:
                 if now + delta < wake:
                     wake = now + delta
@@ -332,7 +339,7 @@ def route(W, U, M16, M32, HP, HS, pe, now):
             if tx & 16 != 0:
                 n = (config >> 17) & 15
                 if n == 15:
-                    ready = False           # no queue takes this color: the wavelet stays, and a hang report shows it
+                    ready = False  # no queue takes this color: the wavelet stays, and a hang report shows it
                     asleep = True
                 else:
                     q = np.int64(U[r + R_IQ]) + n * QK
@@ -366,7 +373,9 @@ def route(W, U, M16, M32, HP, HS, pe, now):
                 if not push_channel(W, U, neighbour(W, pe, d), near, sent, passed, now + W[G_HOP], now):
                     fail(W, F_TWO_SIDES, neighbour(W, pe, d), (config >> 12) & 31, d ^ 1, ZERO)
                     return
-                if (twins >> d) & 1 != 0 and not push_twin(W, U, neighbour(W, pe, d), near, sent, passed, now + W[G_HOP], now):
+                if (twins >> d) & 1 != 0 and not push_twin(
+                    W, U, neighbour(W, pe, d), near, sent, passed, now + W[G_HOP], now
+                ):
                     fail(W, F_TWO_SIDES, neighbour(W, pe, d), ((config >> 12) & 31) ^ 1, d ^ 1, ZERO)
                     return
                 W[G_HOPS] += 1
@@ -378,7 +387,7 @@ def route(W, U, M16, M32, HP, HS, pe, now):
                     W[G_EXPRESSED] = now + W[G_RAMP]
                     W[G_DELIVERED] += 1
                     W[G_VECTOR] += 1 + ((np.int64(U[q + Q_XMODE]) >> 1) & 1)
-                    U[r + R_TAKEN] = np.uint32((np.int64(U[r + R_TAKEN]) + 1) & 0xffffffff)
+                    U[r + R_TAKEN] = np.uint32((np.int64(U[r + R_TAKEN]) + 1) & 0xFFFFFFFF)
             if tx & 32 != 0:
                 color = (config >> 12) & 31
                 W[W[G_HLOG] + W[G_HLOGN]] = value | (pe << 32) | (color << 56)
@@ -388,8 +397,8 @@ def route(W, U, M16, M32, HP, HS, pe, now):
             if served < 0:
                 served = slot
             count = ((state >> 2) & 7) - 1
-            # the state is read again: a push into this very channel (a loop through the own ramp) cannot happen here, but
-            # a waiter may have been noted
+            # the state is read again: a push into this very channel (a loop through the own ramp) cannot happen here,
+            # but a waiter may have been noted
             U[ch + CH_STATE] = np.uint32((state & ~31) | ((head + 1) & 3) | (count << 2))
             U[ch + CH_POP] = np.uint32(now32)
             if state & S_WAITER != 0:
@@ -400,7 +409,7 @@ def route(W, U, M16, M32, HP, HS, pe, now):
                 mask &= ~(np.int64(1) << slot)
             else:
                 head = (head + 1) & 3
-                delta = (np.int64(U[ch + CH_TIME + head]) - now32) & 0xffffffff
+                delta = (np.int64(U[ch + CH_TIME + head]) - now32) & 0xFFFFFFFF
                 at = now + 1
                 if delta > 1 and delta < 0x80000000:
                     at = now + delta

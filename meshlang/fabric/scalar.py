@@ -1,7 +1,8 @@
 """Scalar arithmetic of the instruction set: normal forms, floats, mathematical functions, conversions.
 
-Every float result is computed in a format wide enough that one rounding follows (see f16.py for f16), and is then rounded once.
-The functions of the host's C library are used for exp, log, ..., in both modes of the engine, guarded where Python's would raise.
+Every float result is computed in a format wide enough that one rounding follows (see f16.py for f16), and is then
+rounded once. The functions of the host's C library are used for exp, log, ..., in both modes of the engine, guarded
+where Python's would raise.
 """
 
 from __future__ import annotations
@@ -16,28 +17,45 @@ from .f16 import h_of, h_of64, half_to_f32, s_of, s_of64
 from .jit import f32_of, inline, jit
 
 I64, U64, I32, U32, I16, U16, I8, U8, F16, F32 = (np.int64(t) for t in list(Ty)[:10])
-(M_SQRT, M_EXP, M_LOG, M_SIN, M_COS, M_TANH, M_FLOOR, M_CEIL, M_ABS, M_INVSQRT, M_INV, M_POW, M_FSCALE, M_NORM, M_POPCNT, M_CLZ,
- M_CTZ) = (np.int64(f) for f in list(MathFn)[:17])
+(
+    M_SQRT,
+    M_EXP,
+    M_LOG,
+    M_SIN,
+    M_COS,
+    M_TANH,
+    M_FLOOR,
+    M_CEIL,
+    M_ABS,
+    M_INVSQRT,
+    M_INV,
+    M_POW,
+    M_FSCALE,
+    M_NORM,
+    M_POPCNT,
+    M_CLZ,
+    M_CTZ,
+) = (np.int64(f) for f in list(MathFn)[:17])
 
 
-TOP = np.int64(-0x8000000000000000)        # the sign bit
+TOP = np.int64(-0x8000000000000000)  # the sign bit
 
 
 @inline
 def wrap(v, ty):
     """Normal form of an integer of type ty."""
     if ty == I32:
-        return ((v & 0xffffffff) ^ 0x80000000) - 0x80000000
+        return ((v & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000
     if ty == U32:
-        return v & 0xffffffff
+        return v & 0xFFFFFFFF
     if ty == I16:
-        return ((v & 0xffff) ^ 0x8000) - 0x8000
+        return ((v & 0xFFFF) ^ 0x8000) - 0x8000
     if ty == U16:
-        return v & 0xffff
+        return v & 0xFFFF
     if ty == I8:
-        return ((v & 0xff) ^ 0x80) - 0x80
+        return ((v & 0xFF) ^ 0x80) - 0x80
     if ty == U8:
-        return v & 0xff
+        return v & 0xFF
     return v
 
 
@@ -60,7 +78,7 @@ def divide(a, b, ty):
     if b == -1:
         return wrap(-a, ty)
     q = a // b
-    if q < 0 and q * b != a:        # numpy and Numba both round down
+    if q < 0 and q * b != a:  # numpy and Numba both round down
         q += 1
     return wrap(q, ty)
 
@@ -220,7 +238,7 @@ def math2(function, a, b, ty):
 def int_to_float(v, source, ty):
     """One rounding from any integer type."""
     if ty == F16:
-        return h_of64(np.float64(v)) if source != U64 or v >= 0 else np.int64(0x7c00)
+        return h_of64(np.float64(v)) if source != U64 or v >= 0 else np.int64(0x7C00)
     if source == U64:
         return s_of(np.float32(np.uint64(v)))
     return s_of(np.float32(v))
@@ -242,7 +260,7 @@ def float_to_int(v, source, ty):
                 return np.int64(x - 9223372036854775808.0) ^ np.int64(-0x8000000000000000)
             return np.int64(x)
         if x >= 9223372036854775808.0:
-            return np.int64(0x7fffffffffffffff)
+            return np.int64(0x7FFFFFFFFFFFFFFF)
         if x <= -9223372036854775808.0:
             return np.int64(-0x8000000000000000)
         return np.int64(x)
@@ -267,5 +285,3 @@ def float_to_float(v, source, ty):
     if ty == F32:
         return s_of(half_to_f32(v))
     return h_of(f32_of(v))
-
-

@@ -1,7 +1,7 @@
 """Copies of a machine's whole state: taken, put back, compared, written to a file.
 
-State is a few arrays (see state.py), so a snapshot is their copies plus the little that Python keeps beside them. Code (C) and tables (T)
-never change while a machine runs and are left out.
+State is a few arrays (see state.py), so a snapshot is their copies plus the little that Python keeps beside them. Code
+(C) and tables (T) never change while a machine runs and are left out.
 """
 
 from __future__ import annotations
@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 
 FORMAT = 2
 # what a recorder set up
-_RECORDING = (s.G_EVENTS, s.G_EVENTCAP, s.G_EVENTPES, s.G_EVENTCOLORS, s.G_EVENTKINDS, s.G_EVENTFROM, s.G_EVENTTO, s.G_EXPRESS)
+_RECORDING = (
+    s.G_EVENTS,
+    s.G_EVENTCAP,
+    s.G_EVENTPES,
+    s.G_EVENTCOLORS,
+    s.G_EVENTKINDS,
+    s.G_EVENTFROM,
+    s.G_EVENTTO,
+    s.G_EXPRESS,
+)
 # how far a run was allowed to go says nothing about where the machine is
 _NOT_STATE = (s.G_LIMIT, s.G_UNTIL, s.G_SCOLOR, s.G_STARGET, s.G_STEPS)
 
@@ -42,33 +51,55 @@ class Snapshot:
     tails: np.ndarray
     out: dict[int, np.ndarray]
     out_counts: dict[int, np.ndarray]
-    prints: int                 # how many print records there were (they are only ever added)
+    prints: int  # how many print records there were (they are only ever added)
     period: int
 
     @property
     def nbytes(self) -> int:
-        arrays = (self.W, self.U, self.M8, self.host_in, self.segments, self.tails, *self.out.values(), *self.out_counts.values())
+        arrays = (
+            self.W,
+            self.U,
+            self.M8,
+            self.host_in,
+            self.segments,
+            self.tails,
+            *self.out.values(),
+            *self.out_counts.values(),
+        )
         return sum(a.nbytes for a in arrays)
 
 
 def take(machine: Machine) -> Snapshot:
     """A copy of the machine's state. The machine stays as it is."""
     st = machine.state
-    machine._drain()            # moves logs from W to Python: nothing a program can see
+    machine._drain()  # moves logs from W to Python: nothing a program can see
     return Snapshot(
-        machine.cycle, machine.command, st.W.copy(), st.U.copy(), st.M8.copy(),
-        machine._host_in.copy(), machine._segments.copy(), machine._tails.copy(),
+        machine.cycle,
+        machine.command,
+        st.W.copy(),
+        st.U.copy(),
+        st.M8.copy(),
+        machine._host_in.copy(),
+        machine._segments.copy(),
+        machine._tails.copy(),
         {c: np.concatenate(parts) if parts else np.zeros(0, np.int64) for c, parts in machine._out.items()},
         {c: n.copy() for c, n in machine._out_counts.items()},
-        _print_count(machine), machine._period)
+        _print_count(machine),
+        machine._period,
+    )
 
 
 def put(machine: Machine, snapshot: Snapshot) -> None:
-    """Bring the machine back to a snapshot of the same program. Arrays are overwritten in place: views of them stay valid."""
+    """Bring the machine back to a snapshot of the same program. Arrays are overwritten in place: views of them stay
+    valid."""
     st = machine.state
     machine._drain()
     st.W[:], st.U[:], st.M8[:] = snapshot.W, snapshot.U, snapshot.M8
-    machine._host_in, machine._segments, machine._tails = snapshot.host_in.copy(), snapshot.segments.copy(), snapshot.tails.copy()
+    machine._host_in, machine._segments, machine._tails = (
+        snapshot.host_in.copy(),
+        snapshot.segments.copy(),
+        snapshot.tails.copy(),
+    )
     machine._out = {c: [a.copy()] if len(a) else [] for c, a in snapshot.out.items()}
     machine._out_counts = {c: a.copy() for c, a in snapshot.out_counts.items()}
     _cut_prints(machine, snapshot.prints)
@@ -80,7 +111,7 @@ def put_into(machine: Machine, snapshot: Snapshot) -> None:
     """Bring a machine that records to a snapshot of one that does not: its events have their place behind the state."""
     W = machine.state.W
     kept = W[list(_RECORDING)]
-    put(machine, replace(snapshot, W=np.concatenate([snapshot.W, W[len(snapshot.W):]])))
+    put(machine, replace(snapshot, W=np.concatenate([snapshot.W, W[len(snapshot.W) :]])))
     W[list(_RECORDING)] = kept
 
 
@@ -105,8 +136,8 @@ def digest(machine: Machine) -> str:
     W = machine.state.W.copy()
     W[list(_NOT_STATE)] = 0
     # logs that were taken over leave their records behind
-    W[int(W[s.G_PLOG]):int(W[s.G_PLOG] + W[s.G_PLOGCAP] * s.LK)] = 0
-    W[int(W[s.G_HLOG]):int(W[s.G_HLOG] + W[s.G_HLOGCAP])] = 0
+    W[int(W[s.G_PLOG]) : int(W[s.G_PLOG] + W[s.G_PLOGCAP] * s.LK)] = 0
+    W[int(W[s.G_HLOG]) : int(W[s.G_HLOG] + W[s.G_HLOGCAP])] = 0
     h = hashlib.sha256(W.tobytes())
     for array in (machine.state.U, machine.state.M8):
         h.update(np.ascontiguousarray(array).tobytes())
@@ -115,10 +146,11 @@ def digest(machine: Machine) -> str:
 
 
 def advance_to(machine: Machine, cycle: int) -> bool:
-    """Run so that `cycle` is the next cycle to run. False if the machine came to rest before (the clock then stands where it did).
+    """Run so that `cycle` is the next cycle to run. False if the machine came to rest before (the clock then stands
+    where it did).
 
-    Machine.run(max_cycles=n) includes the cycle n from here and may stop one short of the next: here the clock is exact, which
-    replaying commands at their cycles needs.
+    Machine.run(max_cycles=n) includes the cycle n from here and may stop one short of the next: here the clock is
+    exact, which replaying commands at their cycles needs.
     """
     if machine.cycle >= cycle:
         return True
@@ -126,7 +158,7 @@ def advance_to(machine: Machine, cycle: int) -> bool:
     if stop.reason == "quiescent":
         return False
     if machine.cycle < cycle:
-        machine.state.W[s.G_NOW] = cycle        # nothing is to do in the cycle between
+        machine.state.W[s.G_NOW] = cycle  # nothing is to do in the cycle between
     return True
 
 
@@ -150,8 +182,12 @@ def save(path: str | Path, machine: Machine, extra: dict[str, Any] | None = None
     """Write the state to a file (.npz, no code in it)."""
     shot = take(machine)
     meta = {
-        "format": FORMAT, "program": fingerprint(machine.program), "profile": machine.profile.name, "command": shot.command,
-        "period": shot.period, "extra": extra or {},
+        "format": FORMAT,
+        "program": fingerprint(machine.program),
+        "profile": machine.profile.name,
+        "command": shot.command,
+        "period": shot.period,
+        "extra": extra or {},
     }
     arrays: dict[str, Any] = {name: getattr(shot, name) for name in ("W", "U", "M8", "host_in", "segments", "tails")}
     arrays |= {f"out{c}": a for c, a in shot.out.items()} | {f"outn{c}": a for c, a in shot.out_counts.items()}
@@ -163,7 +199,8 @@ def save(path: str | Path, machine: Machine, extra: dict[str, Any] | None = None
 
 
 def restore(path: str | Path, machine: Machine) -> dict[str, Any]:
-    """Bring the machine to a saved state; returns the `extra` it was saved with. What programs had printed is not in the file."""
+    """Bring the machine to a saved state; returns the `extra` it was saved with. What programs had printed is not in
+    the file."""
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
@@ -171,15 +208,39 @@ def restore(path: str | Path, machine: Machine) -> dict[str, Any]:
     except OSError as error:
         raise MeshlangError(Diagnostic("MS0901", f"cannot read {path}: {error.strerror or error}")) from None
     except (ValueError, KeyError, EOFError):
-        raise MeshlangError(Diagnostic("MS0942", f"{path} is no saved fabric", help="files come from the command `save`")) from None
+        raise MeshlangError(
+            Diagnostic("MS0942", f"{path} is no saved fabric", help="files come from the command `save`")
+        ) from None
     st = machine.state
-    same = meta.get("format") == FORMAT and meta.get("program") == fingerprint(machine.program) and meta.get("profile") == machine.profile.name
+    same = (
+        meta.get("format") == FORMAT
+        and meta.get("program") == fingerprint(machine.program)
+        and meta.get("profile") == machine.profile.name
+    )
     if not same or arrays["W"].shape != st.W.shape or arrays["U"].shape != st.U.shape:
-        raise MeshlangError(Diagnostic("MS0942", f"{path} was saved from another program, profile or version",
-                                       help="load the program with the parameters it had then"))
+        raise MeshlangError(
+            Diagnostic(
+                "MS0942",
+                f"{path} was saved from another program, profile or version",
+                help="load the program with the parameters it had then",
+            )
+        )
     colors = list(machine.program.fabric.host_out)
-    put(machine, Snapshot(
-        int(arrays["W"][s.G_NOW]), meta["command"], arrays["W"], arrays["U"], arrays["M8"], arrays["host_in"],
-        arrays["segments"], arrays["tails"], {c: arrays[f"out{c}"] for c in colors}, {c: arrays[f"outn{c}"] for c in colors},
-        0, meta["period"]))
+    put(
+        machine,
+        Snapshot(
+            int(arrays["W"][s.G_NOW]),
+            meta["command"],
+            arrays["W"],
+            arrays["U"],
+            arrays["M8"],
+            arrays["host_in"],
+            arrays["segments"],
+            arrays["tails"],
+            {c: arrays[f"out{c}"] for c in colors},
+            {c: arrays[f"outn{c}"] for c in colors},
+            0,
+            meta["period"],
+        ),
+    )
     return dict(meta["extra"])

@@ -1,13 +1,14 @@
 # ruff: noqa: F403, F405
 """Routers that change: switches driven by control wavelets, filters, teardown, routes rewritten at run time.
 
-Channels with any of these have an extension record (X_* in W, named by the upper bits of CH_STATE) and the bit C_SPECIAL; the others
-never come here, except for their control wavelets.
+Channels with any of these have an extension record (X_* in W, named by the upper bits of CH_STATE) and the bit
+C_SPECIAL; the others never come here, except for their control wavelets.
 
-A control wavelet is routed by the position that is current, then its first command is executed (facts 5.7). What follows it
-from the same side must not get in before that, or it would be taken for something from the new side. Hardware has a buffer a
-side; here a channel with a switch is closed (no rx bit in CH_CONFIG) from the arrival of a control wavelet to its execution. So a
-control wavelet is always the last one in such a channel, and a wavelet at a side that is not open waits where it is.
+A control wavelet is routed by the position that is current, then its first command is executed (facts 5.7). What
+follows it from the same side must not get in before that, or it would be taken for something from the new side.
+Hardware has a buffer a side; here a channel with a switch is closed (no rx bit in CH_CONFIG) from the arrival of a
+control wavelet to its execution. So a control wavelet is always the last one in such a channel, and a wavelet at a side
+that is not open waits where it is.
 """
 
 from __future__ import annotations
@@ -29,9 +30,13 @@ POP_ALWAYS, POP_ADVANCE, POP_ADVANCE_NOP = np.int64(1), np.int64(2), np.int64(3)
 FILTER_COUNTER, FILTER_SPARSE, FILTER_RANGE = np.int64(1), np.int64(2), np.int64(3)
 SYSTEM_TASK = np.int64(1 << 29)
 POSITION_AT, POSITION_BITS = np.int64(isa.R_POS[0]), np.int64(isa.R_POS[1])
-CURRENT_AT, RING_AT, POP_AT, TEARDOWN_AT = (np.int64(f[0]) for f in (isa.R_CURRENT, isa.R_RING, isa.R_POP, isa.R_TEARDOWN))
+CURRENT_AT, RING_AT, POP_AT, TEARDOWN_AT = (
+    np.int64(f[0]) for f in (isa.R_CURRENT, isa.R_RING, isa.R_POP, isa.R_TEARDOWN)
+)
 F_NO_COLOR = np.int64(Fault.NO_COLOR)
-COLOR_REGISTERS, SWITCH_REGISTERS, COLORS = (np.int64(n) for n in (isa.COLOR_REGISTERS, isa.SWITCH_REGISTERS, isa.COLORS))
+COLOR_REGISTERS, SWITCH_REGISTERS, COLORS = (
+    np.int64(n) for n in (isa.COLOR_REGISTERS, isa.SWITCH_REGISTERS, isa.COLORS)
+)
 REGISTER_INVALID = np.int64(5)
 
 
@@ -45,22 +50,23 @@ def extension(W, U, ch):
 def popped(value):
     """A control payload without its first command.
 
-    Commands are groups of three bits in one stream: bits 22..29 of the payload, then 0..15. The slot that becomes vacant reads
-    NOP, not for the CE: 0x09df9249 becomes 0x091f9249 (facts 5.7).
+    Commands are groups of three bits in one stream: bits 22..29 of the payload, then 0..15. The slot that becomes
+    vacant reads NOP, not for the CE: 0x09df9249 becomes 0x091f9249 (facts 5.7).
     """
-    stream = ((value >> 22) & 0xff) | ((value & 0xffff) << 8)
+    stream = ((value >> 22) & 0xFF) | ((value & 0xFFFF) << 8)
     stream = (stream >> 3) | (np.int64(4) << 21)
-    return (value & ~((np.int64(0xff) << 22) | 0xffff)) | ((stream & 0xff) << 22) | (stream >> 8)
+    return (value & ~((np.int64(0xFF) << 22) | 0xFFFF)) | ((stream & 0xFF) << 22) | (stream >> 8)
 
 
 @jit
 def entrance(W, U, ch, config, side, now):
-    """May a wavelet enter a channel at a side? OPEN, LATER (in the next cycle), CLOSED (when the route changes), NEVER_OPEN."""
+    """May a wavelet enter a channel at a side? OPEN, LATER (in the next cycle), CLOSED (when the route changes),
+    NEVER_OPEN."""
     if config & C_SPECIAL == 0:
         return OPEN if (config >> side) & 1 != 0 else NEVER_OPEN
     x = extension(W, U, ch)
     if W[x + X_TURN] == now:
-        return LATER            # the neighbours see a new position one cycle later, in whatever order they are visited
+        return LATER  # the neighbours see a new position one cycle later, in whatever order they are visited
     if side == 5:
         return CLOSED if config & 31 == 0 and W[x + X_REACH] != 0 else OPEN
     if (config >> side) & 1 != 0:
@@ -100,7 +106,7 @@ def count(W, x, control):
             W[x + X_LIMIT] = W[x + X_LIMIT2]
             W[x + X_LIMIT2] = -1
         else:
-            W[x + X_FILTER] = 0         # the filter has done its work: all passes from now on
+            W[x + X_FILTER] = 0  # the filter has done its work: all passes from now on
 
 
 @jit
@@ -155,7 +161,7 @@ def wake_around(W, U, pe, ch, now):
         near = np.int64(U[ch + CH_NEAR + direction])
         if config & C_PAIR != 0 and near != OFF_RECTANGLE:
             other = neighbour(W, pe, np.int64(direction))
-            for color in range(2):      # from which color wavelets come is the matter of the router they come to
+            for color in range(2):  # from which color wavelets come is the matter of the router they come to
                 near = channel_of(U, other, ((config >> 12) & 31) ^ color)
                 if near >= 0:
                     wake_channel(W, U, other, near, now + 1)
@@ -166,21 +172,28 @@ def wake_around(W, U, pe, ch, now):
 
 # ---------------------------------------------------------------- color swaps of one color of a pair
 
+
 @inline
 def has_room(U, ch, now):
     """2: room; 1: full, but a wavelet left in this cycle (look again in the next); 0: full."""
     count = (np.int64(U[ch + CH_STATE]) >> 2) & 7
-    if np.int64(U[ch + CH_POP]) == now & 0xffffffff:
+    if np.int64(U[ch + CH_POP]) == now & 0xFFFFFFFF:
         return 2 if count < 3 else 1
     return 2 if count < 4 else 0
 
 
 @cold
 def twin_room(W, U, pe, config, side, now):
-    """Room at the other color of the pair for a wavelet that comes to `pe` from `side`, as `has_room` says it, or 3 if that color does
-    not take it; `config` is that of the channel the wavelet itself comes to."""
-    if side < 2 and config & C_TWIN_Y == 0 or (side == 2 or side == 3) and config & C_TWIN_X == 0 \
-            or side == 4 and config & (C_TWIN_X | C_TWIN_Y) != C_TWIN_X | C_TWIN_Y:
+    """Room at the other color of the pair for a wavelet that comes to `pe` from `side`, as `has_room` says it, or 3 if
+    that color does not take it; `config` is that of the channel the wavelet itself comes to."""
+    if (
+        side < 2
+        and config & C_TWIN_Y == 0
+        or (side == 2 or side == 3)
+        and config & C_TWIN_X == 0
+        or side == 4
+        and config & (C_TWIN_X | C_TWIN_Y) != C_TWIN_X | C_TWIN_Y
+    ):
         return np.int64(3)
     twin = channel_of(U, pe, ((config >> 12) & 31) ^ 1)
     gate = entrance(W, U, twin, np.int64(U[twin + CH_CONFIG]), side, now)
@@ -213,7 +226,8 @@ def apply(W, U, pe, ch, x, now):
 
 @cold
 def advance(W, x):
-    """To the next position; True if it is another one. Past the last valid one: back to the first in ring mode, else stay."""
+    """To the next position; True if it is another one. Past the last valid one: back to the first in ring mode, else
+    stay."""
     old = W[x + X_CURRENT]
     new = old + 1
     if new > 3 or W[x + X_POSITIONS + new] & X_VALID == 0:
@@ -263,7 +277,8 @@ def outgoing(W, U, ch, config, state):
 
 @jit
 def finish(W, U, pe, ch, config, value, control, command, now):
-    """After the move: filter, and what the command changed. `control`: it was one; `command`: the wavelet works on the switch."""
+    """After the move: filter, and what the command changed. `control`: it was one; `command`: the wavelet works on the
+    switch."""
     if (config >> 10) & 1 != 0 and config & C_FILTER != 0 and not (control != 0 and (value >> 24) & 1 != 0):
         x = extension(W, U, ch)
         if not passes(W, x, value, control):
@@ -277,6 +292,7 @@ def finish(W, U, pe, ch, config, value, control, command, now):
 
 
 # ---------------------------------------------------------------- from the program
+
 
 @cold
 def channel_of(U, pe, color):
@@ -297,7 +313,7 @@ def resolve(W, x):
     tx = (packed >> 5) & 31
     W[x + X_POSITIONS] = rx | (tx << 5) | X_VALID
     for k in range(1, 4):
-        field = (packed >> (POSITION_AT + POSITION_BITS * (k - 1))) & 0x1fff
+        field = (packed >> (POSITION_AT + POSITION_BITS * (k - 1))) & 0x1FFF
         if field & 3 == 3:
             rx = (field >> 2) & 31
         if field & 129 == 129:
@@ -379,15 +395,24 @@ def filter_field(W, U, pe, selector):
 # ---------------------------------------------------------------- registers
 #
 # Public code also reads and writes the configuration of a color at its address (WSE-2; layout as its comments give it):
-# 0x7f20 + color: outputs W E S N RAMP (bits 0-4), inputs (5-9), pop mode (12-13), teardown (14);
-# 0x7f40 + color: position k in bits 4(k-1)..: direction W E S N RAMP or 5 for invalid, then 1 if it is the input; ring mode (12),
+# 0x7f20 + color: outputs W E S N RAMP (bits 0-4), inputs (5-9), pop mode (12-13), teardown (14); 0x7f40 + color:
+# position k in bits 4(k-1)..: direction W E S N RAMP or 5 for invalid, then 1 if it is the input; ring mode (12),
 # current position (13-14).
+
 
 @cold
 def is_register(address, size):
     word = address >> 1
-    return size == 2 and address & 1 == 0 and (word >= COLOR_REGISTERS and word < COLOR_REGISTERS + COLORS
-                                               or word >= SWITCH_REGISTERS and word < SWITCH_REGISTERS + COLORS)
+    return (
+        size == 2
+        and address & 1 == 0
+        and (
+            word >= COLOR_REGISTERS
+            and word < COLOR_REGISTERS + COLORS
+            or word >= SWITCH_REGISTERS
+            and word < SWITCH_REGISTERS + COLORS
+        )
+    )
 
 
 @inline
@@ -404,11 +429,15 @@ def register_load(W, U, pe, address):
     if packed < 0:
         return packed
     if word < SWITCH_REGISTERS:
-        return (turned((packed >> 5) & 31) | (turned(packed & 31) << 5) | (((packed >> POP_AT) & 3) << 12)
-                | (((packed >> TEARDOWN_AT) & 1) << 14))
+        return (
+            turned((packed >> 5) & 31)
+            | (turned(packed & 31) << 5)
+            | (((packed >> POP_AT) & 3) << 12)
+            | (((packed >> TEARDOWN_AT) & 1) << 14)
+        )
     r = (((packed >> RING_AT) & 1) << 12) | (((packed >> CURRENT_AT) & 3) << 13)
     for k in range(3):
-        field = (packed >> (POSITION_AT + POSITION_BITS * k)) & 0x1fff
+        field = (packed >> (POSITION_AT + POSITION_BITS * k)) & 0x1FFF
         mask = turned((field >> 2) & 31 if field & 2 != 0 else (field >> 8) & 31)
         direction = ctz(mask) if field & 1 != 0 and mask != 0 else REGISTER_INVALID
         r |= (direction | (((field >> 1) & 1) << 3)) << (4 * k)
@@ -424,14 +453,14 @@ def register_store(W, U, pe, address, value):
     if packed < 0:
         return False
     if word < SWITCH_REGISTERS:
-        packed &= ~(np.int64(0x3ff) | (np.int64(3) << POP_AT))
+        packed &= ~(np.int64(0x3FF) | (np.int64(3) << POP_AT))
         packed |= turned((value >> 5) & 31) | (turned(value & 31) << 5) | (((value >> 12) & 3) << POP_AT)
     else:
-        packed &= np.int64(0x3ff) | (np.int64(3) << POP_AT)
+        packed &= np.int64(0x3FF) | (np.int64(3) << POP_AT)
         packed |= (((value >> 12) & 1) << RING_AT) | (((value >> 13) & 3) << CURRENT_AT)
         for k in range(3):
             position = (value >> (4 * k)) & 15
-            field = (position >> 3) << 1        # an invalid position keeps its side
+            field = (position >> 3) << 1  # an invalid position keeps its side
             if position & 7 < REGISTER_INVALID:
                 mask = turned(np.int64(1) << (position & 7))
                 field = 3 | (mask << 2) if position & 8 != 0 else 129 | (mask << 8)

@@ -24,14 +24,14 @@ def system(W, pe, function, argument, t):
     if function == SYS_TSC:
         if argument == 0:
             W[p + P_TSCVAL] = t - W[p + P_TSC] if W[p + P_TSCON] != 0 else W[p + P_TSC]
-        return (W[p + P_TSCVAL] >> (16 * (argument & 3))) & 0xffff
+        return (W[p + P_TSCVAL] >> (16 * (argument & 3))) & 0xFFFF
     if function == SYS_TSC_ENABLE:
         if argument == 1:
             W[p + P_TSCON] = 1
             W[p + P_TSC] = t
         elif W[p + P_TSCON] != 0:
             W[p + P_TSCON] = 0
-            W[p + P_TSC] = t - W[p + P_TSC]         # a stopped counter keeps its value
+            W[p + P_TSC] = t - W[p + P_TSC]  # a stopped counter keeps its value
         return np.int64(0)
     if function == SYS_TSC_RESET:
         W[p + P_TSC] = t if W[p + P_TSCON] != 0 else np.int64(0)
@@ -44,14 +44,14 @@ def system(W, pe, function, argument, t):
         # xorshift, period 2^64 - 1; the vendor's generator is not documented
         x = W[p + P_PRNG]
         if x == 0:
-            x = np.int64(0x2545f4914f6cdd1d) ^ (pe + 1)
+            x = np.int64(0x2545F4914F6CDD1D) ^ (pe + 1)
         x ^= x << 13
-        x ^= (x >> 7) & 0x01ffffffffffffff
+        x ^= (x >> 7) & 0x01FFFFFFFFFFFFFF
         x ^= x << 17
         W[p + P_PRNG] = x
-        return (x >> 24) & 0xffff
+        return (x >> 24) & 0xFFFF
     if function == SYS_SET_PRNG:
-        W[p + P_PRNG] = argument ^ np.int64(0x2545f4914f6cdd1d)
+        W[p + P_PRNG] = argument ^ np.int64(0x2545F4914F6CDD1D)
         return np.int64(0)
     if function == SYS_TASK_PRIORITY:
         bit = np.int64(1) << (argument & 63)
@@ -82,29 +82,29 @@ def configure(W, U, T, M16, pe, function, argument, value):
         if at < 0:
             return at
         if function == SYS_FILTER_SET:
-            W[at] = value & 0xffff
+            W[at] = value & 0xFFFF
         return W[at]
     if function == SYS_TRANSFORM:
         W[p + P_TRANSFORM] = (argument & 63) << 26
         return ZERO
     if function == SYS_EXCEPTIONS:
-        W[p + P_UNMASKED] = ~argument & 0xffff
+        W[p + P_UNMASKED] = ~argument & 0xFFFF
         return ZERO
     if function == SYS_REGISTER_GET or function == SYS_REGISTER_SET:
         if W[p + P_PLAIN] != 0 and argument >= PLAIN and argument < PLAIN + PLAIN_COUNT:
             at = (W[p + P_PLAIN] >> 1) + argument - PLAIN
             if function == SYS_REGISTER_SET:
-                M16[at] = np.uint16(value & 0xffff)
+                M16[at] = np.uint16(value & 0xFFFF)
             return np.int64(M16[at])
         if not is_register(argument << 1, np.int64(2)):
             fail(W, E_REGISTER, pe, argument, ZERO, ZERO)
             return np.int64(-1)
         if function == SYS_REGISTER_GET:
             return register_load(W, U, pe, argument << 1)
-        return ZERO if register_store(W, U, pe, argument << 1, value & 0xffff) else np.int64(-1)
+        return ZERO if register_store(W, U, pe, argument << 1, value & 0xFFFF) else np.int64(-1)
     if function == SYS_FIFO_READ or function == SYS_FIFO_WRITE:
-        f = W[p + P_FIFO] + (argument & 0xffff) * FFK
-        W[f + (FF_READ if function == SYS_FIFO_READ else FF_WRITE)] = (argument >> 16) & 0x7fff
+        f = W[p + P_FIFO] + (argument & 0xFFFF) * FFK
+        W[f + (FF_READ if function == SYS_FIFO_READ else FF_WRITE)] = (argument >> 16) & 0x7FFF
         return ZERO
     if function == SYS_FLUSHED:
         return W[p + P_FLUSHED]
@@ -115,7 +115,11 @@ def configure(W, U, T, M16, pe, function, argument, value):
     q = W[p + (P_OQ if output else P_IQ)]
     for _ in range(np.int64(T[W[p + P_TILE] + (TT_NOQ if output else TT_NIQ)])):
         if np.int64(U[q + Q_ID]) == argument & 7:
-            return flush(W, U, pe, q, argument & 15) if function == SYS_FLUSH else rebind(W, U, pe, q, output, argument >> 8, now)
+            return (
+                flush(W, U, pe, q, argument & 15)
+                if function == SYS_FLUSH
+                else rebind(W, U, pe, q, output, argument >> 8, now)
+            )
         q += QK
     fail(W, E_NO_QUEUE, pe, np.int64(1 if output else 0), ZERO, ZERO)
     return np.int64(-1)

@@ -17,27 +17,36 @@ from .exceptions import CHECKED, CHECKED_OPS
 from .timing import Profile
 
 O = isa.Op
-_TYPE = {"i16": isa.Ty.I16, "u16": isa.Ty.U16, "i32": isa.Ty.I32, "u32": isa.Ty.U32, "f16": isa.Ty.F16, "f32": isa.Ty.F32,
-         "bool": isa.Ty.U16}
+_TYPE = {
+    "i16": isa.Ty.I16,
+    "u16": isa.Ty.U16,
+    "i32": isa.Ty.I32,
+    "u32": isa.Ty.U32,
+    "f16": isa.Ty.F16,
+    "f32": isa.Ty.F32,
+    "bool": isa.Ty.U16,
+}
 _ELEMENT = {"h": 2, "w": 2, "s": 4, "d": 4}
-SPARE_QUEUE = 8         # id of the output queue that stands for "the compiler chooses" (WSE-2)
+SPARE_QUEUE = 8  # id of the output queue that stands for "the compiler chooses" (WSE-2)
 
 
 @dataclass
 class Tables:
     """Lists are per tile program."""
+
     C: np.ndarray = field(default_factory=lambda: np.zeros(4, np.int32))
     T: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
     strings: list[str] = field(default_factory=list)
-    code_base: list[int] = field(default_factory=list)              # first instruction
-    function_base: list[int] = field(default_factory=list)          # row in T of the first function
-    operations: list[tuple[int, int, int]] = field(default_factory=list)    # (row in T of the first operation, tile, how many)
-    configs: list[int] = field(default_factory=list)                # row in T of the first DSR configuration
-    outputs: list[list[tuple[int, int]]] = field(default_factory=list)      # (id, color or -1) of each output queue
-    input_colors: list[dict[int, int]] = field(default_factory=list)        # color -> dense input queue
-    threads: list[int] = field(default_factory=list)                # thread records a PE needs
-    lines: list[Any] = field(default_factory=list)                  # span of each source line that notes can name
-    line_table: int = 0                                             # where T says the line of each instruction
+    code_base: list[int] = field(default_factory=list)  # first instruction
+    function_base: list[int] = field(default_factory=list)  # row in T of the first function
+    # (row in T of the first operation, tile, how many)
+    operations: list[tuple[int, int, int]] = field(default_factory=list)
+    configs: list[int] = field(default_factory=list)  # row in T of the first DSR configuration
+    outputs: list[list[tuple[int, int]]] = field(default_factory=list)  # (id, color or -1) of each output queue
+    input_colors: list[dict[int, int]] = field(default_factory=list)  # color -> dense input queue
+    threads: list[int] = field(default_factory=list)  # thread records a PE needs
+    lines: list[Any] = field(default_factory=list)  # span of each source line that notes can name
+    line_table: int = 0  # where T says the line of each instruction
 
 
 def build_tables(program: Program, profile: Profile) -> Tables:
@@ -57,8 +66,11 @@ def build_tables(program: Program, profile: Profile) -> Tables:
     return out
 
 
-def _add_tile(out: Tables, table: list[int], t: int, tile: TileProgram, wse3: bool, position: int, costs: list[int]) -> np.ndarray:
-    """Add the tables of tile program t, whose code begins at `position`, to `table` (what becomes T). Returns its code."""
+def _add_tile(
+    out: Tables, table: list[int], t: int, tile: TileProgram, wse3: bool, position: int, costs: list[int]
+) -> np.ndarray:
+    """Add the tables of tile program t, whose code begins at `position`, to `table` (what becomes T). Returns its
+    code."""
     record = s.T_TILES + t * s.TT
     functions = len(table)
     for f in tile.functions:
@@ -77,7 +89,7 @@ def _add_tile(out: Tables, table: list[int], t: int, tile: TileProgram, wse3: bo
     operations = len(table)
     ops = np.asarray(tile.dsd_ops, np.int32).reshape(-1, isa.OP_COLUMNS)
     wide = np.zeros((len(ops), s.ROW), np.int32)
-    wide[:, :isa.OP_COLUMNS] = ops
+    wide[:, : isa.OP_COLUMNS] = ops
     table += wide.ravel().tolist()
     configs = len(table)
     table += np.asarray(tile.dsr_configs, np.int32).ravel().tolist()
@@ -93,8 +105,8 @@ def _add_tile(out: Tables, table: list[int], t: int, tile: TileProgram, wse3: bo
     fifos = len(table)
     table += np.asarray(tile.fifos, np.int32).ravel().tolist()
     threads = _microthreads(tile)
-    elements = np.isin(np.asarray(tile.code).reshape(-1, 4)[:, 0] & 0xff, (O.ELD, O.EST)).any()
-    records = (1 + len(threads)) if len(ops) or elements else 0       # the first is the main thread's
+    elements = np.isin(np.asarray(tile.code).reshape(-1, 4)[:, 0] & 0xFF, (O.ELD, O.EST)).any()
+    records = (1 + len(threads)) if len(ops) or elements else 0  # the first is the main thread's
     table[record + s.TT_FUNCS], table[record + s.TT_NFUNCS] = functions, len(tile.functions)
     table[record + s.TT_TASKS] = tasks
     table[record + s.TT_OBJS], table[record + s.TT_NOBJS] = objects, len(tile.objects)
@@ -126,40 +138,81 @@ def _tasks(tile: TileProgram, functions: int) -> np.ndarray:
     rows = np.zeros((128, s.KK), np.int64)
     for task in tile.tasks:
         if len(task.arg_types) > 2 or any(a not in _TYPE for a in task.arg_types):
-            raise MeshlangError(Diagnostic("MS0850", f"not supported by this version: task {task.name} with arguments "
-                                                     f"({', '.join(task.arg_types)})"))
+            raise MeshlangError(
+                Diagnostic(
+                    "MS0850",
+                    f"not supported by this version: task {task.name} with arguments ({', '.join(task.arg_types)})",
+                )
+            )
         types = 0
         for i, a in enumerate(task.arg_types):
             types |= int(_TYPE[a]) << (4 * i)
         rows[task.id + (64 if task.kind == "control" else 0)] = (
-            kinds[task.kind], functions + task.function * s.FK, len(task.arg_types), types)
+            kinds[task.kind],
+            functions + task.function * s.FK,
+            len(task.arg_types),
+            types,
+        )
     return rows
 
 
 def operation_costs(profile: Profile) -> list[int]:
     """Cycles of each opcode."""
-    c = {name: int(profile[f"scalar.{name}"]) for name in (
-        "move", "alu", "load", "store", "copy", "multiply", "divide", "float", "float_divide", "function", "branch", "jump", "call",
-        "ret", "check", "dsr_load", "dsd_edit", "task_control", "system")}
+    c = {
+        name: int(profile[f"scalar.{name}"])
+        for name in (
+            "move",
+            "alu",
+            "load",
+            "store",
+            "copy",
+            "multiply",
+            "divide",
+            "float",
+            "float_divide",
+            "function",
+            "branch",
+            "jump",
+            "call",
+            "ret",
+            "check",
+            "dsr_load",
+            "dsd_edit",
+            "task_control",
+            "system",
+        )
+    }
     groups = {
-        "move": (O.MOV, O.LDI, O.LDIH), "load": (O.LD,), "store": (O.ST,), "copy": (O.COPY,),
-        "multiply": (O.MUL, O.MULI), "divide": (O.DIV, O.REM), "float": (O.FADD, O.FSUB, O.FMUL, O.I2F, O.F2I, O.F2F, O.F2B),
-        "float_divide": (O.FDIV,), "function": (O.FUN1, O.FUN2), "branch": (O.JZ, O.JNZ), "jump": (O.JMP,),
-        "call": (O.CALL, O.CALLR, O.TCALL), "ret": (O.RET,), "check": (O.NOP, O.CHK, O.ASSERT, O.TRAP, O.PRINT),
+        "move": (O.MOV, O.LDI, O.LDIH),
+        "load": (O.LD,),
+        "store": (O.ST,),
+        "copy": (O.COPY,),
+        "multiply": (O.MUL, O.MULI),
+        "divide": (O.DIV, O.REM),
+        "float": (O.FADD, O.FSUB, O.FMUL, O.I2F, O.F2I, O.F2F, O.F2B),
+        "float_divide": (O.FDIV,),
+        "function": (O.FUN1, O.FUN2),
+        "branch": (O.JZ, O.JNZ),
+        "jump": (O.JMP,),
+        "call": (O.CALL, O.CALLR, O.TCALL),
+        "ret": (O.RET,),
+        "check": (O.NOP, O.CHK, O.ASSERT, O.TRAP, O.PRINT),
         "dsr_load": (O.DSRLD, O.DSRGET, O.DSRBASE, O.DSRADV),
         "dsd_edit": (O.DBASE, O.DINC, O.DLEN, O.DSTRIDE, O.BINS, O.DCOUNT),
-        "task_control": (O.ACTIVATE, O.BLOCK, O.UNBLOCK, O.UTBLOCK, O.UTUNBLOCK), "system": (O.SYS,),
+        "task_control": (O.ACTIVATE, O.BLOCK, O.UNBLOCK, O.UTBLOCK, O.UTUNBLOCK),
+        "system": (O.SYS,),
     }
     costs = [c["alu"]] * 256
     for name, ops in groups.items():
         for op in ops:
             costs[op] = c[name]
-    costs[O.DSDOP] = 0                      # its cost is computed when it runs
+    costs[O.DSDOP] = 0  # its cost is computed when it runs
     return costs
 
 
 def operation_table(profile: Profile) -> list[int]:
-    """Rows of operation information: element sizes, rate, extra set-up, kernel, whether it accumulates, rate of a reduction."""
+    """Rows of operation information: element sizes, rate, extra set-up, kernel, whether it accumulates, rate of a
+    reduction."""
     table = np.zeros((64, s.OI), np.int64)
     for name, op in DSD_OPS.items():
         row = table[op.code]
@@ -171,15 +224,16 @@ def operation_table(profile: Profile) -> list[int]:
         row[s.OI_CLASS] = alu.KERNEL_CLASS.get(int(op.code), 0)
         row[s.OI_ACC] = op.accumulates
         row[s.OI_REDUCE] = round(65536 * float(profile["dsd.reduction"]))
-    table[DsdOpCode.DFILT, [s.OI_S0, s.OI_RATE]] = 4, 65536         # looks at whole wavelets, one a cycle
+    table[DsdOpCode.DFILT, [s.OI_S0, s.OI_RATE]] = 4, 65536  # looks at whole wavelets, one a cycle
     return table.ravel().tolist()
 
 
-def _relocate(tile: TileProgram, code_base: int, functions: int, ops: int, configs: int, strings: int,
-              costs: list[int]) -> np.ndarray:
+def _relocate(
+    tile: TileProgram, code_base: int, functions: int, ops: int, configs: int, strings: int, costs: list[int]
+) -> np.ndarray:
     """Absolute targets and table rows, and the cost in the upper half of w."""
     code = np.array(tile.code, np.int32).reshape(-1, 4)
-    kind = code[:, 0] & 0xff
+    kind = code[:, 0] & 0xFF
     if len(code) and kind.max() > max(O):
         raise MeshlangError(Diagnostic("MS0801", f"{tile.name}: unknown instruction {kind.max()}"))
 
@@ -190,8 +244,13 @@ def _relocate(tile: TileProgram, code_base: int, functions: int, ops: int, confi
         bad = rows & ((code[:, column] < 0) | (code[:, column] >= limit))
         if bad.any():
             pc = int(np.argmax(bad))
-            raise MeshlangError(Diagnostic("MS0801", f"{tile.name}: instruction {pc} names {what} {code[pc, column]} of {limit}",
-                                           span=tile.spans[pc] if pc < len(tile.spans) else None))
+            raise MeshlangError(
+                Diagnostic(
+                    "MS0801",
+                    f"{tile.name}: instruction {pc} names {what} {code[pc, column]} of {limit}",
+                    span=tile.spans[pc] if pc < len(tile.spans) else None,
+                )
+            )
 
     n = len(code)
     checked(where(O.JMP), 1, n, "target")
@@ -212,8 +271,8 @@ def _relocate(tile: TileProgram, code_base: int, functions: int, ops: int, confi
         rows = where(op) & (code[:, column] >= 0)
         code[rows, column] += strings
     cost = np.where(code[:, 0] & isa.FREE, 0, np.array(costs, np.int32)[kind])
-    code[:, 0] = (code[:, 0] & 0xffff) | (cost << 16)
-    if tile.exceptions != 0xffff or (where(O.SYS) & (code[:, 3] == isa.Sys.EXCEPTION_MASK)).any():
+    code[:, 0] = (code[:, 0] & 0xFFFF) | (cost << 16)
+    if tile.exceptions != 0xFFFF or (where(O.SYS) & (code[:, 3] == isa.Sys.EXCEPTION_MASK)).any():
         code[where(*CHECKED_OPS), 0] |= CHECKED
     return code
 
@@ -230,15 +289,15 @@ def _microthreads(tile: TileProgram) -> list[int]:
 
 
 def _source_lines(program: Program) -> tuple[list[Any], list[np.ndarray]]:
-    """Number the source lines of vector operations and element accesses, the same line of several tile programs once: a span for each
-    number, and per tile program the number for each instruction."""
+    """Number the source lines of vector operations and element accesses, the same line of several tile programs once: a
+    span for each number, and per tile program the number for each instruction."""
     spans: list[Any] = []
     numbers: dict[Any, int] = {}
     tables = []
     for t, tile in enumerate(program.tiles):
         code = np.asarray(tile.code, np.int32).reshape(-1, 4)
         table = np.zeros(len(code), np.int32)
-        for pc in np.flatnonzero(np.isin(code[:, 0] & 0xff, (O.DSDOP, O.ELD, O.EST))).tolist():
+        for pc in np.flatnonzero(np.isin(code[:, 0] & 0xFF, (O.DSDOP, O.ELD, O.EST))).tolist():
             span = tile.spans[pc] if pc < len(tile.spans) else None
             key = (t, pc) if span is None else (span.file.path, span.line_col()[0])
             if key not in numbers:

@@ -48,7 +48,7 @@ def pick(W, U, T, pe, now):
     table = np.int64(T[tile + TT_TASKS])
     blocked = W[p + P_BLOCKED]
     ready = W[p + P_ACTIVE] & ~blocked
-    control = np.int64(0)       # ids ready through a control wavelet
+    control = np.int64(0)  # ids ready through a control wavelet
     nq = np.int64(T[tile + TT_NIQ])
     q = W[p + P_IQ]
     i = np.int64(0)
@@ -65,8 +65,8 @@ def pick(W, U, T, pe, now):
                     if np.int64(T[table + (64 + task) * KK]) != 0:
                         control |= np.int64(1) << task
                     else:
-                        pop_input(W, U, pe, q, now)     # nobody waits for this id: consumed
-                        continue                        # look at the next entry of this queue
+                        pop_input(W, U, pe, q, now)  # nobody waits for this id: consumed
+                        continue  # look at the next entry of this queue
         q += QK
         i += 1
     both = ready | control
@@ -79,7 +79,7 @@ def pick(W, U, T, pe, now):
     task = ctz(later) if later != 0 else ctz(both)
     if (ready >> task) & 1 != 0:
         entry = table + task * KK
-        if np.int64(T[entry]) == 2:             # local
+        if np.int64(T[entry]) == 2:  # local
             W[p + P_ACTIVE] &= ~(np.int64(1) << task)
             begin(W, T, pe, np.int64(T[entry + 1]), task, now)
             return True
@@ -110,7 +110,8 @@ def pick(W, U, T, pe, now):
 
 @cold
 def rotate(W, T, p, pair):
-    """Count a start of a rotating task, pair 1 or 2. True if it is the alternate's turn: control task 0, with the same wavelet."""
+    """Count a start of a rotating task, pair 1 or 2. True if it is the alternate's turn: control task 0, with the same
+    wavelet."""
     count = p + P_ROTATE + pair - 1
     if W[count] == np.int64(T[W[p + P_TILE] + TT_LIMIT + pair - 1]):
         W[count] = 0
@@ -123,7 +124,7 @@ def rotate(W, T, p, pair):
 def begin(W, T, pe, function, task, t):
     """Open the empty frame of a task or command at time t."""
     p = P0 + pe * PK
-    fp = W[p + P_REG] + 2           # below: a spare register and the return link
+    fp = W[p + P_REG] + 2  # below: a spare register and the return link
     W[fp - 1] = -1
     W[fp] = 0
     W[p + P_FP] = fp
@@ -148,5 +149,5 @@ def arguments(W, T, fp, entry, value):
         ty = (types >> (4 * i)) & 15
         v = value
         if size_of(ty) == 2:
-            v = (value >> (16 * i)) & 0xffff
+            v = (value >> (16 * i)) & 0xFFFF
         W[fp + 1 + i] = wrap(v, ty)

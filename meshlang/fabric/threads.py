@@ -27,7 +27,11 @@ from .wheel import fail
 
 PROGRESS, STALLED, FINISHED, FAILED = np.int64(0), np.int64(1), np.int64(2), np.int64(-1)
 DFILT = np.int64(DsdOpCode.DFILT)
-FQUEUE_BUSY, FQUEUE_COLOR, FENDLESS = np.int64(Fault.QUEUE_BUSY), np.int64(Fault.QUEUE_COLOR), np.int64(Fault.ENDLESS_WALK)
+FQUEUE_BUSY, FQUEUE_COLOR, FENDLESS = (
+    np.int64(Fault.QUEUE_BUSY),
+    np.int64(Fault.QUEUE_COLOR),
+    np.int64(Fault.ENDLESS_WALK),
+)
 ZERO = np.int64(0)
 
 
@@ -40,7 +44,8 @@ def microthread_of(W, U, v):
     for j in range(4):
         kind = W[d + j * OK + O_KIND]
         if kind == K_OUT or kind == K_IN:
-            # the destination comes first, so on WSE-2 this is "the output queue if there is one, else the first input queue"
+            # the destination comes first, so on WSE-2 this is "the output queue if there is one, else the first input
+            # queue"
             return np.int64(U[W[d + j * OK + O_QUEUE] + Q_ID])
     return np.int64(-1)
 
@@ -54,9 +59,21 @@ def claim_queues(W, U, pe, v, user):
         if W[o + O_KIND] == K_IN or W[o + O_KIND] == K_OUT:
             q = W[o + O_QUEUE]
             if U[q + Q_USER] != 0:
-                fail(W, FQUEUE_BUSY, pe, np.int64(U[q + Q_ID]), np.int64(0 if W[o + O_KIND] == K_IN else 1), np.int64(U[q + Q_COLOR]))
+                fail(
+                    W,
+                    FQUEUE_BUSY,
+                    pe,
+                    np.int64(U[q + Q_ID]),
+                    np.int64(0 if W[o + O_KIND] == K_IN else 1),
+                    np.int64(U[q + Q_COLOR]),
+                )
                 return False
-            if W[o + O_KIND] == K_IN and W[G_WSE3] == 0 and W[o + O_STRIDE] >= 0 and W[o + O_STRIDE] != np.int64(U[q + Q_COLOR]):
+            if (
+                W[o + O_KIND] == K_IN
+                and W[G_WSE3] == 0
+                and W[o + O_STRIDE] >= 0
+                and W[o + O_STRIDE] != np.int64(U[q + Q_COLOR])
+            ):
                 if U[q + Q_COUNT] != 0:
                     fail(W, FQUEUE_COLOR, pe, np.int64(U[q + Q_ID]), W[o + O_STRIDE], np.int64(U[q + Q_COLOR]))
                     return False
@@ -134,11 +151,11 @@ def fetch_fabric(W, U, T, M8, M16, M32, pe, o, mem, k, last, now):
         return value
     if W[o + O_AUX] & 3 == 0:
         pop_input(W, U, pe, q, now)
-        return value & 0xffff
+        return value & 0xFFFF
     if k & 1 == 0:
         if last:
             pop_input(W, U, pe, q, now)
-        return value & 0xffff
+        return value & 0xFFFF
     pop_input(W, U, pe, q, now)
     return value >> 16
 
@@ -173,14 +190,16 @@ def thread_step(W, U, T, M8, M16, M32, pe, dense, now):
                 return STALLED
             if W[v + V_ONCTRL] != 0 and np.int64(U[e + E_FLAGS]) & 1 != 0:
                 pop_input(W, U, pe, q, now)
-                finish_thread(W, U, T, M8, M16, M32, pe, dense, W[v + V_ONCTRL] & 0xfff, now)
+                finish_thread(W, U, T, M8, M16, M32, pe, dense, W[v + V_ONCTRL] & 0xFFF, now)
                 return FINISHED
     if W[d + O_KIND] == K_OUT:
         q = W[d + O_QUEUE]
         if U[q + Q_COUNT] >= U[q + Q_CAP]:
             U[q + Q_WAITER] = np.uint32(np.int64(U[q + Q_WAITER]) | 1)
             return STALLED
-    if (W[d + O_KIND] == K_FIFO or W[d + OK + O_KIND] == K_FIFO or W[d + 2 * OK + O_KIND] == K_FIFO) and not fifo_ready(W, T, v):
+    if (W[d + O_KIND] == K_FIFO or W[d + OK + O_KIND] == K_FIFO or W[d + 2 * OK + O_KIND] == K_FIFO) and not fifo_ready(
+        W, T, v
+    ):
         action = fifo_action(W, T, v)
         if action == FIFO_FAULT:
             fifo_fault(W, pe, v)
@@ -208,7 +227,7 @@ def thread_step(W, U, T, M8, M16, M32, pe, dense, now):
     mem = W[p + P_MEM]
     code = W[v + V_CODE]
     c = W[d + 3 * OK + O_ADDR]
-    cleared = W[v + V_ZERO]         # 0: none; 1, 2: that source is cleared as it is read
+    cleared = W[v + V_ZERO]  # 0: none; 1, 2: that source is cleared as it is read
     for _ in range(step):
         last = k == n - 1 and n != ENDLESS
         at = W[d + cleared * OK + O_ADDR]
@@ -231,12 +250,12 @@ def thread_step(W, U, T, M8, M16, M32, pe, dense, now):
             aux = W[d + O_AUX]
             flags = ((aux >> 2) & 1) | (W[d + O_STRIDE] << 8)
             if last:
-                flags |= (aux >> 5) & 2         # advance_switch
+                flags |= (aux >> 5) & 2  # advance_switch
             q = W[d + O_QUEUE]
             mark = W[p + P_TRANSFORM] if aux & A_TRANSFORM != 0 and flags & 1 != 0 else ZERO
             if aux & 3 == 0:
                 if aux & 8 != 0 and W[v + V_INDEX] >= 0:
-                    r = (r & 0xffff) | (W[v + V_INDEX] << 16)
+                    r = (r & 0xFFFF) | (W[v + V_INDEX] << 16)
                 push_output(W, U, pe, q, r ^ mark, flags, now)
             elif k & 1 == 0:
                 if last:
@@ -267,7 +286,8 @@ def thread_step(W, U, T, M8, M16, M32, pe, dense, now):
 
 @inline
 def vector_phase(W, U, T, M8, M16, M32, pe, now):
-    """One cycle of the vector unit: of the threads that can move, the one of highest rank; among equals the one that has waited longest.
+    """One cycle of the vector unit: of the threads that can move, the one of highest rank; among equals the one that
+    has waited longest.
 
     Returns the next cycle at which it is worth looking again, or 0.
     """

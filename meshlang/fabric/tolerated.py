@@ -1,5 +1,6 @@
 # ruff: noqa: F403, F405
-"""What hardware lets pass without a word: the engine goes on as it would, and takes it down (notes.py makes warnings of it)."""
+"""What hardware lets pass without a word: the engine goes on as it would, and takes it down (notes.py makes warnings of
+it)."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ def note(W, T, pe, kind, what, a, b, c):
         r += NK + W[G_L0]
         i += 1
     if i == NOTES:
-        return                      # so many different ones are recorded already
+        return  # so many different ones are recorded already
     if W[r + N_COUNT] == 0:
         W[r + N_KEY] = key
         W[r + N_CYCLE] = W[G_NOW]
@@ -67,14 +68,14 @@ def note_length(W, U, T, pe, v, j):
 
 @cold
 def stray(W, T, pe, base, low, high, size, writes):
-    """A vector that starts at address `base` covers bytes low..high and leaves its variable. The machine does not check that: it goes on
-    where the memory goes on, and is noted. Outside the PE's memory, or if the run is strict, it is a fault. True if the access may
-    happen."""
+    """A vector that starts at address `base` covers bytes low..high and leaves its variable. The machine does not check
+    that: it goes on where the memory goes on, and is noted. Outside the PE's memory, or if the run is strict, it is a
+    fault. True if the access may happen."""
     p = P0 + pe * PK
     tile = W[p + P_TILE]
     first = np.int64(T[tile + TT_OBJS])
     obj = np.int64(-1)
-    for i in range(np.int64(T[tile + TT_NOBJS])):       # the variable at base, or the last one before it
+    for i in range(np.int64(T[tile + TT_NOBJS])):  # the variable at base, or the last one before it
         if np.int64(T[first + i * 2]) > base:
             break
         obj = first + i * 2

@@ -1,16 +1,18 @@
 # ruff: noqa: F403, F405
 """Events of a run, and the flight recorder.
 
-An engine source says what happens with one line, `trace_...(W, ...)`. Whether that becomes code is decided when the engine is
-compiled: the run loop exists in two versions, which differ in the *type* of W only. In the ordinary one W is an aligned array and
-every one of these functions is empty; the traced one is compiled the first time somebody traces, for an "unaligned" W (the same array:
-Numba lets an aligned one pass for it), and there it appends a record to the event buffer. So what is not traced costs nothing,
-and takes no time to compile. Uncompiled, it looks whether there is a buffer.
+An engine source says what happens with one line, `trace_...(W, ...)`. Whether that becomes code is decided when the
+engine is compiled: the run loop exists in two versions, which differ in the *type* of W only. In the ordinary one W is
+an aligned array and every one of these functions is empty; the traced one is compiled the first time somebody traces,
+for an "unaligned" W (the same array: Numba lets an aligned one pass for it), and there it appends a record to the event
+buffer. So what is not traced costs nothing, and takes no time to compile. Uncompiled, it looks whether there is a
+buffer.
 
-The buffer lies at the end of W. It is handed to Python when it runs full, between two visits of the run loop: it always has room for
-what one visit can record (`EVENT_ROOM`). Filters (PEs, kinds, colors) apply before a record is written.
+The buffer lies at the end of W. It is handed to Python when it runs full, between two visits of the run loop: it always
+has room for what one visit can record (`EVENT_ROOM`). Filters (PEs, kinds, colors) apply before a record is written.
 
-The flight recorder is always on: the last task starts and vector operations of the whole machine, in a ring of `FLIGHT` entries.
+The flight recorder is always on: the last task starts and vector operations of the whole machine, in a ring of `FLIGHT`
+entries.
 """
 
 from __future__ import annotations
@@ -25,27 +27,45 @@ if COMPILED:
     from numba.extending import overload
 
 # what an event says in its `kind`
-(EV_TASK, EV_END, EV_OP, EV_ISSUE, EV_DONE, EV_STALL, EV_SEND, EV_ENTER, EV_MOVE, EV_TAKE, EV_HELD, EV_INST, EV_CONTROL, EV_SWITCH,
- EV_GO) = (np.int64(i) for i in range(1, 16))
+(
+    EV_TASK,
+    EV_END,
+    EV_OP,
+    EV_ISSUE,
+    EV_DONE,
+    EV_STALL,
+    EV_SEND,
+    EV_ENTER,
+    EV_MOVE,
+    EV_TAKE,
+    EV_HELD,
+    EV_INST,
+    EV_CONTROL,
+    EV_SWITCH,
+    EV_GO,
+) = (np.int64(i) for i in range(1, 16))
 # why a thread stalls (EV_STALL, EV_GO)
 WAIT_INPUT, WAIT_OUTPUT, WAIT_FIFO_EMPTY, WAIT_FIFO_FULL = (np.int64(i) for i in range(1, 5))
 # why a router holds a wavelet (EV_HELD)
 HELD_LINK, HELD_QUEUE, HELD_NO_QUEUE = (np.int64(i) for i in range(1, 4))
 # what a program does to a task (EV_CONTROL)
 DO_ACTIVATE, DO_BLOCK, DO_UNBLOCK = (np.int64(i) for i in range(1, 4))
-NOBODY = np.int64(255)          # no color, queue or thread
-FLIGHT = np.int64(256)          # entries of the flight recorder
-FLIGHT_WORDS = np.int64(2)      # cycle << 8 | kind; PE | instruction << 24 | task << 56
+NOBODY = np.int64(255)  # no color, queue or thread
+FLIGHT = np.int64(256)  # entries of the flight recorder
+FLIGHT_WORDS = np.int64(2)  # cycle << 8 | kind; PE | instruction << 24 | task << 56
 ZERO = np.int64(0)
 FIFO_CAPACITY = np.int64(isa.FIFO_CAPACITY)
 
 
 def traced(function):
-    """A report of what happens: nothing in the ordinary engine, `function` in the traced one. Its first parameter is W."""
+    """A report of what happens: nothing in the ordinary engine, `function` in the traced one. Its first parameter is
+    W."""
     if not COMPILED:
+
         def report(W, *rest):
             if W[G_EVENTS] != 0:
                 function(W, *rest)
+
         return report
 
     def report(*_):
@@ -54,11 +74,13 @@ def traced(function):
     nothing = eval(f"lambda {', '.join(f'a{i}' for i in range(function.__code__.co_argcount))}: None")
     report.__name__ = function.__name__
     overload(report, strict=False, jit_options={"_nrt": False, "error_model": "numpy"})(
-        lambda W, *_: nothing if W.aligned else function)
+        lambda W, *_: nothing if W.aligned else function
+    )
     return report
 
 
 # ---------------------------------------------------------------- the buffer
+
 
 @inline
 def visible(W, pe):
@@ -79,13 +101,13 @@ def write(W, kind, pe, cycle, color, queue, thread, value, extra, pc, task):
         return
     n = W[G_EVENTN]
     if n >= W[G_EVENTCAP]:
-        W[G_EVENTSLOST] += 1        # cannot happen while EVENT_ROOM is kept; were it to, the trace says so
+        W[G_EVENTSLOST] += 1  # cannot happen while EVENT_ROOM is kept; were it to, the trace says so
         return
     e = W[G_EVENTS] + n * EVK
     W[e] = cycle
     W[e + 1] = pe | (kind << 32) | (color << 40) | (queue << 48) | (thread << 56)
-    W[e + 2] = (value & 0xffffffff) | (extra << 32)
-    W[e + 3] = (pc & 0xffffffff) | (task << 32)
+    W[e + 2] = (value & 0xFFFFFFFF) | (extra << 32)
+    W[e + 3] = (pc & 0xFFFFFFFF) | (task << 32)
     W[G_EVENTN] = n + 1
 
 
@@ -109,6 +131,7 @@ def resumed(W):
 
 
 if COMPILED:
+
     def _full(W):
         return W[G_EVENTCAP] - W[G_EVENTN] < EVENT_ROOM
 
@@ -132,6 +155,7 @@ def flight(W, kind, pe, cycle, pc, task):
 
 
 # ---------------------------------------------------------------- tasks and scalar code
+
 
 @traced
 def trace_task(W, pe, cycle, task, pc):
@@ -158,21 +182,43 @@ def trace_later(W, pe, cycle, pc):
     n = W[G_EVENTN] - 1
     if n >= 0:
         e = W[G_EVENTS] + n * EVK
-        if W[e] == cycle and W[e + 1] & 0xffffffffff == pe | (EV_INST << 32) and W[e + 3] & 0xffffffff == pc:
+        if W[e] == cycle and W[e + 1] & 0xFFFFFFFFFF == pe | (EV_INST << 32) and W[e + 3] & 0xFFFFFFFF == pc:
             W[G_EVENTN] = n
 
 
 @traced
 def trace_control(W, pe, cycle, what, task, pc):
     """A task id is activated, blocked or unblocked: by the running task, or (pc -1) by the end of an operation."""
-    record(W, EV_CONTROL, pe, cycle, NOBODY, NOBODY, NOBODY, task, what, pc, W[P0 + pe * PK + P_TASK] if pc >= 0 else np.int64(-1))
+    record(
+        W,
+        EV_CONTROL,
+        pe,
+        cycle,
+        NOBODY,
+        NOBODY,
+        NOBODY,
+        task,
+        what,
+        pc,
+        W[P0 + pe * PK + P_TASK] if pc >= 0 else np.int64(-1),
+    )
 
 
 @traced
 def trace_element_wait(W, U, pe, q, output):
     """The main thread waits for an element on the fabric (ELD, EST)."""
-    stalled(W, pe, W[P0 + pe * PK + P_UT], W[G_NOW], color_at(U, pe, q, output), np.int64(U[q + Q_ID]), ZERO,
-            WAIT_OUTPUT if output else WAIT_INPUT, np.int64(-1), W[P0 + pe * PK + P_TASK])
+    stalled(
+        W,
+        pe,
+        W[P0 + pe * PK + P_UT],
+        W[G_NOW],
+        color_at(U, pe, q, output),
+        np.int64(U[q + Q_ID]),
+        ZERO,
+        WAIT_OUTPUT if output else WAIT_INPUT,
+        np.int64(-1),
+        W[P0 + pe * PK + P_TASK],
+    )
 
 
 @traced
@@ -182,8 +228,19 @@ def trace_go(W, pe, v, pc, now):
     if since != 0:
         W[v + V_STALLED] = 0
         main = v == W[P0 + pe * PK + P_UT]
-        record(W, EV_GO, pe, now, NOBODY, NOBODY, ZERO if main else W[v + V_ID] + 1, now - (since >> 3), since & 7,
-               pc, W[P0 + pe * PK + P_TASK] if pc < 0 else W[v + V_TASK])
+        record(
+            W,
+            EV_GO,
+            pe,
+            now,
+            NOBODY,
+            NOBODY,
+            ZERO if main else W[v + V_ID] + 1,
+            now - (since >> 3),
+            since & 7,
+            pc,
+            W[P0 + pe * PK + P_TASK] if pc < 0 else W[v + V_TASK],
+        )
 
 
 @jit
@@ -194,12 +251,25 @@ def stalled(W, pe, v, now, color, queue, done, cause, pc, task):
         return
     main = v == W[P0 + pe * PK + P_UT]
     if since != 0:
-        record(W, EV_GO, pe, now, NOBODY, NOBODY, ZERO if main else W[v + V_ID] + 1, now - (since >> 3), since & 7, pc, task)
+        record(
+            W,
+            EV_GO,
+            pe,
+            now,
+            NOBODY,
+            NOBODY,
+            ZERO if main else W[v + V_ID] + 1,
+            now - (since >> 3),
+            since & 7,
+            pc,
+            task,
+        )
     W[v + V_STALLED] = (now << 3) | cause
     record(W, EV_STALL, pe, now, color, queue, ZERO if main else W[v + V_ID] + 1, done, cause, pc, task)
 
 
 # ---------------------------------------------------------------- vector operations
+
 
 @jit
 def color_at(U, pe, q, output):
@@ -207,7 +277,9 @@ def color_at(U, pe, q, output):
     color = np.int64(U[q + Q_COLOR])
     if output and U[q + Q_COUNT] != 0:
         e = np.int64(U[q + Q_BUF]) + np.int64(U[q + Q_HEAD]) * EK
-        color = (np.int64(U[np.int64(U[pe * RK + R_BASE]) + (np.int64(U[e + E_FLAGS]) >> 8) * 16 + CH_CONFIG]) >> 12) & 31
+        color = (
+            np.int64(U[np.int64(U[pe * RK + R_BASE]) + (np.int64(U[e + E_FLAGS]) >> 8) * 16 + CH_CONFIG]) >> 12
+        ) & 31
     return color if color < 31 else NOBODY
 
 
@@ -236,16 +308,30 @@ def trace_op(W, pe, v, pc, cycle, cycles):
 @traced
 def trace_issue(W, U, pe, v, cycle):
     """A vector operation on the fabric (or an asynchronous one on a FIFO) is started; it works from `cycle` on."""
-    W[v + V_STALLED] = 0            # the record held another operation before
+    W[v + V_STALLED] = 0  # the record held another operation before
     where = fabric_operand(W, U, pe, v)
-    record(W, EV_ISSUE, pe, cycle, where & 255, where >> 8, W[v + V_ID] + 1, W[v + V_N], ZERO, W[v + V_PC], W[v + V_TASK])
+    record(
+        W, EV_ISSUE, pe, cycle, where & 255, where >> 8, W[v + V_ID] + 1, W[v + V_N], ZERO, W[v + V_PC], W[v + V_TASK]
+    )
 
 
 @traced
 def trace_done(W, U, pe, v, now):
     """A vector operation on the fabric has ended."""
     where = fabric_operand(W, U, pe, v)
-    record(W, EV_DONE, pe, now, where & 255, where >> 8, W[v + V_ID] + 1, W[v + V_K], now - W[v + V_START], W[v + V_PC], W[v + V_TASK])
+    record(
+        W,
+        EV_DONE,
+        pe,
+        now,
+        where & 255,
+        where >> 8,
+        W[v + V_ID] + 1,
+        W[v + V_K],
+        now - W[v + V_START],
+        W[v + V_PC],
+        W[v + V_TASK],
+    )
 
 
 @traced
@@ -265,7 +351,7 @@ def trace_stall(W, U, T, pe, v, now):
             why = WAIT_INPUT
             if U[q + Q_COUNT] != 0:
                 e = np.int64(U[q + Q_BUF]) + np.int64(U[q + Q_HEAD]) * EK
-                delta = (np.int64(U[e + E_TIME]) - now) & 0xffffffff
+                delta = (np.int64(U[e + E_TIME]) - now) & 0xFFFFFFFF
                 if delta == 0 or delta >= 0x80000000:
                     why = ZERO
         elif kind == K_OUT:
@@ -287,6 +373,7 @@ def trace_stall(W, U, T, pe, v, now):
 
 # ---------------------------------------------------------------- wavelets
 
+
 @jit
 def thread_of(W, U, pe, q):
     """Who works on a queue: 0 the main thread, 1 + id a microthread."""
@@ -300,35 +387,87 @@ def thread_of(W, U, pe, q):
 def trace_send(W, U, pe, q, value, flags, now):
     """The CE puts a wavelet into an output queue."""
     color = (np.int64(U[np.int64(U[pe * RK + R_BASE]) + (flags >> 8) * 16 + CH_CONFIG]) >> 12) & 31
-    record(W, EV_SEND, pe, now, color, np.int64(U[q + Q_ID]), thread_of(W, U, pe, q), value, flags & 1, np.int64(-1), np.int64(-1))
+    record(
+        W,
+        EV_SEND,
+        pe,
+        now,
+        color,
+        np.int64(U[q + Q_ID]),
+        thread_of(W, U, pe, q),
+        value,
+        flags & 1,
+        np.int64(-1),
+        np.int64(-1),
+    )
 
 
 @traced
 def trace_take(W, U, pe, q, now):
     """The CE takes the head of an input queue."""
     e = np.int64(U[q + Q_BUF]) + np.int64(U[q + Q_HEAD]) * EK
-    record(W, EV_TAKE, pe, now, np.int64(U[q + Q_COLOR]), np.int64(U[q + Q_ID]), thread_of(W, U, pe, q), np.int64(U[e + E_VALUE]),
-           np.int64(U[e + E_FLAGS]) & 1, np.int64(-1), np.int64(-1))
+    record(
+        W,
+        EV_TAKE,
+        pe,
+        now,
+        np.int64(U[q + Q_COLOR]),
+        np.int64(U[q + Q_ID]),
+        thread_of(W, U, pe, q),
+        np.int64(U[e + E_VALUE]),
+        np.int64(U[e + E_FLAGS]) & 1,
+        np.int64(-1),
+        np.int64(-1),
+    )
 
 
 @traced
 def trace_enter(W, U, pe, ch, side, queue, value, control, now):
     """A wavelet enters the PE's router from the ramp (side 4; `queue` it comes from) or from the host (5)."""
-    record(W, EV_ENTER, pe, now, (np.int64(U[ch + CH_CONFIG]) >> 12) & 31, queue, NOBODY, value, control | (side << 8),
-           np.int64(-1), np.int64(-1))
+    record(
+        W,
+        EV_ENTER,
+        pe,
+        now,
+        (np.int64(U[ch + CH_CONFIG]) >> 12) & 31,
+        queue,
+        NOBODY,
+        value,
+        control | (side << 8),
+        np.int64(-1),
+        np.int64(-1),
+    )
 
 
 @traced
 def trace_move(W, U, pe, config, q, value, control, tx, now):
-    """The router of `pe` sends a wavelet to the sides `tx` (4: its CE, 5: the host). It is at a neighbour's router a hop later, in the
-    input queue q a ramp later. Recorded when the PE or a neighbour that gets the wavelet is traced."""
+    """The router of `pe` sends a wavelet to the sides `tx` (4: its CE, 5: the host). It is at a neighbour's router a
+    hop later, in the input queue q a ramp later. Recorded when the PE or a neighbour that gets the wavelet is
+    traced."""
     if not wanted(W, EV_MOVE, now):
         return
-    seen = (visible(W, pe) or (tx & 1 != 0 and visible(W, pe - W[G_WIDTH])) or (tx & 2 != 0 and visible(W, pe + W[G_WIDTH]))
-            or (tx & 4 != 0 and visible(W, pe + 1)) or (tx & 8 != 0 and visible(W, pe - 1)))
+    seen = (
+        visible(W, pe)
+        or (tx & 1 != 0 and visible(W, pe - W[G_WIDTH]))
+        or (tx & 2 != 0 and visible(W, pe + W[G_WIDTH]))
+        or (tx & 4 != 0 and visible(W, pe + 1))
+        or (tx & 8 != 0 and visible(W, pe - 1))
+    )
     if seen:
         queue = np.int64(U[q + Q_ID]) if tx & 16 != 0 else NOBODY
-        write(W, EV_MOVE, pe, now, (config >> 12) & 31, queue, NOBODY, value, control | (tx << 8), np.int64(-1), np.int64(-1))
+        write(
+            W,
+            EV_MOVE,
+            pe,
+            now,
+            (config >> 12) & 31,
+            queue,
+            NOBODY,
+            value,
+            control | (tx << 8),
+            np.int64(-1),
+            np.int64(-1),
+        )
 
 
 @traced
@@ -344,11 +483,34 @@ def trace_held(W, U, pe, ch, config, tx, now):
             if U[q + Q_COUNT] >= U[q + Q_CAP]:
                 why = HELD_QUEUE
     head = np.int64(U[ch + CH_STATE]) & 3
-    record(W, EV_HELD, pe, now, (config >> 12) & 31, NOBODY, NOBODY, np.int64(U[ch + CH_VALUE + head]), why | (tx << 8),
-           np.int64(-1), np.int64(-1))
+    record(
+        W,
+        EV_HELD,
+        pe,
+        now,
+        (config >> 12) & 31,
+        NOBODY,
+        NOBODY,
+        np.int64(U[ch + CH_VALUE + head]),
+        why | (tx << 8),
+        np.int64(-1),
+        np.int64(-1),
+    )
 
 
 @traced
 def trace_switch(W, U, pe, ch, position, now):
     """The route of a color has changed: the switch position now in force."""
-    record(W, EV_SWITCH, pe, now, (np.int64(U[ch + CH_CONFIG]) >> 12) & 31, NOBODY, NOBODY, position, ZERO, np.int64(-1), np.int64(-1))
+    record(
+        W,
+        EV_SWITCH,
+        pe,
+        now,
+        (np.int64(U[ch + CH_CONFIG]) >> 12) & 31,
+        NOBODY,
+        NOBODY,
+        position,
+        ZERO,
+        np.int64(-1),
+        np.int64(-1),
+    )

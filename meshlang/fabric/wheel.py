@@ -1,8 +1,9 @@
 # ruff: noqa: F403, F405
 """The wheel of wake-ups: 64 slots of two-level bitmaps, one set for routers and one for compute elements.
 
-Only PEs with something to do are visited, in PE order (memory order: measured 3-5 times faster than any other). A wake-up more than 63
-cycles ahead is put at the horizon and repeated there; waking a PE that has nothing to do is harmless by design.
+Only PEs with something to do are visited, in PE order (memory order: measured 3-5 times faster than any other). A
+wake-up more than 63 cycles ahead is put at the horizon and repeated there; waking a PE that has nothing to do is
+harmless by design.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from .state import *
 
 @inline
 def wake(W, pe, at, occupied, bits):
-    """Set a PE's bit in the slot of cycle `at`; `occupied` and `bits` are the globals of routers or of compute elements."""
+    """Set a PE's bit in the slot of cycle `at`; `occupied` and `bits` are the globals of routers or of compute
+    elements."""
     now = W[G_NOW]
     if at > now + 63:
         at = now + 63

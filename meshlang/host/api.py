@@ -48,10 +48,10 @@ def compile(
 
     Under `meshlang run` a relative path is looked up beside the host script first, then in the current directory.
 
-    params: values of the layout's params, by name. arch: "wse2" or "wse3"; None: what `meshlang run --arch` says, else wse2.
-    colors: numbers of the layout's colors, by name. import_paths: folders in which `@import_module` looks, too.
-    fabric_dims, fabric_offsets: (columns, rows) in PEs of the fabric that the program is for, and of the rectangle's corner on it.
-    fp16_format: "f16"; the other formats of the vendor's compiler are refused (MS0399).
+    params: values of the layout's params, by name. arch: "wse2" or "wse3"; None: what `meshlang run --arch` says, else
+    wse2. colors: numbers of the layout's colors, by name. import_paths: folders in which `@import_module` looks, too.
+    fabric_dims, fabric_offsets: (columns, rows) in PEs of the fabric that the program is for, and of the rectangle's
+    corner on it. fp16_format: "f16"; the other formats of the vendor's compiler are refused (MS0399).
     max_inlined_iterations: the most that an inline loop may repeat.
 
     Raises MeshlangError with all that is wrong; MS0901, MS0905 and MS0907 are about the path. Warnings are printed.
@@ -79,7 +79,8 @@ def compile(
 
 
 def load(folder: str | Path) -> CompiledProgram:
-    """A program that `meshlang cslc -o folder` (or `CompiledProgram.save`) wrote. MS0902 for what is none, MS0903 for another version's."""
+    """A program that `meshlang cslc -o folder` (or `CompiledProgram.save`) wrote. MS0902 for what is none, MS0903 for
+    another version's."""
     from meshlang.ir import serial
 
     return CompiledProgram(serial.load(folder))
@@ -91,7 +92,8 @@ def _plain(value: Any) -> Any:
 
 
 class CompiledProgram:
-    """A compiled program, which can be started any number of times. What `compile` and `load` return; `ir` is the ir.program.Program."""
+    """A compiled program, which can be started any number of times. What `compile` and `load` return; `ir` is the
+    ir.program.Program."""
 
     def __init__(self, ir: Program):
         self.ir = ir
@@ -118,11 +120,11 @@ class CompiledProgram:
     ) -> FabricHandle:
         """Load the program on a fabric. Tasks active from the start begin to run with the first command or `run()`.
 
-        profile: name of a timing profile ("wse2", "wse3", "wse3-silicon") or path of a .toml file; None: the architecture's.
-        max_cycles: stop with MS0919 beyond this cycle. sim_log: write lines of <simprint> to this file.
-        echo: print those lines as they come (None: yes under `meshlang run`).
-        strict: an access past its variable is a fault, not a warning (None: what `meshlang run --strict` or MESHLANG_STRICT says).
-        trace: what to record (inspect.trace.trace_options); inspect.trace.Trace.of(fabric.session.machine) then has it.
+        profile: name of a timing profile ("wse2", "wse3", "wse3-silicon") or path of a .toml file; None: the
+        architecture's. max_cycles: stop with MS0919 beyond this cycle. sim_log: write lines of <simprint> to this file.
+        echo: print those lines as they come (None: yes under `meshlang run`). strict: an access past its variable is a
+        fault, not a warning (None: what `meshlang run --strict` or MESHLANG_STRICT says). trace: what to record
+        (inspect.trace.trace_options); inspect.trace.Trace.of(fabric.session.machine) then has it.
         """
         context = run_context()
         handle = FabricHandle(
@@ -145,8 +147,9 @@ class CompiledProgram:
         return serial.save(self.ir, folder)
 
     def resources(self) -> dict[str, Any]:
-        """What the program uses: arch, width, height, pes (with code), colors, host_in and host_out (numbers), and tiles, a list with a
-        dictionary for each tile program: name, pes, memory (bytes of data), instructions, tasks by kind, input_queues, output_queues, dsrs."""
+        """What the program uses: arch, width, height, pes (with code), colors, host_in and host_out (numbers), and
+        tiles, a list with a dictionary for each tile program: name, pes, memory (bytes of data), instructions, tasks by
+        kind, input_queues, output_queues, dsrs."""
         return resources(self.ir)
 
     def __repr__(self) -> str:
@@ -156,8 +159,16 @@ class CompiledProgram:
 class FabricHandle:
     """A program on a fabric. Use it as a context manager: leaving it completes what is under way."""
 
-    def __init__(self, program: CompiledProgram, profile: str | None, max_cycles: int | None, sim_log: str | Path | None, echo: bool,
-                 strict: bool | None = None, trace: TraceOptions | None = None):
+    def __init__(
+        self,
+        program: CompiledProgram,
+        profile: str | None,
+        max_cycles: int | None,
+        sim_log: str | Path | None,
+        echo: bool,
+        strict: bool | None = None,
+        trace: TraceOptions | None = None,
+    ):
         self.program = program
         self.session = Session(program.ir, profile, max_cycles, sim_log, strict, trace)
         if echo:
@@ -175,9 +186,9 @@ class FabricHandle:
     def write(self, symbol: str, array: Any, x: int = 0, y: int = 0) -> None:
         """Copy array [h, w, n] to `symbol` of the h x w PEs from PE (x, y) on; element type as exported.
 
-        An array of one dimension goes to PE (x, y) alone; values of another type are taken when all are exactly representable.
-        MS0910 unknown symbol, MS0911 shape, MS0912 dtype, MS0913 PEs outside the rectangle, MS0914 a PE without the symbol, MS0918 more than
-        fits, MS0926 a constant.
+        An array of one dimension goes to PE (x, y) alone; values of another type are taken when all are exactly
+        representable. MS0910 unknown symbol, MS0911 shape, MS0912 dtype, MS0913 PEs outside the rectangle, MS0914 a PE
+        without the symbol, MS0918 more than fits, MS0926 a constant.
         """
         target = self.session.symbols.data(symbol)
         data = np.asarray(array)
@@ -197,9 +208,11 @@ class FabricHandle:
             raise MeshlangError(Diagnostic("MS0911", f"{symbol!r} is one {target.element} per PE, not {n}"))
         self.session.write(target, (x, y, w, h), np.ascontiguousarray(data).view(np.uint8).reshape(h, w, -1))
 
-    def read(self, symbol: str, x: int = 0, y: int = 0, w: int | None = None, h: int | None = None, count: int | None = None) -> np.ndarray:
-        """Array [h, w, count] of `symbol`, in the element type it is exported with; the whole rectangle and the whole variable unless said
-        otherwise. Errors as for `write`."""
+    def read(
+        self, symbol: str, x: int = 0, y: int = 0, w: int | None = None, h: int | None = None, count: int | None = None
+    ) -> np.ndarray:
+        """Array [h, w, count] of `symbol`, in the element type it is exported with; the whole rectangle and the whole
+        variable unless said otherwise. Errors as for `write`."""
         source = self.session.symbols.data(symbol)
         region: Region = (x, y, self.program.width - x if w is None else w, self.program.height - y if h is None else h)
         self.session.memory.check(source, region)
@@ -230,14 +243,16 @@ class FabricHandle:
     def stream_in(self, color: int, array: Any, x: int = 0, y: int = 0) -> None:
         """Stream 32-bit words [h, w, n] on a color to the PEs from (x, y) on; they flow in while later commands run.
 
-        An array of one dimension goes to PE (x, y) alone. MS0911 shape, MS0912 dtype, MS0913 PEs outside the rectangle, MS0924 a color that
-        the program does not declare for it.
+        An array of one dimension goes to PE (x, y) alone. MS0911 shape, MS0912 dtype, MS0913 PEs outside the rectangle,
+        MS0924 a color that the program does not declare for it.
         """
         data = np.asarray(array)
         if data.ndim == 1:
             data = data.reshape(1, 1, -1)
         if data.ndim != 3:
-            raise MeshlangError(Diagnostic("MS0911", f"a stream is an array [height, width, words], not {list(data.shape)}"))
+            raise MeshlangError(
+                Diagnostic("MS0911", f"a stream is an array [height, width, words], not {list(data.shape)}")
+            )
         if data.dtype.itemsize != 4:
             raise MeshlangError(
                 Diagnostic(
@@ -246,19 +261,25 @@ class FabricHandle:
                     help="16-bit values: array.view(np.uint16).astype(np.uint32)",
                 )
             )
-        self.session.stream_in(int(color), (x, y, data.shape[1], data.shape[0]), np.ascontiguousarray(data).view(np.uint32))
+        self.session.stream_in(
+            int(color), (x, y, data.shape[1], data.shape[0]), np.ascontiguousarray(data).view(np.uint32)
+        )
 
-    def stream_out(self, color: int, count: int, x: int = 0, y: int = 0, w: int = 1, h: int = 1, dtype: Any = np.uint32) -> np.ndarray:
+    def stream_out(
+        self, color: int, count: int, x: int = 0, y: int = 0, w: int = 1, h: int = 1, dtype: Any = np.uint32
+    ) -> np.ndarray:
         """Wait for `count` words from each of the h x w PEs from (x, y) on; array [h, w, count] of a 32-bit dtype.
 
-        MS0913 PEs outside the rectangle, MS0924 a color that the program does not declare for it; exit code 3 for a deadlock.
+        MS0913 PEs outside the rectangle, MS0924 a color that the program does not declare for it; exit code 3 for a
+        deadlock.
         """
         out: list[np.ndarray] = []
         self.session.stream_out(int(color), (x, y, w, h), count, out.append)
         return np.ascontiguousarray(out[0]).view(dtype)
 
     def run(self) -> None:
-        """Complete all commands, then run until nothing happens any more (programs that start by themselves need it)."""
+        """Complete all commands, then run until nothing happens any more (programs that start by themselves need
+        it)."""
         self.session.settle()
 
     # ------------------------------------------------------------ looking
@@ -290,22 +311,23 @@ class FabricHandle:
 
     @property
     def warnings(self) -> list[Diagnostic]:
-        """What host and program have done so far that the vendor's tools and hardware let pass without a word: MS0851 to MS0859, MS0870."""
+        """What host and program have done so far that the vendor's tools and hardware let pass without a word: MS0851
+        to MS0859, MS0870."""
         return [*self.session.warnings.items, *self.session.machine.warnings]
 
     def stats(self) -> dict[str, Any]:
         """Counters of the run so far.
 
-        Numbers: cycles, instructions (scalar), vector_elements, hops (wavelets over links), delivered (to input queues), wavelets_sent,
-        wavelets_received, tasks (started); router_visits, ce_visits and steps say how much work the engine had. int64 arrays [h, w]: busy
-        (cycles in tasks), sent, received, tasks_started.
+        Numbers: cycles, instructions (scalar), vector_elements, hops (wavelets over links), delivered (to input
+        queues), wavelets_sent, wavelets_received, tasks (started); router_visits, ce_visits and steps say how much work
+        the engine had. int64 arrays [h, w]: busy (cycles in tasks), sent, received, tasks_started.
         """
         return self.session.machine.stats()
 
 
 def _converted(symbol: HostSymbol, data: np.ndarray) -> np.ndarray:
-    """`data` in the symbol's element type, refusing what would change a value (floats may be rounded between float types only
-    when asked: MS0912)."""
+    """`data` in the symbol's element type, refusing what would change a value (floats may be rounded between float
+    types only when asked: MS0912)."""
     dtype = symbol.dtype
     if data.dtype == dtype:
         return data

@@ -39,7 +39,11 @@ def layout_of(path: str | Path) -> str:
         raise unreadable(p, FileNotFoundError(2, "No such file or directory"))
     if p.suffix != ".csl":
         raise MeshlangError(
-            Diagnostic("MS0905", f"{p} is no layout file: the name of one ends in .csl", help="a host script's name ends in .py"),
+            Diagnostic(
+                "MS0905",
+                f"{p} is no layout file: the name of one ends in .csl",
+                help="a host script's name ends in .py",
+            ),
             exit_code=2,
         )
     return str(path)

@@ -89,7 +89,11 @@ def unknown_param(name: str, known: Any) -> MeshlangError:
     near = difflib.get_close_matches(name, list(known), n=1)
     names = ", ".join(sorted(known)) or "none"
     return MeshlangError(
-        Diagnostic("MS0904", f"this program has no parameter {name!r}; it has: {names}", help=f"did you mean {near[0]}?" if near else None),
+        Diagnostic(
+            "MS0904",
+            f"this program has no parameter {name!r}; it has: {names}",
+            help=f"did you mean {near[0]}?" if near else None,
+        ),
         exit_code=2,
     )
 

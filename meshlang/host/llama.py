@@ -1,8 +1,8 @@
 """Llama-like models on a mesh of PEs: where weights, vectors and caches go (what the model is: llama_config.py).
 
-The decoder of <llm/decoder> splits the hidden vector over the rows of a mesh of H rows and W columns, and heads and feed-forward
-elements over its columns. Mesh arrays are those of `FabricHandle.write` and `read`: [H, W, elements]. What does not divide is
-padded with zeros, which stay zeros in every layer.
+The decoder of <llm/decoder> splits the hidden vector over the rows of a mesh of H rows and W columns, and heads and
+feed-forward elements over its columns. Mesh arrays are those of `FabricHandle.write` and `read`: [H, W, elements]. What
+does not divide is padded with zeros, which stay zeros in every layer.
 
     config = llama.LlamaConfig.from_json("config.json")
     place = llama.Placement(config, height=8, width=8, capacity=16)
@@ -46,11 +46,11 @@ def _take(matrix: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarr
 class Placement:
     """Where a model goes on height x width PEs.
 
-    capacity: tokens of the key-value cache on a PE. dtype: float16 or float32. layers: how many of the model's layers (all).
-    shift: the cache's form. head: the final norm and the output projection are on the mesh too. prompt: the longest prompt that is
-    prefilled, 0 if none; it takes at least 2 x 2 PEs. Then the hidden vector is cut into lcm(height, width) panels, the rows have theirs in the
-    order of MeshGEMM's ring (`placement.ring`), and weights are placed for <llm/prefill>.
-    MS0991 for shapes that cannot be placed, MS0992 when a PE's memory is too small.
+    capacity: tokens of the key-value cache on a PE. dtype: float16 or float32. layers: how many of the model's layers
+    (all). shift: the cache's form. head: the final norm and the output projection are on the mesh too. prompt: the
+    longest prompt that is prefilled, 0 if none; it takes at least 2 x 2 PEs. Then the hidden vector is cut into
+    lcm(height, width) panels, the rows have theirs in the order of MeshGEMM's ring (`placement.ring`), and weights are
+    placed for <llm/prefill>. MS0991 for shapes that cannot be placed, MS0992 when a PE's memory is too small.
     """
 
     def __init__(
@@ -79,7 +79,8 @@ class Placement:
                 "there must be at least one of each, and no more layers than the model has",
             )
         c = config
-        # columns that share heads: with more columns than heads several columns have a part of each, else a column has several heads
+        # columns that share heads: with more columns than heads several columns have a part of each, else a column has
+        # several heads
         self.kv_heads = -(-c.kv_heads // width)
         head_groups = -(-c.kv_heads // self.kv_heads)
         self.group = min(width // head_groups, c.head_size // 2)
@@ -88,7 +89,8 @@ class Placement:
         self.feed = -(-c.feed_forward_size // width)
         self.vocabulary = -(-c.vocabulary // width)
 
-        # the elements each column has: [W, kv_heads, queries, head_elements] of queries, [W, kv_heads, head_elements] of keys and values
+        # the elements each column has: [W, kv_heads, queries, head_elements] of queries, [W, kv_heads, head_elements]
+        # of keys and values
         x = np.arange(width)
         kv = (x // self.group)[:, None] * self.kv_heads + np.arange(self.kv_heads)
         kv = np.where((kv < c.kv_heads) & (x // self.group < head_groups)[:, None], kv, -1)
@@ -104,18 +106,26 @@ class Placement:
 
         self.prompt = prompt
         if prompt and (height < 2 or width < 2):
-            raise llama_error("MS0991", f"a prefill needs a mesh of at least 2 x 2 PEs, whose rows and columns are rings; found {height} x {width}")
+            raise llama_error(
+                "MS0991",
+                f"a prefill needs a mesh of at least 2 x 2 PEs, whose rows and columns are rings; found {height} x {width}",
+            )
         self.prompt_rows = -(-prompt // height)  # tokens of the prompt on a PE
         if self.prompt_rows > capacity:
-            raise llama_error("MS0993", f"a prompt of {prompt} tokens puts {self.prompt_rows} on a row, but a PE's cache holds {capacity}")
-        # panels of the hidden vector: all, those of a row while prefilling (columns have them then), those of a row's weights
+            raise llama_error(
+                "MS0993",
+                f"a prompt of {prompt} tokens puts {self.prompt_rows} on a row, but a PE's cache holds {capacity}",
+            )
+        # panels of the hidden vector: all, those of a row while prefilling (columns have them then), those of a row's
+        # weights
         count, self.across, self.down = lcm_panels(height, width) if prompt else (height, 1, 1)
         panels = _split(c.hidden_size, count)
         self.panel = panels.shape[1]
         self.hidden = self.down * self.panel
         if prompt:
             own = panels[(ring(height) * self.down)[:, None] + np.arange(self.down)]
-            # [H, W, elements] of each PE while prefilling: of its tokens' hidden vectors, and of its weights' inputs or outputs
+            # [H, W, elements] of each PE while prefilling: of its tokens' hidden vectors, and of its weights' inputs or
+            # outputs
             self.turned_index = panels[panel_numbers(height, width, self.across)].reshape(height, width, -1)
             self.turned_weights = panels[panel_numbers(height, width, self.down)].reshape(height, width, -1)
         else:
@@ -154,10 +164,16 @@ class Placement:
             spare = panel * max(qkv, gate_up, q, self.feed)
             weights += self.layers * 2 * across * panel
             buffers += rows * ((2 * across + 2) * panel + max(qkv, gate_up) + max(q, self.feed) + 4 * kv + n)
-            buffers += max(spare, hidden * max(q, self.feed) if self.down > 1 else 0) + q + kv + heads * rows * (rows + 1)
+            buffers += (
+                max(spare, hidden * max(q, self.feed) if self.down > 1 else 0) + q + kv + heads * rows * (rows + 1)
+            )
             singles += heads * rows * (n + 1) + panel + rows + 3 * min(self.feed, 64)
         scalars = 320 if rows else 128  # pointers, counters
-        return {"weights": weights * size, "cache": cache * size + 2 * self.capacity, "buffers": buffers * size + 4 * singles + scalars}
+        return {
+            "weights": weights * size,
+            "cache": cache * size + 2 * self.capacity,
+            "buffers": buffers * size + 4 * singles + scalars,
+        }
 
     def check_memory(self) -> None:
         """MS0992 if `memory` is more than a PE has."""
@@ -187,7 +203,8 @@ class Placement:
             )
 
     def params(self, tree: bool = True) -> dict[str, Any]:
-        """Parameters of the layouts of programs/decoder, and with `prompt` of tiny_llama. tree: how the lines are laid, see <llm/line_layout>."""
+        """Parameters of the layouts of programs/decoder, and with `prompt` of tiny_llama. tree: how the lines are laid,
+        see <llm/line_layout>."""
         size = line_group if tree else int
         return self._common_params(tree) | {
             "hidden": self.hidden, "shift": self.shift, "vocabulary": self.vocabulary if self.head else 0, "column_size": size(self.height),
@@ -210,15 +227,16 @@ class Placement:
     # ------------------------------------------------------------ arrays
 
     def weights(self, weights: Mapping[str, Any], settled: bool = False) -> dict[str, np.ndarray]:
-        """Symbol -> [H, W, elements]: norms, w_qkv, w_output, w_gate_up, w_down, all layers one after the other; final_norm, w_head with
-        `head`; turned_norms with `prompt`. With `prompt` they are where <llm/prefill> wants them, or, `settled`, where it leaves them for
-        <llm/decoder>.
+        """Symbol -> [H, W, elements]: norms, w_qkv, w_output, w_gate_up, w_down, all layers one after the other;
+        final_norm, w_head with `head`; turned_norms with `prompt`. With `prompt` they are where <llm/prefill> wants
+        them, or, `settled`, where it leaves them for <llm/decoder>.
 
         MS0994 for weights that are missing or have another shape than the configuration says.
         """
         turned = self.prompt > 0 and not settled
         parts: dict[str, list[np.ndarray]] = {n: [] for n in ("norms", "w_qkv", "w_output", "w_gate_up", "w_down")}
         for i in range(self.layers):
+
             def get(name: str, layer: int = i) -> np.ndarray:
                 return self._weight(weights, f"model.layers.{layer}.{name}.weight")
 
@@ -228,7 +246,9 @@ class Placement:
             parts["norms"] += map(self.hidden_vector, norms)
             if self.prompt:
                 parts.setdefault("turned_norms", []).extend(map(self.turned_vector, norms))
-            parts["w_qkv"].append(self.stand_side_by_side([(q, self._flat_q()), (k, self._flat_kv()), (v, self._flat_kv())], turned))
+            parts["w_qkv"].append(
+                self.stand_side_by_side([(q, self._flat_q()), (k, self._flat_kv()), (v, self._flat_kv())], turned)
+            )
             parts["w_output"].append(self.columns_to_rows(o, self._flat_q(), turned))
             parts["w_gate_up"].append(self.stand_side_by_side([(gate, self.feed_index), (up, self.feed_index)], turned))
             parts["w_down"].append(self.columns_to_rows(down, self.feed_index, turned))
@@ -236,7 +256,11 @@ class Placement:
         if self.head:
             name = "model.embed_tokens.weight" if self.config.tied_embeddings else "lm_head.weight"
             out["final_norm"] = self.hidden_vector(self._weight(weights, "model.norm.weight"))
-            tiles = _take(self._weight(weights, name).T, self.hidden_index[:, None].repeat(self.width, 1), _split(self.config.vocabulary, self.width))
+            tiles = _take(
+                self._weight(weights, name).T,
+                self.hidden_index[:, None].repeat(self.width, 1),
+                _split(self.config.vocabulary, self.width),
+            )
             out["w_head"] = tiles.reshape(self.height, self.width, -1)
         return out
 
@@ -246,7 +270,9 @@ class Placement:
             raise llama_error("MS0994", f"the weights have no {name!r}", f"expected an array of shape {list(shape)}")
         array = np.asarray(weights[name])
         if array.shape != shape:
-            raise llama_error("MS0994", f"{name!r} has shape {list(array.shape)}, but the configuration says {list(shape)}")
+            raise llama_error(
+                "MS0994", f"{name!r} has shape {list(array.shape)}, but the configuration says {list(shape)}"
+            )
         return array.astype(self.dtype)
 
     def _flat_q(self) -> np.ndarray:
@@ -260,12 +286,14 @@ class Placement:
         return self.turned_weights if turned else self.hidden_index[:, None].repeat(self.width, 1)
 
     def stand_side_by_side(self, matrices: Sequence[tuple[np.ndarray, np.ndarray]], turned: bool = False) -> np.ndarray:
-        """[H, W, hidden * n]: matrices [outputs, hidden] and which outputs each column has [W, n_i]; hidden over the rows."""
+        """[H, W, hidden * n]: matrices [outputs, hidden] and which outputs each column has [W, n_i]; hidden over the
+        rows."""
         tiles = [_take(m.T, self._weight_rows(turned), index) for m, index in matrices]
         return np.concatenate(tiles, 3).reshape(self.height, self.width, -1)
 
     def columns_to_rows(self, matrix: np.ndarray, index: np.ndarray, turned: bool = False) -> np.ndarray:
-        """[H, W, n * hidden]: a matrix [hidden, inputs], inputs over the columns [W, n], hidden over the rows; turned: a panel after the other."""
+        """[H, W, n * hidden]: a matrix [hidden, inputs], inputs over the columns [W, n], hidden over the rows; turned:
+        a panel after the other."""
         tiles = _take(matrix, self._weight_rows(turned), index)  # [H, W, hidden, n]
         tiles = tiles.reshape(self.height, self.width, self.down if turned else 1, -1, index.shape[1])
         return np.ascontiguousarray(tiles.swapaxes(3, 4)).reshape(self.height, self.width, -1)
@@ -273,7 +301,9 @@ class Placement:
     def hidden_vector(self, vector: Any) -> np.ndarray:
         """[hidden_size] -> [H, W, hidden]: split over the rows, the same in every column."""
         padded = np.append(np.asarray(vector, self.dtype), self.dtype.type(0))
-        return np.ascontiguousarray(np.broadcast_to(padded[self.hidden_index][:, None, :], (self.height, self.width, self.hidden)))
+        return np.ascontiguousarray(
+            np.broadcast_to(padded[self.hidden_index][:, None, :], (self.height, self.width, self.hidden))
+        )
 
     def collect_hidden(self, array: np.ndarray) -> np.ndarray:
         """[H, W, hidden] -> [hidden_size], from the first column."""
@@ -297,7 +327,8 @@ class Placement:
     # ------------------------------------------------------------ prompts
 
     def prompt_tokens(self, tokens: int) -> list[range]:
-        """The tokens of a prompt that each row has: consecutive ones, and one more on the last rows if they do not divide."""
+        """The tokens of a prompt that each row has: consecutive ones, and one more on the last rows if they do not
+        divide."""
         ends = np.cumsum([0, *((tokens + y) // self.height for y in range(self.height))])
         return [range(a, b) for a, b in zip(ends[:-1].tolist(), ends[1:].tolist())]
 
@@ -307,15 +338,16 @@ class Placement:
         return self.across * self.prompt_rows * self.panel
 
     def prompt_vectors(self, vectors: Any) -> np.ndarray:
-        """[tokens, hidden_size] -> [H, W, across * prompt_rows * panel] for <llm/prefill>: tokens over the rows, elements turned, a panel of all
-        tokens after the other. MS0991 if there are too many."""
+        """[tokens, hidden_size] -> [H, W, across * prompt_rows * panel] for <llm/prefill>: tokens over the rows,
+        elements turned, a panel of all tokens after the other. MS0991 if there are too many."""
         vectors = np.asarray(vectors, self.dtype)
         if not 1 <= len(vectors) <= self.prompt:
             raise llama_error("MS0991", f"a prompt of {len(vectors)} tokens: this placement takes 1 to {self.prompt}")
         padded = np.zeros((self.height, self.prompt_rows, self.config.hidden_size + 1), self.dtype)
         for y, tokens in enumerate(self.prompt_tokens(len(vectors))):
             padded[y, : len(tokens), :-1] = vectors[tokens.start : tokens.stop]
-        tiles = np.stack([rows[:, index] for rows, index in zip(padded, self._turned_panels())])  # [H, rows, W, across, panel]
+        # [H, rows, W, across, panel]
+        tiles = np.stack([rows[:, index] for rows, index in zip(padded, self._turned_panels())])
         return np.ascontiguousarray(tiles.transpose(0, 2, 3, 1, 4)).reshape(self.height, self.width, -1)
 
     def _turned_panels(self) -> np.ndarray:
@@ -347,7 +379,11 @@ class Placement:
 
     def load(self) -> np.ndarray:
         """int [H]: tokens an empty cache holds on each row when it is full."""
-        return np.full(self.height, self.capacity) if self.shift else np.eye(1, self.height, self.height - 1, dtype=int)[0] * self.capacity
+        return (
+            np.full(self.height, self.capacity)
+            if self.shift
+            else np.eye(1, self.height, self.height - 1, dtype=int)[0] * self.capacity
+        )
 
 
 def line_group(n: int) -> int:
@@ -358,8 +394,8 @@ def line_group(n: int) -> int:
 def tolerance(config: LlamaConfig, dtype: Any, layers: int | None = None) -> float:
     """How far results may be from float64's, relative to the largest element of a vector.
 
-    Each product of K elements rounds about K times, and roundings add up like a random walk: eps sqrt(K) for each half of a
-    layer.
+    Each product of K elements rounds about K times, and roundings add up like a random walk: eps sqrt(K) for each half
+    of a layer.
     """
     longest = max(config.hidden_size, config.heads * config.head_size, config.feed_forward_size)
     return 2 * float(np.finfo(dtype).eps) * math.sqrt(longest) * (config.layers if layers is None else layers)

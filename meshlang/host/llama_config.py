@@ -32,7 +32,8 @@ class LlamaConfig:
     vocabulary: int = 256
     norm_epsilon: float = 1e-5
     rotary_base: float = 10000.0
-    interleaved: bool = False  # the rotary embedding pairs elements 2 i and 2 i + 1 (Meta); else i and i + head_size / 2 (Hugging Face)
+    # the rotary embedding pairs elements 2 i and 2 i + 1 (Meta); else i and i + head_size / 2 (Hugging Face)
+    interleaved: bool = False
     tied_embeddings: bool = False  # the output projection is the embedding table
 
     def __post_init__(self) -> None:
@@ -47,9 +48,14 @@ class LlamaConfig:
                 "the number of query heads is a multiple of the number of key-value heads",
             )
         if self.head_size % 2:
-            raise llama_error("MS0990", f"the rotary embedding turns pairs of elements: a head size of {self.head_size} is odd")
+            raise llama_error(
+                "MS0990", f"the rotary embedding turns pairs of elements: a head size of {self.head_size} is odd"
+            )
         if not self.norm_epsilon > 0 or not self.rotary_base > 1:
-            raise llama_error("MS0990", f"norm_epsilon must be positive and rotary_base above 1, found {self.norm_epsilon} and {self.rotary_base}")
+            raise llama_error(
+                "MS0990",
+                f"norm_epsilon must be positive and rotary_base above 1, found {self.norm_epsilon} and {self.rotary_base}",
+            )
 
     @property
     def queries(self) -> int:
@@ -58,16 +64,21 @@ class LlamaConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> LlamaConfig:
-        """From the fields of a Hugging Face `config.json` of a Llama model. MS0990 for missing fields and for what is not supported."""
+        """From the fields of a Hugging Face `config.json` of a Llama model. MS0990 for missing fields and for what is
+        not supported."""
 
         def need(name: str) -> Any:
             if values.get(name) is None:
-                raise llama_error("MS0990", f"the configuration has no {name!r}", f"it has: {', '.join(sorted(values)) or 'nothing'}")
+                raise llama_error(
+                    "MS0990", f"the configuration has no {name!r}", f"it has: {', '.join(sorted(values)) or 'nothing'}"
+                )
             return values[name]
 
         for name, allowed in (("hidden_act", ("silu", "swish")), ("attention_bias", (False,)), ("mlp_bias", (False,))):
             if values.get(name) is not None and values[name] not in allowed:
-                raise llama_error("MS0990", f"{name} {values[name]!r} is not supported", f"supported: {', '.join(map(str, allowed))}")
+                raise llama_error(
+                    "MS0990", f"{name} {values[name]!r} is not supported", f"supported: {', '.join(map(str, allowed))}"
+                )
         rope = dict(values.get("rope_scaling") or {}) | dict(values.get("rope_parameters") or {})
         kind = rope.get("rope_type", rope.get("type", "default"))
         if kind != "default":
@@ -76,7 +87,10 @@ class LlamaConfig:
         head_size = values.get("head_dim")
         if head_size is None:
             if not isinstance(heads, int) or heads < 1 or hidden % heads:
-                raise llama_error("MS0990", f"the hidden size {hidden} does not divide among {heads} heads, and 'head_dim' is not given")
+                raise llama_error(
+                    "MS0990",
+                    f"the hidden size {hidden} does not divide among {heads} heads, and 'head_dim' is not given",
+                )
             head_size = hidden // heads
         return cls(
             hidden_size=hidden,
@@ -94,7 +108,8 @@ class LlamaConfig:
 
     @classmethod
     def from_json(cls, path: str | Path) -> LlamaConfig:
-        """Read a Hugging Face `config.json`. MS0901 if it cannot be read, MS0990 as `from_dict` and for a file that is no JSON object."""
+        """Read a Hugging Face `config.json`. MS0901 if it cannot be read, MS0990 as `from_dict` and for a file that is
+        no JSON object."""
         try:
             values = json.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
@@ -115,14 +130,19 @@ class LlamaConfig:
             out |= {p + "input_layernorm.weight": (E,), p + "post_attention_layernorm.weight": (E,)}
             out |= {p + f"self_attn.{n}_proj.weight": (size, E) for n, size in (("q", q), ("k", kv), ("v", kv))}
             out |= {p + "self_attn.o_proj.weight": (E, q)}
-            out |= {p + "mlp.gate_proj.weight": (F, E), p + "mlp.up_proj.weight": (F, E), p + "mlp.down_proj.weight": (E, F)}
+            out |= {
+                p + "mlp.gate_proj.weight": (F, E),
+                p + "mlp.up_proj.weight": (F, E),
+                p + "mlp.down_proj.weight": (E, F),
+            }
         out["model.norm.weight"] = (E,)
         if not self.tied_embeddings:
             out["lm_head.weight"] = (self.vocabulary, E)
         return out
 
     def random_weights(self, seed: int = 0, dtype: Any = np.float32) -> dict[str, np.ndarray]:
-        """Weights as `shapes` names them, whose layers keep the size of what goes through them: uniform, of variance 1 / inputs; norms around 1."""
+        """Weights as `shapes` names them, whose layers keep the size of what goes through them: uniform, of variance 1
+        / inputs; norms around 1."""
         rng = np.random.default_rng(seed)
         weights = {}
         for name, shape in self.shapes().items():

@@ -29,8 +29,8 @@ def silu(x: np.ndarray) -> np.ndarray:
 class Reference:
     """The model with its keys and values so far.
 
-    weights: as in `LlamaConfig.shapes`, in any float type. layers: how many of the model's layers (all). keys and values: a float64 array
-    [kv_heads, tokens, head_size] for each layer.
+    weights: as in `LlamaConfig.shapes`, in any float type. layers: how many of the model's layers (all). keys and
+    values: a float64 array [kv_heads, tokens, head_size] for each layer.
     """
 
     def __init__(self, config: LlamaConfig, weights: Mapping[str, Any], layers: int | None = None):
@@ -51,7 +51,8 @@ class Reference:
         return self.weights["model.embed_tokens.weight"][np.asarray(tokens)]
 
     def decode(self, x: Any) -> np.ndarray:
-        """The next n tokens through all layers: hidden states [n, hidden_size] in and out, float64; their keys and values are kept."""
+        """The next n tokens through all layers: hidden states [n, hidden_size] in and out, float64; their keys and
+        values are kept."""
         x = np.asarray(x, np.float64)
         cos, sin = self.config.rotary(self.tokens + np.arange(len(x)))
         for i in range(self.layers):
@@ -59,13 +60,18 @@ class Reference:
         return x
 
     def logits(self, x: np.ndarray) -> np.ndarray:
-        """Hidden states [n, hidden_size] that `decode` returned -> [n, vocabulary], float64: final norm and output projection."""
+        """Hidden states [n, hidden_size] that `decode` returned -> [n, vocabulary], float64: final norm and output
+        projection."""
         head = self.weights["model.embed_tokens.weight" if self.config.tied_embeddings else "lm_head.weight"]
         return rms_norm(x, self.weights["model.norm.weight"], self.config.norm_epsilon) @ head.T
 
     def _layer(self, i: int, x: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> np.ndarray:
         c = self.config
-        w = {name.removeprefix(f"model.layers.{i}.").removesuffix(".weight"): v for name, v in self.weights.items() if f"layers.{i}." in name}
+        w = {
+            name.removeprefix(f"model.layers.{i}.").removesuffix(".weight"): v
+            for name, v in self.weights.items()
+            if f"layers.{i}." in name
+        }
         normal = rms_norm(x, w["input_layernorm"], c.norm_epsilon)
         q, k, v = (
             (normal @ w[f"self_attn.{n}_proj"].T).reshape(len(x), heads, c.head_size).transpose(1, 0, 2)

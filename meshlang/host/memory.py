@@ -1,9 +1,11 @@
 """Host copies: where an exported symbol's data are, and the checks before the machine's memory is touched.
 
-Copy mode works at the pointer's value at execution time, so a program may re-point an exported `var p: [*]T` between copies.
+Copy mode works at the pointer's value at execution time, so a program may re-point an exported `var p: [*]T` between
+copies.
 
-A copy may run past the end of its variable, as it may with the vendor's tools, as long as it stays in the PE's memory and overwrites
-no other variable; that is a warning (MS0870). Past the last variable there are only zeros to read, and nothing can be written.
+A copy may run past the end of its variable, as it may with the vendor's tools, as long as it stays in the PE's memory
+and overwrites no other variable; that is a warning (MS0870). Past the last variable there are only zeros to read, and
+nothing can be written.
 """
 
 from __future__ import annotations
@@ -79,7 +81,8 @@ class Memory:
         return data
 
     def write(self, symbol: HostSymbol, region: Region, data: np.ndarray, origin: str | None = None) -> None:
-        """data uint8 [h, w, nbytes]. MS0918 when they leave the PE's memory or would overwrite another variable, else as `read`."""
+        """data uint8 [h, w, nbytes]. MS0918 when they leave the PE's memory or would overwrite another variable, else
+        as `read`."""
         address = self._addresses(symbol, region, data.shape[2], writes=True, origin=origin)
         self.machine.write_bytes(*region, address, data)
 
@@ -88,7 +91,9 @@ class Memory:
         address = self.machine.pointer_values(*region, symbol.name)
         return int((self._ends(region, address) - address).min())
 
-    def _addresses(self, symbol: HostSymbol, region: Region, nbytes: int, writes: bool, origin: str | None) -> np.ndarray:
+    def _addresses(
+        self, symbol: HostSymbol, region: Region, nbytes: int, writes: bool, origin: str | None
+    ) -> np.ndarray:
         address = self.machine.pointer_values(*region, symbol.name)
         ends = self._ends(region, address)
         beyond = address + nbytes > ends
@@ -134,34 +139,55 @@ class Memory:
             Diagnostic(
                 "MS0914",
                 f"{symbol.name!r} is not on every PE concerned: PE ({places[0][0]}, {places[0][1]}){more} {what}",
-                help=f"these export it: {', '.join(have[:4])}" if have else "no tile program exports it with @export_symbol",
+                help=f"these export it: {', '.join(have[:4])}"
+                if have
+                else "no tile program exports it with @export_symbol",
             )
         )
 
-    def _at(self, region: Region, address: np.ndarray, where: np.ndarray) -> tuple[int, int, int, MemoryObject | None, TileProgram]:
+    def _at(
+        self, region: Region, address: np.ndarray, where: np.ndarray
+    ) -> tuple[int, int, int, MemoryObject | None, TileProgram]:
         """The first PE of a mask: its place, the address there, the variable at it and the PE's tile program."""
         j, i = np.argwhere(where)[0]
         x, y, a = region[0] + int(i), region[1] + int(j), int(address[j, i])
         tile = self.program.tiles[int(self.tile_of[y, x])]
         return x, y, a, next((o for o in tile.objects if o.address <= a < o.address + o.size), None), tile
 
-    def _refuse_extent(self, symbol: HostSymbol, region: Region, address: np.ndarray, bad: np.ndarray, nbytes: int, writes: bool) -> None:
+    def _refuse_extent(
+        self, symbol: HostSymbol, region: Region, address: np.ndarray, bad: np.ndarray, nbytes: int, writes: bool
+    ) -> None:
         x, y, a, found, tile = self._at(region, address, bad)
         if found is None:
             detail = f"it points to address {a} there, where no variable is"
         else:
             detail = f"{found.address + found.size - a} bytes are there ({found.name}: {found.type})"
-            after = min((o for o in tile.objects if o.size > 0 and o.address >= found.address + found.size), key=lambda o: o.address, default=None)
+            after = min(
+                (o for o in tile.objects if o.size > 0 and o.address >= found.address + found.size),
+                key=lambda o: o.address,
+                default=None,
+            )
             if writes and after is not None:
                 detail += f", and {after.name}: {after.type} behind it would be overwritten"
             elif a + nbytes > PE_MEMORY:
                 detail += f", and the copy leaves the PE's memory of {PE_MEMORY} bytes"
             else:
                 detail += ", and no variable is behind it"
-        raise MeshlangError(Diagnostic("MS0918", f"a copy of {nbytes} bytes per PE does not fit {symbol.name!r} on PE ({x}, {y}): {detail}"))
+        raise MeshlangError(
+            Diagnostic(
+                "MS0918", f"a copy of {nbytes} bytes per PE does not fit {symbol.name!r} on PE ({x}, {y}): {detail}"
+            )
+        )
 
     def _report_extent(
-        self, symbol: HostSymbol, region: Region, address: np.ndarray, beyond: np.ndarray, nbytes: int, writes: bool, origin: str | None
+        self,
+        symbol: HostSymbol,
+        region: Region,
+        address: np.ndarray,
+        beyond: np.ndarray,
+        nbytes: int,
+        writes: bool,
+        origin: str | None,
     ) -> None:
         _, _, a, found, _ = self._at(region, address, beyond)
         assert found is not None

@@ -1,8 +1,8 @@
 """Placing dense arrays on a mesh of PEs, and collecting them.
 
-The mesh arrays are those of `FabricHandle.write` and `read`: [height, width, elements], row y from north to south, column x
-from west to east. Sizes that do not divide are padded with zeros at the end of each axis; the collecting functions take the
-true shape and cut the padding off. Tiles are in row-major order.
+The mesh arrays are those of `FabricHandle.write` and `read`: [height, width, elements], row y from north to south,
+column x from west to east. Sizes that do not divide are padded with zeros at the end of each axis; the collecting
+functions take the true shape and cut the padding off. Tiles are in row-major order.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def block(matrix: Any, height: int, width: int) -> np.ndarray:
 def transposed(matrix: Any, height: int, width: int) -> np.ndarray:
     """[M, N] -> [height, width, mt * nt]: PE (x, y) has tile (x, y) of mt x nt, so M is split along x and N along y.
 
-    As `block` with the axes of the mesh exchanged; the tiles themselves are not transposed. A GEMV along rows (<gemv/mesh>,
-    <gemv/grid>) wants W like this.
+    As `block` with the axes of the mesh exchanged; the tiles themselves are not transposed. A GEMV along rows
+    (<gemv/mesh>, <gemv/grid>) wants W like this.
     """
     return np.ascontiguousarray(block(matrix, width, height).swapaxes(0, 1))
 
@@ -56,17 +56,25 @@ def unblock(tiles: Any, shape: tuple[int, int]) -> np.ndarray:
                 f"matrix, whose tiles have {mt} x {nt} = {mt * nt}",
             )
         )
-    return tiles.reshape(height, width, mt, nt).transpose(0, 2, 1, 3).reshape(height * mt, width * nt)[: shape[0], : shape[1]]
+    return (
+        tiles.reshape(height, width, mt, nt)
+        .transpose(0, 2, 1, 3)
+        .reshape(height * mt, width * nt)[: shape[0], : shape[1]]
+    )
 
 
 def block_rows(vector: Any, height: int, width: int) -> np.ndarray:
     """[N] -> [height, width, nt]: every PE of row y has part y of the vector (split along y, replicated along x)."""
-    return np.ascontiguousarray(np.broadcast_to(_parts(vector, height)[:, None, :], (height, width, -(-len(vector) // height))))
+    return np.ascontiguousarray(
+        np.broadcast_to(_parts(vector, height)[:, None, :], (height, width, -(-len(vector) // height)))
+    )
 
 
 def block_columns(vector: Any, height: int, width: int) -> np.ndarray:
     """[N] -> [height, width, nt]: every PE of column x has part x of the vector (split along x, replicated along y)."""
-    return np.ascontiguousarray(np.broadcast_to(_parts(vector, width)[None, :, :], (height, width, -(-len(vector) // width))))
+    return np.ascontiguousarray(
+        np.broadcast_to(_parts(vector, width)[None, :, :], (height, width, -(-len(vector) // width)))
+    )
 
 
 def replicated(vector: Any, height: int, width: int) -> np.ndarray:
@@ -105,7 +113,8 @@ def skewed_b(matrix: Any, P: int, interleave: bool = True) -> np.ndarray:
 
 
 def lcm_panels(height: int, width: int) -> tuple[int, int, int]:
-    """(L, L // width, L // height): panels of a dimension that is spread over rows and columns (<gemm/panels>), of a PE's in each case."""
+    """(L, L // width, L // height): panels of a dimension that is spread over rows and columns (<gemm/panels>), of a
+    PE's in each case."""
     count = math.lcm(height, width)
     return count, count // width, count // height
 
@@ -113,11 +122,11 @@ def lcm_panels(height: int, width: int) -> tuple[int, int, int]:
 def rectangle_a(matrix: Any, height: int, width: int, interleave: bool = True) -> np.ndarray:
     """A [M, K] -> [height, width, (L // width) * mt * kt] as <gemm/rectangle> starts with it.
 
-    K is cut into L = lcm(height, width) panels of kt; PE (x, y) has, for q = 0, 1, ..., row y of panel number
-    (ring(x) L / width + ring(y) L / height + q) mod L, each mt x kt in row-major order. Where height = width this is `skewed_a`.
+    K is cut into L = lcm(height, width) panels of kt; PE (x, y) has, for q = 0, 1, ..., row y of panel number (ring(x)
+    L / width + ring(y) L / height + q) mod L, each mt x kt in row-major order. Where height = width this is `skewed_a`.
     """
     count, in_rows, _ = lcm_panels(height, width)
-    tiles = block(matrix, height, count)                                # [height, L, mt * kt]
+    tiles = block(matrix, height, count)  # [height, L, mt * kt]
     numbers = panel_numbers(height, width, in_rows, interleave)
     return tiles[np.arange(height)[:, None, None], numbers].reshape(height, width, -1)
 
@@ -125,40 +134,47 @@ def rectangle_a(matrix: Any, height: int, width: int, interleave: bool = True) -
 def rectangle_b(matrix: Any, height: int, width: int, interleave: bool = True) -> np.ndarray:
     """B [K, N] -> [height, width, (L // height) * kt * nt] as <gemm/rectangle> starts with it; see `rectangle_a`."""
     count, _, in_columns = lcm_panels(height, width)
-    tiles = block(matrix, count, width)                                 # [L, width, kt * nt]
+    tiles = block(matrix, count, width)  # [L, width, kt * nt]
     numbers = panel_numbers(height, width, in_columns, interleave)
     return tiles[numbers, np.arange(width)[None, :, None]].reshape(height, width, -1)
 
 
 def panel_numbers(height: int, width: int, own: int, interleave: bool = True) -> np.ndarray:
-    """int [height, width, own]: the first `own` panels of PE (x, y), (ring(x) L / width + ring(y) L / height + q) mod L for q = 0, 1, ..."""
+    """int [height, width, own]: the first `own` panels of PE (x, y), (ring(x) L / width + ring(y) L / height + q) mod L
+    for q = 0, 1, ..."""
     count, in_rows, in_columns = lcm_panels(height, width)
     x, y = ring(width, interleave) * in_rows, ring(height, interleave) * in_columns
     return (y[:, None, None] + x[None, :, None] + np.arange(own)) % count
 
 
 def row_panels(matrix: Any, height: int, width: int) -> np.ndarray:
-    """[N, K] -> [height, width, (L // height) * nt * kt]: B as <gemm/transposed> wants it; B [K, N] as <gemm/summa> does.
+    """[N, K] -> [height, width, (L // height) * nt * kt]: B as <gemm/transposed> wants it; B [K, N] as <gemm/summa>
+    does.
 
-    The first dimension is cut into L = lcm(height, width) panels of nt rows; PE (x, y) has L // height of them, one after the other, and
-    part x of the second one. Where height = width this is `block`.
+    The first dimension is cut into L = lcm(height, width) panels of nt rows; PE (x, y) has L // height of them, one
+    after the other, and part x of the second one. Where height = width this is `block`.
     """
     matrix = _dimensions(matrix, 2)
     count, _, in_columns = lcm_panels(height, width)
-    tiles = block(matrix, count, width)                                 # [L, width, nt * kt]
-    return np.ascontiguousarray(tiles.reshape(height, in_columns, width, -1).transpose(0, 2, 1, 3)).reshape(height, width, -1)
+    tiles = block(matrix, count, width)  # [L, width, nt * kt]
+    return np.ascontiguousarray(tiles.reshape(height, in_columns, width, -1).transpose(0, 2, 1, 3)).reshape(
+        height, width, -1
+    )
 
 
 def column_panels(matrix: Any, height: int, width: int) -> np.ndarray:
-    """[M, K] -> [height, width, (L // width) * mt * kt]: A as <gemm/summa> wants it; the inverse of `from_column_panels`."""
+    """[M, K] -> [height, width, (L // width) * mt * kt]: A as <gemm/summa> wants it; the inverse of
+    `from_column_panels`."""
     count, _, _ = lcm_panels(height, width)
     return block(matrix, height, count).reshape(height, width, -1)
 
 
 def from_column_panels(tiles: Any, shape: tuple[int, int]) -> np.ndarray:
-    """[height, width, (L // width) * mt * nt] -> C [M, N] = shape as <gemm/transposed> leaves it; where height = width, `unblock`.
+    """[height, width, (L // width) * mt * nt] -> C [M, N] = shape as <gemm/transposed> leaves it; where height = width,
+    `unblock`.
 
-    N is cut into L = lcm(height, width) panels of nt columns; PE (x, y) has L // width of them, one after the other, each mt x nt.
+    N is cut into L = lcm(height, width) panels of nt columns; PE (x, y) has L // width of them, one after the other,
+    each mt x nt.
     """
     tiles = _dimensions(tiles, 3)
     height, width, n = tiles.shape
@@ -180,6 +196,9 @@ def _dimensions(array: Any, count: int) -> np.ndarray:
     array = np.asarray(array)
     if array.ndim != count or 0 in array.shape:
         raise MeshlangError(
-            Diagnostic("MS0911", f"expected a non-empty array of {count} dimension{'s' if count > 1 else ''}, got one of shape {list(array.shape)}")
+            Diagnostic(
+                "MS0911",
+                f"expected a non-empty array of {count} dimension{'s' if count > 1 else ''}, got one of shape {list(array.shape)}",
+            )
         )
     return array

@@ -1,8 +1,9 @@
 """Output records of the machine -> lines of sim.log and traces.
 
-<simprint> records are pieces of a line; a FLUSH record ends it. A line is written as the vendor's simulator does: `@cycle text`,
-with the cycle of the newline (the log printed in the README of tutorial topic-13 of the vendor's examples shows lines of one
-PE 182 cycles apart, formatting included, which fits the flush). Unflushed text is lost. <debug> records are kept per PE and key.
+<simprint> records are pieces of a line; a FLUSH record ends it. A line is written as the vendor's simulator does:
+`@cycle text`, with the cycle of the newline (the log printed in the README of tutorial topic-13 of the vendor's
+examples shows lines of one PE 182 cycles apart, formatting included, which fits the flush). Unflushed text is lost.
+<debug> records are kept per PE and key.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def value_of(ty: int, bits: int) -> int | float:
 
 
 def text_of(kind: int, ty: int, bits: int) -> str:
-    """What one record prints: {d}; {X}, upper case and zero padded; {b}, zero padded; {f} with six decimals as C's %f."""
+    """What one record prints: {d}; {X}, upper case and zero padded; {b}, zero padded; {f} with six decimals as C's
+    %f."""
     width = 8 * TY_SIZE[Ty(ty)]
     if kind == Print.HEX:
         return f"{bits & ((1 << width) - 1):0{width // 4}X}"
@@ -61,8 +63,8 @@ class LogLine:
 class Output:
     """Collects the records of a run.
 
-    records: (cycle, pe, kind, ty, value, string): `string` is text or None; for TRACE kinds it is the key, and for TRACE_TEXT
-    `value` is an index into the strings of the PE's tile program, which `text_at(pe, index)` looks up.
+    records: (cycle, pe, kind, ty, value, string): `string` is text or None; for TRACE kinds it is the key, and for
+    TRACE_TEXT `value` is an index into the strings of the PE's tile program, which `text_at(pe, index)` looks up.
     """
 
     text_at: Any = None

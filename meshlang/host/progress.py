@@ -21,7 +21,8 @@ def shown() -> bool:
 
 @contextlib.contextmanager
 def busy(label: str) -> Iterator[None]:
-    """Show `label` and the elapsed time while the body runs, if it takes long. For work that cannot report how far it is."""
+    """Show `label` and the elapsed time while the body runs, if it takes long. For work that cannot report how far it
+    is."""
     if not shown():
         yield
         return
@@ -32,7 +33,13 @@ def busy(label: str) -> Iterator[None]:
         from rich.progress import Progress as Bar
         from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-        bar = Bar(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=Console(stderr=True), transient=True)
+        bar = Bar(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
         bar.add_task(label)
         bar.start()
         display.append(bar)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 def memory_bytes(tile: TileProgram) -> int:
-    """Bytes of PE memory a tile program's data take (its code is not counted: the engine's code is not the hardware's)."""
+    """Bytes of PE memory a tile program's data take (its code is not counted: the engine's code is not the
+    hardware's)."""
     return max([len(tile.image), *(o.address + o.size for o in tile.objects)], default=0)
 
 
@@ -49,7 +50,11 @@ def resources(program: Program) -> dict[str, Any]:
 def resource_table(program: Program, limit: int = 12) -> str:
     """The table as text; more than `limit` tile programs are summed up in a line."""
     r = resources(program)
-    colors = f"{len(r['colors'])} color" + ("" if len(r["colors"]) == 1 else "s") + (f" ({', '.join(map(str, r['colors']))})" if r["colors"] else "")
+    colors = (
+        f"{len(r['colors'])} color"
+        + ("" if len(r["colors"]) == 1 else "s")
+        + (f" ({', '.join(map(str, r['colors']))})" if r["colors"] else "")
+    )
     if r["host_in"] or r["host_out"]:
         colors += f", {len(r['host_in'])} streams in, {len(r['host_out'])} out"
     head = f"{r['arch']}: {r['width']} x {r['height']} rectangle, {r['pes']:,} PEs with code, {colors}"

@@ -91,7 +91,7 @@ def _guard(body, path: str | None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        raise       # the reader of the output has gone, which is no mistake of the script
+        raise  # the reader of the output has gone, which is no mistake of the script
     except BaseException as error:
         # the traceback starts at the user's script: our own frames above it would only distract
         tb = error.__traceback__
@@ -100,6 +100,9 @@ def _guard(body, path: str | None) -> int:
         sys.stdout.flush()
         traceback.print_exception(type(error), error, tb or error.__traceback__)
         if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in SCRIPT_PACKAGES:
-            print(f"meshlang: {error.name} comes with the vendor's SDK, and not with MeshLang: pip install 'meshlang[scripts]'", file=sys.stderr)
+            print(
+                f"meshlang: {error.name} comes with the vendor's SDK, and not with MeshLang: pip install 'meshlang[scripts]'",
+                file=sys.stderr,
+            )
         return 1
     return 0

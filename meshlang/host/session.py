@@ -1,10 +1,10 @@
 """One run of a program with a host attached: an ordered queue of commands in front of a machine.
 
 Copies and launches form one ordered stream, as the vendor's memcpy does: a launch is complete when every PE has called
-`unblock_cmd_stream`, and only then does the next command start. Streams of wavelets run beside it: what the host streams in is
-handed to the machine at once (it stands for the host's I/O nodes) and feeds the PEs while later commands run; what it wants
-streamed out is taken when it has come. A blocking call runs the machine until it is complete; when the machine has nothing left
-to do before that, it is a deadlock (exit code 3). The host itself takes no cycles.
+`unblock_cmd_stream`, and only then does the next command start. Streams of wavelets run beside it: what the host
+streams in is handed to the machine at once (it stands for the host's I/O nodes) and feeds the PEs while later commands
+run; what it wants streamed out is taken when it has come. A blocking call runs the machine until it is complete; when
+the machine has nothing left to do before that, it is a deadlock (exit code 3). The host itself takes no cycles.
 """
 
 from __future__ import annotations
@@ -44,7 +44,11 @@ def announce_compilation(traced: bool = False) -> None:
     directory = jit.cache_directory(engine.__file__)
     # the ordinary engine and the one that records are a file each
     if directory is None or sum(1 for _ in directory.rglob("*.nbc")) < 1 + traced:
-        print("meshlang: compiling the fabric engine for this machine (once; less than a minute)", file=sys.stderr, flush=True)
+        print(
+            "meshlang: compiling the fabric engine for this machine (once; less than a minute)",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 @dataclass(eq=False)
@@ -88,8 +92,8 @@ class Receive(Task):
     sink: Callable[[np.ndarray], None] = lambda data: None
 
 
-COPY_CYCLES = 1000      # between a command and its copy from the device. A guess: nothing is published
-SETTLE_CYCLES = 200_000      # after the last command: time for what was started and not waited for
+COPY_CYCLES = 1000  # between a command and its copy from the device. A guess: nothing is published
+SETTLE_CYCLES = 200_000  # after the last command: time for what was started and not waited for
 
 
 class Session:
@@ -102,8 +106,15 @@ class Session:
     trace: what to record, None: what the command says; `machine.recorder` has it.
     """
 
-    def __init__(self, program: Program, profile: str | None = None, max_cycles: int | None = None, sim_log: str | Path | None = None,
-                 strict: bool | None = None, trace: TraceOptions | None = None):
+    def __init__(
+        self,
+        program: Program,
+        profile: str | None = None,
+        max_cycles: int | None = None,
+        sim_log: str | Path | None = None,
+        strict: bool | None = None,
+        trace: TraceOptions | None = None,
+    ):
         from meshlang.fabric.machine import Machine
 
         from .context import run_context
@@ -114,8 +125,12 @@ class Session:
         self.symbols = Symbols(program)
         self.max_cycles = max_cycles
         announce_compilation(trace is not None or context.trace is not None)
-        self.machine = Machine(program, profile, strict=context.strict if strict is None else strict,
-                               trace=context.trace if trace is None else trace)
+        self.machine = Machine(
+            program,
+            profile,
+            strict=context.strict if strict is None else strict,
+            trace=context.trace if trace is None else trace,
+        )
         self.warnings = RunWarnings()
         self.memory = Memory(program, self.machine, self.warnings)
         self.output = Output(text_at=self._text_at, path=Path(sim_log) if sim_log is not None else None)
@@ -126,8 +141,9 @@ class Session:
         self._prints = any((np.asarray(t.code).reshape(-1, 4)[:, 0] & 0xFF == Op.PRINT).any() for t in program.tiles)
         self._records_seen = 0
         self._idle_polls = 0
-        self.failed: MeshlangError | None = None        # what stopped the machine: it does not go on after a fault or deadlock
-        self.on_command: Callable[[str], None] | None = None    # told what begins: "launch of 'main'"
+        # what stopped the machine: it does not go on after a fault or deadlock
+        self.failed: MeshlangError | None = None
+        self.on_command: Callable[[str], None] | None = None  # told what begins: "launch of 'main'"
         if context.sessions is not None:
             context.sessions.append(self)
         if context.observe is not None:
@@ -153,9 +169,13 @@ class Session:
             )
         taken = np.array(data, dtype=np.uint8, order="C")
         origin = calling_line()
-        return self._submit(Copy(f"copy to {symbol.name!r}", run=lambda: self.memory.write(symbol, region, taken, origin)), block)
+        return self._submit(
+            Copy(f"copy to {symbol.name!r}", run=lambda: self.memory.write(symbol, region, taken, origin)), block
+        )
 
-    def read(self, symbol: HostSymbol, region: Region, nbytes: int, sink: Callable[[np.ndarray], None], block: bool = True) -> Task:
+    def read(
+        self, symbol: HostSymbol, region: Region, nbytes: int, sink: Callable[[np.ndarray], None], block: bool = True
+    ) -> Task:
         """Copy from the device: `sink` is called with uint8 [h, w, nbytes] when the command executes."""
         self.memory.check(symbol, region)
         origin = calling_line()
@@ -167,7 +187,8 @@ class Session:
         return self._submit(Copy(f"copy from {symbol.name!r}", run=run), block)
 
     def _settle(self) -> None:
-        """Copies follow earlier streams in order, and take their time: what the PEs have still under way happens before them."""
+        """Copies follow earlier streams in order, and take their time: what the PEs have still under way happens before
+        them."""
         while any(self.machine.stream_in_pending(c) for c in self.machine.state.hin_index):
             if self.machine.run(max_cycles=COPY_CYCLES).reason == "quiescent":
                 break
@@ -190,7 +211,9 @@ class Session:
         self.machine.stream_in(color, *region, np.ascontiguousarray(words, dtype=np.uint32))
         return task
 
-    def stream_out(self, color: int, region: Region, n: int, sink: Callable[[np.ndarray], None], block: bool = True) -> Task:
+    def stream_out(
+        self, color: int, region: Region, n: int, sink: Callable[[np.ndarray], None], block: bool = True
+    ) -> Task:
         """Receive n wavelets from each PE of a region: `sink` is called with uint32 [h, w, n]."""
         self._check_stream(color, self.program.fabric.host_out, "out", region)
         task = Receive(f"stream of {n} wavelets per PE from color {color}", color=color, region=region, n=n, sink=sink)
@@ -244,7 +267,11 @@ class Session:
 
     def unconsumed(self) -> dict[int, int]:
         """Host-in colors whose data the program has not taken: color -> PEs."""
-        pending = {c: self.machine.stream_in_pending(c) for c in self.program.fabric.host_in if c in self.machine.state.hin_index}
+        pending = {
+            c: self.machine.stream_in_pending(c)
+            for c in self.program.fabric.host_in
+            if c in self.machine.state.hin_index
+        }
         return {c: n for c, n in pending.items() if n}
 
     # ------------------------------------------------------------ inside
@@ -298,8 +325,8 @@ class Session:
             task.done = True
 
     def _wait_receive(self, task: Receive, outstanding: Task | None) -> None:
-        """Run towards the oldest request on the task's color. Commands that are under way go first: what is wanted may come from
-        one that has not started. That costs no cycles: streams out are never held up."""
+        """Run towards the oldest request on the task's color. Commands that are under way go first: what is wanted may
+        come from one that has not started. That costs no cycles: streams out are never held up."""
         first = next(t for t in self.receiving if t.color == task.color)
         until = ("stream", first.color, *first.region, first.n)
         if outstanding is None:

@@ -58,7 +58,8 @@ class HostSymbol:
 
 
 class Symbols:
-    """The symbol table of a program. Ids are positions: first the @export_names in order, then what only PE code exports."""
+    """The symbol table of a program. Ids are positions: first the @export_names in order, then what only PE code
+    exports."""
 
     def __init__(self, program: Program):
         self.program = program
@@ -72,14 +73,18 @@ class Symbols:
             type_text, mutable = program.exports.get(name, (some.type if some else "", some.mutable if some else False))
             kind = some.kind if some is not None else "fn" if type_text.startswith("fn") else "pointer"
             element = (some.element if some is not None else "") or type_text.rpartition("]")[2].strip()
-            self.all.append(HostSymbol(name, number, type_text, mutable, kind, element, some.params if some else (), exports))
+            self.all.append(
+                HostSymbol(name, number, type_text, mutable, kind, element, some.params if some else (), exports)
+            )
         self.by_name = {s.name: s for s in self.all}
 
     def data(self, key: str | int) -> HostSymbol:
         """A data symbol by name or id. MS0910 unknown."""
         symbol = self._find(key, (s for s in self.all if s.kind != "fn"), "symbol")
         if symbol.kind == "fn":
-            raise MeshlangError(Diagnostic("MS0910", f"{symbol.name!r} is a function, not data", help=f"use launch({symbol.name!r})"))
+            raise MeshlangError(
+                Diagnostic("MS0910", f"{symbol.name!r} is a function, not data", help=f"use launch({symbol.name!r})")
+            )
         return symbol
 
     def function(self, name: str) -> HostSymbol:
@@ -98,7 +103,11 @@ class Symbols:
             if 0 <= key < len(self.all):
                 return self.all[int(key)]
             raise MeshlangError(
-                Diagnostic(code, f"no exported {what} has the id {key}", help="ids come from get_id; a streaming copy needs streaming=True")
+                Diagnostic(
+                    code,
+                    f"no exported {what} has the id {key}",
+                    help="ids come from get_id; a streaming copy needs streaming=True",
+                )
             )
         name = str(key)
         if name in self.by_name:
@@ -110,7 +119,11 @@ class Symbols:
             Diagnostic(
                 code,
                 f"the program exports no {what} {name!r}; it exports: {listed}",
-                help=f"did you mean {near[0]!r}?" if near else None if names else "export it with @export_name (layout) and @export_symbol (PE code)",
+                help=f"did you mean {near[0]!r}?"
+                if near
+                else None
+                if names
+                else "export it with @export_name (layout) and @export_symbol (PE code)",
             )
         )
 
@@ -137,7 +150,9 @@ def _count(n: int, what: str) -> str:
 def _register(function: str, index: int, kind: str, arg: Any) -> int:
     def refuse(reason: str) -> MeshlangError:
         shown = f"np.{np.dtype(dtype).name}"
-        return MeshlangError(Diagnostic("MS0917", f"argument {index + 1} of {function} is {kind}, {reason}", help=f"pass {shown}(...)"))
+        return MeshlangError(
+            Diagnostic("MS0917", f"argument {index + 1} of {function} is {kind}, {reason}", help=f"pass {shown}(...)")
+        )
 
     dtype = dtype_of(kind)
     if isinstance(arg, np.ndarray) and arg.ndim == 0:

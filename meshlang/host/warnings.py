@@ -26,7 +26,8 @@ class RunWarnings:
         self._at: dict[Any, int] = {}
 
     def add(self, diagnostic: Diagnostic, key: Any = None, times: int = 1) -> None:
-        """Report a warning. One with the same key (default: code and message) was printed already and is only counted."""
+        """Report a warning. One with the same key (default: code and message) was printed already and is only
+        counted."""
         key = (diagnostic.code, diagnostic.message) if key is None else key
         at = self._at.get(key)
         if at is not None:

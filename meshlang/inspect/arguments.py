@@ -14,12 +14,18 @@ if TYPE_CHECKING:
 
 Region = tuple[int, int, int, int]
 PLACE = re.compile(r"^(?:all|-?\d*(?::-?\d*)?,-?\d*(?::-?\d*)?)$")
-_NEEDS = {"cycle": "cycle 500", "task": "task NAME", "wavelet": "wavelet COLOR", "change": "change NAME[INDEX] @ X,Y", "line": "line FILE:LINE"}
+_NEEDS = {
+    "cycle": "cycle 500",
+    "task": "task NAME",
+    "wavelet": "wavelet COLOR",
+    "change": "change NAME[INDEX] @ X,Y",
+    "line": "line FILE:LINE",
+}
 _FORM = "a place is X,Y, or X0:X1,Y0:Y1 with the ends not included, or all"
 
 
 def region(machine: Machine, text: str) -> Region:
-    """"2,1", "0:4,2", ":,0", "all" -> x, y, w, h."""
+    """ "2,1", "0:4,2", ":,0", "all" -> x, y, w, h."""
     text = text.strip().replace(" ", "")
     if text == "all":
         return 0, 0, machine.width, machine.height
@@ -38,7 +44,11 @@ def _span(part: str, size: int, what: str, text: str) -> tuple[int, int]:
     else:
         start, end = int(first) if first else 0, int(last) if last else size
     if start < 0 or end > size or start >= end:
-        why = "is empty" if start >= end and 0 <= start <= size else f"is outside: the rectangle has {what} 0 to {size - 1}"
+        why = (
+            "is empty"
+            if start >= end and 0 <= start <= size
+            else f"is outside: the rectangle has {what} 0 to {size - 1}"
+        )
         raise mistake(f"{text!r} {why}", help=_FORM)
     return start, end
 
@@ -49,11 +59,11 @@ def pes(where: Region) -> list[tuple[int, int]]:
 
 
 def split_place(text: str) -> tuple[str, str | None]:
-    """"A[3] + x @ 2,1" -> ("A[3] + x", "2,1")."""
+    """ "A[3] + x @ 2,1" -> ("A[3] + x", "2,1")."""
     head, at, tail = text.rpartition("@")
     if at and PLACE.match(tail.strip().replace(" ", "")):
         return head.strip(), tail.strip()
-    if at and not re.match(r"^[A-Za-z_]", tail):        # `@name` is a builtin, not a place
+    if at and not re.match(r"^[A-Za-z_]", tail):  # `@name` is a builtin, not a place
         raise mistake(f"{tail.strip()!r} is no place on the fabric", help=_FORM)
     return text.strip(), None
 
@@ -74,12 +84,16 @@ def color(machine: Machine, text: str) -> int:
     known = names.colors_of(machine)
     number = whole_number(text.removeprefix("color").strip() or text, "a color")
     if number not in known:
-        raise mistake(f"no router has a route for color {number}", help=f"colors of the program: {', '.join(map(str, known)) or 'none'}")
+        raise mistake(
+            f"no router has a route for color {number}",
+            help=f"colors of the program: {', '.join(map(str, known)) or 'none'}",
+        )
     return number
 
 
 def condition(machine: Machine, text: str, command: str = "") -> c.Condition:
-    """What `run until`, `break` and `watch` take; see conditions.py. `command`: what the user wrote before it, for the help of a mistake."""
+    """What `run until`, `break` and `watch` take; see conditions.py. `command`: what the user wrote before it, for the
+    help of a mistake."""
     text = text.strip()
     body, place = split_place(text)
     where = region(machine, place) if place is not None else (0, 0, machine.width, machine.height)
@@ -103,7 +117,10 @@ def condition(machine: Machine, text: str, command: str = "") -> c.Condition:
     source = rest if change else body
     node = expressions.parse(source)
     if place is None and machine.width * machine.height > 1:
-        raise mistake(f"on which PE should {source!r} be looked at?", help=f"add a place: {command + ' ' + source if command else text} @ 0,0")
+        raise mistake(
+            f"on which PE should {source!r} be looked at?",
+            help=f"add a place: {command + ' ' + source if command else text} @ 0,0",
+        )
     for x, y in pes(where):
-        expressions.evaluate(machine, x, y, node)       # unknown names are said now, not during the run
+        expressions.evaluate(machine, x, y, node)  # unknown names are said now, not during the run
     return c.OnValue(source, lambda m, x, y: expressions.evaluate(m, x, y, node), text, where, change)

@@ -1,4 +1,5 @@
-"""What may come next on a line: commands, symbols, colors, tasks, source lines, coordinates, files. Reads only what is loaded."""
+"""What may come next on a line: commands, symbols, colors, tasks, source lines, coordinates, files. Reads only what is
+loaded."""
 
 from __future__ import annotations
 
@@ -36,7 +37,12 @@ def completions(repl: Repl, line: str) -> list[tuple[str, int, str]]:
     else:
         previous = before.split()[-1]
         # what a word of a condition wants after it
-        after = {"task": ("taskname", "function"), "wavelet": ("color",), "line": ("source",), "until": tuple(k for k in kinds if k != "until")}
+        after = {
+            "task": ("taskname", "function"),
+            "wavelet": ("color",),
+            "line": ("source",),
+            "until": tuple(k for k in kinds if k != "until"),
+        }
         kinds = after.get(previous, kinds)
     for kind in kinds:
         candidates = _candidates(repl, kind, word) if kind in _KINDS else [(kind, "")]
@@ -67,7 +73,9 @@ def _candidates(repl: Repl, kind: str, word: str) -> Iterable[tuple[str, str]]:
     if kind == "taskname":
         return [(t, "task") for t in names.tasks_of(machine)]
     if kind == "source":
-        files = {PurePath(sp.file.path).name for t in debugger.program.tiles[:64] for sp in t.spans[:2000] if sp is not None}
+        files = {
+            PurePath(sp.file.path).name for t in debugger.program.tiles[:64] for sp in t.spans[:2000] if sp is not None
+        }
         return [(f"{f}:", "source file") for f in sorted(files)]
     x, comma, _ = word.partition(",")
     if comma:

@@ -7,8 +7,8 @@
     EXPRESSION          an expression over a PE's variables is true (not 0)
     change EXPRESSION   its value has changed
 
-each with `@ X,Y` or `@ X0:X1,Y0:Y1`. Lines and tasks are Traps: exact to the instruction. The others are checked after every cycle;
-compute elements run scalar code ahead of the clock, so a change of memory can be seen a few cycles early.
+each with `@ X,Y` or `@ X0:X1,Y0:Y1`. Lines and tasks are Traps: exact to the instruction. The others are checked after
+every cycle; compute elements run scalar code ahead of the clock, so a change of memory can be seen a few cycles early.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .values import scalar_text
 if TYPE_CHECKING:
     from meshlang.fabric.machine import Machine
 
-Region = tuple[int, int, int, int]      # x, y, w, h
+Region = tuple[int, int, int, int]  # x, y, w, h
 
 
 class Condition:
@@ -91,7 +91,9 @@ def line_trap(machine: Machine, file: str, line: int, text: str, region: Region)
             before = at
     if not pcs:
         if not known:
-            files = sorted({PurePath(sp.file.path).name for t in machine.program.tiles for sp in t.spans if sp is not None})
+            files = sorted(
+                {PurePath(sp.file.path).name for t in machine.program.tiles for sp in t.spans if sp is not None}
+            )
             raise mistake(f"no code comes from a file {file!r}", help=f"files with code: {', '.join(files[:8])}")
         near = min(known, key=lambda n: (abs(n - line), n))
         raise mistake(f"no instruction comes from {file}:{line}", help=f"the nearest line with code is {near}")
@@ -111,8 +113,10 @@ def task_trap(machine: Machine, name: str, text: str, region: Region) -> Trap:
         exported = {e.name for t in machine.program.tiles for e in t.exports.values() if e.kind == "fn"}
         known = sorted({*names.tasks_of(machine), *exported})
         near = difflib.get_close_matches(name, known, n=1)
-        raise mistake(f"no task or exported function is called {name!r}; there are: {', '.join(known) or 'none'}",
-                      help=f"did you mean {near[0]!r}?" if near else None)
+        raise mistake(
+            f"no task or exported function is called {name!r}; there are: {', '.join(known) or 'none'}",
+            help=f"did you mean {near[0]!r}?" if near else None,
+        )
     return Trap(text, region, sorted(set(pcs)), f"starts {name}")
 
 
@@ -157,7 +161,9 @@ class OnWavelet(Condition):
 class OnValue(Condition):
     """An expression becomes true (was not before), or changes. Looks at every PE of the region."""
 
-    def __init__(self, expression: str, evaluate: Callable[[Machine, int, int], Any], text: str, region: Region, change: bool):
+    def __init__(
+        self, expression: str, evaluate: Callable[[Machine, int, int], Any], text: str, region: Region, change: bool
+    ):
         super().__init__(text, region)
         self.expression, self._evaluate, self.change = expression, evaluate, change
 

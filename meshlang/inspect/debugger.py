@@ -1,12 +1,12 @@
 """A fabric one can go back and forth on: recorded host commands, checkpoints, breakpoints.
 
-The engine is deterministic, so any earlier cycle is a checkpoint (a copy of the state arrays) plus a replay of the commands that
-came after it. Checkpoints are taken at every command and about every half second of a long run; old ones are thinned out
-when they take more than CHECKPOINT_BYTES.
+The engine is deterministic, so any earlier cycle is a checkpoint (a copy of the state arrays) plus a replay of the
+commands that came after it. Checkpoints are taken at every command and about every half second of a long run; old ones
+are thinned out when they take more than CHECKPOINT_BYTES.
 
-Breakpoints on lines and task starts are exact and cost nothing while nothing hits them: the instruction is replaced by a trap.
-When a trap goes off, the fabric is taken back to before that cycle, and shown as it is at the trap. Conditions on wavelets,
-memory and expressions are looked at after every cycle.
+Breakpoints on lines and task starts are exact and cost nothing while nothing hits them: the instruction is replaced by
+a trap. When a trap goes off, the fabric is taken back to before that cycle, and shown as it is at the trap. Conditions
+on wavelets, memory and expressions are looked at after every cycle.
 """
 
 from __future__ import annotations
@@ -44,9 +44,10 @@ if TYPE_CHECKING:
 
 CHECKPOINT_BYTES = 512 << 20
 CHECKPOINT_SECONDS = 0.5
-STATUS_SECONDS = 0.5    # of a run, between two reports of where it is
-NEAR = 64               # cycles: a replay leaves a checkpoint so far before its end, since one who went back often goes back further
-_MARK = 0x7FFFFFF0      # operand of a breakpoint's trap: no string has this index
+STATUS_SECONDS = 0.5  # of a run, between two reports of where it is
+# cycles: a replay leaves a checkpoint so far before its end, since one who went back often goes back further
+NEAR = 64
+_MARK = 0x7FFFFFF0  # operand of a breakpoint's trap: no string has this index
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Action:
 @dataclass(frozen=True)
 class Checkpoint:
     shot: Snapshot
-    actions: int        # commands applied so far
+    actions: int  # commands applied so far
 
 
 @dataclass(frozen=True)
@@ -83,24 +84,25 @@ class Debugger:
         announce_compilation()
         self.machine = Machine(program, profile)
         self.machine.step_by_step()
-        self._pending: list[Diagnostic] = []        # warnings of copies, to be shown
+        self._pending: list[Diagnostic] = []  # warnings of copies, to be shown
         self._warned: set[tuple[str, str, str]] = set()
-        self._warned_at = -1                        # the cycle they were last looked for in
+        self._warned_at = -1  # the cycle they were last looked for in
         self.memory = Memory(program, self.machine, RunWarnings(self._pending.append))
         self.output = Output(text_at=self._text_at)
         self._prints_seen = 0
-        self.last_cycle = self.machine.cycle        # the furthest the machine has been
+        self.last_cycle = self.machine.cycle  # the furthest the machine has been
         self.actions: list[Action] = []
-        self.applied = 0                            # of the actions; those after it are in the future we came back from
+        self.applied = 0  # of the actions; those after it are in the future we came back from
         self.checkpoints: list[Checkpoint] = [Checkpoint(snapshot.take(self.machine), 0)]
         self.breaks: dict[int, Condition] = {}
         self._next_break = 1
-        self._before: Snapshot | None = None        # while the fabric is shown at a trap: the state to go on from
-        self._passed = -1                           # cycle whose traps were reported already
-        self.stopped_by: MeshlangError | None = None    # the fault that ended the run, if one did
-        self.status: Callable[[int | None], None] = lambda cycle: None     # gets the cycle now and then in a long run, None at its end
+        self._before: Snapshot | None = None  # while the fabric is shown at a trap: the state to go on from
+        self._passed = -1  # cycle whose traps were reported already
+        self.stopped_by: MeshlangError | None = None  # the fault that ended the run, if one did
+        # gets the cycle now and then in a long run, None at its end
+        self.status: Callable[[int | None], None] = lambda cycle: None
         self._status_at = 0.0
-        self._slice = 64        # cycles of one call of the engine, adapted to take 0.1 to 0.4 s
+        self._slice = 64  # cycles of one call of the engine, adapted to take 0.1 to 0.4 s
         self._stop_asked = False
 
     # ------------------------------------------------------------ commands of the host
@@ -141,7 +143,7 @@ class Debugger:
         apply()
         if self.applied < len(self.actions) or self.cycle < self.last_cycle:
             self._prints_seen = min(self._prints_seen, len(self.machine.print_log))
-        del self.actions[self.applied:]             # a new command makes another future
+        del self.actions[self.applied :]  # a new command makes another future
         self.checkpoints = [c for c in self.checkpoints if c.actions <= self.applied and c.shot.cycle <= self.cycle]
         self.last_cycle = self.cycle
         self.actions.append(Action(self.cycle, text, apply))
@@ -150,14 +152,19 @@ class Debugger:
 
     def _refuse_after_fault(self) -> None:
         if self.stopped_by is not None:
-            raise MeshlangError(Diagnostic(
-                "MS0940", f"a fault has stopped the fabric in cycle {self.cycle}: it can be looked at, but not run on",
-                help="`back 1` (or `goto CYCLE`) returns to before it; `reload` starts again"))
+            raise MeshlangError(
+                Diagnostic(
+                    "MS0940",
+                    f"a fault has stopped the fabric in cycle {self.cycle}: it can be looked at, but not run on",
+                    help="`back 1` (or `goto CYCLE`) returns to before it; `reload` starts again",
+                )
+            )
 
     # ------------------------------------------------------------ running
 
     def run(self, limit: int | None = None, until: Sequence[Condition] = (), stop_when_done: bool = True) -> Outcome:
-        """Run to the end of the launched function (or to rest), at most `limit` cycles, or to a condition or breakpoint.
+        """Run to the end of the launched function (or to rest), at most `limit` cycles, or to a condition or
+        breakpoint.
 
         Raises MeshlangError for faults and deadlocks; the machine stays where they happened.
         """
@@ -191,18 +198,31 @@ class Debugger:
             pending = self.actions[self.applied].cycle if self.applied < len(self.actions) else None
             if pending is not None and now >= pending:
                 self._replay_here()
-            end = min(now + (1 if watches else self._slice), target or 1 << 62, pending if pending is not None and pending > now else 1 << 62)
+            end = min(
+                now + (1 if watches else self._slice),
+                target or 1 << 62,
+                pending if pending is not None and pending > now else 1 << 62,
+            )
             if patches and self._passed == now:
-                end = now + 1           # reported already: go past this cycle
+                end = now + 1  # reported already: go past this cycle
             began = time.monotonic()
             hit = self._advance(end, {} if self._passed == now else patches, was_open)
             took = time.monotonic() - began
             if not watches and end == now + self._slice:
-                self._slice = min(self._slice * 2, 1 << 30) if took < 0.1 else max(self._slice // 2, 64) if took > 0.4 else self._slice
+                self._slice = (
+                    min(self._slice * 2, 1 << 30)
+                    if took < 0.1
+                    else max(self._slice // 2, 64)
+                    if took > 0.4
+                    else self._slice
+                )
             if hit is not None:
                 if isinstance(hit, Outcome):
                     # a condition may have become true in the last cycles
-                    return next((Outcome("condition", self.cycle, text) for c in watches if (text := c.check(self.machine))), hit)
+                    return next(
+                        (Outcome("condition", self.cycle, text) for c in watches if (text := c.check(self.machine))),
+                        hit,
+                    )
                 shown = self._show_trap(hit, patches)
                 if shown is not None:
                     return Outcome("condition", self.cycle, shown)
@@ -216,7 +236,8 @@ class Debugger:
                 last_checkpoint = time.monotonic()
 
     def _advance(self, end: int, patches: dict[int, Trap], was_open: bool) -> Outcome | Snapshot | None:
-        """Run to cycle `end`. An Outcome if the machine stopped by itself, the Snapshot to go back to if a trap went off."""
+        """Run to cycle `end`. An Outcome if the machine stopped by itself, the Snapshot to go back to if a trap went
+        off."""
         machine = self.machine
         if self._stop_asked:
             raise KeyboardInterrupt
@@ -248,7 +269,8 @@ class Debugger:
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
-        """Ctrl-C takes effect between two calls of the engine, never while state is being copied: the fabric stays whole."""
+        """Ctrl-C takes effect between two calls of the engine, never while state is being copied: the fabric stays
+        whole."""
         self._stop_asked = False
         self._status_at = time.monotonic()
         if threading.current_thread() is not threading.main_thread():
@@ -283,18 +305,19 @@ class Debugger:
     def _patched(self, patches: dict[int, Trap]) -> Iterator[None]:
         """Traps in place of the instructions; the code is as it was afterwards."""
         C = self.machine.state.C
-        saved = {pc: C[pc * 4:pc * 4 + 4].copy() for pc in patches}
+        saved = {pc: C[pc * 4 : pc * 4 + 4].copy() for pc in patches}
         try:
             for pc in patches:
-                C[pc * 4] = int(Op.TRAP)        # no cost: the clock shows when the instruction itself would begin
-                C[pc * 4 + 1] = _MARK           # the rest stays: a return reads the frame of its caller in the call
+                C[pc * 4] = int(Op.TRAP)  # no cost: the clock shows when the instruction itself would begin
+                C[pc * 4 + 1] = _MARK  # the rest stays: a return reads the frame of its caller in the call
             yield
         finally:
             for pc, words in saved.items():
-                C[pc * 4:pc * 4 + 4] = words
+                C[pc * 4 : pc * 4 + 4] = words
 
     def _show_trap(self, before: Snapshot, patches: dict[int, Trap]) -> str | None:
-        """A trap went off: go to the beginning of that cycle, and show the fabric at the trap. None: only PEs no one asked about."""
+        """A trap went off: go to the beginning of that cycle, and show the fabric at the trap. None: only PEs no one
+        asked about."""
         machine = self.machine
         cycle = int(machine.state.W[s.G_FCYCLE])
         snapshot.put(machine, before)
@@ -319,10 +342,12 @@ class Debugger:
         if text is None:
             snapshot.put(machine, clean)
             return None
-        machine.records()[~wanted, s.P_TILE] = clean.W[s.P0:].reshape(-1)[: machine.records().size].reshape(-1, s.PK)[~wanted, s.P_TILE]
+        machine.records()[~wanted, s.P_TILE] = (
+            clean.W[s.P0 :].reshape(-1)[: machine.records().size].reshape(-1, s.PK)[~wanted, s.P_TILE]
+        )
         W = machine.state.W
         pe = int(W[s.G_FPE])
-        machine.records()[pe, s.P_PC] -= 1      # the instruction that was a trap comes next
+        machine.records()[pe, s.P_PC] -= 1  # the instruction that was a trap comes next
         W[s.G_FAULT] = 0
         self._before = clean
         self.take_records()
@@ -356,7 +381,11 @@ class Debugger:
     # ------------------------------------------------------------ time
 
     def _checkpoint(self) -> None:
-        if self.checkpoints and self.checkpoints[-1].shot.cycle == self.cycle and self.checkpoints[-1].actions == self.applied:
+        if (
+            self.checkpoints
+            and self.checkpoints[-1].shot.cycle == self.cycle
+            and self.checkpoints[-1].actions == self.applied
+        ):
             return
         if any(c.shot.cycle == self.cycle and c.actions == self.applied for c in self.checkpoints):
             return
@@ -369,7 +398,8 @@ class Debugger:
             self.checkpoints = self.checkpoints[:1] + self.checkpoints[2:half:2] + self.checkpoints[half:]
 
     def goto(self, cycle: int) -> Outcome:
-        """Bring the fabric to a cycle, earlier or later: the commands given up to it have been given, nothing of it has run."""
+        """Bring the fabric to a cycle, earlier or later: the commands given up to it have been given, nothing of it has
+        run."""
         first = self.checkpoints[0].shot.cycle
         if cycle < first:
             raise MeshlangError(Diagnostic("MS0940", f"the recording begins at cycle {first}"))
@@ -386,7 +416,11 @@ class Debugger:
                     self._replay_here(cycle)
                     if self.cycle >= cycle:
                         return Outcome("limit", self.cycle)
-                    end = min(cycle, self.actions[self.applied].cycle if self.applied < len(self.actions) else cycle, self.cycle + self._slice)
+                    end = min(
+                        cycle,
+                        self.actions[self.applied].cycle if self.applied < len(self.actions) else cycle,
+                        self.cycle + self._slice,
+                    )
                     if self.cycle < cycle - NEAR < end:
                         end = cycle - NEAR
                     stop = self._advance(end, {}, False)
@@ -410,7 +444,8 @@ class Debugger:
             self.applied += 1
 
     def replay(self, options: TraceOptions, observe: Callable[[Machine], None] = lambda machine: None) -> Machine:
-        """Another machine that goes the way of this one up to the present (at least as far as its recording reaches back), and records.
+        """Another machine that goes the way of this one up to the present (at least as far as its recording reaches
+        back), and records.
 
         It begins where the recording of this session begins. A fault or deadlock of the past happens again and ends it.
         """
@@ -420,10 +455,11 @@ class Debugger:
         here = self.cycle
         snapshot.put_into(machine, self.checkpoints[0].shot)
         kept = self.machine, self.memory
-        self.machine, self.memory = machine, Memory(self.program, machine, RunWarnings(lambda d: None))     # commands are given to these
+        # commands are given to these
+        self.machine, self.memory = machine, Memory(self.program, machine, RunWarnings(lambda d: None))
         try:
             with self._interruptible():
-                for action in self.actions[:self.applied]:
+                for action in self.actions[: self.applied]:
                     snapshot.advance_to(machine, action.cycle)
                     action.apply()
                 snapshot.advance_to(machine, here)
@@ -455,7 +491,7 @@ class Debugger:
         """Turn what programs printed into lines (`output.lines`); what a replay prints again is not repeated."""
         records = self.machine.print_log
         width = self.machine.width
-        new = records[self._prints_seen:]
+        new = records[self._prints_seen :]
         if new:
             self._prints_seen = len(records)
             self.output.take((r.cycle, r.pe[1] * width + r.pe[0], r.kind, r.ty, r.value, r.string) for r in new)
@@ -466,8 +502,12 @@ class Debugger:
         return lines
 
     def new_warnings(self) -> list[Diagnostic]:
-        """Warnings of the run (MS0852 and the like) that have not been returned before. What a replay does again is not repeated."""
-        found, self._pending[:] = [*self._pending, *(self.machine.warnings if self.cycle != self._warned_at else [])], []
+        """Warnings of the run (MS0852 and the like) that have not been returned before. What a replay does again is not
+        repeated."""
+        found, self._pending[:] = (
+            [*self._pending, *(self.machine.warnings if self.cycle != self._warned_at else [])],
+            [],
+        )
         self._warned_at = self.cycle
         new = []
         for d in found:

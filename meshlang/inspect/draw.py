@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from .repl import Repl
 
-_LABEL = 5      # columns of a row's label
+_LABEL = 5  # columns of a row's label
 
 
 def _link(machine: Machine, color: int, a: tuple[int, int], side: str) -> str:
@@ -37,7 +37,9 @@ def _node(view: query.ChannelView | None) -> str:
     if view is None:
         return "."
     sends, delivers = "RAMP" in view.rx or "HOST" in view.rx, "RAMP" in view.tx or "HOST" in view.tx
-    return ("B" if sends and delivers else "S" if sends else "D" if delivers else "+") + (str(len(view.contents)) if view.contents else "")
+    return ("B" if sends and delivers else "S" if sends else "D" if delivers else "+") + (
+        str(len(view.contents)) if view.contents else ""
+    )
 
 
 def route(machine: Machine, color: int, where: tuple[int, int, int, int], width: int) -> Iterator[str]:
@@ -69,7 +71,7 @@ def route(machine: Machine, color: int, where: tuple[int, int, int, int], width:
         yield f"columns {x0} to {x0 + shown - 1} of {w} are shown; `route {color} @ {x0 + shown}:,{y0}:{y0 + h}` shows more"
 
 
-_RAMP = (17, 18, 19, 26, 32, 34, 40, 46, 154, 190, 220, 214, 208, 202, 196)     # 256-colour codes from dark blue to red
+_RAMP = (17, 18, 19, 26, 32, 34, 40, 46, 154, 190, 220, 214, 208, 202, 196)  # 256-colour codes from dark blue to red
 
 
 def heat(repl: Repl, grid: np.ndarray, origin: tuple[int, int]) -> None:
@@ -91,7 +93,11 @@ def heat(repl: Repl, grid: np.ndarray, origin: tuple[int, int]) -> None:
 
             text = Text(label)
             for v, cell in zip(row, cells):
-                text.append(cell, f"black on color({_RAMP[min(len(_RAMP) - 1, v * len(_RAMP) // most)]})" if v > 0 else "dim")
-            Console(file=repl.out, force_terminal=True, width=max(repl.width, 40)).print(text, soft_wrap=True, highlight=False)
+                text.append(
+                    cell, f"black on color({_RAMP[min(len(_RAMP) - 1, v * len(_RAMP) // most)]})" if v > 0 else "dim"
+                )
+            Console(file=repl.out, force_terminal=True, width=max(repl.width, 40)).print(
+                text, soft_wrap=True, highlight=False
+            )
         else:
             repl.say(label + "".join(cells))

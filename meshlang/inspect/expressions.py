@@ -1,4 +1,5 @@
-"""Expressions of the language over the global variables of one PE: literals, variables, indices, arithmetic, comparisons."""
+"""Expressions of the language over the global variables of one PE: literals, variables, indices, arithmetic,
+comparisons."""
 
 from __future__ import annotations
 
@@ -20,9 +21,22 @@ if TYPE_CHECKING:
     from meshlang.fabric.machine import Machine
     from meshlang.ir.program import TileProgram
 
-_OPERATORS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "&": operator.and_, "|": operator.or_, "^": operator.xor,
-              "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
-              "<<": operator.lshift, ">>": operator.rshift}
+_OPERATORS = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "&": operator.and_,
+    "|": operator.or_,
+    "^": operator.xor,
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<<": operator.lshift,
+    ">>": operator.rshift,
+}
 
 
 def parse(text: str) -> ast.Expr:
@@ -33,7 +47,8 @@ def parse(text: str) -> ast.Expr:
 
 
 class Evaluator:
-    """Evaluates expressions on one PE. Integers are exact (they do not wrap), floats are computed in double precision."""
+    """Evaluates expressions on one PE. Integers are exact (they do not wrap), floats are computed in double
+    precision."""
 
     def __init__(self, machine: Machine, x: int, y: int):
         self.machine = machine
@@ -61,7 +76,9 @@ class Evaluator:
         if isinstance(node, ast.Deref):
             return self._pointed(node.operand, 1)[0]
         what = "a builtin" if isinstance(node, ast.BuiltinCall) else "a call" if isinstance(node, ast.Call) else "this"
-        raise self._refuse(node, f"{what} is not possible here", "literals, global variables, indices, arithmetic and comparisons are")
+        raise self._refuse(
+            node, f"{what} is not possible here", "literals, global variables, indices, arithmetic and comparisons are"
+        )
 
     @staticmethod
     def _refuse(node: Any, message: str, help: str | None = None) -> Exception:
@@ -94,7 +111,7 @@ class Evaluator:
                 raise self._refuse(node.right, f"a shift by {right} is outside 0 to 63")
             with np.errstate(all="ignore"):
                 value = _OPERATORS[node.op](left, right)
-            if type(value) is int and value.bit_length() > 256:     # nobody's variable, and too long to print
+            if type(value) is int and value.bit_length() > 256:  # nobody's variable, and too long to print
                 raise self._refuse(node, "the value is too large")
             return value
         except ZeroDivisionError:
@@ -105,7 +122,8 @@ class Evaluator:
     @staticmethod
     def _divide(op: str, left: Any, right: Any) -> Any:
         if isinstance(left, int) and isinstance(right, int):
-            quotient = abs(left) // abs(right) * (1 if (left < 0) == (right < 0) else -1)       # towards zero, as in the language
+            # towards zero, as in the language
+            quotient = abs(left) // abs(right) * (1 if (left < 0) == (right < 0) else -1)
             return quotient if op == "/" else left - quotient * right
         return left / right if op == "/" else math.fmod(left, right)
 
@@ -137,9 +155,15 @@ class Evaluator:
         target = names.object_at(self.tile, address)
         element = obj.type.rpartition("*]" if obj.type.startswith("[*]") else "*")[2].removeprefix("const ").strip()
         _, kind = shape_and_element(target.type if target is not None else element)
-        size = np.dtype(dtype_for(kind, {"f32": 4, "i32": 4, "u32": 4, "u8": 1, "i8": 1, "bool": 1, "i64": 8, "u64": 8}.get(kind, 2)))
+        size = np.dtype(
+            dtype_for(
+                kind, {"f32": 4, "i32": 4, "u32": 4, "u8": 1, "i8": 1, "bool": 1, "i64": 8, "u64": 8}.get(kind, 2)
+            )
+        )
         if target is None or count < 1 or address + count * size.itemsize > target.address + target.size:
-            raise self._refuse(node, f"{obj.name} points to {names.address_name(self.tile, address)}; that element is outside it")
+            raise self._refuse(
+                node, f"{obj.name} points to {names.address_name(self.tile, address)}; that element is outside it"
+            )
         x, y = self.pe % self.machine.width, self.pe // self.machine.width
         raw = self.machine.read_bytes(x, y, 1, 1, address, count * size.itemsize).reshape(-1)
         return np.ascontiguousarray(raw).view(size).tolist()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from meshlang.fabric.machine import Machine
     from meshlang.ir.program import MemoryObject, TileProgram
 
-COMMAND = 128       # P_TASK of a launched function
+COMMAND = 128  # P_TASK of a launched function
 
 
 def tile_of(machine: Machine, pe: int) -> TileProgram | None:
@@ -47,7 +47,7 @@ def span_at(machine: Machine, pe: int, pc: int) -> Any:
 
 
 def place(span: Any) -> str:
-    """"pe.csl:12", short enough for a table."""
+    """ "pe.csl:12", short enough for a table."""
     return f"{PurePath(span.file.path).name}:{span.line_col()[0]}" if span is not None else "?"
 
 
@@ -77,8 +77,13 @@ def find_variable(tile: TileProgram, name: str) -> MemoryObject:
                 return o
     near = difflib.get_close_matches(name, [o.name for o in objects], n=1)
     listed = ", ".join(o.name for o in objects[:12]) + (", ..." if len(objects) > 12 else "")
-    raise MeshlangError(Diagnostic("MS0910", f"{tile.name} has no variable {name!r}; it has: {listed or 'none'}",
-                                   help=f"did you mean {near[0]!r}?" if near else None))
+    raise MeshlangError(
+        Diagnostic(
+            "MS0910",
+            f"{tile.name} has no variable {name!r}; it has: {listed or 'none'}",
+            help=f"did you mean {near[0]!r}?" if near else None,
+        )
+    )
 
 
 def object_at(tile: TileProgram, address: int) -> MemoryObject | None:
@@ -86,7 +91,7 @@ def object_at(tile: TileProgram, address: int) -> MemoryObject | None:
 
 
 def address_name(tile: TileProgram, address: int) -> str:
-    """"data", "data + 4 bytes", or the number."""
+    """ "data", "data + 4 bytes", or the number."""
     o = object_at(tile, address)
     if o is None:
         return f"address {address}"

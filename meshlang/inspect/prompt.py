@@ -62,7 +62,8 @@ def interact(repl: Repl, path: str | None = None, *, input: Input | None = None,
     Ctrl-C drops the line being typed; during a run it stops the run. Twice in a row on an empty line ends the session.
     """
     session: PromptSession[str] = PromptSession(
-        history=_history(), completer=_Completer(repl), complete_while_typing=False, input=input, output=output)
+        history=_history(), completer=_Completer(repl), complete_while_typing=False, input=input, output=output
+    )
     repl.say("MeshLang REPL: `help` lists the commands, Tab completes, Ctrl-D ends the session")
     if path is not None:
         repl.execute(f"load {shlex.quote(path)}")
@@ -81,7 +82,7 @@ def interact(repl: Repl, path: str | None = None, *, input: Input | None = None,
             return 0
         try:
             repl.execute(line)
-        except KeyboardInterrupt:       # between two commands
+        except KeyboardInterrupt:  # between two commands
             continue
         except Quit:
             return 0

@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     from meshlang.ir.program import TileProgram
 
 STATES = ("idle", "running", "waits for its operation")
-SPARE_QUEUE = 8         # the loader's output queue for DSDs that name none (WSE-2)
+SPARE_QUEUE = 8  # the loader's output queue for DSDs that name none (WSE-2)
 
 
 @dataclass(frozen=True)
 class Wavelet:
     value: int
     control: bool
-    ready: int          # cycles until it can be taken; 0: now
+    ready: int  # cycles until it can be taken; 0: now
 
 
 @dataclass(frozen=True)
 class OperandView:
-    role: str           # "destination", "source 1", ...
+    role: str  # "destination", "source 1", ...
     text: str
-    kind: int           # state.K_*
-    queue: int | None = None        # queue id of fabric operands
+    kind: int  # state.K_*
+    queue: int | None = None  # queue id of fabric operands
     color: int | None = None
 
 
@@ -43,16 +43,17 @@ class OperandView:
 class OperationView:
     """A running vector operation."""
 
-    thread: str         # "main thread", "microthread 2"
-    name: str           # "fmacs"
+    thread: str  # "main thread", "microthread 2"
+    name: str  # "fmacs"
     done: int
-    total: int | None   # None: endless
+    total: int | None  # None: endless
     operands: tuple[OperandView, ...]
-    waits: str          # "" when it can go on
+    waits: str  # "" when it can go on
     task: str
     span: Any
-    wants: tuple[str, int | None, int | None] | None = None     # ("in" | "out" | "fifo" | "blocked", queue id, color) it waits for
-    unblocks: int | None = None     # the task id that its end unblocks
+    # ("in" | "out" | "fifo" | "blocked", queue id, color) it waits for
+    wants: tuple[str, int | None, int | None] | None = None
+    unblocks: int | None = None  # the task id that its end unblocks
 
 
 @dataclass(frozen=True)
@@ -64,14 +65,14 @@ class PEView:
     state: str
     task: str | None
     span: Any
-    ahead: int          # how many cycles its own clock is ahead of the machine's
+    ahead: int  # how many cycles its own clock is ahead of the machine's
     active: tuple[tuple[int, str], ...]
     blocked: tuple[tuple[int, str], ...]
     busy: int
     sent: int
     received: int
     tasks_started: int
-    command: str | None             # "not started", "open" or None
+    command: str | None  # "not started", "open" or None
     operations: tuple[OperationView, ...]
 
 
@@ -82,7 +83,7 @@ class QueueView:
     color: int | None
     capacity: int
     contents: tuple[Wavelet, ...]
-    used: bool          # an operation holds it
+    used: bool  # an operation holds it
 
     @property
     def name(self) -> str:
@@ -91,7 +92,7 @@ class QueueView:
 
 @dataclass(frozen=True)
 class DsrView:
-    name: str           # "dest[0]"
+    name: str  # "dest[0]"
     text: str
     loaded: bool
 
@@ -104,12 +105,12 @@ class ChannelView:
     rx: tuple[str, ...]
     tx: tuple[str, ...]
     contents: tuple[Wavelet, ...]
-    queue: int | None               # input queue at the ramp
-    position: int | None = None     # switch position
+    queue: int | None  # input queue at the ramp
+    position: int | None = None  # switch position
     positions: tuple[str, ...] = ()
-    flags: tuple[str, ...] = ()     # "in teardown", "filter: 12 wavelets kept"
-    last_push: int = 0              # cycle in which a wavelet last came in; 0 never
-    kept: int = 0                   # wavelets its filter has kept from the PE
+    flags: tuple[str, ...] = ()  # "in teardown", "filter: 12 wavelets kept"
+    last_push: int = 0  # cycle in which a wavelet last came in; 0 never
+    kept: int = 0  # wavelets its filter has kept from the PE
 
 
 def sides(mask: int) -> tuple[str, ...]:
@@ -139,10 +140,21 @@ def pe_view(machine: Machine, x: int, y: int) -> PEView | None:
     command = "not started" if r[s.P_CMD] else "open" if r[s.P_CMDOPEN] else None
     busy = int(r[s.P_BUSY]) + (max(0, machine.cycle - int(r[s.P_BUSYFROM])) if task else 0)
     return PEView(
-        (x, y), tile.name, STATES[state], task, names.span_at(machine, pe, running) if task else None,
+        (x, y),
+        tile.name,
+        STATES[state],
+        task,
+        names.span_at(machine, pe, running) if task else None,
         max(0, int(r[s.P_TIME]) - machine.cycle) if task else 0,
-        tuple(names.named_ids(machine, tile, int(r[s.P_ACTIVE]))), tuple(names.named_ids(machine, tile, int(r[s.P_BLOCKED]))),
-        busy, int(r[s.P_SENT]), int(machine.received()[pe]), int(r[s.P_TASKS]), command, tuple(operations(machine, pe)))
+        tuple(names.named_ids(machine, tile, int(r[s.P_ACTIVE]))),
+        tuple(names.named_ids(machine, tile, int(r[s.P_BLOCKED]))),
+        busy,
+        int(r[s.P_SENT]),
+        int(machine.received()[pe]),
+        int(r[s.P_TASKS]),
+        command,
+        tuple(operations(machine, pe)),
+    )
 
 
 def operations(machine: Machine, pe: int) -> list[OperationView]:
@@ -180,11 +192,20 @@ def operations(machine: Machine, pe: int) -> list[OperationView]:
         if int(r[s.P_UTBLOCK]) >> dense & 1:
             waits, wants = "is blocked", ("blocked", None, None)
         endless = int(W[v + s.V_FLAGS]) & s.F_ENDLESS
-        out.append(OperationView(
-            "main thread" if dense == 0 else f"microthread {int(W[v + s.V_ID])}", DsdOpCode(int(W[v + s.V_CODE])).name.lower(),
-            int(W[v + s.V_K]), None if endless else int(W[v + s.V_N]), tuple(operands), waits,
-            names.task_name(machine, tile, int(W[v + s.V_TASK])), names.span_at(machine, pe, int(W[v + s.V_PC])), wants,
-            int(W[v + s.V_ACTION]) >> 4 & 0x3F if int(W[v + s.V_ACTION]) & 15 == isa.Action.UNBLOCK else None))
+        out.append(
+            OperationView(
+                "main thread" if dense == 0 else f"microthread {int(W[v + s.V_ID])}",
+                DsdOpCode(int(W[v + s.V_CODE])).name.lower(),
+                int(W[v + s.V_K]),
+                None if endless else int(W[v + s.V_N]),
+                tuple(operands),
+                waits,
+                names.task_name(machine, tile, int(W[v + s.V_TASK])),
+                names.span_at(machine, pe, int(W[v + s.V_PC])),
+                wants,
+                int(W[v + s.V_ACTION]) >> 4 & 0x3F if int(W[v + s.V_ACTION]) & 15 == isa.Action.UNBLOCK else None,
+            )
+        )
     return out
 
 
@@ -198,14 +219,29 @@ def _element(machine: Machine, pe: int, tile: TileProgram) -> OperationView:
     inward = op == isa.Op.ELD
     ident = _field(packed, isa.D_QUEUE) if _field(packed, isa.D_HASQ) else None
     color = _field(packed, isa.D_COLOR) if _field(packed, isa.D_HASCOLOR) else None
-    found = next((q for q in _queues_of(machine, pe) if q.output != inward and (
-        q.id == ident if ident is not None else q.color == color)), None)
+    found = next(
+        (
+            q
+            for q in _queues_of(machine, pe)
+            if q.output != inward and (q.id == ident if ident is not None else q.color == color)
+        ),
+        None,
+    )
     if found is not None:
         ident, color = found.id, found.color if color is None else color
     view = _fabric_operand("source 1" if inward else "destination", inward, ident, color)
     waits = f"waits for {'one wavelet from' if inward else 'room for one wavelet in'} {view.text}"
-    return OperationView("main thread", "@map", 0, None, (view,), waits, names.task_name(machine, tile, int(r[s.P_TASK])),
-                         names.span_at(machine, pe, pc), ("in" if inward else "out", ident, color))
+    return OperationView(
+        "main thread",
+        "@map",
+        0,
+        None,
+        (view,),
+        waits,
+        names.task_name(machine, tile, int(r[s.P_TASK])),
+        names.span_at(machine, pe, pc),
+        ("in" if inward else "out", ident, color),
+    )
 
 
 def _fabric_operand(role: str, inward: bool, queue: int | None, color: int | None) -> OperandView:
@@ -227,19 +263,24 @@ def _operand(machine: Machine, pe: int, tile: TileProgram, o: int, kind: int, ro
         ident, color = int(U[q + s.Q_ID]), int(U[q + s.Q_COLOR])
         shown = None if color >= 31 else color
         if kind == s.K_OUT:
-            shown = _slot_color(machine, pe, int(W[o + s.O_STRIDE]))        # WSE-2: the DSD names it, not the queue
+            shown = _slot_color(machine, pe, int(W[o + s.O_STRIDE]))  # WSE-2: the DSD names it, not the queue
         return _fabric_operand(role, kind == s.K_IN, ident, shown)
     if kind in (s.K_MEM, s.K_MEM4):
         address, size = int(W[o + s.O_ADDR]), int(W[o + s.O_SIZE])
         return OperandView(role, f"memory, next {element_name(tile, address, size)}", kind)
     if kind == s.K_FIFO:
-        return OperandView(role, f"the FIFO over {names.address_name(tile, int(machine.state.T[int(W[o + s.O_QUEUE])]))}", kind)
-    words = {s.K_SCALAR: "a scalar", s.K_POINTER: f"a scalar in memory ({names.address_name(tile, int(W[o + s.O_ADDR]))})"}
+        return OperandView(
+            role, f"the FIFO over {names.address_name(tile, int(machine.state.T[int(W[o + s.O_QUEUE])]))}", kind
+        )
+    words = {
+        s.K_SCALAR: "a scalar",
+        s.K_POINTER: f"a scalar in memory ({names.address_name(tile, int(W[o + s.O_ADDR]))})",
+    }
     return OperandView(role, words.get(kind, "?"), kind)
 
 
 def element_name(tile: TileProgram, address: int, size: int) -> str:
-    """"data[3]" for an address in memory."""
+    """ "data[3]" for an address in memory."""
     obj = names.object_at(tile, address)
     if obj is None or size <= 0:
         # one past the end of a variable: the vector is through
@@ -278,8 +319,12 @@ def _queue(machine: Machine, pe: int, q: int, output: bool) -> QueueView:
     contents = []
     for k in range(count):
         e = buf + (head + k) % cap * s.EK
-        contents.append(Wavelet(int(U[e + s.E_VALUE]), bool(U[e + s.E_FLAGS] & 1), _until(machine, int(U[e + s.E_TIME]))))
-    return QueueView(output, int(U[q + s.Q_ID]), None if color >= 31 else color, cap, tuple(contents), bool(U[q + s.Q_USER]))
+        contents.append(
+            Wavelet(int(U[e + s.E_VALUE]), bool(U[e + s.E_FLAGS] & 1), _until(machine, int(U[e + s.E_TIME])))
+        )
+    return QueueView(
+        output, int(U[q + s.Q_ID]), None if color >= 31 else color, cap, tuple(contents), bool(U[q + s.Q_USER])
+    )
 
 
 def _until(machine: Machine, time: int) -> int:
@@ -314,11 +359,15 @@ def dsd_text(tile: TileProgram, packed: int) -> str:
     start = element_name(tile, _field(packed, isa.D_BASE), size)
     if kind is isa.DsdKind.CIRCBUF and length < len(tile.mem4d):
         row = tile.mem4d[length]
-        return (f"circbuf from {start}, {int(row[isa.M4_LENGTH])} elements of {size} bytes, around {int(row[isa.M4_EXT + 1])}, "
-                f"next {_field(packed, isa.D_POSITION)}")
+        return (
+            f"circbuf from {start}, {int(row[isa.M4_LENGTH])} elements of {size} bytes, around {int(row[isa.M4_EXT + 1])}, "
+            f"next {_field(packed, isa.D_POSITION)}"
+        )
     if kind is isa.DsdKind.MEM4D:
         row = tile.mem4d[length] if length < len(tile.mem4d) else None
-        extents = "?" if row is None else " x ".join(str(int(row[isa.M4_EXT + i])) for i in range(int(row[isa.M4_RANK])))
+        extents = (
+            "?" if row is None else " x ".join(str(int(row[isa.M4_EXT + i])) for i in range(int(row[isa.M4_RANK])))
+        )
         return f"mem4d from {start}, {extents} elements of {size} bytes"
     stride = _field(packed, isa.D_STRIDE, signed=True)
     return f"{kind.name.lower()} from {start}, {steps} of {size} bytes" + (f", stride {stride}" if stride != 1 else "")
@@ -359,7 +408,7 @@ def channel(machine: Machine, color: int, x: int, y: int) -> ChannelView | None:
             if p & s.X_VALID:
                 positions.append(f"{k}: {_arrow(p & 31, p >> 5 & 31)}")
         now = int(W[e + s.X_POSITIONS + position])
-        rx = rx & 32 | now & 31         # the engine's mask is 0 while the channel is closed
+        rx = rx & 32 | now & 31  # the engine's mask is 0 while the channel is closed
         if config & s.C_TEARDOWN:
             flags.append("in teardown")
         if config & s.C_FILTER:
@@ -373,13 +422,26 @@ def channel(machine: Machine, color: int, x: int, y: int) -> ChannelView | None:
     contents = []
     for k in range(count):
         i = (head + k) & 3
-        contents.append(Wavelet(int(U[ch + s.CH_VALUE + i]), bool(state >> 5 + i & 1), _until(machine, int(U[ch + s.CH_TIME + i]))))
+        contents.append(
+            Wavelet(int(U[ch + s.CH_VALUE + i]), bool(state >> 5 + i & 1), _until(machine, int(U[ch + s.CH_TIME + i])))
+        )
     queue = config >> 17 & 15
     dense = None
     if queue != 15:
         pe = machine.pe(x, y)
         dense = int(U[int(machine.records()[pe][s.P_IQ]) + queue * s.QK + s.Q_ID])
-    return ChannelView(color, sides(rx), sides(tx), tuple(contents), dense, position, tuple(positions), tuple(flags), int(U[ch + s.CH_PUSH]), kept)
+    return ChannelView(
+        color,
+        sides(rx),
+        sides(tx),
+        tuple(contents),
+        dense,
+        position,
+        tuple(positions),
+        tuple(flags),
+        int(U[ch + s.CH_PUSH]),
+        kept,
+    )
 
 
 def _arrow(rx: int, tx: int) -> str:
@@ -425,7 +487,7 @@ def grouped(pes: Iterable[Place], describe: Callable[[int, int], Hashable]) -> l
 
 
 def places(pes: list[Place], most: int = 4) -> str:
-    """"PE 2,1", "12 PEs 0:4,0:3", "5 PEs 0,0 2,1 ..."; rectangles in the form that commands take."""
+    """ "PE 2,1", "12 PEs 0:4,0:3", "5 PEs 0,0 2,1 ..."; rectangles in the form that commands take."""
     if len(pes) == 1:
         return f"PE {pes[0][0]},{pes[0][1]}"
     array = np.array(pes)

@@ -24,7 +24,12 @@ def command_reference() -> str:
             if c.group != group:
                 continue
             usage = f"{c.name} {c.usage}".strip()
-            lines += [f"#### `{usage}`" + (f" (also {', '.join(f'`{a}`' for a in c.aliases)})" if c.aliases else ""), "", c.help, ""]
+            lines += [
+                f"#### `{usage}`" + (f" (also {', '.join(f'`{a}`' for a in c.aliases)})" if c.aliases else ""),
+                "",
+                c.help,
+                "",
+            ]
             if c.examples:
                 lines += ["```text", *c.examples, "```", ""]
     return "\n".join(lines).rstrip() + "\n"
@@ -32,7 +37,16 @@ def command_reference() -> str:
 
 def cause_table() -> str:
     """What `why` can find, as a Markdown table."""
-    return "\n".join(["| rule | cause | what to change |", "|---|---|---|", *(f"| {n} | {r.title} | {r.change} |" for n, r in RULES.items())]) + "\n"
+    return (
+        "\n".join(
+            [
+                "| rule | cause | what to change |",
+                "|---|---|---|",
+                *(f"| {n} | {r.title} | {r.change} |" for n, r in RULES.items()),
+            ]
+        )
+        + "\n"
+    )
 
 
 def updated(page: str) -> str:

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Command:
     name: str
-    usage: str                      # arguments, as help shows them
-    help: str                       # first line: summary
-    group: str                      # heading in `help`
+    usage: str  # arguments, as help shows them
+    help: str  # first line: summary
+    group: str  # heading in `help`
     run: Callable[[Repl, str], Any]
-    complete: tuple[str, ...]       # what may follow: kinds of completion.py ("pe", "symbol", ...), or literal words
+    complete: tuple[str, ...]  # what may follow: kinds of completion.py ("pe", "symbol", ...), or literal words
     needs_program: bool
     aliases: tuple[str, ...]
     examples: tuple[str, ...]
@@ -34,8 +34,16 @@ ALIASES: dict[str, str] = {}
 GROUPS = ("Program", "Running", "Looking at PEs", "Looking at the fabric", "Time", "Session")
 
 
-def command(name: str, usage: str = "", *, group: str, complete: tuple[str, ...] = (), program: bool = True,
-            aliases: tuple[str, ...] = (), examples: tuple[str, ...] = ()) -> Callable[[Callable], Callable]:
+def command(
+    name: str,
+    usage: str = "",
+    *,
+    group: str,
+    complete: tuple[str, ...] = (),
+    program: bool = True,
+    aliases: tuple[str, ...] = (),
+    examples: tuple[str, ...] = (),
+) -> Callable[[Callable], Callable]:
     """Register a command. Its docstring is its help; the function gets the REPL and the rest of the line."""
     assert group in GROUPS, group
 

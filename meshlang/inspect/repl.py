@@ -1,7 +1,7 @@
 """The REPL: lines in, text out. Commands are in repl_commands; interactive input is in prompt.py.
 
-Output is plain text unless it goes to a terminal. An error in a command never ends the session, and leaves the fabric as it
-was when the error came up: a deadlock or fault can be looked at.
+Output is plain text unless it goes to a terminal. An error in a command never ends the session, and leaves the fabric
+as it was when the error came up: a deadlock or fault can be looked at.
 """
 
 from __future__ import annotations
@@ -35,16 +35,24 @@ class Quit(Exception):
 class Repl:
     """One session. `out` gets what commands print; `echo` repeats each input line first, as transcripts want."""
 
-    def __init__(self, out: TextIO | None = None, *, arch: str | None = None, profile: str | None = None,
-                 params: dict[str, Any] | None = None, echo: bool = False, color: bool = False):
+    def __init__(
+        self,
+        out: TextIO | None = None,
+        *,
+        arch: str | None = None,
+        profile: str | None = None,
+        params: dict[str, Any] | None = None,
+        echo: bool = False,
+        color: bool = False,
+    ):
         registry.load_all()
         self.out = out if out is not None else sys.stdout
         self.arch, self.profile, self.params = arch, profile, dict(params or {})
         self.echo, self.color = echo, color
         self.path: str | None = None
         self._debugger: Debugger | None = None
-        self.place: tuple[int, int] | None = None       # the PE that commands without a place are about
-        self.failed: list[str] = []                     # commands that failed
+        self.place: tuple[int, int] | None = None  # the PE that commands without a place are about
+        self.failed: list[str] = []  # commands that failed
 
     # ------------------------------------------------------------ for commands
 
@@ -84,7 +92,9 @@ class Repl:
             from rich.console import Console
             from rich.text import Text
 
-            Console(file=self.out, force_terminal=True, width=max(self.width, 40)).print(Text(text, style=style), soft_wrap=True)
+            Console(file=self.out, force_terminal=True, width=max(self.width, 40)).print(
+                Text(text, style=style), soft_wrap=True
+            )
         else:
             print(text, file=self.out)
 
@@ -128,9 +138,14 @@ class Repl:
             self.say("interrupted", "yellow")
         except RecursionError:
             self.show_error(mistake("the expression is nested too deeply"))
-        except Exception as error:      # a mistake of ours must not cost the user the session
-            self.show_error(mistake(f"internal error: {type(error).__name__}: {error}", help="this is a bug in MeshLang; please report it",
-                                    code="MS0943"))
+        except Exception as error:  # a mistake of ours must not cost the user the session
+            self.show_error(
+                mistake(
+                    f"internal error: {type(error).__name__}: {error}",
+                    help="this is a bug in MeshLang; please report it",
+                    code="MS0943",
+                )
+            )
             if os.environ.get("MESHLANG_DEBUG"):
                 raise
         self.failed.append(line)
@@ -145,7 +160,7 @@ class Repl:
 
         body, _ = arguments.split_place(line)
         if body == word and _NAME.fullmatch(word) and not self._is_variable(word):
-            return False        # an unknown word is a mistyped command
+            return False  # an unknown word is a mistyped command
         try:
             expressions.parse(body)
         except MeshlangError:
@@ -168,7 +183,10 @@ class Repl:
                 raise mistake(f"`{word}` could be {', '.join(begins)}")
             else:
                 near = difflib.get_close_matches(word, [*COMMANDS, *ALIASES], n=1)
-                raise mistake(f"there is no command `{word}`", help=f"did you mean `{near[0]}`?" if near else "help lists the commands")
+                raise mistake(
+                    f"there is no command `{word}`",
+                    help=f"did you mean `{near[0]}`?" if near else "help lists the commands",
+                )
         return COMMANDS[name]
 
     def show_error(self, error: MeshlangError) -> None:

@@ -1,4 +1,5 @@
-"""A color's route as a graph: who sends where, where it ends, and where it leads nowhere. Routes are taken as they are now."""
+"""A color's route as a graph: who sends where, where it ends, and where it leads nowhere. Routes are taken as they are
+now."""
 
 from __future__ import annotations
 
@@ -21,10 +22,10 @@ OPPOSITE = {"NORTH": "SOUTH", "SOUTH": "NORTH", "EAST": "WEST", "WEST": "EAST"}
 class Trace:
     """Routers reached from one PE along (or against) a color."""
 
-    ends: list[Place] = field(default_factory=list)         # PEs whose ramp the route comes from (or leads to)
+    ends: list[Place] = field(default_factory=list)  # PEs whose ramp the route comes from (or leads to)
     host: list[Place] = field(default_factory=list)
-    breaks: list[str] = field(default_factory=list)         # where it leads nowhere, in words
-    teardown: list[Place] = field(default_factory=list)     # where the color is in teardown, and so goes no further
+    breaks: list[str] = field(default_factory=list)  # where it leads nowhere, in words
+    teardown: list[Place] = field(default_factory=list)  # where the color is in teardown, and so goes no further
     seen: list[Place] = field(default_factory=list)
 
 
@@ -71,10 +72,14 @@ def _walk(machine: Machine, color: int, start: Place, against: bool) -> Trace:
     return trace
 
 
-def _link(machine: Machine, color: int, place: Place, view: query.ChannelView, side: str, against: bool) -> tuple[Place, str]:
+def _link(
+    machine: Machine, color: int, place: Place, view: query.ChannelView, side: str, against: bool
+) -> tuple[Place, str]:
     """The PE at the other end of a link, and what is wrong with the link, or ""."""
     near = (place[0] + STEPS[side][0], place[1] + STEPS[side][1])
-    here = f"PE {place[0]},{place[1]} " + (f"receives color {color} from {side}" if against else f"sends color {color} to {side}")
+    here = f"PE {place[0]},{place[1]} " + (
+        f"receives color {color} from {side}" if against else f"sends color {color} to {side}"
+    )
     if not (0 <= near[0] < machine.width and 0 <= near[1] < machine.height):
         return near, f"{here}, off the rectangle{_position(view)}"
     other = query.channel(machine, color, *near)
@@ -97,5 +102,9 @@ def breaks(machine: Machine, color: int, pes: Iterable[Place]) -> list[str]:
     for place in pes:
         view = query.channel(machine, color, *place)
         if view is not None:
-            found += [wrong for side in view.tx if side in STEPS and (wrong := _link(machine, color, place, view, side, False)[1])]
+            found += [
+                wrong
+                for side in view.tx
+                if side in STEPS and (wrong := _link(machine, color, place, view, side, False)[1])
+            ]
     return found

@@ -19,7 +19,7 @@ _ARRAY = re.compile(r"^\[([\d, ]+)\](?:align\(\d+\) )?(.+)$")
 
 
 def shape_and_element(type_text: str) -> tuple[tuple[int, ...], str]:
-    """"[2, 3]f32" -> ((2, 3), "f32"); a scalar has the shape ()."""
+    """ "[2, 3]f32" -> ((2, 3), "f32"); a scalar has the shape ()."""
     match = _ARRAY.match(type_text)
     if match is None:
         return (), type_text
@@ -47,7 +47,7 @@ def object_value(machine: Machine, pe: int, obj: MemoryObject) -> np.ndarray:
     x, y = pe % machine.width, pe // machine.width
     raw = machine.read_bytes(x, y, 1, 1, obj.address, obj.size).reshape(-1)
     dtype = dtype_for(element, size)
-    if dtype.itemsize != size:      # a struct: its bytes
+    if dtype.itemsize != size:  # a struct: its bytes
         return raw
     return np.ascontiguousarray(raw).view(dtype).reshape(shape)
 

@@ -54,15 +54,16 @@ class DsdOpCode(IntEnum):
     FS2XP16 = 39
     XP162FH = 40
     XP162FS = 41
-    DFILT = 42              # @dfilt: drops what comes, until as many control wavelets have come as the fabin_dsd is long
+    # @dfilt: drops what comes, until as many control wavelets have come as the fabin_dsd is long
+    DFILT = 42
 
 
 class DsdOp(NamedTuple):
     code: DsdOpCode
-    dst: str                    # element type: "h" f16, "s" f32, "w" any 16-bit integer, "d" any 32-bit integer
+    dst: str  # element type: "h" f16, "s" f32, "w" any 16-bit integer, "d" any 32-bit integer
     src: tuple[str, ...]
     forms: tuple[str, ...]
-    accumulates: bool = False   # form P,s,V keeps a running value
+    accumulates: bool = False  # form P,s,V keeps a running value
 
 
 _ALU = ("DVV", "DsV", "DVs")
@@ -77,17 +78,30 @@ def _code(name: str) -> DsdOpCode:
 
 
 DSD_OPS: dict[str, DsdOp] = {
-    **{n: DsdOp(c, "w", ("w", "w"), _ALU) for n, c in [
-        ("add16", C.ADD16), ("addc16", C.ADDC16), ("and16", C.AND16), ("or16", C.OR16), ("xor16", C.XOR16),
-        ("sll16", C.SLL16), ("slr16", C.SLR16), ("sar16", C.SAR16)]},
+    **{
+        n: DsdOp(c, "w", ("w", "w"), _ALU)
+        for n, c in [
+            ("add16", C.ADD16),
+            ("addc16", C.ADDC16),
+            ("and16", C.AND16),
+            ("or16", C.OR16),
+            ("xor16", C.XOR16),
+            ("sll16", C.SLL16),
+            ("slr16", C.SLR16),
+            ("sar16", C.SAR16),
+        ]
+    },
     "sub16": DsdOp(C.SUB16, "w", ("w", "w"), ("DVV", "DVs")),
     **{n: DsdOp(c, "w", ("w",), _UN) for n, c in [("clz", C.CLZ), ("ctz", C.CTZ), ("popcnt", C.POPCNT)]},
     "mov16": DsdOp(C.MOV16, "w", ("w",), _MOV),
     "mov32": DsdOp(C.MOV32, "d", ("d",), _MOV),
     "fmovh": DsdOp(C.FMOVH, "h", ("h",), _MOV),
     "fmovs": DsdOp(C.FMOVS, "s", ("s",), _MOV),
-    **{f"{n}{t}": DsdOp(_code(f"{n}{t}"), t, (t, t), _FARITH, accumulates=True)
-       for n in ("fadd", "fsub", "fmul", "fmax") for t in "hs"},
+    **{
+        f"{n}{t}": DsdOp(_code(f"{n}{t}"), t, (t, t), _FARITH, accumulates=True)
+        for n in ("fadd", "fsub", "fmul", "fmax")
+        for t in "hs"
+    },
     "faddhs": DsdOp(C.FADDHS, "s", ("s", "h"), _FARITH, accumulates=True),
     "fmach": DsdOp(C.FMACH, "h", ("h", "h", "h"), ("DVVs",)),
     "fmacs": DsdOp(C.FMACS, "s", ("s", "s", "s"), ("DVVs",)),

@@ -9,25 +9,100 @@ from .dsdops import DsdOpCode
 from .isa import Action, MathFn, Op, Operand, Print, Sys, Ty
 from .program import Program, TileProgram
 
-# how the words a, b, c of each opcode read: r register, w register written, i immediate, t target pc, f function, - unused
+# how the words a, b, c of each opcode read: r register, w register written, i immediate, t target pc, f function, -
+# unused
 SHAPES: dict[Op, str] = {
-    Op.NOP: "---", Op.MOV: "wr-", Op.LDI: "wi-", Op.LDIH: "wi-", Op.SEL: "wrr", Op.LD: "wri", Op.ST: "rri", Op.COPY: "rrr",
-    **dict.fromkeys((Op.ADD, Op.SUB, Op.MUL, Op.DIV, Op.REM, Op.AND, Op.OR, Op.XOR, Op.SHL, Op.SHR,
-                    Op.EQ, Op.NE, Op.LT, Op.LE, Op.FADD, Op.FSUB, Op.FMUL, Op.FDIV), "wrr"),
-    Op.NEG: "wr-", Op.NOT: "wr-", Op.ADDI: "wri", Op.MULI: "wri", Op.WRAP: "wri", Op.LNOT: "wr-", Op.FNEG: "wr-", Op.FUN1: "wri",
-    Op.FUN2: "wri", Op.I2F: "wri", Op.F2I: "wri", Op.F2F: "wri", Op.F2B: "wri", Op.JMP: "t--", Op.JZ: "rt-", Op.JNZ: "rt-",
-    Op.CALL: "fi-", Op.CALLR: "ri-", Op.TCALL: "f--", Op.RET: "---", Op.CHK: "ri-", Op.ASSERT: "ri-", Op.TRAP: "i--",
-    Op.DBASE: "wrr", Op.DINC: "wrr", Op.DLEN: "wrr", Op.DSTRIDE: "wrr", Op.BINS: "wri", Op.DSRLD: "iri", Op.DSRGET: "wi-",
-    Op.DSRBASE: "ir-", Op.DSDOP: "irw", Op.ELD: "wrr", Op.EST: "rrr", Op.DCOUNT: "wr-", Op.DSRADV: "ir-", Op.ACTIVATE: "r--",
-    Op.BLOCK: "r--", Op.UNBLOCK: "r--", Op.UTBLOCK: "r--", Op.UTUNBLOCK: "r--", Op.SYS: "wri", Op.PRINT: "rii",
+    Op.NOP: "---",
+    Op.MOV: "wr-",
+    Op.LDI: "wi-",
+    Op.LDIH: "wi-",
+    Op.SEL: "wrr",
+    Op.LD: "wri",
+    Op.ST: "rri",
+    Op.COPY: "rrr",
+    **dict.fromkeys(
+        (
+            Op.ADD,
+            Op.SUB,
+            Op.MUL,
+            Op.DIV,
+            Op.REM,
+            Op.AND,
+            Op.OR,
+            Op.XOR,
+            Op.SHL,
+            Op.SHR,
+            Op.EQ,
+            Op.NE,
+            Op.LT,
+            Op.LE,
+            Op.FADD,
+            Op.FSUB,
+            Op.FMUL,
+            Op.FDIV,
+        ),
+        "wrr",
+    ),
+    Op.NEG: "wr-",
+    Op.NOT: "wr-",
+    Op.ADDI: "wri",
+    Op.MULI: "wri",
+    Op.WRAP: "wri",
+    Op.LNOT: "wr-",
+    Op.FNEG: "wr-",
+    Op.FUN1: "wri",
+    Op.FUN2: "wri",
+    Op.I2F: "wri",
+    Op.F2I: "wri",
+    Op.F2F: "wri",
+    Op.F2B: "wri",
+    Op.JMP: "t--",
+    Op.JZ: "rt-",
+    Op.JNZ: "rt-",
+    Op.CALL: "fi-",
+    Op.CALLR: "ri-",
+    Op.TCALL: "f--",
+    Op.RET: "---",
+    Op.CHK: "ri-",
+    Op.ASSERT: "ri-",
+    Op.TRAP: "i--",
+    Op.DBASE: "wrr",
+    Op.DINC: "wrr",
+    Op.DLEN: "wrr",
+    Op.DSTRIDE: "wrr",
+    Op.BINS: "wri",
+    Op.DSRLD: "iri",
+    Op.DSRGET: "wi-",
+    Op.DSRBASE: "ir-",
+    Op.DSDOP: "irw",
+    Op.ELD: "wrr",
+    Op.EST: "rrr",
+    Op.DCOUNT: "wr-",
+    Op.DSRADV: "ir-",
+    Op.ACTIVATE: "r--",
+    Op.BLOCK: "r--",
+    Op.UNBLOCK: "r--",
+    Op.UTBLOCK: "r--",
+    Op.UTUNBLOCK: "r--",
+    Op.SYS: "wri",
+    Op.PRINT: "rii",
 }
-_NAMED = {Op.SYS: Sys, Op.FUN1: MathFn, Op.FUN2: MathFn, Op.PRINT: Print, Op.I2F: Ty, Op.F2I: Ty, Op.F2F: Ty, Op.F2B: Ty}
+_NAMED = {
+    Op.SYS: Sys,
+    Op.FUN1: MathFn,
+    Op.FUN2: MathFn,
+    Op.PRINT: Print,
+    Op.I2F: Ty,
+    Op.F2I: Ty,
+    Op.F2F: Ty,
+    Op.F2B: Ty,
+}
 
 
 def instruction(tile: TileProgram, pc: int) -> str:
     """One instruction as text."""
     w, *words = (int(x) for x in tile.code[pc])
-    op, ty = Op(w & 0xff), Ty(w >> 8 & 0xf)
+    op, ty = Op(w & 0xFF), Ty(w >> 8 & 0xF)
     parts = []
     for shape, word in zip(SHAPES[op], words, strict=True):
         if shape in "rw":
@@ -113,9 +188,11 @@ def listing(program: Program) -> str:
     lines = [f"{program.source} for {program.arch}: {f.width} x {f.height} PEs, {len(program.tiles)} tile programs"]
     for c, grid in f.color.items():
         used = grid[grid >= 0]
-        lines.append(f"color {c}: {used.size} PEs, {len(set(used.tolist()))} configurations"
-                     + (f", from the host ({f.host_in[c]})" if c in f.host_in else "")
-                     + (f", to the host ({f.host_out[c]})" if c in f.host_out else ""))
+        lines.append(
+            f"color {c}: {used.size} PEs, {len(set(used.tolist()))} configurations"
+            + (f", from the host ({f.host_in[c]})" if c in f.host_in else "")
+            + (f", to the host ({f.host_out[c]})" if c in f.host_out else "")
+        )
     for t in program.tiles:
         lines.append("")
         lines.extend(tile_listing(t))

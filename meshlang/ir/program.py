@@ -22,41 +22,44 @@ HOST = 5
 @dataclass(slots=True)
 class MemoryObject:
     """A global variable or constant in PE memory (also the static storage of a local aggregate)."""
-    name: str               # "module.name" as messages show it; export or linkname if given
-    address: int            # bytes
-    size: int               # bytes
-    type: str               # "[16]f32"
+
+    name: str  # "module.name" as messages show it; export or linkname if given
+    address: int  # bytes
+    size: int  # bytes
+    type: str  # "[16]f32"
     mutable: bool = True
 
 
 @dataclass(slots=True)
 class Export:
     """What a tile program advertises to the host under a name."""
+
     name: str
-    kind: str               # "var": `address` holds the value; "pointer": `address` holds a pointer to elements; "fn"
-    type: str               # "[*]f32", "fn(i16) void"
-    address: int = 0        # byte address of the variable (pointer variable for "pointer")
-    element: str = ""       # element type name for "pointer" and scalar type for "var"
+    kind: str  # "var": `address` holds the value; "pointer": `address` holds a pointer to elements; "fn"
+    type: str  # "[*]f32", "fn(i16) void"
+    address: int = 0  # byte address of the variable (pointer variable for "pointer")
+    element: str = ""  # element type name for "pointer" and scalar type for "var"
     mutable: bool = True
-    function: int = -1      # index in TileProgram.functions
-    params: tuple[str, ...] = ()    # parameter type names of a function
+    function: int = -1  # index in TileProgram.functions
+    params: tuple[str, ...] = ()  # parameter type names of a function
 
 
 @dataclass(slots=True)
 class Function:
     name: str
-    entry: int              # pc
+    entry: int  # pc
     params: int
-    frame: int              # registers used, including r0 and outgoing calls' link slots
+    frame: int  # registers used, including r0 and outgoing calls' link slots
 
 
 @dataclass(slots=True)
 class TaskBinding:
     """kind: "data", "local" or "control"."""
+
     id: int
     kind: str
     function: int
-    arg_types: tuple[str, ...]      # "u16", "f32", ...; payload split as CSL says
+    arg_types: tuple[str, ...]  # "u16", "f32", ...; payload split as CSL says
     name: str
     span: Any = None
 
@@ -64,6 +67,7 @@ class TaskBinding:
 @dataclass(slots=True)
 class Queue:
     """An initialised queue. `color` is None for a WSE-2 output queue (the DSD names the color)."""
+
     id: int
     color: int | None
     priority: str = ""
@@ -72,51 +76,55 @@ class Queue:
 
 @dataclass
 class TileProgram:
-    name: str                                   # file name, with a number if parameters make several
-    params: dict[str, str]                      # as text, for listings
-    code: np.ndarray                            # int32 [n, 4]
-    spans: list[Any]                            # span per instruction (None where generated)
+    name: str  # file name, with a number if parameters make several
+    params: dict[str, str]  # as text, for listings
+    code: np.ndarray  # int32 [n, 4]
+    spans: list[Any]  # span per instruction (None where generated)
     functions: list[Function]
-    image: np.ndarray                           # uint8: initial memory, address 0 upwards
-    objects: list[MemoryObject]                 # sorted by address
-    dsd_ops: np.ndarray                         # int32 [n, OP_COLUMNS]
-    dsr_configs: np.ndarray                     # int32 [n, RC_COLUMNS]
-    mem4d: np.ndarray                           # int32 [n, M4_COLUMNS]
-    dsrs: list[tuple[str, int]]                 # dense index -> (file "dest"|"src0"|"src1", number)
-    dsr_init: list[tuple[int, int, int, int, int]]   # comptime @load_to_dsr: dense index, packed DSD, config row, action id, on_control id
+    image: np.ndarray  # uint8: initial memory, address 0 upwards
+    objects: list[MemoryObject]  # sorted by address
+    dsd_ops: np.ndarray  # int32 [n, OP_COLUMNS]
+    dsr_configs: np.ndarray  # int32 [n, RC_COLUMNS]
+    mem4d: np.ndarray  # int32 [n, M4_COLUMNS]
+    dsrs: list[tuple[str, int]]  # dense index -> (file "dest"|"src0"|"src1", number)
+    # comptime @load_to_dsr: dense index, packed DSD, config row, action id, on_control id
+    dsr_init: list[tuple[int, int, int, int, int]]
     tasks: list[TaskBinding]
-    active: int                                 # initial bit masks over task ids
+    active: int  # initial bit masks over task ids
     blocked: int
     inputs: list[Queue]
     outputs: list[Queue]
     exports: dict[str, Export]
     strings: list[str]
-    stack_registers: int                        # size of the register stack
+    stack_registers: int  # size of the register stack
     recursive: bool = False
-    uses_memcpy: bool = False                   # imports <memcpy/memcpy>: takes part in the command stream
-    ut_blocked: int = 0                         # initial @block(ut_id) mask
-    high: int = 0                               # task ids of high priority from the start
-    rotating: list[tuple[int, int, int]] = field(default_factory=list)   # data task id, start and limit of the counter; instead: control task 0
-    fifos: np.ndarray = field(default_factory=lambda: np.zeros((0, 7), np.int32))    # int32 [n, FIFO_COLUMNS]
-    registers: list[tuple[int, int]] = field(default_factory=list)      # plain words of the configuration space: address, initial value
-    transform: int = 0                          # initial mask of control_transform
-    exceptions: int = 0xffff                    # initial mask of exceptions: a 0 lets one stop the PE
+    uses_memcpy: bool = False  # imports <memcpy/memcpy>: takes part in the command stream
+    ut_blocked: int = 0  # initial @block(ut_id) mask
+    high: int = 0  # task ids of high priority from the start
+    # data task id, start and limit of the counter; instead: control task 0
+    rotating: list[tuple[int, int, int]] = field(default_factory=list)
+    fifos: np.ndarray = field(default_factory=lambda: np.zeros((0, 7), np.int32))  # int32 [n, FIFO_COLUMNS]
+    # plain words of the configuration space: address, initial value
+    registers: list[tuple[int, int]] = field(default_factory=list)
+    transform: int = 0  # initial mask of control_transform
+    exceptions: int = 0xFFFF  # initial mask of exceptions: a 0 lets one stop the PE
 
 
 @dataclass(frozen=True, slots=True)
 class ColorConfig:
     """One color's configuration at a router. Masks over 1 << direction.
 
-    Interned: equal configurations are one object. `positions` holds the (rx, tx) masks of switch positions 0..3 after the
-    cumulative rule; an invalid position is None.
+    Interned: equal configurations are one object. `positions` holds the (rx, tx) masks of switch positions 0..3 after
+    the cumulative rule; an invalid position is None.
     """
+
     rx: int
     tx: int
     positions: tuple[tuple[int, int] | None, ...] = ()
     position: int = 0
     ring: bool = False
     pop: str = "no_pop"
-    filter: tuple | None = None                 # (kind, ((field, value), ...)), see sema.layout.FILTER_FIELDS
+    filter: tuple | None = None  # (kind, ((field, value), ...)), see sema.layout.FILTER_FIELDS
     teardown: bool = False
     swap_x: bool = False
     swap_y: bool = False
@@ -124,35 +132,39 @@ class ColorConfig:
 
 @dataclass
 class Fabric:
-    """The rectangle. `tile[y, x]` is an index into Program.tiles (-1: empty), `color[c][y, x]` one into `configs` (-1: none)."""
+    """The rectangle. `tile[y, x]` is an index into Program.tiles (-1: empty), `color[c][y, x]` one into `configs` (-1:
+    none)."""
+
     width: int
     height: int
-    tile: np.ndarray                            # int32 [h, w]
-    color: dict[int, np.ndarray]                # live colors only: int16 or int32 [h, w]
+    tile: np.ndarray  # int32 [h, w]
+    color: dict[int, np.ndarray]  # live colors only: int16 or int32 [h, w]
     configs: list[ColorConfig]
-    host_in: dict[int, str] = field(default_factory=dict)    # color -> name (MEMCPYH2D_n): streams from the host
-    host_out: dict[int, str] = field(default_factory=dict)   # color -> name (MEMCPYD2H_n)
-    spans: dict[tuple[int, int], Any] = field(default_factory=dict)     # (color, config) -> where that color got it first
-    host_ports: bool = False                    # the host is attached only where a configuration names HOST
+    host_in: dict[int, str] = field(default_factory=dict)  # color -> name (MEMCPYH2D_n): streams from the host
+    host_out: dict[int, str] = field(default_factory=dict)  # color -> name (MEMCPYD2H_n)
+    # (color, config) -> where that color got it first
+    spans: dict[tuple[int, int], Any] = field(default_factory=dict)
+    host_ports: bool = False  # the host is attached only where a configuration names HOST
 
 
 @dataclass
 class Preload:
     """Initial memory that differs from PE to PE of one tile program: bytes for the PEs from (x, y) on."""
+
     x: int
     y: int
-    address: np.ndarray                         # int32 [h, w]
-    data: np.ndarray                            # uint8 [h, w, n]
+    address: np.ndarray  # int32 [h, w]
+    data: np.ndarray  # uint8 [h, w, n]
 
 
 @dataclass
 class Program:
-    arch: str                                   # "wse2", "wse3"
+    arch: str  # "wse2", "wse3"
     tiles: list[TileProgram]
     fabric: Fabric
-    exports: dict[str, tuple[str, bool]]        # @export_name: name -> (type text, mutable)
-    params: dict[str, str]                      # resolved params of the top file, as text
-    source: str                                 # path of the top file
+    exports: dict[str, tuple[str, bool]]  # @export_name: name -> (type text, mutable)
+    params: dict[str, str]  # resolved params of the top file, as text
+    source: str  # path of the top file
     fabric_dims: tuple[int, int] | None = None  # --fabric-dims
     fabric_offsets: tuple[int, int] | None = None
     warnings: list[Any] = field(default_factory=list)

@@ -5,9 +5,9 @@
     bin/program.json     everything but arrays, tagged (see `_Encoder`)
     bin/program.npz      the arrays
 
-Nothing in the folder is executed when it is loaded (no pickle). A folder belongs to one format: `FORMAT` and the field names
-of every record are written with it, and a folder that differs is refused with MS0903, never misread.
-Errors: MS0901 unreadable, MS0902 not such a folder or damaged, MS0903 written by another version.
+Nothing in the folder is executed when it is loaded (no pickle). A folder belongs to one format: `FORMAT` and the field
+names of every record are written with it, and a folder that differs is refused with MS0903, never misread. Errors:
+MS0901 unreadable, MS0902 not such a folder or damaged, MS0903 written by another version.
 """
 
 from __future__ import annotations
@@ -108,7 +108,16 @@ def load(folder: str | Path) -> P.Program:
             arrays = {name: file[name] for name in file.files}
         sources = [SourceFile(s["path"], s["text"]) for s in document["sources"]]
         program = _Decoder(arrays, sources).decode(document["program"])
-    except (OSError, EOFError, LookupError, TypeError, ValueError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        OSError,
+        EOFError,
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise _damaged(folder / "bin" / "program.npz", f"{type(error).__name__}: {error}") from None
     if not isinstance(program, P.Program):
         raise _damaged(path, "it holds no program")
@@ -118,8 +127,8 @@ def load(folder: str | Path) -> P.Program:
 def rpc_symbols(program: P.Program) -> list[dict[str, Any]]:
     """The host-visible symbols; the position is the id that `get_id` gives.
 
-    Program.exports has them in order of their @export_name. A program that exports from PE code only (SdkLayout's way) lists
-    what its tile programs export.
+    Program.exports has them in order of their @export_name. A program that exports from PE code only (SdkLayout's way)
+    lists what its tile programs export.
     """
     rows = []
     for number, (name, (type_text, mutable)) in enumerate(program.exports.items()):
@@ -136,7 +145,17 @@ def rpc_symbols(program: P.Program) -> list[dict[str, Any]]:
         row["inputs"] = [{"type": t} for t in (export.params if export is not None and function else ())]
         rows.append(row)
     for color, name in {**program.fabric.host_in, **program.fabric.host_out}.items():
-        rows.append({"id": color, "name": name, "type": "color", "kind": "Stream", "immutable": True, "color": color, "inputs": []})
+        rows.append(
+            {
+                "id": color,
+                "name": name,
+                "type": "color",
+                "kind": "Stream",
+                "immutable": True,
+                "color": color,
+                "inputs": [],
+            }
+        )
     return rows
 
 
@@ -165,7 +184,8 @@ def _damaged(path: Path, reason: str) -> MeshlangError:
 
 
 class _Encoder:
-    """Values to JSON with tags: {"$": record, ...}, {"$t": tuple}, {"$d": pairs}, {"$a": array}, {"$s": span}, {"$l": spans}."""
+    """Values to JSON with tags: {"$": record, ...}, {"$t": tuple}, {"$d": pairs}, {"$a": array}, {"$s": span}, {"$l":
+    spans}."""
 
     def __init__(self) -> None:
         self.arrays: dict[str, np.ndarray] = {}

@@ -30,33 +30,69 @@ class Analyzer(Expressions, Literals, Bits, Choices, Calls, Statements, Loops):
 
 
 Analyzer.EV = {
-    ast.IntLit: Analyzer.ev_int, ast.FloatLit: Analyzer.ev_float, ast.StringLit: Analyzer.ev_string, ast.BoolLit: Analyzer.ev_bool,
-    ast.VoidLit: Analyzer.ev_void, ast.Ident: Analyzer.ev_ident, ast.Unary: Analyzer.ev_unary, ast.Binary: Analyzer.ev_binary,
-    ast.AddrOf: Analyzer.ev_addr, ast.Deref: Analyzer.ev_deref, ast.Index: Analyzer.ev_index, ast.Field: Analyzer.ev_field,
-    ast.Call: Analyzer.ev_call, ast.BuiltinCall: Analyzer.ev_builtin, ast.StructLit: Analyzer.ev_struct, ast.TupleLit: Analyzer.ev_tuple,
-    ast.ArrayLit: Analyzer.ev_array, ast.ComptimeExpr: Analyzer.ev_comptime, ast.TensorAccess: Analyzer.ev_tensor,
-    ast.ArrayType: Analyzer.ev_array_type, ast.PtrType: Analyzer.ev_ptr_type, ast.FnType: Analyzer.ev_fn_type,
-    ast.StructType: Analyzer.ev_struct_type, ast.UnionType: Analyzer.ev_union_type, ast.EnumType: Analyzer.ev_enum_type,
-    ast.If: Analyzer.ev_if, ast.Switch: Analyzer.ev_switch, ast.Block: Analyzer.ev_block, ast.Asm: Analyzer.ev_asm,
+    ast.IntLit: Analyzer.ev_int,
+    ast.FloatLit: Analyzer.ev_float,
+    ast.StringLit: Analyzer.ev_string,
+    ast.BoolLit: Analyzer.ev_bool,
+    ast.VoidLit: Analyzer.ev_void,
+    ast.Ident: Analyzer.ev_ident,
+    ast.Unary: Analyzer.ev_unary,
+    ast.Binary: Analyzer.ev_binary,
+    ast.AddrOf: Analyzer.ev_addr,
+    ast.Deref: Analyzer.ev_deref,
+    ast.Index: Analyzer.ev_index,
+    ast.Field: Analyzer.ev_field,
+    ast.Call: Analyzer.ev_call,
+    ast.BuiltinCall: Analyzer.ev_builtin,
+    ast.StructLit: Analyzer.ev_struct,
+    ast.TupleLit: Analyzer.ev_tuple,
+    ast.ArrayLit: Analyzer.ev_array,
+    ast.ComptimeExpr: Analyzer.ev_comptime,
+    ast.TensorAccess: Analyzer.ev_tensor,
+    ast.ArrayType: Analyzer.ev_array_type,
+    ast.PtrType: Analyzer.ev_ptr_type,
+    ast.FnType: Analyzer.ev_fn_type,
+    ast.StructType: Analyzer.ev_struct_type,
+    ast.UnionType: Analyzer.ev_union_type,
+    ast.EnumType: Analyzer.ev_enum_type,
+    ast.If: Analyzer.ev_if,
+    ast.Switch: Analyzer.ev_switch,
+    ast.Block: Analyzer.ev_block,
+    ast.Asm: Analyzer.ev_asm,
 }
 Analyzer.STMT = {
-    ast.Decl: Analyzer.st_decl, ast.Assign: Analyzer.st_assign, ast.ExprStmt: Analyzer.st_expr, ast.If: Analyzer.st_if,
-    ast.While: Analyzer.st_while, ast.For: Analyzer.st_for, ast.Switch: Analyzer.st_switch, ast.Break: Analyzer.st_break,
-    ast.Continue: Analyzer.st_continue, ast.Return: Analyzer.st_return, ast.Block: Analyzer.st_block,
+    ast.Decl: Analyzer.st_decl,
+    ast.Assign: Analyzer.st_assign,
+    ast.ExprStmt: Analyzer.st_expr,
+    ast.If: Analyzer.st_if,
+    ast.While: Analyzer.st_while,
+    ast.For: Analyzer.st_for,
+    ast.Switch: Analyzer.st_switch,
+    ast.Break: Analyzer.st_break,
+    ast.Continue: Analyzer.st_continue,
+    ast.Return: Analyzer.st_return,
+    ast.Block: Analyzer.st_block,
     ast.ComptimeBlock: Analyzer.st_comptime,
 }
 
 
 def plain_instance(unit: Unit, fn: FnValue) -> Instance:
     """The instance of a function or task without comptime parameters."""
+
     def make(index: int) -> Instance:
         env = Analyzer(unit, fn.module)
         params = [(p.name, env.type_expr(p.type)) for p in fn.decl.params]
         ret = env.type_expr(fn.decl.ret) if fn.decl.ret is not None else T.VOID
         for n, t in [*params, ("the result", ret)]:
             if holds_array(t):
-                env.fail("MS0326", f"'{fn.decl.name}' cannot be called at run time: {n} is a {t}", fn.decl.name_span, "use a pointer to the array")
+                env.fail(
+                    "MS0326",
+                    f"'{fn.decl.name}' cannot be called at run time: {n} is a {t}",
+                    fn.decl.name_span,
+                    "use a pointer to the array",
+                )
         return Instance(index, fn, {}, params, ret, task=fn.decl.is_task)
+
     return unit.instance(fn, (), make)
 
 
@@ -82,7 +118,8 @@ def compile_instance(unit: Unit, inst: Instance) -> None:
             unit.diagnostics.add(d)
         terminated = True
     caller = inst
-    while caller is not None and (caller.env or caller.parts) and caller.span is not None:    # the arguments of a generic may be what is wrong
+    # the arguments of a generic may be what is wrong
+    while caller is not None and (caller.env or caller.parts) and caller.span is not None:
         for d in unit.diagnostics.items[reported:]:
             d.labels.append(Label(caller.span, f"'{caller.fn.decl.name}' is called here"))
         caller = caller.caller
@@ -94,5 +131,5 @@ def compile_instance(unit: Unit, inst: Instance) -> None:
         fb.emit(Op.RET)
     elif not fb.code:
         fb.emit(Op.RET)
-    if not unit.diagnostics.errors:     # a statement in error may have left labels without a place
+    if not unit.diagnostics.errors:  # a statement in error may have left labels without a place
         fb.finish()

@@ -1,8 +1,8 @@
 """Unions and packed structs: bits in a register or in memory, whose fields are parts of them.
 
-A value of such a type (`types.BitsType`) of up to 64 bits is a scalar as wide as the type; of more, it is in memory as an array is. A
-field that fills whole bytes of a place in memory is a place of its own there; any other field is a `BitsRef`, read and written through the
-word it belongs to. At compile time all of them are Python integers.
+A value of such a type (`types.BitsType`) of up to 64 bits is a scalar as wide as the type; of more, it is in memory as
+an array is. A field that fills whole bytes of a place in memory is a place of its own there; any other field is a
+`BitsRef`, read and written through the word it belongs to. At compile time all of them are Python integers.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from .values import ArrayValue, BitsRef, Cell, ElemRef, Fields, GlobalVar, Known
 
 class UnionPayload(int):
     """The bits of a comptime union, and which field was given."""
+
     active: str
 
 
@@ -38,8 +39,13 @@ class Bits(Context):
             dtype = ops.dtype(t.elem)
             return Known(t, ArrayValue(np.array(data, dtype=dtype) if dtype else data))
         if isinstance(t, T.StructType):
-            return Known(t, {n: self.known_bits(f, bits >> 8 * at & (1 << 8 * f.size) - 1)
-                             for (n, f), at in zip(t.fields, t.offsets, strict=True)})
+            return Known(
+                t,
+                {
+                    n: self.known_bits(f, bits >> 8 * at & (1 << 8 * f.size) - 1)
+                    for (n, f), at in zip(t.fields, t.offsets, strict=True)
+                },
+            )
         if T.is_float(t):
             return Known(t, ops.bits_float(bits, t))
         if isinstance(t, T.IntType):
@@ -53,11 +59,20 @@ class Bits(Context):
         if unknown:
             self.fail("MS0202", f"{t} has no field '{unknown[0]}'", node, notes=[f"fields: {', '.join(t.parts)}"])
         if t.union and len(given) != 1:
-            self.fail("MS0202", f"a value of the union {t} has one field, {len(given)} are given", node, "name the field that holds the value")
+            self.fail(
+                "MS0202",
+                f"a value of the union {t} has one field, {len(given)} are given",
+                node,
+                "name the field that holds the value",
+            )
         missing = [] if t.union else [n for n in t.parts if n not in given and n not in t.defaults]
         if missing:
             self.fail("MS0202", f"{t}: field '{missing[0]}' is missing", node)
-        fields = {n: self.coerce(given[n], t.parts[n].type, node) if n in given else t.defaults[n] for n in t.parts if n in given or not t.union}
+        fields = {
+            n: self.coerce(given[n], t.parts[n].type, node) if n in given else t.defaults[n]
+            for n in t.parts
+            if n in given or not t.union
+        }
         known = 0
         for n, v in fields.items():
             if isinstance(v, Known):
@@ -87,8 +102,12 @@ class Bits(Context):
         """A field that is a number or the like, as a value in a register must be."""
         part = t.parts[name]
         if part.type.ty is None:
-            self.fail("MS0339", f"the field '{name}' of {t} is a {part.type}: it can be reached in memory only", node,
-                      "keep the union in a 'var', and use the field of that")
+            self.fail(
+                "MS0339",
+                f"the field '{name}' of {t} is a {part.type}: it can be reached in memory only",
+                node,
+                "keep the union in a 'var', and use the field of that",
+            )
         return part
 
     def merge(self, r: int, value: Any, part: T.Part, node: Any) -> None:
@@ -122,8 +141,12 @@ class Bits(Context):
         if isinstance(base, Known):
             active = getattr(base.v, "active", name)
             if active != name:
-                self.fail("MS0340", f"'{name}' is read of a union that holds '{active}'", node,
-                          "an extern or packed union may be read through any field")
+                self.fail(
+                    "MS0340",
+                    f"'{name}' is read of a union that holds '{active}'",
+                    node,
+                    "an extern or packed union may be read through any field",
+                )
             return self.known_bits(part.type, (int(base.v) >> part.shift) & ((1 << part.width) - 1))
         if isinstance(base, Mem) and part.shift % 8 == 0 and part.width == 8 * part.type.size:
             return Mem(part.type, base.base, base.offset + part.shift // 8, base.const, base.var)
@@ -134,17 +157,24 @@ class Bits(Context):
         if isinstance(base, (Mem, RegVar, BitsRef)):
             return BitsRef(part.type, base, part, getattr(base, "const", False))
         if isinstance(base, (Cell, ElemRef)):
+
             def current() -> Known:
                 return base.v if isinstance(base, Cell) else base.get()
 
             def change(value: Known) -> None:
-                whole = self.make_bits(t, Fields(t, {name: value}), node).v if t.union else (
-                    int(current().v) & ~(((1 << part.width) - 1) << part.shift)
-                    | (self.bits_of(value) & ((1 << part.width) - 1)) << part.shift)
+                whole = (
+                    self.make_bits(t, Fields(t, {name: value}), node).v
+                    if t.union
+                    else (
+                        int(current().v) & ~(((1 << part.width) - 1) << part.shift)
+                        | (self.bits_of(value) & ((1 << part.width) - 1)) << part.shift
+                    )
+                )
                 if isinstance(base, Cell):
                     base.v = Known(t, whole)
                 else:
                     base.set(Known(t, whole))
+
             return ElemRef(part.type, lambda: self.bits_member(current(), name, node), change)
         return self.extract(self.to_reg(base, node), part, node)
 
@@ -153,12 +183,20 @@ class Bits(Context):
         first = part.shift // 8
         size = next((s for s in (1, 2, 4, 8) if part.shift - 8 * first + part.width <= 8 * s), 0)
         if size == 0:
-            self.fail("MS0399", f"a field of {part.width} bits that begins inside a byte, in a packed struct of more than 64 bits, is not supported",
-                      node, "begin it at a multiple of 8 bits")
+            self.fail(
+                "MS0399",
+                f"a field of {part.width} bits that begins inside a byte, in a packed struct of more than 64 bits, is not supported",
+                node,
+                "begin it at a multiple of 8 bits",
+            )
         first = min(first, base.ty.size - size)
         word = T.int_type(8 * size, False)
-        return BitsRef(part.type, Mem(word, base.base, base.offset + first, base.const, base.var),
-                       T.Part(part.type, part.shift - 8 * first, part.width), base.const)
+        return BitsRef(
+            part.type,
+            Mem(word, base.base, base.offset + first, base.const, base.var),
+            T.Part(part.type, part.shift - 8 * first, part.width),
+            base.const,
+        )
 
     def load_bits(self, ref: BitsRef, node: Any) -> Reg:
         return self.extract(self.to_reg(self.load(ref.place, node), node), ref.part, node)
@@ -167,7 +205,9 @@ class Bits(Context):
         mark = self.fb.mark()
         r = self.fb.reg()
         field = ((1 << ref.part.width) - 1) << ref.part.shift
-        self.emit(node, Op.AND, r, self.to_reg(self.load(ref.place, node), node), self.fb.constant(~field & ((1 << 64) - 1)))
+        self.emit(
+            node, Op.AND, r, self.to_reg(self.load(ref.place, node), node), self.fb.constant(~field & ((1 << 64) - 1))
+        )
         self.merge(r, value, ref.part, node)
         self.store(ref.place, Reg(ref.place.ty, r), node)
         self.fb.release(mark)

@@ -43,7 +43,8 @@ class Calls(Context):
         self.fail("MS0323", f"a value of type {t} cannot be called", node)
 
     def called(self, node: ast.Expr) -> Any:
-        """What is called: a function or a pointer to one. `f.*(x)` is `f(x)`, since a function cannot be copied out of its place."""
+        """What is called: a function or a pointer to one. `f.*(x)` is `f(x)`, since a function cannot be copied out of
+        its place."""
         if isinstance(node, ast.Deref):
             pointer = self.ev(node.operand)
             if isinstance(pointer.ty, T.PtrType) and isinstance(pointer.ty.elem, T.FnType):
@@ -53,11 +54,19 @@ class Calls(Context):
     def call(self, fn: FnValue, node: ast.Call) -> Any:
         decl = fn.decl
         if decl.is_task:
-            self.fail("MS0402", f"'{decl.name}' is a task: it cannot be called", node,
-                      "tasks are started by hardware; activate its id, or move the code to a function")
+            self.fail(
+                "MS0402",
+                f"'{decl.name}' is a task: it cannot be called",
+                node,
+                "tasks are started by hardware; activate its id, or move the code to a function",
+            )
         if len(node.args) != len(decl.params):
-            self.fail("MS0324", f"'{decl.name}' takes {len(decl.params)} argument{'s' * (len(decl.params) != 1)}, found {len(node.args)}",
-                      node, labels=[(decl.name_span, "defined here")])
+            self.fail(
+                "MS0324",
+                f"'{decl.name}' takes {len(decl.params)} argument{'s' * (len(decl.params) != 1)}, found {len(node.args)}",
+                node,
+                labels=[(decl.name_span, "defined here")],
+            )
         return self.call_with(fn, lambda i, pt: self.rv(node.args[i], pt), node, node.args)
 
     def map_returns_void(self, fn: FnValue) -> bool:
@@ -65,7 +74,8 @@ class Calls(Context):
         return ret is None or isinstance(ret, ast.Ident) and ret.name == "void"
 
     def call_with(self, fn: FnValue, argument: Any, node: Any, nodes: list | None = None, inline: bool = False) -> Any:
-        """Call `fn` with the values that `argument(index, parameter type or None)` yields; expand it here if `inline`."""
+        """Call `fn` with the values that `argument(index, parameter type or None)` yields; expand it here if
+        `inline`."""
         decl = fn.decl
         env: dict[str, Any] = {}
         types = self.signature(fn)
@@ -77,12 +87,25 @@ class Calls(Context):
             v = argument(i, pt)
             if pt is not None and pt is not T.ANYTYPE:
                 v = self.coerce(v, pt, a)
-            fixed = p.comptime or (pt is not None and pt.comptime_only) or (isinstance(v, Known) and (
-                v.ty.comptime_only or v.ty is T.VOID or v.ty is FN or isinstance(v.ty, T.StructType) and v.ty.size == 0))
+            fixed = (
+                p.comptime
+                or (pt is not None and pt.comptime_only)
+                or (
+                    isinstance(v, Known)
+                    and (
+                        v.ty.comptime_only
+                        or v.ty is T.VOID
+                        or v.ty is FN
+                        or isinstance(v.ty, T.StructType)
+                        and v.ty.size == 0
+                    )
+                )
+            )
             if p.comptime and not isinstance(v, Known):
                 self.fail("MS0310", f"'{p.name}' of '{decl.name}' must be known at compile time", a)
             if types is None:
-                scope_eval.scopes[0][p.name] = v if isinstance(v, Known) else Reg(v.ty, 0)     # for @type_of in later types
+                # for @type_of in later types
+                scope_eval.scopes[0][p.name] = v if isinstance(v, Known) else Reg(v.ty, 0)
             if fixed:
                 env[p.name] = v
             args.append((p.name, v, v.ty, fixed))
@@ -94,18 +117,43 @@ class Calls(Context):
         run = [(n, v, t) for n, v, t, fixed in args if not fixed]
         for n, _, t in run:
             if holds_array(t):
-                self.fail("MS0326", f"'{n}' of '{decl.name}' is a {t}: {held(t)} cannot be passed at run time", node,
-                          "pass a pointer to it: &x" + ("; or call it with 'comptime'" if all(isinstance(v, Known) for _, v, _, _ in args) else ""),
-                          labels=[(decl.name_span, "defined here")])
+                self.fail(
+                    "MS0326",
+                    f"'{n}' of '{decl.name}' is a {t}: {held(t)} cannot be passed at run time",
+                    node,
+                    "pass a pointer to it: &x"
+                    + ("; or call it with 'comptime'" if all(isinstance(v, Known) for _, v, _, _ in args) else ""),
+                    labels=[(decl.name_span, "defined here")],
+                )
         if holds_array(ret):
-            self.fail("MS0326", f"'{decl.name}' returns a {ret}: {held(ret)} cannot be returned at run time", node,
-                      "let the caller pass a pointer to it, or call it with 'comptime'", labels=[(decl.name_span, "defined here")])
-        parts = {n: v for n, v, t in run if t.comptime_only}        # structs with some fields that exist at compile time only
-        cache_key = (tuple((n, key(v)) for n, v in env.items()), tuple((n, t) for n, _, t in run),
-                     tuple((n, part_key(v)) for n, v in parts.items()))
-        inst = self.unit.instance(fn, cache_key if env or any(p.type is None for p in decl.params) else (),
-                                  lambda i: Instance(i, fn, dict(env), [(n, t) for n, _, t in run], ret, parts=parts,
-                                                     span=getattr(node, "span", None), caller=self.instance))
+            self.fail(
+                "MS0326",
+                f"'{decl.name}' returns a {ret}: {held(ret)} cannot be returned at run time",
+                node,
+                "let the caller pass a pointer to it, or call it with 'comptime'",
+                labels=[(decl.name_span, "defined here")],
+            )
+        # structs with some fields that exist at compile time only
+        parts = {n: v for n, v, t in run if t.comptime_only}
+        cache_key = (
+            tuple((n, key(v)) for n, v in env.items()),
+            tuple((n, t) for n, _, t in run),
+            tuple((n, part_key(v)) for n, v in parts.items()),
+        )
+        inst = self.unit.instance(
+            fn,
+            cache_key if env or any(p.type is None for p in decl.params) else (),
+            lambda i: Instance(
+                i,
+                fn,
+                dict(env),
+                [(n, t) for n, _, t in run],
+                ret,
+                parts=parts,
+                span=getattr(node, "span", None),
+                caller=self.instance,
+            ),
+        )
         return self.emit_call(node, inst, 0, [(v, t) for _, v, t in run], ret)
 
     def signature(self, fn: FnValue) -> list[T.Type | None] | None:
@@ -123,7 +171,9 @@ class Calls(Context):
                 known[id(decl)] = [*types[:-1], types[-1] if decl.ret is not None else T.VOID]
         return known[id(decl)]
 
-    def emit_call(self, node: Any, inst: Instance | None, pointer: int, args: list[tuple[Any, T.Type]], ret: T.Type) -> Any:
+    def emit_call(
+        self, node: Any, inst: Instance | None, pointer: int, args: list[tuple[Any, T.Type]], ret: T.Type
+    ) -> Any:
         fb = self.fb
         values = []
         for v, t in args:
@@ -148,21 +198,28 @@ class Calls(Context):
         return self.unflat(ret, list(result))
 
     def call_comptime(self, fn: FnValue, args: list, ret: T.Type, node: Any) -> Known:
-        """A call that used only builtins without effects (registry.PURE) is remembered: layouts ask the same of every row of PEs."""
+        """A call that used only builtins without effects (registry.PURE) is remembered: layouts ask the same of every
+        row of PEs."""
         for n, v, _, _ in args:
             if not isinstance(v, Known):
                 self.fail("MS0310", f"'{n}' of '{fn.decl.name}' must be known at compile time", node)
         compiler = self.unit.compiler
         parts = (fn.decl, fn.module, *(v for _, v, _, _ in args))
         effects = compiler.effects
-        return compiler.calls.get("call", parts, lambda: self.evaluate_call(fn, args, ret, node), lambda: compiler.effects == effects)
+        return compiler.calls.get(
+            "call", parts, lambda: self.evaluate_call(fn, args, ret, node), lambda: compiler.effects == effects
+        )
 
     def evaluate_call(self, fn: FnValue, args: list, ret: T.Type, node: Any) -> Known:
         inner = self.__class__(self.unit, fn.module)
         inner.top_level, inner.in_layout, inner.call_depth = self.top_level, self.in_layout, self.call_depth + 1
         if inner.call_depth > self.unit.compiler.options.comptime_depth:
-            self.fail("MS0309", f"comptime calls are nested more than {self.unit.compiler.options.comptime_depth} deep", node,
-                      "is the recursion endless? --comptime-func-depth-limit raises the limit")
+            self.fail(
+                "MS0309",
+                f"comptime calls are nested more than {self.unit.compiler.options.comptime_depth} deep",
+                node,
+                "is the recursion endless? --comptime-func-depth-limit raises the limit",
+            )
         inner.scopes = [{n: v for n, v, _, _ in args}]
         inner.returns = ret
         try:
@@ -210,8 +267,14 @@ class Calls(Context):
         found = self.unit.compiler.builtin(node.name)
         if found is None:
             from ..builtins import names
+
             close = difflib.get_close_matches(node.name, names(), 1)
-            self.fail("MS0209", f"there is no builtin '@{node.name}'", node.name_span, f"did you mean '@{close[0]}'?" if close else None)
+            self.fail(
+                "MS0209",
+                f"there is no builtin '@{node.name}'",
+                node.name_span,
+                f"did you mean '@{close[0]}'?" if close else None,
+            )
         return found.call(self, node, hint)
 
 
@@ -219,7 +282,7 @@ def mentions(node: Any, names: set[str]) -> bool:
     return isinstance(node, ast.Ident) and node.name in names or any(mentions(c, names) for c in ast.children(node))
 
 
-@lru_cache(maxsize=1 << 12)     # a function is compiled for many tile programs
+@lru_cache(maxsize=1 << 12)  # a function is compiled for many tile programs
 def taken(decl: ast.FnDecl) -> frozenset[str]:
     """Names of locals whose address is taken somewhere in a function."""
     names: set[str] = set()
@@ -252,4 +315,8 @@ def holds_array(t: T.Type) -> bool:
 
 def held(t: T.Type) -> str:
     """What keeps a value of the type out of registers, in words."""
-    return "an array" if any(isinstance(s, T.ArrayType) for s in T.flatten(t)) else "a union or packed struct of more than 64 bits"
+    return (
+        "an array"
+        if any(isinstance(s, T.ArrayType) for s in T.flatten(t))
+        else "a union or packed struct of more than 64 bits"
+    )

@@ -67,23 +67,31 @@ class Choices(Context):
         """The common run-time type of several branches, found by a dry run."""
         t: T.Type | None = None
         for b in branches:
-            self.depth += 1         # the branches are under run-time control
+            self.depth += 1  # the branches are under run-time control
             s = self.type_of(b, hint)
             self.depth -= 1
             t = self.common(t, s, hint, node)
         t = self.settled(t, hint)
         if t is not T.VOID and (t.comptime_only or t is T.COMPTIME_INT):
-            self.fail("MS0320", f"a run-time choice needs values with a run-time type, these are {t}", node,
-                      "give the target a type, or use @as(TYPE, value)")
+            self.fail(
+                "MS0320",
+                f"a run-time choice needs values with a run-time type, these are {t}",
+                node,
+                "give the target a type, or use @as(TYPE, value)",
+            )
         return t
 
     def common(self, t: T.Type | None, s: T.Type, hint: T.Type | None, node: Any) -> T.Type:
         """The common type of the values met so far and one of type `s`.
 
-        The hint (the type of the target) settles structs and pointers. Numbers, bools and enums find their own common type: the hint may
-        come from an @as, which converts the result.
+        The hint (the type of the target) settles structs and pointers. Numbers, bools and enums find their own common
+        type: the hint may come from an @as, which converts the result.
         """
-        if hint is not None and not hint.comptime_only and not (T.is_numeric(s) or s is T.BOOL or isinstance(s, T.EnumType)):
+        if (
+            hint is not None
+            and not hint.comptime_only
+            and not (T.is_numeric(s) or s is T.BOOL or isinstance(s, T.EnumType))
+        ):
             s = hint
         return s if t is None else self.op(node, ops.peer, t, s, "if")
 
@@ -123,13 +131,22 @@ class Choices(Context):
     def dry_run(self):
         """Analyse without a trace, except for errors: code, static storage and comptime variables are put back.
 
-        Errors stay, because a global whose value was in error is reported once only; the walk that follows would be silent.
+        Errors stay, because a global whose value was in error is reported once only; the walk that follows would be
+        silent.
         """
         fb, unit = self.fb, self.unit
         saved = None
         if fb is not None:
-            saved = (len(fb.code), fb.next, fb.high, len(fb.calls), len(fb.labels), fb.span, len(fb.statics),
-                     [(lb, len(lb.uses), lb.pc) for lb in fb.labels])
+            saved = (
+                len(fb.code),
+                fb.next,
+                fb.high,
+                len(fb.calls),
+                len(fb.labels),
+                fb.span,
+                len(fb.statics),
+                [(lb, len(lb.uses), lb.pc) for lb in fb.labels],
+            )
         memory = len(unit.image), len(unit.vars), unit.block
         cells = [(c, c.ty, own(c.v)) for scope in self.scopes for c in scope.values() if isinstance(c, Cell)]
         targets = list(self.targets)
@@ -147,12 +164,18 @@ class Choices(Context):
                 self.frame.known, self.frame.jumps = frame_state
             for c, ty, v in cells:
                 c.ty, c.v = ty, v
-            for var in unit.vars[memory[1]:]:
+            for var in unit.vars[memory[1] :]:
                 var.address = -1
-            del unit.vars[memory[1]:], unit.image[memory[0]:]
+            del unit.vars[memory[1] :], unit.image[memory[0] :]
             unit.block = memory[2]
             if saved:
-                del fb.code[saved[0]:], fb.spans[saved[0]:], fb.calls[saved[3]:], fb.labels[saved[4]:], fb.statics[saved[6]:]
+                del (
+                    fb.code[saved[0] :],
+                    fb.spans[saved[0] :],
+                    fb.calls[saved[3] :],
+                    fb.labels[saved[4] :],
+                    fb.statics[saved[6] :],
+                )
                 fb.next, fb.high, fb.span = saved[1], saved[2], saved[5]
                 for lb, uses, pc in saved[7]:
                     del lb.uses[uses:]
@@ -177,7 +200,9 @@ class Choices(Context):
                 k = self.known(v)
                 n = self.coerce(k, t, v).v if t is not T.COMPTIME_INT else k.v
                 if n in seen:
-                    self.fail("MS0321", f"case {v.span.text()} is given twice", v, labels=[(seen[n].span, "first given here")])
+                    self.fail(
+                        "MS0321", f"case {v.span.text()} is given twice", v, labels=[(seen[n].span, "first given here")]
+                    )
                 seen[n] = v
                 numbers.append(n)
             arms.append((numbers, p.body))
@@ -189,8 +214,12 @@ class Choices(Context):
             else:
                 missing = ["other values"] if t is not T.BOOL or len(seen) < 2 else []
             if missing:
-                self.fail("MS0321", f"the switch does not cover {', '.join(missing[:4])}{', ...' if len(missing) > 4 else ''}", node,
-                          "add the cases or an 'else'")
+                self.fail(
+                    "MS0321",
+                    f"the switch does not cover {', '.join(missing[:4])}{', ...' if len(missing) > 4 else ''}",
+                    node,
+                    "add the cases or an 'else'",
+                )
         if isinstance(value, Known):
             for numbers, body in arms:
                 if value.v in numbers:
@@ -268,7 +297,9 @@ class Choices(Context):
         if t.comptime_only:
             self.fail("MS0320", f"a run-time choice needs values with a run-time type, these are {t}", node)
         if not terminated and t is not T.VOID:
-            self.fail("MS0322", f"this block yields {t} on some paths only", node, f"end it with 'break :{node.label} value;'")
+            self.fail(
+                "MS0322", f"this block yields {t} on some paths only", node, f"end it with 'break :{node.label} value;'"
+            )
         return self.unflat(t, list(target.regs))
 
     def type_of_block(self, node: ast.Block) -> None:
@@ -277,4 +308,4 @@ class Choices(Context):
             with self.dry_run():
                 self.block(node)
         except MeshlangError:
-            pass            # the walk that follows meets it again
+            pass  # the walk that follows meets it again

@@ -12,11 +12,12 @@ class Label:
 
     def __init__(self):
         self.pc: int | None = None
-        self.uses: list[tuple[int, int]] = []       # (instruction, word) to patch
+        self.uses: list[tuple[int, int]] = []  # (instruction, word) to patch
 
 
 class FunctionBuilder:
-    """Emits instructions of one function. Registers are handed out as a stack: take `mark()`, allocate, `release(mark)`.
+    """Emits instructions of one function. Registers are handed out as a stack: take `mark()`, allocate,
+    `release(mark)`.
 
     r0 is zero; the parameters are r1..rn. `calls` keeps (callee index or -1 for an indirect
     call, base, types of an indirect call) for the stack size and the check of recursion.
@@ -30,9 +31,9 @@ class FunctionBuilder:
         self.high = params + 1
         self.calls: list[tuple[int, int, Any]] = []
         self.labels: list[Label] = []
-        self.statics: list[tuple[str, Any]] = []    # locals in static storage: (name, span)
+        self.statics: list[tuple[str, Any]] = []  # locals in static storage: (name, span)
         self.span: Any = None
-        self.free = False                           # mark what is emitted as taking no cycles
+        self.free = False  # mark what is emitted as taking no cycles
 
     def reg(self) -> int:
         r = self.next
@@ -85,10 +86,10 @@ class FunctionBuilder:
         if value == 0 and reg is None:
             return 0
         r = self.reg() if reg is None else reg
-        low = value & 0xffffffff
+        low = value & 0xFFFFFFFF
         signed = low - (1 << 32) if low & 0x80000000 else low
         self.emit(Op.LDI, r, signed)
-        high = (value >> 32) & 0xffffffff
+        high = (value >> 32) & 0xFFFFFFFF
         if (value - signed) != 0:
             self.emit(Op.LDIH, r, high - (1 << 32) if high & 0x80000000 else high)
         return r

@@ -38,7 +38,7 @@ class Options:
     fabric_dims: tuple[int, int] | None = None
     fabric_offsets: tuple[int, int] | None = None
     fp16: str = "f16"
-    simd: int = 0                           # isa.Simd of a fabric DSD without simd_mode
+    simd: int = 0  # isa.Simd of a fabric DSD without simd_mode
     inline_limit: int = INLINE_LIMIT
     loop_limit: int = LOOP_LIMIT
     comptime_depth: int = 200
@@ -55,10 +55,10 @@ class Compiler:
         self.diagnostics = Diagnostics()
         self.trees: dict[str, ast.Module] = {}
         self.printed: list[str] = []
-        self.source = ""                # the file that names the program
-        self.shared = Shared()          # structs
-        self.calls = Shared()           # results of comptime calls
-        self.effects = 0                # calls of builtins that do more than give a value
+        self.source = ""  # the file that names the program
+        self.shared = Shared()  # structs
+        self.calls = Shared()  # results of comptime calls
+        self.effects = 0  # calls of builtins that do more than give a value
         self.fixed_literals: dict[int, dict[int, Any]] = {}
 
     # ------------------------------------------------------------ files
@@ -77,8 +77,9 @@ class Compiler:
         return found
 
     def find_module(self, cx: Analyzer, path: str, node: Any) -> str:
-        """The file of an import path. `<name>` is looked for in the standard library, then in the import paths; any other path beside
-        the importing file, then beside the top file, as published programs with folders of modules expect, then in the import paths."""
+        """The file of an import path. `<name>` is looked for in the standard library, then in the import paths; any
+        other path beside the importing file, then beside the top file, as published programs with folders of modules
+        expect, then in the import paths."""
         given = [*self.options.import_paths, *filter(None, os.environ.get("CSL_IMPORT_PATH", "").split(":"))]
         if path.startswith("<") and path.endswith(">"):
             name = path[1:-1]
@@ -90,19 +91,30 @@ class Compiler:
                     if os.path.isfile(full):
                         return os.path.normpath(full)
             import difflib
+
             known = sorted(str(p.relative_to(stdlib_dir()).with_suffix("")) for p in stdlib_dir().rglob("*.csl"))
             close = difflib.get_close_matches(name, known, 1)
             groups = dict.fromkeys(k.partition("/")[0] + ("/..." if "/" in k else "") for k in known)
-            cx.fail("MS0215", f"there is no library <{name}>", node,
-                    f"did you mean <{close[0]}>?" if close else "give the folder of a library of your own with --import-path",
-                    notes=[f"libraries: {', '.join(groups)}"])
+            cx.fail(
+                "MS0215",
+                f"there is no library <{name}>",
+                node,
+                f"did you mean <{close[0]}>?"
+                if close
+                else "give the folder of a library of your own with --import-path",
+                notes=[f"libraries: {', '.join(groups)}"],
+            )
         folders = [os.path.dirname(cx.module.path), os.path.dirname(self.source), *given]
         places = list(dict.fromkeys(os.path.normpath(os.path.join(folder, path)) for folder in folders))
         for full in places:
             if os.path.isfile(full):
                 return full
-        return cx.fail("MS0215", f"there is no file '{path}' (looked for {', '.join(places)})", node,
-                       "paths are relative to the importing file, the top file or a folder given with --import-path")
+        return cx.fail(
+            "MS0215",
+            f"there is no file '{path}' (looked for {', '.join(places)})",
+            node,
+            "paths are relative to the importing file, the top file or a folder given with --import-path",
+        )
 
     def tile_path(self, cx: Analyzer, path: str | None, node: Any) -> str:
         if path is None:
@@ -123,9 +135,15 @@ class Compiler:
     def instantiate(self, module: ModuleInstance, comptime: bool = True) -> None:
         """Resolve a module's imports, then run its comptime blocks, both in textual order (facts 2.3)."""
         for item in module.tree.items:
-            if isinstance(item, ast.Decl) and item.kind == "const" and isinstance(item.init, ast.BuiltinCall) \
-                    and item.init.name == "import_module":
-                self.guarded(lambda name=item.name, at=item: Analyzer(module.unit, module).global_value(module, name, at))
+            if (
+                isinstance(item, ast.Decl)
+                and item.kind == "const"
+                and isinstance(item.init, ast.BuiltinCall)
+                and item.init.name == "import_module"
+            ):
+                self.guarded(
+                    lambda name=item.name, at=item: Analyzer(module.unit, module).global_value(module, name, at)
+                )
         if not comptime:
             return
         for item in module.tree.items:
@@ -153,7 +171,9 @@ class Compiler:
             for d in e.diagnostics:
                 self.diagnostics.add(d)
         except RecursionError:
-            self.diagnostics.add(Diagnostic("MS0309", "comptime evaluation is nested too deeply", help="is a recursion endless?"))
+            self.diagnostics.add(
+                Diagnostic("MS0309", "comptime evaluation is nested too deeply", help="is a recursion endless?")
+            )
         return False
 
     def print(self, text: str) -> None:
@@ -167,10 +187,20 @@ class Compiler:
         tree = self.tree(path)
         layouts = [i for i in tree.items if isinstance(i, ast.LayoutBlock)]
         if not layouts:
-            raise MeshlangError(Diagnostic("MS0610", f"{path} has no layout block", tree.span,
-                                           help="compile the file that holds `layout { ... }`"))
+            raise MeshlangError(
+                Diagnostic(
+                    "MS0610",
+                    f"{path} has no layout block",
+                    tree.span,
+                    help="compile the file that holds `layout { ... }`",
+                )
+            )
         if len(layouts) > 1:
-            raise MeshlangError(Diagnostic("MS0610", f"{path} has {len(layouts)} layout blocks", layouts[1].span, help="join them into one"))
+            raise MeshlangError(
+                Diagnostic(
+                    "MS0610", f"{path} has {len(layouts)} layout blocks", layouts[1].span, help="join them into one"
+                )
+            )
         layout = LayoutState(self.options.arch)
         unit = self.unit("layout", layout, True)
         bindings = self.top_params(tree, path)
@@ -187,8 +217,14 @@ class Compiler:
         missing = layout.missing_tiles()
         if missing:
             shown = ", ".join(f"({x}, {y})" for x, y in missing[:8])
-            self.diagnostics.add(Diagnostic("MS0604", f"PEs without code: {shown}{', ...' if len(missing) > 8 else ''}", layouts[0].span,
-                                            help="call @set_tile_code once for every PE of the rectangle"))
+            self.diagnostics.add(
+                Diagnostic(
+                    "MS0604",
+                    f"PEs without code: {shown}{', ...' if len(missing) > 8 else ''}",
+                    layouts[0].span,
+                    help="call @set_tile_code once for every PE of the rectangle",
+                )
+            )
         if all(spec.path != path for spec in layout.specs):
             for item in tree.items:
                 if isinstance(item, ast.ComptimeBlock):
@@ -203,13 +239,16 @@ class Compiler:
             return self.build(layout, source, {}, {})
 
     def build(self, layout: LayoutState, path: str, params: dict[str, str], bindings: dict[str, Known]) -> Program:
-        """From an evaluated layout to the program. `bindings`: params of the file `path`, if it is the code of PEs too."""
+        """From an evaluated layout to the program. `bindings`: params of the file `path`, if it is the code of PEs
+        too."""
         units, tiles = [], []
         names: dict[str, int] = {}
         for spec in layout.specs:
             n = names[spec.path] = names.get(spec.path, 0) + 1
             base = os.path.basename(spec.path)
-            u = self.compile_tile(spec, layout, base if n == 1 else f"{base}#{n}", bindings if spec.path == path else {})
+            u = self.compile_tile(
+                spec, layout, base if n == 1 else f"{base}#{n}", bindings if spec.path == path else {}
+            )
             units.append(u)
         self.diagnostics.raise_if_errors()
         for u in units:
@@ -219,10 +258,16 @@ class Compiler:
         fabric = self.fabric(layout, units)
         self.diagnostics.raise_if_errors()
         program = Program(
-            arch=self.options.arch, tiles=tiles, fabric=fabric,
+            arch=self.options.arch,
+            tiles=tiles,
+            fabric=fabric,
             exports={n: (t.name, m) for n, (t, m, _) in layout.exports.items()},
-            params=params, source=path, fabric_dims=self.options.fabric_dims,
-            fabric_offsets=self.options.fabric_offsets, warnings=[d for d in self.diagnostics.items if d.severity == "warning"])
+            params=params,
+            source=path,
+            fabric_dims=self.options.fabric_dims,
+            fabric_offsets=self.options.fabric_offsets,
+            warnings=[d for d in self.diagnostics.items if d.severity == "warning"],
+        )
         verify(program)
         return program
 
@@ -236,14 +281,26 @@ class Compiler:
         for n, v in {**self.options.params, **self.options.colors}.items():
             if n not in declared:
                 import difflib
+
                 close = difflib.get_close_matches(n, declared, 1)
-                self.diagnostics.add(Diagnostic(
-                    "MS0217", f"{path} has no param '{n}'", None, notes=[f"params: {', '.join(declared) or 'none'}"],
-                    help=f"did you mean '{close[0]}'?" if close else None))
+                self.diagnostics.add(
+                    Diagnostic(
+                        "MS0217",
+                        f"{path} has no param '{n}'",
+                        None,
+                        notes=[f"params: {', '.join(declared) or 'none'}"],
+                        help=f"did you mean '{close[0]}'?" if close else None,
+                    )
+                )
             elif n in self.options.colors and not isinstance(v, Known):
                 if not 0 <= int(v) < T.COLORS:
-                    self.diagnostics.add(Diagnostic("MS0404", f"--colors: {n} is {v}, which is out of range: colors are 0 to {T.COLORS - 1}",
-                                                    declared[n].span))
+                    self.diagnostics.add(
+                        Diagnostic(
+                            "MS0404",
+                            f"--colors: {n} is {v}, which is out of range: colors are 0 to {T.COLORS - 1}",
+                            declared[n].span,
+                        )
+                    )
                 bindings[n] = Known(T.COLOR, int(v))
             elif isinstance(v, bool):
                 bindings[n] = Known(T.BOOL, v)
@@ -257,6 +314,7 @@ class Compiler:
 
     def param_text(self, top: ModuleInstance) -> dict[str, str]:
         from ..builtins.values import show
+
         out = {}
         for name in top.param_names():
             try:
@@ -270,6 +328,7 @@ class Compiler:
     def compile_tile(self, spec: TileSpec, layout: LayoutState, name: str, bindings: dict[str, Known]) -> Unit:
         from ..builtins.handlers import dispatcher_params
         from ..builtins.values import show
+
         unit = self.unit(name, layout)
         unit.param_text = {n: show(v) for n, v in spec.params.items()}
         try:
@@ -282,7 +341,9 @@ class Compiler:
         known = module.param_names()
         for n in spec.params:
             if n not in known:
-                self.diagnostics.add(Diagnostic("MS0216", f"{os.path.basename(spec.path)} has no param '{n}'", spec.span, "warning"))
+                self.diagnostics.add(
+                    Diagnostic("MS0216", f"{os.path.basename(spec.path)} has no param '{n}'", spec.span, "warning")
+                )
         self.instantiate(module)
         for item in tree.items:
             if isinstance(item, ast.Decl) and item.export:
@@ -296,7 +357,9 @@ class Compiler:
             try:
                 compile_instance(unit, inst)
             except RecursionError:
-                self.diagnostics.add(Diagnostic("MS0309", f"'{inst.fn.decl.name}' is nested too deeply", inst.fn.decl.name_span))
+                self.diagnostics.add(
+                    Diagnostic("MS0309", f"'{inst.fn.decl.name}' is nested too deeply", inst.fn.decl.name_span)
+                )
         for hook in unit.hooks:
             try:
                 hook()
@@ -317,8 +380,11 @@ class Compiler:
         for color, table in layout.colors.items():
             numbers = np.unique(np.frombuffer(table, dtype=np.int32)[places])
             configs.setdefault(color, set()).update(layout.configs[n] for n in numbers if n >= 0)
-        return {color for color, cfgs in configs.items()
-                if any(tx >> RAMP & 1 for cfg in cfgs for _, tx in ((cfg.rx, cfg.tx), *(p for p in cfg.positions if p)))}
+        return {
+            color
+            for color, cfgs in configs.items()
+            if any(tx >> RAMP & 1 for cfg in cfgs for _, tx in ((cfg.rx, cfg.tx), *(p for p in cfg.positions if p)))
+        }
 
     def keep_exported(self, unit: Unit, module: ModuleInstance, item: ast.Decl) -> None:
         value = Analyzer(unit, module).global_value(module, item.name, item)
@@ -327,7 +393,8 @@ class Compiler:
             unit.address_of(value.var)
 
     def check_queues(self, unit: Unit, spec: TileSpec) -> None:
-        """Data tasks, and colors that bring control wavelets only, get queues on WSE-2; on WSE-3 the program initialises them (facts 4.4).
+        """Data tasks, and colors that bring control wavelets only, get queues on WSE-2; on WSE-3 the program
+        initialises them (facts 4.4).
 
         A DSD whose queue is not initialised is a fault when it runs: roles that never run it may leave the queue alone.
         """
@@ -338,7 +405,9 @@ class Compiler:
                     continue
                 queue = next((q for q in (1, 2, 3, 4, 5, 6, 7, 0) if q not in unit.inputs), None)
                 if queue is None:
-                    unit.error("MS0408", f"no input queue is left for data task '{b.fn.decl.name}' (color {b.id})", b.span)
+                    unit.error(
+                        "MS0408", f"no input queue is left for data task '{b.fn.decl.name}' (color {b.id})", b.span
+                    )
                     continue
                 unit.inputs[queue] = QueueState(b.id, "", b.span, automatic=True)
                 colors.add(b.id)
@@ -349,12 +418,18 @@ class Compiler:
                     if queue is not None:
                         unit.inputs[queue] = QueueState(color, "", None, automatic=True)
             self.check_shared_ids(unit)
-            self.check_colors(unit, ("fabout",), "leave '.color' out: on wse2 an output queue sends the colors of its DSDs")
+            self.check_colors(
+                unit, ("fabout",), "leave '.color' out: on wse2 an output queue sends the colors of its DSDs"
+            )
             return
         for b in unit.bound.values():
             if b.kind == "data" and b.id not in unit.inputs:
-                unit.error("MS0411", f"data task '{b.fn.decl.name}' is bound to input queue {b.id}, which is never initialised", b.span,
-                           help=f"on wse3 write @initialize_queue(@get_input_queue({b.id}), .{{ .color = c }}) in a comptime block")
+                unit.error(
+                    "MS0411",
+                    f"data task '{b.fn.decl.name}' is bound to input queue {b.id}, which is never initialised",
+                    b.span,
+                    help=f"on wse3 write @initialize_queue(@get_input_queue({b.id}), .{{ .color = c }}) in a comptime block",
+                )
         self.check_colors(unit, ("fabin", "fabout"), "leave 'fabric_color' out on wse3")
 
     def check_colors(self, unit: Unit, kinds: tuple[str, ...], help: str) -> None:
@@ -362,8 +437,14 @@ class Compiler:
         for kind, queue, color, span in unit.used_colors:
             state = (unit.inputs if kind == "fabin" else unit.outputs).get(queue)
             if kind in kinds and state is not None and state.color is not None and state.color != color:
-                unit.error("MS0407", f"{'input' if kind == 'fabin' else 'output'} queue {queue} is bound to color {state.color}, and this DSD "
-                           f"names color {color}", span, labels=[(state.span, "bound here")], help=help)
+                unit.error(
+                    "MS0407",
+                    f"{'input' if kind == 'fabin' else 'output'} queue {queue} is bound to color {state.color}, and this DSD "
+                    f"names color {color}",
+                    span,
+                    labels=[(state.span, "bound here")],
+                    help=help,
+                )
 
     def check_shared_ids(self, unit: Unit) -> None:
         """WSE-2: a wavelet of color n starts task n, also where n is bound to a local task (facts 4.3)."""
@@ -371,8 +452,13 @@ class Compiler:
         blocked = dict(unit.blocks)
         for b in unit.bound.values():
             if b.kind == "local" and b.id in received and not blocked.get(b.id):
-                unit.error("MS0413", f"local task '{b.fn.decl.name}' has the id {b.id}, which is also a color this program receives", b.span,
-                           help="choose an id that is no color in use, or block it while wavelets may arrive", severity="warning")
+                unit.error(
+                    "MS0413",
+                    f"local task '{b.fn.decl.name}' has the id {b.id}, which is also a color this program receives",
+                    b.span,
+                    help="choose an id that is no color in use, or block it while wavelets may arrive",
+                    severity="warning",
+                )
 
     def check_reserved(self, unit: Unit) -> None:
         """Numbers that memcpy takes for itself on the machine (facts 8.1)."""
@@ -382,17 +468,32 @@ class Compiler:
         queues = (0,) if unit.arch == "wse2" else (0, 1)
         for what, states in (("input", unit.inputs), ("output", unit.outputs)):
             taken += [(f"{what} queue {q}", states[q].span) for q in queues if q in states and not states[q].automatic]
-        taken += [(f"DSR 0 of dsr_{file}", unit.dsr_spans.get((file, 0))) for file, number in unit.dsrs
-                  if number == 0 and file in ("dest", "src1")]
+        taken += [
+            (f"DSR 0 of dsr_{file}", unit.dsr_spans.get((file, 0)))
+            for file, number in unit.dsrs
+            if number == 0 and file in ("dest", "src1")
+        ]
         for what, span in taken:
-            unit.error("MS0414", f"{what} is reserved for memcpy, which this program uses", span, severity="warning",
-                       help="it works here; on the machine choose another number")
+            unit.error(
+                "MS0414",
+                f"{what} is reserved for memcpy, which this program uses",
+                span,
+                severity="warning",
+                help="it works here; on the machine choose another number",
+            )
 
     def check_memory(self, unit: Unit, tile: Any) -> None:
         size = len(tile.image)
         if size > PE_MEMORY:
-            self.diagnostics.add(Diagnostic("MS0701", f"{unit.name} needs {size} bytes of memory, a PE has {PE_MEMORY}", None,
-                                            notes=memory_map(tile.objects), help="make the arrays smaller, or spread the data over more PEs"))
+            self.diagnostics.add(
+                Diagnostic(
+                    "MS0701",
+                    f"{unit.name} needs {size} bytes of memory, a PE has {PE_MEMORY}",
+                    None,
+                    notes=memory_map(tile.objects),
+                    help="make the arrays smaller, or spread the data over more PEs",
+                )
+            )
 
     def fabric(self, layout: LayoutState, units: list[Unit]) -> Fabric:
         tile = layout.grid(layout.tile)
@@ -414,12 +515,25 @@ class Compiler:
                 clash = where & (grid >= 0)
                 if clash.any():
                     y, x = map(int, np.argwhere(clash)[0])
-                    u.error("MS0603", f"color {c} of PE ({x}, {y}) is configured by the layout and by {u.name}", span,
-                            help="at most one configuration per PE and color")
+                    u.error(
+                        "MS0603",
+                        f"color {c} of PE ({x}, {y}) is configured by the layout and by {u.name}",
+                        span,
+                        help="at most one configuration per PE and color",
+                    )
                     continue
                 grid[where] = layout.config_of[cfg]
                 layout.config_spans.setdefault((c, layout.config_of[cfg]), span)
-        return Fabric(layout.width, layout.height, tile, dict(sorted(colors.items())), layout.configs, host_in, host_out, layout.config_spans)
+        return Fabric(
+            layout.width,
+            layout.height,
+            tile,
+            dict(sorted(colors.items())),
+            layout.configs,
+            host_in,
+            host_out,
+            layout.config_spans,
+        )
 
 
 def fixed_literals(tree: ast.Module) -> dict[int, Any]:
@@ -461,24 +575,41 @@ def fixed_literals(tree: ast.Module) -> dict[int, Any]:
 def check_options(arch: str, fp16_format: str) -> None:
     """MS0214, MS0399."""
     if arch not in ("wse2", "wse3"):
-        raise MeshlangError(Diagnostic("MS0214", f"there is no architecture '{arch}'", help="use wse2 or wse3"), exit_code=2)
+        raise MeshlangError(
+            Diagnostic("MS0214", f"there is no architecture '{arch}'", help="use wse2 or wse3"), exit_code=2
+        )
     if fp16_format not in ("f16", "bf16", "cb16"):
-        raise MeshlangError(Diagnostic("MS0214", f"there is no 16-bit float format '{fp16_format}'", help="use f16"), exit_code=2)
+        raise MeshlangError(
+            Diagnostic("MS0214", f"there is no 16-bit float format '{fp16_format}'", help="use f16"), exit_code=2
+        )
     if fp16_format != "f16":
-        raise MeshlangError(Diagnostic("MS0399", f"--fp16-format={fp16_format} is not supported yet: programs run in f16"))
+        raise MeshlangError(
+            Diagnostic("MS0399", f"--fp16-format={fp16_format} is not supported yet: programs run in f16")
+        )
 
 
-def compile_program(path: str, *, arch: str = "wse2", params: dict[str, Any] | None = None, colors: dict[str, int] | None = None,
-                    import_paths: list[str] | tuple[str, ...] = (), fabric_dims: tuple[int, int] | None = None,
-                    fabric_offsets: tuple[int, int] | None = None, fp16_format: str = "f16",
-                    max_inlined_iterations: int | None = None, comptime_depth: int | None = None,
-                    max_comptime_steps: int | None = None) -> Program:
+def compile_program(
+    path: str,
+    *,
+    arch: str = "wse2",
+    params: dict[str, Any] | None = None,
+    colors: dict[str, int] | None = None,
+    import_paths: list[str] | tuple[str, ...] = (),
+    fabric_dims: tuple[int, int] | None = None,
+    fabric_offsets: tuple[int, int] | None = None,
+    fp16_format: str = "f16",
+    max_inlined_iterations: int | None = None,
+    comptime_depth: int | None = None,
+    max_comptime_steps: int | None = None,
+) -> Program:
     """Compile a top file (the one with the layout block).
 
     params, colors: values of the top file's params. Raises MeshlangError with every error found.
     """
     check_options(arch, fp16_format)
-    options = Options(arch, dict(params or {}), dict(colors or {}), list(import_paths), fabric_dims, fabric_offsets, fp16_format)
+    options = Options(
+        arch, dict(params or {}), dict(colors or {}), list(import_paths), fabric_dims, fabric_offsets, fp16_format
+    )
     if max_inlined_iterations is not None:
         options.inline_limit = max_inlined_iterations
     if max_comptime_steps is not None:

@@ -30,10 +30,12 @@ from .values import (
     own,
 )
 
-FN = T.Type("function", comptime_only=True)         # the type of a bare function name
-POISON = Known(T.Type("<error>"), None)             # stands for a value whose computation was reported
-INLINE_LIMIT = 100_000                              # unrolled iterations and comptime loop steps without --max-inlined-iterations
-LOOP_LIMIT = 20_000_000                              # steps of one comptime function or block; a wafer has half a million PEs
+FN = T.Type("function", comptime_only=True)  # the type of a bare function name
+POISON = Known(T.Type("<error>"), None)  # stands for a value whose computation was reported
+# unrolled iterations and comptime loop steps without --max-inlined-iterations
+INLINE_LIMIT = 100_000
+# steps of one comptime function or block; a wafer has half a million PEs
+LOOP_LIMIT = 20_000_000
 
 
 class Silent(MeshlangError):
@@ -65,11 +67,11 @@ class Target:
         self.label, self.is_loop, self.depth = label, is_loop, depth
         self.end: Any = None
         self.cont: Any = None
-        self.types: list[T.Type] | None = None      # collecting the types of break values
-        self.result: int | None = None              # register of the block's value
+        self.types: list[T.Type] | None = None  # collecting the types of break values
+        self.result: int | None = None  # register of the block's value
         self.result_type: T.Type | None = None
-        self.known: Any = None                      # the value, if the only break is unconditional and comptime-known
-        self.broke = False                          # left unconditionally
+        self.known: Any = None  # the value, if the only break is unconditional and comptime-known
+        self.broke = False  # left unconditionally
         self.breaks = 0
 
 
@@ -86,7 +88,7 @@ class Frame:
 class Context:
     """What every part of the analysis stands on: errors, names, values, conversions."""
 
-    EV: dict[type, Any] = {}        # node class -> method; filled by analyzer.py
+    EV: dict[type, Any] = {}  # node class -> method; filled by analyzer.py
     STMT: dict[type, Any] = {}
 
     def __init__(self, unit: Unit, module: ModuleInstance, fb: FunctionBuilder | None = None):
@@ -96,22 +98,31 @@ class Context:
         self.scopes: list[dict[str, Any]] = [{}]
         self.targets: list[Target] = []
         self.frame: Frame | None = None
-        self.depth = 0                  # nesting in run-time control flow
+        self.depth = 0  # nesting in run-time control flow
         self.address_taken: set[str] = set()
-        self.top_level = False          # in a top-level comptime block (or a function called from one)
+        self.top_level = False  # in a top-level comptime block (or a function called from one)
         self.in_layout = False
-        self.import_name = ""           # the global const being initialised
-        self.instance: Instance | None = None   # the function that is compiled
-        self.returns: T.Type | None = None      # comptime calls: what the function returns
+        self.import_name = ""  # the global const being initialised
+        self.instance: Instance | None = None  # the function that is compiled
+        self.returns: T.Type | None = None  # comptime calls: what the function returns
         self.steps = 0
         self.call_depth = 0
 
     # ================================================================ errors
 
-    def fail(self, code: str, message: str, node: Any, help: str | None = None, labels: list | None = None,
-             notes: list[str] | None = None):
+    def fail(
+        self,
+        code: str,
+        message: str,
+        node: Any,
+        help: str | None = None,
+        labels: list | None = None,
+        notes: list[str] | None = None,
+    ):
         span = getattr(node, "span", node)
-        raise MeshlangError(Diagnostic(code, message, span, "error", [Label(s, t) for s, t in labels or []], notes or [], help))
+        raise MeshlangError(
+            Diagnostic(code, message, span, "error", [Label(s, t) for s, t in labels or []], notes or [], help)
+        )
 
     def warn(self, code: str, message: str, node: Any, help: str | None = None) -> None:
         self.unit.error(code, message, getattr(node, "span", node), help=help, severity="warning")
@@ -180,9 +191,13 @@ class Context:
             value = module.bindings.get(decl.name)
             if value is None:
                 if decl.init is None:
-                    self.fail("MS0207", f"param '{decl.name}' has no value", node,
-                              "give it in the import, the tile code or with --params, or give it a default",
-                              labels=[(decl.name_span, "declared here")])
+                    self.fail(
+                        "MS0207",
+                        f"param '{decl.name}' has no value",
+                        node,
+                        "give it in the import, the tile code or with --params, or give it a default",
+                        labels=[(decl.name_span, "declared here")],
+                    )
                 value = self.known(decl.init)
                 return value if t is None else self.coerce(value, t, decl.init)
             if t is None:
@@ -193,8 +208,12 @@ class Context:
                 found = e.code, e.message
             except MeshlangError as e:
                 found = e.diagnostics[0].code, e.diagnostics[0].message
-            self.fail(found[0], f"param '{decl.name}': {found[1]}", decl.name_span,
-                      labels=[(module.import_span, "given here")] if module.import_span else None)
+            self.fail(
+                found[0],
+                f"param '{decl.name}': {found[1]}",
+                decl.name_span,
+                labels=[(module.import_span, "given here")] if module.import_span else None,
+            )
         self.import_name = decl.name
         t = self.type_expr(decl.type) if decl.type is not None else None
         value = None
@@ -212,9 +231,15 @@ class Context:
         if t in (T.BF16, T.CB16):
             self.scalar(t, decl.name_span)
         if t is T.COMPTIME_INT or t is T.COMPTIME_FLOAT or t.comptime_only or t is T.VOID:
-            self.fail("MS0307", f"a variable cannot have the type {t}, which exists at compile time only", decl.name_span,
-                      f"give '{decl.name}' a type, for example i16 or f32")
-        return GlobalVar(module.qualified(decl.name), t, value, False, decl.name_span, self.alignment(decl), module=module)
+            self.fail(
+                "MS0307",
+                f"a variable cannot have the type {t}, which exists at compile time only",
+                decl.name_span,
+                f"give '{decl.name}' a type, for example i16 or f32",
+            )
+        return GlobalVar(
+            module.qualified(decl.name), t, value, False, decl.name_span, self.alignment(decl), module=module
+        )
 
     def exported(self, decl: Any, node: Any) -> Any:
         """What an extern declaration stands for: the export of the same symbol in a module of this program."""
@@ -225,11 +250,19 @@ class Context:
                     value = self.global_value(module, d.name, node)
                     t = self.type_expr(decl.type) if isinstance(decl, ast.Decl) and decl.type is not None else value.ty
                     if value.ty is not t:
-                        self.fail("MS0301", f"'{decl.name}' is a {t} here and a {value.ty} where it is exported", decl.name_span,
-                                  labels=[(d.name_span, "exported here")])
+                        self.fail(
+                            "MS0301",
+                            f"'{decl.name}' is a {t} here and a {value.ty} where it is exported",
+                            decl.name_span,
+                            labels=[(d.name_span, "exported here")],
+                        )
                     return value
-        self.fail("MS0325", f"'{decl.name}' is extern, and no module of this program exports '{symbol}'", node,
-                  labels=[(decl.name_span, "declared here")])
+        self.fail(
+            "MS0325",
+            f"'{decl.name}' is extern, and no module of this program exports '{symbol}'",
+            node,
+            labels=[(decl.name_span, "declared here")],
+        )
 
     def symbol(self, decl: Any) -> str:
         """The name of a declaration in the program's symbol table."""
@@ -251,8 +284,12 @@ class Context:
         """The value of an expression that must be comptime-known."""
         value = self.rv(node, hint)
         if not isinstance(value, Known):
-            self.fail("MS0310", "this value must be known at compile time", node,
-                      "use literals, consts, params, or 'comptime' variables")
+            self.fail(
+                "MS0310",
+                "this value must be known at compile time",
+                node,
+                "use literals, consts, params, or 'comptime' variables",
+            )
         return value
 
     def known_int(self, node: ast.Expr) -> int:
@@ -288,13 +325,22 @@ class Context:
                 var = value.var
                 if var is not None and var.const and var.init is not None and value.ty is var.type:
                     return var.init
-                self.fail("MS0311", f"{self.named(value)} is in memory: its value is not known at compile time", node,
-                          "comptime code cannot read a 'var'; use a const or a param")
+                self.fail(
+                    "MS0311",
+                    f"{self.named(value)} is in memory: its value is not known at compile time",
+                    node,
+                    "comptime code cannot read a 'var'; use a const or a param",
+                )
             if T.kept_in_memory(value.ty):
                 return value
             if isinstance(value.ty, T.StructType):
-                return Fields(value.ty, {n: self.load(Mem(t, value.base, value.offset + o, value.const, value.var), node)
-                                         for (n, t), o in zip(value.ty.fields, value.ty.offsets, strict=True)})
+                return Fields(
+                    value.ty,
+                    {
+                        n: self.load(Mem(t, value.base, value.offset + o, value.const, value.var), node)
+                        for (n, t), o in zip(value.ty.fields, value.ty.offsets, strict=True)
+                    },
+                )
             r = self.fb.reg()
             self.emit(node, Op.LD, r, value.base, self.place(value), self.scalar(value.ty, node))
             return Reg(value.ty, r)
@@ -310,8 +356,12 @@ class Context:
     def scalar(self, t: T.Type, node: Any) -> Ty:
         if t.ty is None:
             if t in (T.BF16, T.CB16):
-                self.fail("MS0312", f"{t} is not the 16-bit float type of this program ({self.unit.fp16})", node,
-                          f"compile with --fp16-format={t}")
+                self.fail(
+                    "MS0312",
+                    f"{t} is not the 16-bit float type of this program ({self.unit.fp16})",
+                    node,
+                    f"compile with --fp16-format={t}",
+                )
             self.fail("MS0307", f"a value of type {t} exists at compile time only", node)
         return t.ty
 
@@ -341,7 +391,11 @@ class Context:
         if isinstance(value, Known):
             self.scalar(value.ty, node)
             self.fb.span = getattr(node, "span", None)
-            bits = self.unit.pack(value.v, self.fb.span) if isinstance(value.ty, T.DsdType) else self.unit.scalar_bits(value)
+            bits = (
+                self.unit.pack(value.v, self.fb.span)
+                if isinstance(value.ty, T.DsdType)
+                else self.unit.scalar_bits(value)
+            )
             self.fb.constant(bits, reg)
         else:
             r = self.to_reg(value, node)
@@ -356,7 +410,8 @@ class Context:
         return [] if t is T.VOID or t.comptime_only else [value]
 
     def unflat(self, t: T.Type, regs: list[int], part: Any = None) -> Any:
-        """A value of type `t` from registers, consuming them from the front. `part` has the fields that exist at compile time only."""
+        """A value of type `t` from registers, consuming them from the front. `part` has the fields that exist at
+        compile time only."""
         if isinstance(t, T.StructType):
             return Fields(t, {n: self.unflat(f, regs, None if part is None else part.v[n]) for n, f in t.fields})
         if t is T.VOID:
@@ -369,7 +424,12 @@ class Context:
         """Implicit conversion to `t`, or an error."""
         if t is T.ANYTYPE or value.ty is t:
             return value
-        if isinstance(t, T.BitsType) and isinstance(value, (Known, Fields)) and isinstance(value.ty, T.StructType) and value.ty.tag is None:
+        if (
+            isinstance(t, T.BitsType)
+            and isinstance(value, (Known, Fields))
+            and isinstance(value.ty, T.StructType)
+            and value.ty.tag is None
+        ):
             return self.make_bits(t, value, node)
         if isinstance(value, Known):
             if value.ty is FN and isinstance(t, T.PtrType) and isinstance(t.elem, T.FnType):
@@ -380,7 +440,12 @@ class Context:
         value = self.load(value, node)
         if value.ty is t:
             return value
-        if isinstance(value, Fields) and isinstance(t, T.StructType) and value.ty.tag is None and set(value.v) == set(t.index):
+        if (
+            isinstance(value, Fields)
+            and isinstance(t, T.StructType)
+            and value.ty.tag is None
+            and set(value.v) == set(t.index)
+        ):
             return Fields(t, {n: self.coerce(value.v[n], f, node) for n, f in t.fields})
         s = value.ty
         if isinstance(t, T.PtrType) and isinstance(s, T.PtrType):
@@ -388,8 +453,12 @@ class Context:
                 return Reg(t, value.reg)
         elif ops.widens(s, t):
             return self.convert(value, t, node)
-        self.fail("MS0301", f"expected {t}, found {s}", node,
-                  f"convert it with @as({t}, value)" if T.is_numeric(s) and T.is_numeric(t) else None)
+        self.fail(
+            "MS0301",
+            f"expected {t}, found {s}",
+            node,
+            f"convert it with @as({t}, value)" if T.is_numeric(s) and T.is_numeric(t) else None,
+        )
 
     def convert(self, value: Any, t: T.Type, node: Any) -> Any:
         """`@as(t, value)`."""

@@ -28,11 +28,27 @@ from .values import (
     key,
 )
 
-_INT_OPS = {"+": Op.ADD, "-": Op.SUB, "*": Op.MUL, "/": Op.DIV, "%": Op.REM, "&": Op.AND, "|": Op.OR, "^": Op.XOR,
-            "<<": Op.SHL, ">>": Op.SHR}
+_INT_OPS = {
+    "+": Op.ADD,
+    "-": Op.SUB,
+    "*": Op.MUL,
+    "/": Op.DIV,
+    "%": Op.REM,
+    "&": Op.AND,
+    "|": Op.OR,
+    "^": Op.XOR,
+    "<<": Op.SHL,
+    ">>": Op.SHR,
+}
 _FLOAT_OPS = {"+": Op.FADD, "-": Op.FSUB, "*": Op.FMUL, "/": Op.FDIV}
-_COMPARE = {"==": (Op.EQ, False), "!=": (Op.NE, False), "<": (Op.LT, False), "<=": (Op.LE, False), ">": (Op.LT, True),
-            ">=": (Op.LE, True)}
+_COMPARE = {
+    "==": (Op.EQ, False),
+    "!=": (Op.NE, False),
+    "<": (Op.LT, False),
+    "<=": (Op.LE, False),
+    ">": (Op.LT, True),
+    ">=": (Op.LE, True),
+}
 
 
 class Expressions(Context):
@@ -92,7 +108,9 @@ class Expressions(Context):
     def binary(self, node: Any, op: str, a: Any, b: Any, hint: T.Type | None = None) -> Any:
         if isinstance(a, Known) and isinstance(b, Known):
             functions = a.ty is FN, b.ty is FN
-            if op in ("==", "!=") and (all(functions) or isinstance(a.v, (Pointer, FnValue)) and isinstance(b.v, (Pointer, FnValue))):
+            if op in ("==", "!=") and (
+                all(functions) or isinstance(a.v, (Pointer, FnValue)) and isinstance(b.v, (Pointer, FnValue))
+            ):
                 same = key(a) == key(b)
                 return TRUE if same == (op == "==") else FALSE
             return self.op(node, ops.binary, op, a, b)
@@ -176,7 +194,12 @@ class Expressions(Context):
     def condition(self, node: Any) -> Any:
         value = self.rv(node, T.BOOL)
         if value.ty is not T.BOOL:
-            self.fail("MS0301", f"expected bool, found {value.ty}", node, "compare with 0: (x != 0)" if T.is_numeric(value.ty) else None)
+            self.fail(
+                "MS0301",
+                f"expected bool, found {value.ty}",
+                node,
+                "compare with 0: (x != 0)" if T.is_numeric(value.ty) else None,
+            )
         return value
 
     # ---------------------------------------------------------------- places
@@ -187,17 +210,27 @@ class Expressions(Context):
             value = self.lookup(target)
             if isinstance(value, Known) and value.ty is FN:
                 return self.function_pointer(value.v, node)
-            if isinstance(value, Known) and (T.kept_in_memory(value.ty) or
-                                             (value.ty.ty is not None and not value.ty.comptime_only)):
+            if isinstance(value, Known) and (
+                T.kept_in_memory(value.ty) or (value.ty.ty is not None and not value.ty.comptime_only)
+            ):
                 var = self.constant_storage(value, target.name, node)
                 return Known(T.pointer(value.ty, const=True), Pointer(var, 0))
             if isinstance(value, Cell):
                 self.fail("MS0314", f"'{target.name}' is a comptime variable: it has no address", node)
             if isinstance(value, Known):
-                self.fail("MS0314", f"'{target.name}' is a {value.ty}: it has no address", node,
-                          "give it a type that exists at run time" if T.is_numeric(value.ty) else None)
+                self.fail(
+                    "MS0314",
+                    f"'{target.name}' is a {value.ty}: it has no address",
+                    node,
+                    "give it a type that exists at run time" if T.is_numeric(value.ty) else None,
+                )
             if isinstance(value, (Reg, Fields)):
-                self.fail("MS0314", f"'{target.name}' is a parameter or a constant: it has no address", node, "copy it to a 'var' first")
+                self.fail(
+                    "MS0314",
+                    f"'{target.name}' is a parameter or a constant: it has no address",
+                    node,
+                    "copy it to a 'var' first",
+                )
         else:
             value = self.ev(target)
         if isinstance(value, Mem):
@@ -207,8 +240,12 @@ class Expressions(Context):
             r = self.fb.reg()
             self.emit(node, Op.ADDI, r, value.base, self.place(value), Ty.U16)
             return Reg(t, r)
-        self.fail("MS0314", "only variables, their elements and functions have an address", node,
-                  "store the value in a 'var' first")
+        self.fail(
+            "MS0314",
+            "only variables, their elements and functions have an address",
+            node,
+            "store the value in a 'var' first",
+        )
 
     def constant_storage(self, value: Known, name: str, node: Any) -> GlobalVar:
         """The memory copy of a const: one per value object."""
@@ -230,10 +267,19 @@ class Expressions(Context):
 
     def function_pointer(self, fn: FnValue, node: Any) -> Known:
         if fn.decl.is_task:
-            self.fail("MS0402", f"'{fn.decl.name}' is a task: it has no address and cannot be called", node,
-                      "bind it to a task id and activate that id")
+            self.fail(
+                "MS0402",
+                f"'{fn.decl.name}' is a task: it has no address and cannot be called",
+                node,
+                "bind it to a task id and activate that id",
+            )
         if fn.decl.inline:
-            self.fail("MS0314", f"'{fn.decl.name}' is an inline function: it has no address", node, "take 'inline' away, or call it by its name")
+            self.fail(
+                "MS0314",
+                f"'{fn.decl.name}' is an inline function: it has no address",
+                node,
+                "take 'inline' away, or call it by its name",
+            )
         return Known(T.pointer(self.function_type(fn, node), const=True), fn)
 
     def ev_deref(self, node, hint):
@@ -257,8 +303,12 @@ class Expressions(Context):
     def ev_index(self, node, hint):
         base = self.ev(node.base)
         t = base.ty
-        if isinstance(base, (Mem, RegVar, Reg, Cell, ElemRef)) and isinstance(t, T.PtrType) or \
-                isinstance(base, Known) and isinstance(t, T.PtrType):
+        if (
+            isinstance(base, (Mem, RegVar, Reg, Cell, ElemRef))
+            and isinstance(t, T.PtrType)
+            or isinstance(base, Known)
+            and isinstance(t, T.PtrType)
+        ):
             p = self.load(base, node)
             if not t.many and isinstance(t.elem, T.ArrayType):
                 base = self.pointee(p, t.elem)
@@ -342,6 +392,7 @@ class Expressions(Context):
 
     def cell_element(self, base: Any, t: T.ArrayType, n: int) -> ElemRef:
         """Element n of a comptime array variable."""
+
         def payload():
             return (base.v if isinstance(base, Cell) else base.get()).v
 
@@ -375,28 +426,38 @@ class Expressions(Context):
         names = t.parts if isinstance(t, T.BitsType) else t.index
         if name not in names:
             close = difflib.get_close_matches(name, names, 1)
-            self.fail("MS0202", f"{t} has no field '{name}'", getattr(node, "name_span", node),
-                      f"did you mean '{close[0]}'?" if close else None,
-                      notes=[f"fields: {', '.join(names)}"] if names else ["it has no fields"])
+            self.fail(
+                "MS0202",
+                f"{t} has no field '{name}'",
+                getattr(node, "name_span", node),
+                f"did you mean '{close[0]}'?" if close else None,
+                notes=[f"fields: {', '.join(names)}"] if names else ["it has no fields"],
+            )
         if isinstance(base, (Known, Fields)):
             return base.v[name]
         if isinstance(base, Mem):
             i = t.index[name]
             return Mem(t.fields[i][1], base.base, base.offset + t.offsets[i], base.const, base.var)
         if isinstance(base, (Cell, ElemRef)):
+
             def payload():
                 return (base.v if isinstance(base, Cell) else base.get()).v
 
             def store(value: Known) -> None:
                 payload()[name] = value
+
             return ElemRef(t.fields[t.index[name]][1], lambda: payload()[name], store)
         self.fail("MS0202", f"{t} has no field '{name}'", node)
 
     def module_member(self, module: ModuleInstance, name: str, node: Any) -> Any:
         if name not in module.decls:
             close = difflib.get_close_matches(name, module.decls, 1)
-            self.fail("MS0203", f"module '{module.name or module.path}' has no member '{name}'", getattr(node, "name_span", node),
-                      f"did you mean '{close[0]}'?" if close else None)
+            self.fail(
+                "MS0203",
+                f"module '{module.name or module.path}' has no member '{name}'",
+                getattr(node, "name_span", node),
+                f"did you mean '{close[0]}'?" if close else None,
+            )
         return self.global_value(module, name, node)
 
     def type_member(self, t: T.Type, name: str, node: Any) -> Any:
@@ -404,6 +465,11 @@ class Expressions(Context):
             if name in t.members:
                 return Known(t, t.members[name])
             close = difflib.get_close_matches(name, t.members, 1)
-            self.fail("MS0202", f"{t} has no member '{name}'", getattr(node, "name_span", node),
-                      f"did you mean '{close[0]}'?" if close else None, notes=[f"members: {', '.join(t.members)}"])
+            self.fail(
+                "MS0202",
+                f"{t} has no member '{name}'",
+                getattr(node, "name_span", node),
+                f"did you mean '{close[0]}'?" if close else None,
+                notes=[f"members: {', '.join(t.members)}"],
+            )
         self.fail("MS0202", f"type {t} has no member '{name}'", node)

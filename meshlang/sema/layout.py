@@ -13,12 +13,21 @@ from ..ir.program import DIRECTIONS, ColorConfig
 from . import types as T
 from .values import KeyedCache, Known
 
-MAX_WIDTH, MAX_HEIGHT = 1024, 1280      # above any wafer (762 x 1172, facts 4.7); guards against absurd requests
+MAX_WIDTH, MAX_HEIGHT = 1024, 1280  # above any wafer (762 x 1172, facts 4.7); guards against absurd requests
 CONFIG_FIELDS = ("routes", "switches", "filter", "teardown")
 ROUTE_FIELDS = ("rx", "tx", "color_swap_x", "color_swap_y")
 SWITCH_FIELDS = ("pos1", "pos2", "pos3", "current_switch_pos", "ring_mode", "pop_mode")
-FILTER_FIELDS = {"init_counter": 0, "max_counter": 0xffff, "limit1": 0xffff, "limit2": -1, "count_data": 0, "count_control": 0,
-                 "filter_control": 0, "min_idx": 0, "max_idx": 0xffff}
+FILTER_FIELDS = {
+    "init_counter": 0,
+    "max_counter": 0xFFFF,
+    "limit1": 0xFFFF,
+    "limit2": -1,
+    "count_data": 0,
+    "count_control": 0,
+    "filter_control": 0,
+    "min_idx": 0,
+    "max_idx": 0xFFFF,
+}
 POP_MODES = ("no_pop", "always_pop", "pop_on_advance", "pop_on_advance_nop")
 SWITCH_COLORS_WSE3 = frozenset([*range(10), 12, 13, 16, 17, 20, 21])
 
@@ -26,6 +35,7 @@ SWITCH_COLORS_WSE3 = frozenset([*range(10), 12, 13, 16, 17, 20, 21])
 @dataclass
 class TileSpec:
     """A tile program to compile: one per distinct (file, params)."""
+
     path: str
     params: dict[str, Known]
     span: Any
@@ -38,14 +48,15 @@ class LayoutState:
     width: int = 0
     height: int = 0
     rectangle_span: Any = None
-    refused: bool = False                                   # a wrong @set_rectangle was reported
-    tile: Any = None                                        # array("i"), y * width + x -> spec or -1
+    refused: bool = False  # a wrong @set_rectangle was reported
+    tile: Any = None  # array("i"), y * width + x -> spec or -1
     specs: list[TileSpec] = field(default_factory=list)
-    spec_of: dict[str | None, KeyedCache] = field(default_factory=dict)     # file -> params -> number of its spec
-    colors: dict[int, Any] = field(default_factory=dict)    # color -> array("i") of config numbers or -1
+    spec_of: dict[str | None, KeyedCache] = field(default_factory=dict)  # file -> params -> number of its spec
+    colors: dict[int, Any] = field(default_factory=dict)  # color -> array("i") of config numbers or -1
     configs: list[ColorConfig] = field(default_factory=list)
     config_of: dict[ColorConfig, int] = field(default_factory=dict)
-    config_spans: dict[tuple[int, int], Any] = field(default_factory=dict)      # (color, config) -> its first @set_color_config
+    # (color, config) -> its first @set_color_config
+    config_spans: dict[tuple[int, int], Any] = field(default_factory=dict)
     exports: dict[str, tuple[T.Type, bool, Any]] = field(default_factory=dict)
     _parsed: KeyedCache = field(default_factory=KeyedCache)
 
@@ -53,30 +64,48 @@ class LayoutState:
         if self.width:
             cx.fail("MS0601", "@set_rectangle is called twice", node, labels=[(self.rectangle_span, "first here")])
         if not (1 <= w <= MAX_WIDTH and 1 <= h <= MAX_HEIGHT):
-            cx.fail("MS0601", f"a rectangle of {w} x {h} PEs is not possible", node, f"the limits are 1 x 1 to {MAX_WIDTH} x {MAX_HEIGHT}")
+            cx.fail(
+                "MS0601",
+                f"a rectangle of {w} x {h} PEs is not possible",
+                node,
+                f"the limits are 1 x 1 to {MAX_WIDTH} x {MAX_HEIGHT}",
+            )
         dims = cx.unit.compiler.options.fabric_dims
         offsets = cx.unit.compiler.options.fabric_offsets or (0, 0)
         if dims is not None and (w + offsets[0] > dims[0] or h + offsets[1] > dims[1]):
-            cx.fail("MS0601", f"a rectangle of {w} x {h} PEs at offset {offsets[0]},{offsets[1]} does not fit in a fabric of "
-                    f"{dims[0]} x {dims[1]}", node, "raise --fabric-dims (with memcpy: width + 7, height + 2)")
+            cx.fail(
+                "MS0601",
+                f"a rectangle of {w} x {h} PEs at offset {offsets[0]},{offsets[1]} does not fit in a fabric of "
+                f"{dims[0]} x {dims[1]}",
+                node,
+                "raise --fabric-dims (with memcpy: width + 7, height + 2)",
+            )
         self.width, self.height, self.rectangle_span, self.refused = w, h, node.span, False
         self.tile = array("i", [-1]) * (w * h)
 
     def place(self, cx, node, x: int, y: int) -> int:
         if self.refused:
-            raise MeshlangError()   # reported where the rectangle was set
+            raise MeshlangError()  # reported where the rectangle was set
         if not self.width:
             cx.fail("MS0601", f"@{node.name} needs the rectangle: @set_rectangle comes first", node)
         if not (0 <= x < self.width and 0 <= y < self.height):
-            cx.fail("MS0602", f"PE ({x}, {y}) is outside the rectangle of {self.width} x {self.height}", node,
-                    "coordinates are (column, row) and start at 0")
+            cx.fail(
+                "MS0602",
+                f"PE ({x}, {y}) is outside the rectangle of {self.width} x {self.height}",
+                node,
+                "coordinates are (column, row) and start at 0",
+            )
         return y * self.width + x
 
     def set_tile(self, cx, node, x: int, y: int, path: str | None, params: Any) -> None:
         at = self.place(cx, node, x, y)
         if self.tile[at] >= 0:
-            cx.fail("MS0604", f"PE ({x}, {y}) gets its code twice", node,
-                    labels=[(self.specs[self.tile[at]].span, "its program was first used here")])
+            cx.fail(
+                "MS0604",
+                f"PE ({x}, {y}) gets its code twice",
+                node,
+                labels=[(self.specs[self.tile[at]].span, "its program was first used here")],
+            )
         cache = self.spec_of.get(path)
         if cache is None:
             cache = self.spec_of[path] = KeyedCache()
@@ -97,8 +126,12 @@ class LayoutState:
         if table is None:
             table = self.colors[color] = array("i", [-1]) * (self.width * self.height)
         if table[at] >= 0:
-            cx.fail("MS0603", f"color {color} of PE ({x}, {y}) is configured twice", node,
-                    "at most one configuration per PE and color; join them into one")
+            cx.fail(
+                "MS0603",
+                f"color {color} of PE ({x}, {y}) is configured twice",
+                node,
+                "at most one configuration per PE and color; join them into one",
+            )
         if cfg.positions and self.arch == "wse3" and color not in SWITCH_COLORS_WSE3:
             cx.warn("MS0608", f"color {color} has no switch on wse3", node, "use one of 0-9, 12, 13, 16, 17, 20, 21")
         table[at] = number
@@ -119,13 +152,18 @@ class LayoutState:
     def parse_config(self, cx, node, value: Known) -> ColorConfig:
         where = node.args[-1]
         if not isinstance(value.ty, T.StructType):
-            cx.fail("MS0609", f"a color configuration is a struct, found {value.ty}", where, "write .{ .routes = .{ .rx = .{WEST}, .tx = .{RAMP} } }")
+            cx.fail(
+                "MS0609",
+                f"a color configuration is a struct, found {value.ty}",
+                where,
+                "write .{ .routes = .{ .rx = .{WEST}, .tx = .{RAMP} } }",
+            )
         cfg = value.v
         if "routes" in cfg:
             routes = self.sides(cx, where, cfg["routes"], ROUTE_FIELDS, "routes")
             self.check_fields(cx, where, cfg, CONFIG_FIELDS, "a color configuration")
             rest = cfg
-        elif "rx" in cfg or "tx" in cfg:        # the flat form of old programs
+        elif "rx" in cfg or "tx" in cfg:  # the flat form of old programs
             routes = {n: v for n, v in cfg.items() if n in ROUTE_FIELDS}
             rest = {n: v for n, v in cfg.items() if n not in ROUTE_FIELDS}
             self.check_fields(cx, where, rest, (*CONFIG_FIELDS, *SWITCH_FIELDS), "a color configuration")
@@ -133,16 +171,28 @@ class LayoutState:
             cx.fail("MS0609", "a color configuration needs 'routes'", where)
         rx = self.directions(cx, where, routes.get("rx"), "rx")
         tx = self.directions(cx, where, routes.get("tx"), "tx")
-        swaps = {f"swap_{axis}": bool(routes[f"color_swap_{axis}"].v) for axis in "xy" if f"color_swap_{axis}" in routes}
+        swaps = {
+            f"swap_{axis}": bool(routes[f"color_swap_{axis}"].v) for axis in "xy" if f"color_swap_{axis}" in routes
+        }
         if self.arch != "wse2" and any(swaps.values()):
             cx.fail("MS0609", f"color swaps exist on wse2 only, this program is for {self.arch}", where)
         switches = rest.get("switches")
         if switches is None and any(n in rest for n in ("pos1", "pos2", "pos3")):
             switches = Known(T.COMPTIME_STRUCT, {n: v for n, v in rest.items() if n in SWITCH_FIELDS})
-        positions, position, ring, pop = self.switches(cx, where, rx, tx, switches.v) if switches is not None else ((), 0, False, "no_pop")
-        return ColorConfig(rx, tx, positions, position, ring, pop,
-                           self.filter(cx, where, rest["filter"].v) if "filter" in rest else None,
-                           "teardown" in rest and bool(rest["teardown"].v), **swaps)
+        positions, position, ring, pop = (
+            self.switches(cx, where, rx, tx, switches.v) if switches is not None else ((), 0, False, "no_pop")
+        )
+        return ColorConfig(
+            rx,
+            tx,
+            positions,
+            position,
+            ring,
+            pop,
+            self.filter(cx, where, rest["filter"].v) if "filter" in rest else None,
+            "teardown" in rest and bool(rest["teardown"].v),
+            **swaps,
+        )
 
     def switches(self, cx, where, rx: int, tx: int, cfg: dict) -> tuple:
         """Switch positions are cumulative: each replaces the named side of the position before it (facts 3.3)."""
@@ -168,7 +218,12 @@ class LayoutState:
         if "pop_mode" in cfg:
             modes = [n for n, v in cfg["pop_mode"].v.items() if v.v]
             if len(modes) != 1 or modes[0] not in POP_MODES:
-                cx.fail("MS0609", "'pop_mode' takes one mode", where, f"one of {', '.join(f'.{{ .{m} = true }}' for m in POP_MODES)}")
+                cx.fail(
+                    "MS0609",
+                    "'pop_mode' takes one mode",
+                    where,
+                    f"one of {', '.join(f'.{{ .{m} = true }}' for m in POP_MODES)}",
+                )
             pop = modes[0]
         return tuple(positions), position, ring, pop
 
@@ -177,7 +232,12 @@ class LayoutState:
         self.check_fields(cx, where, cfg, ("kind", "fast_mode", *FILTER_FIELDS), "'filter'")
         kinds = [n for n, v in cfg["kind"].v.items() if v.v] if "kind" in cfg else []
         if len(kinds) != 1 or kinds[0] not in ("counter", "sparse_counter", "range"):
-            cx.fail("MS0609", "'filter' needs its 'kind'", where, "one of .{ .counter = true }, .{ .sparse_counter = true }, .{ .range = true }")
+            cx.fail(
+                "MS0609",
+                "'filter' needs its 'kind'",
+                where,
+                "one of .{ .counter = true }, .{ .sparse_counter = true }, .{ .range = true }",
+            )
         return kinds[0], tuple((n, int(cfg[n].v) if n in cfg else default) for n, default in FILTER_FIELDS.items())
 
     @staticmethod
@@ -187,16 +247,25 @@ class LayoutState:
                 cx.fail("MS0609", f"{what} has no field '{n}'", where, notes=[f"fields: {', '.join(allowed)}"])
 
     def sides(self, cx, where, value: Known, allowed: tuple[str, ...], what: str) -> dict[str, Known]:
-        """The fields of a route or switch position. The 2.10 form is a number, a sum of the bits of <directions>: rx from bit 0, tx from
-        bit 5; it becomes fields with masks, and 0 is no field at all."""
+        """The fields of a route or switch position. The 2.10 form is a number, a sum of the bits of <directions>: rx
+        from bit 0, tx from bit 5; it becomes fields with masks, and 0 is no field at all."""
         if isinstance(value.ty, T.StructType):
             self.check_fields(cx, where, value.v, allowed, f"'{what}'")
             return value.v
         if not T.is_int(value.ty):
-            cx.fail("MS0609", f"'{what}' is a struct or a bit vector, found {value.ty}", where,
-                    "write .{ .rx = .{WEST}, .tx = .{RAMP} }, or bits of <directions>")
+            cx.fail(
+                "MS0609",
+                f"'{what}' is a struct or a bit vector, found {value.ty}",
+                where,
+                "write .{ .rx = .{WEST}, .tx = .{RAMP} }, or bits of <directions>",
+            )
         if not 0 <= value.v < 1 << 2 * len(DIRECTIONS):
-            cx.fail("MS0609", f"'{what}' has bits that name no direction: 0x{value.v:x}", where, "use RX_WEST, TX_RAMP, ... of <directions>")
+            cx.fail(
+                "MS0609",
+                f"'{what}' has bits that name no direction: 0x{value.v:x}",
+                where,
+                "use RX_WEST, TX_RAMP, ... of <directions>",
+            )
         masks = {"rx": value.v & (1 << len(DIRECTIONS)) - 1, "tx": value.v >> len(DIRECTIONS)}
         return {n: Known(T.U16, mask) for n, mask in masks.items() if mask}
 
@@ -211,7 +280,9 @@ class LayoutState:
         mask = 0
         for item in items:
             if item.ty is not T.DIRECTION:
-                cx.fail("MS0609", f"'{what}' takes directions, found {item.ty}", where, "NORTH, SOUTH, EAST, WEST, RAMP")
+                cx.fail(
+                    "MS0609", f"'{what}' takes directions, found {item.ty}", where, "NORTH, SOUTH, EAST, WEST, RAMP"
+                )
             bit = 1 << item.v
             if mask & bit:
                 cx.fail("MS0609", f"'{what}' names {DIRECTIONS[item.v]} twice", where)
@@ -224,16 +295,33 @@ class LayoutState:
         declared = self.exports.get(name)
         if declared is None:
             import difflib
+
             close = difflib.get_close_matches(name, self.exports, 1)
-            cx.fail("MS0607", f"'{name}' is advertised here, but the layout has no @export_name for it", node,
-                    f"did you mean '{close[0]}'?" if close else f'add @export_name("{name}", {t}{"" if isinstance(t, T.FnType) else ", true"}) '
-                    "to the layout block")
+            cx.fail(
+                "MS0607",
+                f"'{name}' is advertised here, but the layout has no @export_name for it",
+                node,
+                f"did you mean '{close[0]}'?"
+                if close
+                else f'add @export_name("{name}", {t}{"" if isinstance(t, T.FnType) else ", true"}) '
+                "to the layout block",
+            )
         if declared[0] is not t:
-            cx.fail("MS0607", f"'{name}' has the type {t} here and {declared[0]} in the layout", node, labels=[(declared[2], "declared here")])
+            cx.fail(
+                "MS0607",
+                f"'{name}' has the type {t} here and {declared[0]} in the layout",
+                node,
+                labels=[(declared[2], "declared here")],
+            )
         if not isinstance(t, T.FnType) and declared[1] != mutable:
             words = ("mutable", "immutable")
-            cx.fail("MS0607", f"'{name}' is {words[not mutable]} here ({'var' if mutable else 'const'}) and {words[not declared[1]]} in the layout",
-                    node, "make the variable 'var' for true, 'const' for false", labels=[(declared[2], "declared here")])
+            cx.fail(
+                "MS0607",
+                f"'{name}' is {words[not mutable]} here ({'var' if mutable else 'const'}) and {words[not declared[1]]} in the layout",
+                node,
+                "make the variable 'var' for true, 'const' for false",
+                labels=[(declared[2], "declared here")],
+            )
 
     def missing_tiles(self) -> list[tuple[int, int]]:
         tiles = np.frombuffer(self.tile, dtype=np.int32)

@@ -22,7 +22,7 @@ from .values import (
     Reg,
 )
 
-MOST_ELEMENTS = 1 << 24     # of an array of comptime code; every element is kept
+MOST_ELEMENTS = 1 << 24  # of an array of comptime code; every element is kept
 
 
 class Literals(Context):
@@ -32,13 +32,17 @@ class Literals(Context):
         fixed = self.module.literals.get(id(node))
         if fixed is not None:
             if fixed.__class__ is not Known:
-                fixed = self.module.literals[id(node)] = self.make_struct({f.name: self.rv(f.value) for f in node.fields}, False)
+                fixed = self.module.literals[id(node)] = self.make_struct(
+                    {f.name: self.rv(f.value) for f in node.fields}, False
+                )
             return fixed
         t = None
         if node.type is not None:
             t = self.type_expr(node.type)
             if isinstance(t, T.BitsType):
-                given = {f.name: self.rv(f.value, t.parts[f.name].type if f.name in t.parts else None) for f in node.fields}
+                given = {
+                    f.name: self.rv(f.value, t.parts[f.name].type if f.name in t.parts else None) for f in node.fields
+                }
                 if len(given) < len(node.fields):
                     self.fail("MS0206", "a field is given twice", node)
                 return self.make_bits(t, self.make_struct(given, False), node)
@@ -52,7 +56,9 @@ class Literals(Context):
             ft = want.fields[want.index[f.name]][1] if want and f.name in want.index else None
             fields[f.name] = self.rv(f.value, ft)
         if t is None:
-            return self.unit.compiler.shared.get(id(node), tuple(fields.values()), lambda: self.make_struct(fields, False))
+            return self.unit.compiler.shared.get(
+                id(node), tuple(fields.values()), lambda: self.make_struct(fields, False)
+            )
         unknown = [n for n in fields if n not in t.index]
         missing = [n for n in t.index if n not in fields and n not in t.defaults]
         if unknown or missing:
@@ -70,7 +76,9 @@ class Literals(Context):
         fixed = self.module.literals.get(id(node))
         if fixed is not None:
             if fixed.__class__ is not Known:
-                fixed = self.module.literals[id(node)] = self.make_struct({str(i): self.rv(e) for i, e in enumerate(node.elems)}, True)
+                fixed = self.module.literals[id(node)] = self.make_struct(
+                    {str(i): self.rv(e) for i, e in enumerate(node.elems)}, True
+                )
             return fixed
         fields = {str(i): self.rv(e) for i, e in enumerate(node.elems)}
         return self.unit.compiler.shared.get(id(node), tuple(fields.values()), lambda: self.make_struct(fields, True))
@@ -105,12 +113,20 @@ class Literals(Context):
             dims.append(n)
         elem = self.type_expr(node.elem)
         if isinstance(elem, T.ArrayType):
-            self.fail("MS0319", f"the elements of an array cannot be arrays ({elem})", node.elem,
-                      f"write one array of more dimensions: [{', '.join(map(str, [*dims, *elem.dims]))}]{elem.elem}")
+            self.fail(
+                "MS0319",
+                f"the elements of an array cannot be arrays ({elem})",
+                node.elem,
+                f"write one array of more dimensions: [{', '.join(map(str, [*dims, *elem.dims]))}]{elem.elem}",
+            )
         t = T.array(tuple(dims), elem)
         if t.count > MOST_ELEMENTS:
-            self.fail("MS0701", f"an array of {t.count} elements: a PE has {PE_MEMORY} bytes of memory", node,
-                      f"arrays of comptime code have up to {MOST_ELEMENTS} elements")
+            self.fail(
+                "MS0701",
+                f"an array of {t.count} elements: a PE has {PE_MEMORY} bytes of memory",
+                node,
+                f"arrays of comptime code have up to {MOST_ELEMENTS} elements",
+            )
         return Known(T.TYPE, t)
 
     def ev_ptr_type(self, node, hint):
@@ -120,7 +136,9 @@ class Literals(Context):
         return Known(T.TYPE, T.function(tuple(self.type_expr(p) for p in node.params), self.type_expr(node.ret)))
 
     def ev_struct_type(self, node, hint):
-        fields = tuple((f.name if f.name is not None else str(i), self.type_expr(f.type)) for i, f in enumerate(node.fields))
+        fields = tuple(
+            (f.name if f.name is not None else str(i), self.type_expr(f.type)) for i, f in enumerate(node.fields)
+        )
         is_tuple = bool(node.fields) and node.fields[0].name is None
         name = self.import_name or "struct"
         if node.layout == "packed":
@@ -150,7 +168,10 @@ class Literals(Context):
                     following += 1
                 given[name] = following
                 following += 1
-        return Known(T.TYPE, T.enum(base, tuple(given.items()), (node.span.file.path, node.span.start), self.import_name or "enum"))
+        return Known(
+            T.TYPE,
+            T.enum(base, tuple(given.items()), (node.span.file.path, node.span.start), self.import_name or "enum"),
+        )
 
     def ev_union_type(self, node, hint):
         return Known(T.TYPE, self.bits_type(node, tuple((f.name, self.type_expr(f.type)) for f in node.fields), True))
@@ -184,7 +205,7 @@ class Literals(Context):
         fb, self.fb = self.fb, None
         targets = self.targets
         if fb is not None:
-            self.targets = []       # a break cannot leave comptime code for run-time code
+            self.targets = []  # a break cannot leave comptime code for run-time code
         try:
             yield
         finally:
@@ -213,12 +234,16 @@ class Literals(Context):
                 t = t.elem
             elif t.many:
                 place = self.pointee(self.load(place, node), t.elem)
-                t = T.array((0x7fff,), t.elem)
+                t = T.array((0x7FFF,), t.elem)
         if not isinstance(t, T.ArrayType):
             self.fail("MS0502", f"a tensor access needs an array, found {t}", target)
         if len(node.indices) != len(t.dims):
-            self.fail("MS0502", f"{t} has {len(t.dims)} dimensions, the access gives {len(node.indices)} indices", node,
-                      "write one affine expression per dimension")
+            self.fail(
+                "MS0502",
+                f"{t} has {len(t.dims)} dimensions, the access gives {len(node.indices)} indices",
+                node,
+                "write one affine expression per dimension",
+            )
         total = (0, [0] * len(node.vars))
         step = 1
         for expr, dim in zip(reversed(node.indices), reversed(t.dims), strict=True):
@@ -243,8 +268,15 @@ class Literals(Context):
         def ints(seq):
             return self.make_struct({str(i): Known(T.COMPTIME_INT, v) for i, v in enumerate(seq)}, True)
 
-        return self.make_struct({"base_address": pointer, "offset": Known(T.COMPTIME_INT, total[0]),
-                                 "stride": ints(reversed(jumps)), "extent": ints(lengths)}, False)
+        return self.make_struct(
+            {
+                "base_address": pointer,
+                "offset": Known(T.COMPTIME_INT, total[0]),
+                "stride": ints(reversed(jumps)),
+                "extent": ints(lengths),
+            },
+            False,
+        )
 
     def affine(self, node: Any, names: list[str]) -> tuple[int, list[int]]:
         """An index as constant + coefficients of the induction variables."""

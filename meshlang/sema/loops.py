@@ -19,8 +19,12 @@ class Loops(Context):
     def step(self, node: Any, limit: int) -> None:
         self.steps += 1
         if self.steps > limit:
-            self.fail("MS0330", f"this comptime loop runs more than {limit} times", node,
-                      "is it endless? --max-inlined-iterations raises the limit")
+            self.fail(
+                "MS0330",
+                f"this comptime loop runs more than {limit} times",
+                node,
+                "is it endless? --max-inlined-iterations raises the limit",
+            )
 
     def st_while(self, node: ast.While):
         if self.fb is None:
@@ -200,8 +204,12 @@ class Loops(Context):
         if ranged:
             r = value.v
             if r.elem is T.COMPTIME_INT:
-                self.fail("MS0307", "a run-time loop over a range needs an integer type, found comptime_int", node.iter,
-                          "use @range(i16, ...) or 'inline for'")
+                self.fail(
+                    "MS0307",
+                    "a run-time loop over a range needs an integer type, found comptime_int",
+                    node.iter,
+                    "use @range(i16, ...) or 'inline for'",
+                )
             self.into(self.coerce(r.start, r.elem, node.iter), counter, node)
             stop = self.keep_reg(r.stop, r.elem, node)
             step = r.step
@@ -239,7 +247,9 @@ class Loops(Context):
         if node.elem != "_":
             scope[node.elem] = Reg(t.elem, counter)
             if not ranged:
-                place = self.element(Mem(t.elem, value.base, value.offset, True, value.var), t.elem, [Reg(T.U16, counter)], (None,), node)
+                place = self.element(
+                    Mem(t.elem, value.base, value.offset, True, value.var), t.elem, [Reg(T.U16, counter)], (None,), node
+                )
                 scope[node.elem] = self.load(place, node)
         if index is not None:
             scope[node.index] = Reg(T.U16, index)

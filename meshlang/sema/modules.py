@@ -18,15 +18,16 @@ class Resolving:
 @dataclass(eq=False, repr=False)
 class ModuleInstance:
     """One instance of a source file. `unit` is the tile program (or layout) it belongs to."""
-    name: str                               # the variable it is bound to, "" for the top file: prefixes its symbols
+
+    name: str  # the variable it is bound to, "" for the top file: prefixes its symbols
     path: str
     tree: ast.Module
     unit: Any
-    bindings: dict[str, Known]              # params given by the importer, tile code or command line
+    bindings: dict[str, Known]  # params given by the importer, tile code or command line
     decls: dict[str, Any] = field(default_factory=dict)
-    values: dict[str, Any] = field(default_factory=dict)    # resolved: Known, GlobalVar
+    values: dict[str, Any] = field(default_factory=dict)  # resolved: Known, GlobalVar
     import_span: Any = None
-    signatures: dict[int, Any] = field(default_factory=dict)    # by function declaration; see Calls.signature
+    signatures: dict[int, Any] = field(default_factory=dict)  # by function declaration; see Calls.signature
     _literals: dict[int, Any] | None = None
 
     def __repr__(self) -> str:
@@ -39,8 +40,12 @@ class ModuleInstance:
             if name is None:
                 continue
             if name in self.decls:
-                self.unit.error("MS0204", f"'{name}' is defined twice in this file", item.name_span,
-                                labels=[(self.decls[name].name_span, "first defined here")])
+                self.unit.error(
+                    "MS0204",
+                    f"'{name}' is defined twice in this file",
+                    item.name_span,
+                    labels=[(self.decls[name].name_span, "first defined here")],
+                )
             else:
                 self.decls[name] = item
 
@@ -72,6 +77,7 @@ def bind_param(value: Known, t: T.Type) -> Known:
             raise Fail("MS0404", f"{t} {value.v} is out of range: there are 0 to {T.HIGHEST[t]}")
         return Known(t, value.v)
     from .ops import coerce
+
     return coerce(value, t)
 
 

@@ -22,6 +22,7 @@ class Fail(Exception):
 
 # ---------------------------------------------------------------- floats
 
+
 def round_float(v: float, t: T.Type) -> float:
     if t is T.COMPTIME_FLOAT:
         return v
@@ -34,7 +35,7 @@ def round_float(v: float, t: T.Type) -> float:
     return _decode16(_encode16(v, t), t)
 
 
-_FORMAT16 = {T.BF16: (8, 7, 127), T.CB16: (6, 9, 42)}       # exponent bits, mantissa bits, bias
+_FORMAT16 = {T.BF16: (8, 7, 127), T.CB16: (6, 9, 42)}  # exponent bits, mantissa bits, bias
 
 
 def _encode16(v: float, t: T.Type) -> int:
@@ -49,7 +50,7 @@ def _encode16(v: float, t: T.Type) -> int:
     if a == 0:
         return sign
     e = max(math.frexp(a)[1] - 1, 1 - bias)
-    q = round(math.ldexp(a, mbits - e))                     # half to even
+    q = round(math.ldexp(a, mbits - e))  # half to even
     field = q + ((e + bias - 1) << mbits)
     return sign | min(field, top << mbits)
 
@@ -70,7 +71,7 @@ def float_bits(v: float, t: T.Type) -> int:
         try:
             return _struct.unpack("<I", _struct.pack("<f", v))[0]
         except OverflowError:
-            return 0x7f800000 | (0x80000000 if v < 0 else 0)
+            return 0x7F800000 | (0x80000000 if v < 0 else 0)
     if t is T.F16:
         with np.errstate(all="ignore"):
             return int(np.float16(v).view(np.uint16))
@@ -79,13 +80,14 @@ def float_bits(v: float, t: T.Type) -> int:
 
 def bits_float(bits: int, t: T.Type) -> float:
     if t is T.F32:
-        return _struct.unpack("<f", _struct.pack("<I", bits & 0xffffffff))[0]
+        return _struct.unpack("<f", _struct.pack("<I", bits & 0xFFFFFFFF))[0]
     if t is T.F16:
-        return float(np.array(bits & 0xffff, dtype=np.uint16).view(np.float16))
-    return _decode16(bits & 0xffff, t)
+        return float(np.array(bits & 0xFFFF, dtype=np.uint16).view(np.float16))
+    return _decode16(bits & 0xFFFF, t)
 
 
 # ---------------------------------------------------------------- conversions
+
 
 def wrap(v: int, t: T.IntType) -> int:
     v &= (1 << t.bits) - 1
@@ -104,7 +106,8 @@ def widens(a: T.Type, b: T.Type) -> bool:
 
 
 def pointer_converts(a: T.PtrType, b: T.PtrType) -> bool:
-    """Implicit pointer conversion: adding const; array pointer to many-item pointer (any rank); *T to *[1]T and to *anyopaque."""
+    """Implicit pointer conversion: adding const; array pointer to many-item pointer (any rank); *T to *[1]T and to
+    *anyopaque."""
     if a.const and not b.const:
         return False
     ae, be = a.elem, b.elem
@@ -145,8 +148,10 @@ def coerce(value: Known, t: T.Type) -> Known:
         if isinstance(v, FnValue) and isinstance(t.elem, T.FnType) and s is t.elem:
             return Known(t, v)
     if isinstance(t, T.StructType) and isinstance(s, T.StructType) and s.tag is None:
-        if t.tuple == s.tuple and (set(t.index) == set(s.index) or
-                                   (set(s.index) <= set(t.index) and set(t.index) - set(s.index) <= set(t.defaults))):
+        if t.tuple == s.tuple and (
+            set(t.index) == set(s.index)
+            or (set(s.index) <= set(t.index) and set(t.index) - set(s.index) <= set(t.defaults))
+        ):
             return Known(t, {n: coerce(v[n], ft) if n in v else t.defaults[n] for n, ft in t.fields})
     if t is T.RANGE and isinstance(s, T.RangeType):
         return value
@@ -196,8 +201,14 @@ def convert(value: Known, t: T.Type) -> Known:
 
 # ---------------------------------------------------------------- operators
 
-_COMPARE = {"==": lambda a, b: a == b, "!=": lambda a, b: a != b, "<": lambda a, b: a < b, "<=": lambda a, b: a <= b,
-            ">": lambda a, b: a > b, ">=": lambda a, b: a >= b}
+_COMPARE = {
+    "==": lambda a, b: a == b,
+    "!=": lambda a, b: a != b,
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+}
 _EQUATABLE = (T.IdType, T.EnumType, T.DsrType)
 
 
@@ -222,8 +233,14 @@ def peer(a: T.Type, b: T.Type, op: str) -> T.Type:
             return b
         if pointer_converts(b, a):
             return a
-        if (isinstance(a.elem, T.ArrayType) and isinstance(b.elem, T.ArrayType) and a.elem.elem is b.elem.elem
-                and len(a.elem.dims) == len(b.elem.dims) == 1 and not a.many and not b.many):
+        if (
+            isinstance(a.elem, T.ArrayType)
+            and isinstance(b.elem, T.ArrayType)
+            and a.elem.elem is b.elem.elem
+            and len(a.elem.dims) == len(b.elem.dims) == 1
+            and not a.many
+            and not b.many
+        ):
             return T.pointer(a.elem.elem, True, a.const or b.const)
     if isinstance(a, T.StructType) and isinstance(b, T.StructType):
         return T.COMPTIME_STRUCT if op == "if" else _mismatch(a, b, op)
@@ -232,8 +249,7 @@ def peer(a: T.Type, b: T.Type, op: str) -> T.Type:
 
 def _mismatch(a: T.Type, b: T.Type, op: str) -> T.Type:
     where = "the branches have" if op == "if" else f"operands of '{op}' have"
-    raise Fail("MS0303", f"{where} different types, {a} and {b}",
-               "convert one of them with @as(TYPE, value)")
+    raise Fail("MS0303", f"{where} different types, {a} and {b}", "convert one of them with @as(TYPE, value)")
 
 
 def unary(op: str, x: Known) -> Known:
@@ -257,7 +273,7 @@ def unary(op: str, x: Known) -> Known:
 def check_operator(op: str, t: T.Type) -> None:
     """Which operand types an operator takes (facts 1.9)."""
     if op in ("==", "!="):
-        ok = (T.is_numeric(t) or t in (T.BOOL, T.COMPTIME_STRING, T.TYPE) or isinstance(t, _EQUATABLE + (T.PtrType,)))
+        ok = T.is_numeric(t) or t in (T.BOOL, T.COMPTIME_STRING, T.TYPE) or isinstance(t, _EQUATABLE + (T.PtrType,))
     elif op in ("<", "<=", ">", ">=", "+", "-", "*", "/"):
         ok = T.is_numeric(t)
     else:
@@ -321,7 +337,9 @@ def _shift(op: str, a: Known, b: Known) -> Known:
     if not T.is_int(t) or not T.is_int(b.ty):
         raise Fail("MS0304", f"'{op}' cannot be applied to {t} and {b.ty}")
     if b.v < 0 or (isinstance(b.ty, T.IntType) and b.ty.signed):
-        raise Fail("MS0304", f"the amount of '{op}' must be unsigned, found {b.ty}{describe(b)}", "use @as(u16, amount)")
+        raise Fail(
+            "MS0304", f"the amount of '{op}' must be unsigned, found {b.ty}{describe(b)}", "use @as(u16, amount)"
+        )
     if isinstance(t, T.IntType) and b.v >= t.bits:
         raise Fail("MS0306", f"shift of {t} by {b.v}: the amount must be 0 to {t.bits - 1}")
     r = a.v << b.v if op == "<<" else a.v >> b.v
@@ -330,8 +348,19 @@ def _shift(op: str, a: Known, b: Known) -> Known:
 
 # ---------------------------------------------------------------- memory images
 
-_DTYPES = {T.I8: np.int8, T.U8: np.uint8, T.I16: np.int16, T.U16: np.uint16, T.I32: np.int32, T.U32: np.uint32,
-           T.I64: np.int64, T.U64: np.uint64, T.F16: np.float16, T.F32: np.float32, T.BOOL: np.bool_}
+_DTYPES = {
+    T.I8: np.int8,
+    T.U8: np.uint8,
+    T.I16: np.int16,
+    T.U16: np.uint16,
+    T.I32: np.int32,
+    T.U32: np.uint32,
+    T.I64: np.int64,
+    T.U64: np.uint64,
+    T.F16: np.float16,
+    T.F32: np.float32,
+    T.BOOL: np.bool_,
+}
 
 
 def dtype(t: T.Type) -> Any:

@@ -59,8 +59,12 @@ class Statements(Context):
         scope = self.scopes[-1]
         for s in self.scopes:
             if node.name in s and node.name != "_":
-                self.fail("MS0204", f"'{node.name}' is already defined here", node.name_span,
-                          help="inner scopes cannot redefine a name: choose another")
+                self.fail(
+                    "MS0204",
+                    f"'{node.name}' is already defined here",
+                    node.name_span,
+                    help="inner scopes cannot redefine a name: choose another",
+                )
         t = self.type_expr(node.type) if node.type is not None else None
         if node.kind == "param":
             self.fail("MS0208", "params stand at the top level of a file", node)
@@ -80,8 +84,11 @@ class Statements(Context):
             return False
         if node.init is None:
             if node.kind == "const" or t is None:
-                self.fail("MS0208", f"{node.kind} '{node.name}' needs a {'value' if node.kind == 'const' else 'type or a value'}",
-                          node.name_span)
+                self.fail(
+                    "MS0208",
+                    f"{node.kind} '{node.name}' needs a {'value' if node.kind == 'const' else 'type or a value'}",
+                    node.name_span,
+                )
             scope[node.name] = self.new_local(node, t)
             return False
         start = self.fb.mark()
@@ -89,7 +96,7 @@ class Statements(Context):
         if t is not None:
             value = self.coerce(value, t, node.init)
         if node.kind == "const":
-            if isinstance(value, Mem):      # an array, or the like: a const is a copy, whatever happens to the original
+            if isinstance(value, Mem):  # an array, or the like: a const is a copy, whatever happens to the original
                 copy = self.new_local(node, value.ty)
                 self.store(copy, value, node)
                 value = Mem(value.ty, 0, 0, True, copy.var)
@@ -97,9 +104,17 @@ class Statements(Context):
             return False
         t = value.ty
         if t is T.VOID or t.comptime_only:
-            self.fail("MS0307", f"a run-time variable cannot have the type {t}", node.name_span,
-                      f"give '{node.name}' a type, or make it 'comptime var'")
-        if isinstance(value, Reg) and node.name not in self.address_taken and not (isinstance(t, T.BitsType) and t.in_memory):
+            self.fail(
+                "MS0307",
+                f"a run-time variable cannot have the type {t}",
+                node.name_span,
+                f"give '{node.name}' a type, or make it 'comptime var'",
+            )
+        if (
+            isinstance(value, Reg)
+            and node.name not in self.address_taken
+            and not (isinstance(t, T.BitsType) and t.in_memory)
+        ):
             kept = self.keep(value, start, node)
             scope[node.name] = RegVar(t, kept.reg, node.name)
             return False
@@ -133,16 +148,24 @@ class Statements(Context):
         return v
 
     def new_local(self, node: ast.Decl, t: T.Type) -> Any:
-        """Storage for a run-time local: a register, or static memory for aggregates and variables whose address is taken."""
-        if t.ty is not None and not t.comptime_only and node.name not in self.address_taken and not (isinstance(t, T.BitsType) and t.in_memory):
+        """Storage for a run-time local: a register, or static memory for aggregates and variables whose address is
+        taken."""
+        if (
+            t.ty is not None
+            and not t.comptime_only
+            and node.name not in self.address_taken
+            and not (isinstance(t, T.BitsType) and t.in_memory)
+        ):
             r = self.fb.reg()
-            self.emit(node, Op.MOV, r, 0)       # a register may hold what an earlier local has left
+            self.emit(node, Op.MOV, r, 0)  # a register may hold what an earlier local has left
             return RegVar(t, r, node.name)
         if t in (T.BF16, T.CB16):
             self.scalar(t, node.name_span)
         if t.comptime_only or t is T.VOID:
             self.fail("MS0307", f"a run-time variable cannot have the type {t}", node.name_span)
-        var = GlobalVar(self.module.qualified(f"{self.fb.name}.{node.name}"), t, None, False, node.name_span, self.alignment(node))
+        var = GlobalVar(
+            self.module.qualified(f"{self.fb.name}.{node.name}"), t, None, False, node.name_span, self.alignment(node)
+        )
         self.fb.statics.append((node.name, node.name_span))
         return Mem(t, 0, 0, False, var)
 
@@ -152,8 +175,12 @@ class Statements(Context):
             return False
         target = self.ev(node.target)
         if not isinstance(target, (Cell, RegVar, Mem, ElemRef, BitsRef)):
-            self.fail("MS0328", f"{self.what(node.target)} cannot be assigned to", node.target,
-                      "only 'var' variables and what they contain can change")
+            self.fail(
+                "MS0328",
+                f"{self.what(node.target)} cannot be assigned to",
+                node.target,
+                "only 'var' variables and what they contain can change",
+            )
         if isinstance(target, (Mem, BitsRef)) and target.const:
             self.fail("MS0328", f"{self.what(node.target)} is const: it cannot be assigned to", node.target)
         if isinstance(target, (Cell, ElemRef)):
@@ -176,7 +203,9 @@ class Statements(Context):
 
     def assign_comptime(self, node: ast.Assign, target: Any) -> None:
         if isinstance(target, Cell) and self.depth > target.depth:
-            self.fail("MS0329", f"'{target.name}' is a comptime variable: it cannot change under run-time control flow", node)
+            self.fail(
+                "MS0329", f"'{target.name}' is a comptime variable: it cannot change under run-time control flow", node
+            )
         t = target.ty
         with self.comptime():
             value = self.known(node.value, t)

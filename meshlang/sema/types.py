@@ -16,6 +16,7 @@ class Type:
     size, align: bytes in PE memory (0 for types that exist at compile time only).
     ty: the scalar class of instructions for types that fit one register, else None.
     """
+
     __slots__ = ("name", "size", "align", "ty", "comptime_only")
 
     def __init__(self, name: str, size: int = 0, ty: Ty | None = None, comptime_only: bool = False, align: int = 0):
@@ -48,6 +49,7 @@ class FloatType(Type):
 
 class IdType(Type):
     """color, task ids, queues, ut_id, direction: a small number with a type of its own."""
+
     __slots__ = ()
 
 
@@ -57,6 +59,7 @@ class DsdType(Type):
 
 class DsrType(Type):
     """dsr_dest, dsr_src0, dsr_src1: values are comptime-known register numbers."""
+
     __slots__ = ()
 
 
@@ -66,8 +69,12 @@ class ArrayType(Type):
     def __init__(self, dims: tuple[int, ...], elem: Type):
         self.dims, self.elem = dims, elem
         self.count = prod(dims)
-        super().__init__(f"[{', '.join(map(str, dims))}]{elem.name}", self.count * elem.size,
-                         comptime_only=elem.comptime_only, align=elem.align)
+        super().__init__(
+            f"[{', '.join(map(str, dims))}]{elem.name}",
+            self.count * elem.size,
+            comptime_only=elem.comptime_only,
+            align=elem.align,
+        )
 
 
 class PtrType(Type):
@@ -75,8 +82,12 @@ class PtrType(Type):
 
     def __init__(self, elem: Type, many: bool, const: bool):
         self.elem, self.many, self.const = elem, many, const
-        super().__init__(f"{'[*]' if many else '*'}{'const ' if const else ''}{elem.name}", 2, Ty.U16,
-                         comptime_only=elem.comptime_only and not isinstance(elem, FnType) and elem is not ANYOPAQUE)
+        super().__init__(
+            f"{'[*]' if many else '*'}{'const ' if const else ''}{elem.name}",
+            2,
+            Ty.U16,
+            comptime_only=elem.comptime_only and not isinstance(elem, FnType) and elem is not ANYOPAQUE,
+        )
 
 
 class FnType(Type):
@@ -88,7 +99,9 @@ class FnType(Type):
 
 
 class StructType(Type):
-    """fields: (name, type) in order; tuples have names "0", "1", .... Named structs are nominal: `tag` tells them apart."""
+    """fields: (name, type) in order; tuples have names "0", "1", .... Named structs are nominal: `tag` tells them
+    apart."""
+
     __slots__ = ("fields", "index", "offsets", "tuple", "tag", "layout", "defaults")
 
     def __init__(self, fields: tuple[tuple[str, Type], ...], is_tuple: bool, tag: Any, name: str, layout: str):
@@ -111,19 +124,23 @@ class StructType(Type):
 
 class Part(NamedTuple):
     """A field of a BitsType: its type, and where its bits are."""
+
     type: Type
     shift: int
     width: int
 
 
 class BitsType(Type):
-    """A union, or a packed struct: bits whose fields are parts of them (see bits.py). Up to 64 bits are a word, which can be in a register
-    (`ty`); more are in memory, like an array."""
+    """A union, or a packed struct: bits whose fields are parts of them (see bits.py). Up to 64 bits are a word, which
+    can be in a register (`ty`); more are in memory, like an array."""
+
     __slots__ = ("parts", "union", "layout", "defaults", "tag")
 
     def __init__(self, parts: dict[str, Part], union: bool, layout: str, tag: Any, name: str, size: int):
         unsigned = int_type(8 * size, False)
-        align = 0 if unsigned.ty is not None else max([2, *(p.type.align for p in parts.values() if layout != "packed")])
+        align = (
+            0 if unsigned.ty is not None else max([2, *(p.type.align for p in parts.values() if layout != "packed")])
+        )
         super().__init__(name, size, unsigned.ty, align=align)
         self.parts, self.union, self.layout, self.tag = parts, union, layout, tag
         self.defaults: dict[str, Any] = {}
@@ -136,7 +153,9 @@ class BitsType(Type):
 
 def bit_width(t: Type) -> int:
     """Bits a value takes in a packed struct."""
-    return 1 if t is BOOL else t.bits if isinstance(t, IntType) else t.base.bits if isinstance(t, EnumType) else 8 * t.size
+    return (
+        1 if t is BOOL else t.bits if isinstance(t, IntType) else t.base.bits if isinstance(t, EnumType) else 8 * t.size
+    )
 
 
 class EnumType(Type):
@@ -167,7 +186,8 @@ def int_type(bits: int, signed: bool) -> IntType:
 
 
 def bits(fields: tuple[tuple[str, Type], ...], union: bool, layout: str, tag: Any, name: str) -> BitsType:
-    """A union or packed struct. Its size is 1, 2, 4 or 8 bytes, or else as many words of 16 bits as it needs, rounded up to its alignment."""
+    """A union or packed struct. Its size is 1, 2, 4 or 8 bytes, or else as many words of 16 bits as it needs, rounded
+    up to its alignment."""
     parts, at, widest = {}, 0, 0
     for n, t in fields:
         width = bit_width(t) if layout == "packed" else 8 * t.size
@@ -194,8 +214,9 @@ def function(params: tuple[Type, ...], ret: Type) -> FnType:
     return _intern(("fn", params, ret), lambda: FnType(params, ret))
 
 
-def struct(fields: tuple[tuple[str, Type], ...], is_tuple: bool = False, tag: Any = None, name: str = "",
-           layout: str = "") -> StructType:
+def struct(
+    fields: tuple[tuple[str, Type], ...], is_tuple: bool = False, tag: Any = None, name: str = "", layout: str = ""
+) -> StructType:
     return _intern(("struct", fields, is_tuple, tag), lambda: StructType(fields, is_tuple, tag, name, layout))
 
 
@@ -247,14 +268,59 @@ DSR_SRC1 = DsrType("dsr_src1", comptime_only=True)
 XDSR = IdType("xdsr", comptime_only=True)
 SR = IdType("sr", comptime_only=True)
 
-# the largest number of each kind of id on either machine (facts 4.3); what one of them has less is checked where the id is used
-HIGHEST = {DIRECTION: 4, COLOR: COLORS - 1, DATA_TASK_ID: COLORS - 1, LOCAL_TASK_ID: 30, CONTROL_TASK_ID: 63, INPUT_QUEUE: 7, OUTPUT_QUEUE: 7,
-           UT_ID: 7, XDSR: 15, SR: 15}
+# the largest number of each kind of id on either machine (facts 4.3); what one of them has less is checked where the id
+# is used
+HIGHEST = {
+    DIRECTION: 4,
+    COLOR: COLORS - 1,
+    DATA_TASK_ID: COLORS - 1,
+    LOCAL_TASK_ID: 30,
+    CONTROL_TASK_ID: 63,
+    INPUT_QUEUE: 7,
+    OUTPUT_QUEUE: 7,
+    UT_ID: 7,
+    XDSR: 15,
+    SR: 15,
+}
 
-PREDECLARED: dict[str, Type] = {t.name: t for t in [
-    BOOL, VOID, F16, F32, BF16, CB16, COMPTIME_INT, COMPTIME_FLOAT, COMPTIME_STRING, COMPTIME_STRUCT, TYPE, MODULE, RANGE,
-    DIRECTION, COLOR, DATA_TASK_ID, LOCAL_TASK_ID, CONTROL_TASK_ID, INPUT_QUEUE, OUTPUT_QUEUE, UT_ID,
-    MEM1D, MEM4D, CIRCBUF, FABIN, FABOUT, DSR_DEST, DSR_SRC0, DSR_SRC1, XDSR, SR, ANYTYPE, ANYOPAQUE]}
+PREDECLARED: dict[str, Type] = {
+    t.name: t
+    for t in [
+        BOOL,
+        VOID,
+        F16,
+        F32,
+        BF16,
+        CB16,
+        COMPTIME_INT,
+        COMPTIME_FLOAT,
+        COMPTIME_STRING,
+        COMPTIME_STRUCT,
+        TYPE,
+        MODULE,
+        RANGE,
+        DIRECTION,
+        COLOR,
+        DATA_TASK_ID,
+        LOCAL_TASK_ID,
+        CONTROL_TASK_ID,
+        INPUT_QUEUE,
+        OUTPUT_QUEUE,
+        UT_ID,
+        MEM1D,
+        MEM4D,
+        CIRCBUF,
+        FABIN,
+        FABOUT,
+        DSR_DEST,
+        DSR_SRC0,
+        DSR_SRC1,
+        XDSR,
+        SR,
+        ANYTYPE,
+        ANYOPAQUE,
+    ]
+}
 
 
 def named_type(name: str) -> Type | None:

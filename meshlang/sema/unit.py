@@ -1,4 +1,5 @@
-"""One tile program while it is being compiled: memory, functions, tasks, queues, tables; and its assembly at the end."""
+"""One tile program while it is being compiled: memory, functions, tasks, queues, tables; and its assembly at the
+end."""
 
 from __future__ import annotations
 
@@ -16,24 +17,25 @@ from . import types as T
 from .codegen import FunctionBuilder
 from .values import ArrayValue, Dsd, FnValue, GlobalVar, Known, Pointer
 
-RECURSIVE_STACK = 2048          # registers given to a program that recurses
-FIRST_BLOCK, LARGEST_BLOCK = 16, 512        # blocks for single values
-FIRST_ADDRESS = 16              # nothing lives at address 0, so that a zeroed pointer is caught
+RECURSIVE_STACK = 2048  # registers given to a program that recurses
+FIRST_BLOCK, LARGEST_BLOCK = 16, 512  # blocks for single values
+FIRST_ADDRESS = 16  # nothing lives at address 0, so that a zeroed pointer is caught
 
 
 @dataclass(eq=False)
 class Instance:
     """A function compiled for one set of comptime arguments."""
+
     index: int
     fn: FnValue
-    env: dict[str, Any]                     # comptime-known parameters by name
-    params: list[tuple[str, T.Type]]        # run-time parameters
+    env: dict[str, Any]  # comptime-known parameters by name
+    params: list[tuple[str, T.Type]]  # run-time parameters
     ret: T.Type
     builder: FunctionBuilder | None = None
     task: bool = False
-    parts: dict[str, Any] = field(default_factory=dict)     # arguments that are structs with fields of compile time
-    span: Any = None                        # the first call, for messages
-    caller: Instance | None = None          # the function it stands in
+    parts: dict[str, Any] = field(default_factory=dict)  # arguments that are structs with fields of compile time
+    span: Any = None  # the first call, for messages
+    caller: Instance | None = None  # the function it stands in
 
 
 @dataclass(eq=False)
@@ -55,15 +57,16 @@ class Bound:
 @dataclass
 class Unit:
     """The compilation of one tile program (or of the layout, which has no run-time part)."""
+
     arch: str
     fp16: str
     name: str
     diagnostics: Diagnostics
-    compiler: Any                           # compile.Compiler: file cache, import paths, options
-    layout: Any = None                      # layout.LayoutState
+    compiler: Any  # compile.Compiler: file cache, import paths, options
+    layout: Any = None  # layout.LayoutState
     is_layout: bool = False
 
-    modules: list[Any] = field(default_factory=list)        # ModuleInstance of every file
+    modules: list[Any] = field(default_factory=list)  # ModuleInstance of every file
     instances: list[Instance] = field(default_factory=list)
     by_key: dict[Any, Instance] = field(default_factory=dict)
     pending: list[Instance] = field(default_factory=list)
@@ -75,45 +78,52 @@ class Unit:
     dsr_configs: dict[tuple, int] = field(default_factory=dict)
     mem4d: dict[tuple, int] = field(default_factory=dict)
     dsrs: dict[tuple[str, int], int] = field(default_factory=dict)
-    dsr_spans: dict[tuple[str, int], Any] = field(default_factory=dict)     # DSR -> where the program asked for it first
+    # DSR -> where the program asked for it first
+    dsr_spans: dict[tuple[str, int], Any] = field(default_factory=dict)
     dsr_init: list[tuple[int, int, int, int, int]] = field(default_factory=list)
     bound: dict[int, Bound] = field(default_factory=dict)
-    control_table: Any = None               # where control tasks got their own table (WSE-3); their keys in `bound` are 64 more then
-    rotating: list[tuple[int, int, int, Any]] = field(default_factory=list)   # data task id, start and limit of its counter, span
+    # where control tasks got their own table (WSE-3); their keys in `bound` are 64 more then
+    control_table: Any = None
+    # data task id, start and limit of its counter, span
+    rotating: list[tuple[int, int, int, Any]] = field(default_factory=list)
     active: int = 0
-    blocks: list[tuple[int, bool]] = field(default_factory=list)    # (id, blocked) in textual order
+    blocks: list[tuple[int, bool]] = field(default_factory=list)  # (id, blocked) in textual order
     ut_blocked: int = 0
-    high: int = 0                   # task ids of high priority from the start
+    high: int = 0  # task ids of high priority from the start
     inputs: dict[int, QueueState] = field(default_factory=dict)
     outputs: dict[int, QueueState] = field(default_factory=dict)
-    used_inputs: dict[int, Any] = field(default_factory=dict)       # queue -> span of a DSD that uses it
-    used_colors: list[tuple[str, int, int, Any]] = field(default_factory=list)     # kind, queue, color, span of fabric DSDs
+    used_inputs: dict[int, Any] = field(default_factory=dict)  # queue -> span of a DSD that uses it
+    # kind, queue, color, span of fabric DSDs
+    used_colors: list[tuple[str, int, int, Any]] = field(default_factory=list)
     used_outputs: dict[int, Any] = field(default_factory=dict)
     exports: dict[str, Export] = field(default_factory=dict)
     export_spans: dict[str, Any] = field(default_factory=dict)
-    colors: dict[int, tuple[Any, Any]] = field(default_factory=dict)    # local color configs: color -> (ColorConfig, span)
+    # local color configs: color -> (ColorConfig, span)
+    colors: dict[int, tuple[Any, Any]] = field(default_factory=dict)
     host_in: dict[int, str] = field(default_factory=dict)
     host_out: dict[int, str] = field(default_factory=dict)
     fifos: list[list[int]] = field(default_factory=list)
-    registers: dict[int, int] = field(default_factory=dict)     # @set_config of comptime blocks: word address -> value
-    transform: int = 0                      # mask of control_transform from the start
-    exceptions: int = 0xffff                # mask of exceptions from the start
-    teardown_handlers: dict[int, tuple[FnValue, Any]] = field(default_factory=dict)     # color -> function, span
-    empty_handlers: dict[int, tuple[FnValue, Any]] = field(default_factory=dict)        # queue (bit 3: output) -> function, span
-    shared_input: int | None = None         # WSE-2: an input queue that was given out to a DSD without one
-    route_colors: set[int] = field(default_factory=set)     # colors whose routes the program changes at run time
+    registers: dict[int, int] = field(default_factory=dict)  # @set_config of comptime blocks: word address -> value
+    transform: int = 0  # mask of control_transform from the start
+    exceptions: int = 0xFFFF  # mask of exceptions from the start
+    teardown_handlers: dict[int, tuple[FnValue, Any]] = field(default_factory=dict)  # color -> function, span
+    # queue (bit 3: output) -> function, span
+    empty_handlers: dict[int, tuple[FnValue, Any]] = field(default_factory=dict)
+    shared_input: int | None = None  # WSE-2: an input queue that was given out to a DSD without one
+    route_colors: set[int] = field(default_factory=set)  # colors whose routes the program changes at run time
     uses_memcpy: bool = False
     param_text: dict[str, str] = field(default_factory=dict)
-    pointed: set[int] = field(default_factory=set)      # functions whose address is taken
-    hooks: list[Any] = field(default_factory=list)      # run after the functions, before assembly
-    constant_table: dict[int, tuple] = field(default_factory=dict)      # id of a const value -> its memory copy
+    pointed: set[int] = field(default_factory=set)  # functions whose address is taken
+    hooks: list[Any] = field(default_factory=list)  # run after the functions, before assembly
+    constant_table: dict[int, tuple] = field(default_factory=dict)  # id of a const value -> its memory copy
 
     # ------------------------------------------------------------ memory
 
     def place(self, t: T.Type, align: int) -> int:
-        """Room for a variable. Arrays follow each other in the order of first use; single values (numbers, pointers, DSDs) fill blocks
-        between them, each twice as large as the last: what runs past an array then nearly always meets another array, as it does
-        where a linker separates zeroed arrays from initialised values, and no pointer or DSD."""
+        """Room for a variable. Arrays follow each other in the order of first use; single values (numbers, pointers,
+        DSDs) fill blocks between them, each twice as large as the last: what runs past an array then nearly always
+        meets another array, as it does where a linker separates zeroed arrays from initialised values, and no pointer
+        or DSD."""
         if isinstance(t, T.ArrayType):
             at = -(-len(self.image) // align) * align
             self.image.extend(bytes(at + t.size - len(self.image)))
@@ -138,7 +148,7 @@ class Unit:
         self.vars.append(var)
         if var.init is not None:
             data = self.encode(t, var.init.v)
-            self.image[at:at + len(data)] = data
+            self.image[at : at + len(data)] = data
         return at
 
     def encode(self, t: T.Type, v: Any) -> bytes:
@@ -151,7 +161,7 @@ class Unit:
         if isinstance(t, T.StructType):
             out = bytearray(t.size)
             for (name, ft), offset in zip(t.fields, t.offsets, strict=True):
-                out[offset:offset + ft.size] = self.encode(ft, v[name].v)
+                out[offset : offset + ft.size] = self.encode(ft, v[name].v)
             return bytes(out)
         return (self.scalar_bits(Known(t, v)) & ((1 << 8 * t.size) - 1)).to_bytes(t.size, "little")
 
@@ -173,22 +183,28 @@ class Unit:
         return v
 
     def pack(self, d: Dsd, span: Any = None) -> int:
-        """A packed DSD (isa.py). Binding a fabric DSD to code also binds its queue, as the 1.4 compiler does on WSE-2."""
+        """A packed DSD (isa.py). Binding a fabric DSD to code also binds its queue, as the 1.4 compiler does on
+        WSE-2."""
         if d.kind == "fifo":
             return isa.DsdKind.FIFO | d.queue << 4
         if d.kind in ("mem1d", "mem4d", "circbuf"):
             base = 0 if d.base is None else self.scalar_bits(Known(T.U16, d.base))
             tag = {1: 0, 2: 1, 4: 2, 8: 3}[d.elem]
-            word = (base & 0xffff) << 4 | tag << 52
+            word = (base & 0xFFFF) << 4 | tag << 52
             if d.kind == "mem1d":
-                return word | isa.DsdKind.MEM1D | (d.length & 0xffff) << 20 | (d.stride & 0xffff) << 36 \
+                return (
+                    word
+                    | isa.DsdKind.MEM1D
+                    | (d.length & 0xFFFF) << 20
+                    | (d.stride & 0xFFFF) << 36
                     | int(d.wavelet_index_offset) << 54
+                )
             if d.kind == "circbuf":
                 ring = (2, isa.M4_RING, d.wraparound, d.length, 1, 1, 1 - d.wraparound, 0, 0)
                 return word | isa.DsdKind.CIRCBUF | self.row(self.mem4d, ring) << 20
             row = (len(d.extents), *(d.extents + (1,) * 4)[:4], *(d.strides + (0,) * 4)[:4])
             return word | isa.DsdKind.MEM4D | self.row(self.mem4d, row) << 20
-        word = (d.length & 0xffff) << 20 | d.simd << 36 | d.priority << 38 | int(d.control_transform) << 40
+        word = (d.length & 0xFFFF) << 20 | d.simd << 36 | d.priority << 38 | int(d.control_transform) << 40
         if d.color is not None:
             word |= d.color << 8 | 1 << 13
         queue = self.queue_for(d, span)
@@ -196,11 +212,18 @@ class Unit:
             word |= queue << 4 | 1 << 7
         if d.kind == "fabin":
             return word | isa.DsdKind.FABIN
-        return word | isa.DsdKind.FABOUT | int(d.control) << 41 | int(d.advance_switch) << 42 | d.zero << 44 \
+        return (
+            word
+            | isa.DsdKind.FABOUT
+            | int(d.control) << 41
+            | int(d.advance_switch) << 42
+            | d.zero << 44
             | int(d.wavelet_index_offset) << 54
+        )
 
     def queue_for(self, d: Dsd, span: Any) -> int | None:
-        """The queue a fabric DSD uses. WSE-2 binds input queues of DSDs on its own; a DSD without a queue gets a free one."""
+        """The queue a fabric DSD uses. WSE-2 binds input queues of DSDs on its own; a DSD without a queue gets a free
+        one."""
         states, used = (self.inputs, self.used_inputs) if d.kind == "fabin" else (self.outputs, self.used_outputs)
         queue = d.queue
         if queue is None and self.arch == "wse2" and d.color is not None:
@@ -208,15 +231,21 @@ class Unit:
                 queue = next((q for q, s in states.items() if s.color == d.color), None)
                 if queue is None:
                     queue = next((q for q in range(7, 0, -1) if q not in states and q not in used), None)
-                    if queue is None:       # operations without a queue of their own are synchronous: they can take turns
+                    # operations without a queue of their own are synchronous: they can take turns
+                    if queue is None:
                         queue = self.shared_input
                     else:
                         self.shared_input = queue
-            else:       # colors may share an output queue (facts 4.4): a free one of the two deep ones, or else the first
+            # colors may share an output queue (facts 4.4): a free one of the two deep ones, or else the first
+            else:
                 queue = next((q for q in (3, 2, 5, 4, 1) if q not in states and q not in used), 3)
             if queue is None:
-                self.error("MS0408", f"no queue is left for the DSD of color {d.color}", span,
-                           help="give the DSD an input_queue or output_queue")
+                self.error(
+                    "MS0408",
+                    f"no queue is left for the DSD of color {d.color}",
+                    span,
+                    help="give the DSD an input_queue or output_queue",
+                )
                 return None
         if queue is None:
             return None
@@ -228,9 +257,13 @@ class Unit:
             if state is None:
                 states[queue] = QueueState(d.color, "", span, automatic=True)
             elif state.color != d.color and not state.automatic:
-                self.error("MS0407", f"input queue {queue} is bound to color {state.color}, and this DSD reads color {d.color} "
-                           "from it", span, labels=[(state.span, "bound here")],
-                           help="an input queue belongs to one color; use another queue")
+                self.error(
+                    "MS0407",
+                    f"input queue {queue} is bound to color {state.color}, and this DSD reads color {d.color} from it",
+                    span,
+                    labels=[(state.span, "bound here")],
+                    help="an input queue belongs to one color; use another queue",
+                )
         elif self.arch == "wse2" and d.kind == "fabout":
             states.setdefault(queue, QueueState(None, "", span, automatic=True))
         return queue
@@ -247,11 +280,20 @@ class Unit:
     def dsr(self, file: str, number: int) -> int:
         return self.dsrs.setdefault((file, number), len(self.dsrs))
 
-    def error(self, code: str, message: str, span: Any, labels: list | None = None, help: str | None = None,
-              severity: str = "error") -> None:
+    def error(
+        self,
+        code: str,
+        message: str,
+        span: Any,
+        labels: list | None = None,
+        help: str | None = None,
+        severity: str = "error",
+    ) -> None:
         from ..diag import Diagnostic, Label
-        self.diagnostics.add(Diagnostic(code, message, span, severity,
-                                        [Label(s, t) for s, t in labels or [] if s is not None], [], help))
+
+        self.diagnostics.add(
+            Diagnostic(code, message, span, severity, [Label(s, t) for s, t in labels or [] if s is not None], [], help)
+        )
 
     # ------------------------------------------------------------ functions
 
@@ -268,6 +310,7 @@ class Unit:
     def function_index(self, fn: FnValue) -> int:
         """The index of a plain function (no comptime parameters), compiled when first asked for."""
         from .analyzer import plain_instance
+
         inst = plain_instance(self, fn)
         self.pointed.add(inst.index)
         return inst.index
@@ -285,44 +328,68 @@ class Unit:
             entries.append(len(code))
             at = len(code)
             for word in fb.code:
-                op = word[0] & 0xff
+                op = word[0] & 0xFF
                 if op == Op.JMP:
                     word = [word[0], word[1] + at, word[2], word[3]]
                 elif op in (Op.JZ, Op.JNZ):
                     word = [word[0], word[1], word[2] + at, word[3]]
                 code.append(word)
             spans.extend(fb.spans)
-        functions = [Function(i.fn.decl.name, e, sum(len(T.flatten(t)) for _, t in i.params), i.builder.high)
-                     for i, e in zip(self.instances, entries, strict=True)]
+        functions = [
+            Function(i.fn.decl.name, e, sum(len(T.flatten(t)) for _, t in i.params), i.builder.high)
+            for i, e in zip(self.instances, entries, strict=True)
+        ]
         stack, recursive = self.stack_size()
-        objects = [MemoryObject(v.name, v.address, v.type.size, v.type.name, not v.const)
-                   for v in sorted(self.vars, key=lambda v: v.address) if v.type.size]
+        objects = [
+            MemoryObject(v.name, v.address, v.type.size, v.type.name, not v.const)
+            for v in sorted(self.vars, key=lambda v: v.address)
+            if v.type.size
+        ]
         if self.block[1] == len(self.image):
-            del self.image[self.block[0]:]
+            del self.image[self.block[0] :]
         blocked = self.initial_blocked()
         tasks = []
         for b in self.bound.values():
             inst = self.by_key[(id(b.fn.decl), id(b.fn.module), ())]
-            tasks.append(TaskBinding(b.id, b.kind, inst.index, tuple(t.name for _, t in inst.params), b.fn.decl.name, b.span))
+            tasks.append(
+                TaskBinding(b.id, b.kind, inst.index, tuple(t.name for _, t in inst.params), b.fn.decl.name, b.span)
+            )
         program = TileProgram(
-            name=self.name, params=self.param_text,
-            code=np.array(code, dtype=np.int32).reshape(-1, 4), spans=spans, functions=functions,
-            image=np.frombuffer(bytes(self.image), dtype=np.uint8).copy(), objects=objects,
+            name=self.name,
+            params=self.param_text,
+            code=np.array(code, dtype=np.int32).reshape(-1, 4),
+            spans=spans,
+            functions=functions,
+            image=np.frombuffer(bytes(self.image), dtype=np.uint8).copy(),
+            objects=objects,
             dsd_ops=np.array(list(self.dsd_ops), dtype=np.int32).reshape(-1, isa.OP_COLUMNS),
             dsr_configs=np.array(list(self.dsr_configs), dtype=np.int32).reshape(-1, isa.RC_COLUMNS),
             mem4d=np.array(list(self.mem4d), dtype=np.int32).reshape(-1, isa.M4_COLUMNS),
-            dsrs=list(self.dsrs), dsr_init=self.dsr_init, tasks=tasks, active=self.active, blocked=blocked,
+            dsrs=list(self.dsrs),
+            dsr_init=self.dsr_init,
+            tasks=tasks,
+            active=self.active,
+            blocked=blocked,
             inputs=[Queue(q, s.color, s.priority, s.span) for q, s in sorted(self.inputs.items())],
             outputs=[Queue(q, s.color, s.priority, s.span) for q, s in sorted(self.outputs.items())],
-            exports=self.exports, strings=list(self.strings), stack_registers=stack, recursive=recursive,
+            exports=self.exports,
+            strings=list(self.strings),
+            stack_registers=stack,
+            recursive=recursive,
             rotating=[(i, init, limit) for i, init, limit, _ in self.rotating],
-            registers=sorted(self.registers.items()), transform=self.transform, exceptions=self.exceptions,
-            uses_memcpy=self.uses_memcpy, ut_blocked=self.ut_blocked, high=self.high,
-            fifos=np.array(self.fifos, dtype=np.int32).reshape(-1, isa.FIFO_COLUMNS))
+            registers=sorted(self.registers.items()),
+            transform=self.transform,
+            exceptions=self.exceptions,
+            uses_memcpy=self.uses_memcpy,
+            ut_blocked=self.ut_blocked,
+            high=self.high,
+            fifos=np.array(self.fifos, dtype=np.int32).reshape(-1, isa.FIFO_COLUMNS),
+        )
         return program
 
     def initial_blocked(self) -> int:
-        """Blocked bits at the start: channels without a data task (facts 5.3), then @block/@unblock in textual order."""
+        """Blocked bits at the start: channels without a data task (facts 5.3), then @block/@unblock in textual
+        order."""
         channels = 24 if self.arch == "wse2" else 8
         blocked = 0
         for i in range(channels):
@@ -358,9 +425,13 @@ class Unit:
                     todo.extend(graph.get(i, ()))
             if inst.index in seen:
                 name, span = inst.builder.statics[0]
-                self.error("MS0338", f"'{inst.fn.decl.name}' can call itself, and {name} is kept in memory: there is one copy of it only", span,
-                           labels=[(inst.fn.decl.name_span, "this function is recursive")],
-                           help="hand the memory in as a pointer, or replace the recursion by a loop")
+                self.error(
+                    "MS0338",
+                    f"'{inst.fn.decl.name}' can call itself, and {name} is kept in memory: there is one copy of it only",
+                    span,
+                    labels=[(inst.fn.decl.name_span, "this function is recursive")],
+                    help="hand the memory in as a pointer, or replace the recursion by a loop",
+                )
 
     def stack_size(self) -> tuple[int, bool]:
         """Registers the deepest chain of calls needs; recursion gets a fixed stack, whose overflow is a fault."""
@@ -380,7 +451,7 @@ class Unit:
             fb = self.instances[i].builder
             size = fb.high
             for callee, base, _ in fb.calls:
-                for c in ([callee] if callee >= 0 else indirect):
+                for c in [callee] if callee >= 0 else indirect:
                     size = max(size, base + visit(c))
             visiting.discard(i)
             need[i] = size

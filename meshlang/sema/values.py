@@ -16,6 +16,7 @@ class Known:
     Payloads: int (integers, ids, enums, DSR numbers), float (rounded to its type), bool, str, Type, None (void),
     dict name -> Known (structs and tuples), ArrayValue, RangeValue, Pointer, FnValue, Dsd, ModuleInstance.
     """
+
     __slots__ = ("ty", "v")
 
     def __init__(self, ty: T.Type, v: Any):
@@ -28,6 +29,7 @@ class Known:
 
 class Reg:
     """A run-time scalar in a register of the current frame."""
+
     __slots__ = ("ty", "reg")
 
     def __init__(self, ty: T.Type, reg: int):
@@ -36,6 +38,7 @@ class Reg:
 
 class Fields:
     """A run-time struct held as its fields (each Known, Reg or Fields)."""
+
     __slots__ = ("ty", "v")
 
     def __init__(self, ty: T.StructType, v: dict[str, Any]):
@@ -44,6 +47,7 @@ class Fields:
 
 class Mem:
     """A place in PE memory: register `base` (0: none) + `offset`. `const` places cannot be stored to."""
+
     __slots__ = ("ty", "base", "offset", "const", "var")
 
     def __init__(self, ty: T.Type, base: int, offset: int, const: bool = False, var: Any = None):
@@ -52,6 +56,7 @@ class Mem:
 
 class RegVar:
     """A run-time `var` kept in a register."""
+
     __slots__ = ("ty", "reg", "name")
 
     def __init__(self, ty: T.Type, reg: int, name: str):
@@ -60,6 +65,7 @@ class RegVar:
 
 class BitsRef:
     """A field of a union or packed struct that is not a place of its own: read and written through the word `place`."""
+
     __slots__ = ("ty", "place", "part", "const")
 
     def __init__(self, ty: T.Type, place: Any, part: T.Part, const: bool):
@@ -67,7 +73,9 @@ class BitsRef:
 
 
 class Cell:
-    """A `comptime var` (or any `var` of comptime code). `v` is Known; `open`: no type was declared, later values may change it."""
+    """A `comptime var` (or any `var` of comptime code). `v` is Known; `open`: no type was declared, later values may
+    change it."""
+
     __slots__ = ("ty", "v", "depth", "name", "open")
 
     def __init__(self, ty: T.Type | None, v: Known, depth: int, name: str):
@@ -77,6 +85,7 @@ class Cell:
 
 class ElemRef:
     """An element or field of a comptime variable: assignable, reads and writes through `get` and `set`."""
+
     __slots__ = ("ty", "get", "set")
 
     def __init__(self, ty: T.Type, get, set):
@@ -86,6 +95,7 @@ class ElemRef:
 @dataclass(eq=False, slots=True, repr=False)
 class GlobalVar:
     """A variable (or constant with an address) in PE memory. `address` is given at first run-time use."""
+
     name: str
     type: T.Type
     init: Known | None
@@ -102,8 +112,9 @@ class GlobalVar:
 @dataclass(frozen=True, slots=True, repr=False)
 class Pointer:
     """A comptime-known pointer: into a global variable (`var`), or a plain address."""
+
     var: GlobalVar | None
-    offset: int                 # bytes
+    offset: int  # bytes
 
     def __repr__(self) -> str:
         if self.var is None:
@@ -113,8 +124,8 @@ class Pointer:
 
 @dataclass(eq=False, slots=True, repr=False)
 class FnValue:
-    decl: Any                   # ast.FnDecl
-    module: Any                 # ModuleInstance
+    decl: Any  # ast.FnDecl
+    module: Any  # ModuleInstance
 
     def __repr__(self) -> str:
         return self.decl.name
@@ -123,16 +134,19 @@ class FnValue:
 @dataclass(slots=True, repr=False)
 class RangeValue:
     elem: T.Type
-    start: Any                  # Known or Reg
+    start: Any  # Known or Reg
     stop: Any
     step: Any
 
     def __repr__(self) -> str:
-        return f"@range({self.elem}, {', '.join(str(getattr(x, 'v', '?')) for x in (self.start, self.stop, self.step))})"
+        return (
+            f"@range({self.elem}, {', '.join(str(getattr(x, 'v', '?')) for x in (self.start, self.stop, self.step))})"
+        )
 
 
 class ArrayValue:
     """A comptime array: numpy data for numeric elements, a list of payloads otherwise. Copied on assignment."""
+
     __slots__ = ("data",)
 
     def __init__(self, data: Any):
@@ -145,14 +159,15 @@ class ArrayValue:
 @dataclass(frozen=True, slots=True)
 class Dsd:
     """A comptime-known DSD. Memory: base, length, stride (elements), element bytes. Fabric: queue, color, flags."""
-    kind: str                           # "mem1d", "mem4d", "circbuf", "fabin", "fabout", "fifo"
+
+    kind: str  # "mem1d", "mem4d", "circbuf", "fabin", "fabout", "fifo"
     base: Pointer | None = None
     length: int = 0
     stride: int = 1
-    elem: int = 2                       # bytes
-    extents: tuple[int, ...] = ()       # mem4d: outermost first
-    strides: tuple[int, ...] = ()       # mem4d: innermost first, jumps in elements
-    wraparound: int = 0                 # circbuf: elements of the ring
+    elem: int = 2  # bytes
+    extents: tuple[int, ...] = ()  # mem4d: outermost first
+    strides: tuple[int, ...] = ()  # mem4d: innermost first, jumps in elements
+    wraparound: int = 0  # circbuf: elements of the ring
     queue: int | None = None
     color: int | None = None
     simd: int = 0
@@ -206,9 +221,9 @@ class KeyedCache:
 
 
 class Shared:
-    """Values made from others: what is made from the very same ones again is the very same value, and a KeyedCache that gets it takes
-    its short cut. In a layout's inner loop most structs are. Numbers are the same if they are equal. The entries keep their parts alive, so
-    that an id cannot be reused."""
+    """Values made from others: what is made from the very same ones again is the very same value, and a KeyedCache that
+    gets it takes its short cut. In a layout's inner loop most structs are. Numbers are the same if they are equal. The
+    entries keep their parts alive, so that an id cannot be reused."""
 
     def __init__(self, most: int = 1 << 14):
         self.entries: dict[tuple, tuple[tuple, Known]] = {}
@@ -229,7 +244,8 @@ class Shared:
 
 
 def key(value: Any) -> Any:
-    """A hashable identity of a comptime value: equal keys mean indistinguishable values (used to share tile programs)."""
+    """A hashable identity of a comptime value: equal keys mean indistinguishable values (used to share tile
+    programs)."""
     v = value.v
     if isinstance(v, dict):
         return (value.ty, tuple((n, key(f)) for n, f in v.items()))

@@ -29,9 +29,11 @@ def children(node: Node) -> Iterator[Node]:
 
 # ---------------------------------------------------------------- top level
 
+
 @dataclass(slots=True, eq=False)
 class Module(Node):
     """One source file. `items` keeps textual order."""
+
     items: list[Item]
 
 
@@ -41,6 +43,7 @@ class Decl(Node):
 
     kind: "const", "var", "param" or "color" (the old `color name;` form).
     """
+
     kind: str
     name: str
     name_span: Span
@@ -51,12 +54,13 @@ class Decl(Node):
     linkname: Expr | None = None
     export: bool = False
     extern: bool = False
-    comptime: bool = False      # `comptime var`
+    comptime: bool = False  # `comptime var`
 
 
 @dataclass(slots=True, eq=False)
 class Param(Node):
     """A function parameter. `type` is None for `anytype`."""
+
     name: str
     type: Expr | None
     comptime: bool = False
@@ -65,6 +69,7 @@ class Param(Node):
 @dataclass(slots=True, eq=False)
 class FnDecl(Node):
     """`fn` or `task`. `body` is None for `extern fn`; `ret` is None where the source omits it (void)."""
+
     name: str
     name_span: Span
     params: list[Param]
@@ -81,6 +86,7 @@ class FnDecl(Node):
 @dataclass(slots=True, eq=False)
 class ComptimeBlock(Node):
     """`comptime { ... }`, at top level or as a statement."""
+
     body: Block
 
 
@@ -91,9 +97,11 @@ class LayoutBlock(Node):
 
 # ---------------------------------------------------------------- statements
 
+
 @dataclass(slots=True, eq=False)
 class Block(Node):
     """`{ ... }`, with a label when written `name: { ... }`. Also an expression."""
+
     stmts: list[Stmt]
     label: str | None = None
 
@@ -101,6 +109,7 @@ class Block(Node):
 @dataclass(slots=True, eq=False)
 class Assign(Node):
     """`target op value`; op is "=", "+=", "-=", ... `target` is the discard Ident `_` in `_ = x`."""
+
     target: Expr
     op: str
     value: Expr
@@ -114,6 +123,7 @@ class ExprStmt(Node):
 @dataclass(slots=True, eq=False)
 class If(Node):
     """Statement or expression. The branches are any statement or expression node."""
+
     cond: Expr
     then: Node
     orelse: Node | None = None
@@ -122,7 +132,7 @@ class If(Node):
 @dataclass(slots=True, eq=False)
 class While(Node):
     cond: Expr
-    cont: Node | None           # Assign or ExprStmt of `: (...)`
+    cont: Node | None  # Assign or ExprStmt of `: (...)`
     body: Node
     label: str | None = None
     inline: bool = False
@@ -131,6 +141,7 @@ class While(Node):
 @dataclass(slots=True, eq=False)
 class For(Node):
     """`for (iter) |elem, index| body`. `elem` may be `_`; `index` is None if not captured."""
+
     iter: Expr
     elem: str
     index: str | None
@@ -142,6 +153,7 @@ class For(Node):
 @dataclass(slots=True, eq=False)
 class Prong(Node):
     """One switch arm. `values` is empty for `else`."""
+
     values: list[Expr]
     body: Node
 
@@ -170,9 +182,11 @@ class Return(Node):
 
 # ---------------------------------------------------------------- expressions
 
+
 @dataclass(slots=True, eq=False)
 class IntLit(Node):
     """Decimal, 0x, 0b and character literals (`'a'` is its code point)."""
+
     value: int
 
 
@@ -184,6 +198,7 @@ class FloatLit(Node):
 @dataclass(slots=True, eq=False)
 class StringLit(Node):
     """A byte string; `value` has the escapes resolved (latin-1 for \\xNN, UTF-8 source kept as text)."""
+
     value: str
 
 
@@ -205,6 +220,7 @@ class Ident(Node):
 @dataclass(slots=True, eq=False)
 class Unary(Node):
     """op: "-", "~", "!"."""
+
     op: str
     operand: Expr
 
@@ -212,6 +228,7 @@ class Unary(Node):
 @dataclass(slots=True, eq=False)
 class Binary(Node):
     """op: + - * / % << >> & | ^ == != < <= > >= and or."""
+
     op: str
     left: Expr
     right: Expr
@@ -225,12 +242,14 @@ class AddrOf(Node):
 @dataclass(slots=True, eq=False)
 class Deref(Node):
     """`p.*`"""
+
     operand: Expr
 
 
 @dataclass(slots=True, eq=False)
 class Index(Node):
     """`a[i]`, `a[i, j]`"""
+
     base: Expr
     indices: list[Expr]
 
@@ -251,6 +270,7 @@ class Call(Node):
 @dataclass(slots=True, eq=False)
 class BuiltinCall(Node):
     """`@name(args)`; `name` without the `@`."""
+
     name: str
     name_span: Span
     args: list[Expr]
@@ -265,6 +285,7 @@ class FieldInit(Node):
 @dataclass(slots=True, eq=False)
 class StructLit(Node):
     """`.{ .a = 1 }` (type is None) or `Name { .a = 1 }`. `.{}` and `Name {}` have no fields."""
+
     type: Expr | None
     fields: list[FieldInit]
 
@@ -272,12 +293,14 @@ class StructLit(Node):
 @dataclass(slots=True, eq=False)
 class TupleLit(Node):
     """`.{ a, b }`, at least one element."""
+
     elems: list[Expr]
 
 
 @dataclass(slots=True, eq=False)
 class ArrayLit(Node):
     """`[2, n]f32 { ... }`: flat, row-major."""
+
     type: ArrayType
     elems: list[Expr]
 
@@ -285,12 +308,14 @@ class ArrayLit(Node):
 @dataclass(slots=True, eq=False)
 class ComptimeExpr(Node):
     """`comptime expr`"""
+
     expr: Expr
 
 
 @dataclass(slots=True, eq=False)
 class TensorAccess(Node):
     """`|i, j| {n, m} -> A[i + j, 2 * i]`. `target` is the expression before the index bracket."""
+
     vars: list[str]
     lengths: list[Expr]
     target: Expr
@@ -300,6 +325,7 @@ class TensorAccess(Node):
 @dataclass(slots=True, eq=False)
 class ArrayType(Node):
     """`[N, M]T`"""
+
     dims: list[Expr]
     elem: Expr
 
@@ -307,6 +333,7 @@ class ArrayType(Node):
 @dataclass(slots=True, eq=False)
 class PtrType(Node):
     """`*T`, `*const T` (many=False); `[*]T`, `[*]const T` (many=True). `[*]align(N) T` keeps `align`."""
+
     many: bool
     const: bool
     elem: Expr
@@ -316,6 +343,7 @@ class PtrType(Node):
 @dataclass(slots=True, eq=False)
 class FnType(Node):
     """`fn(T, U) R`, and `task(T) void`, the type of a task that is handed to a module."""
+
     params: list[Expr]
     ret: Expr
     is_task: bool = False
@@ -324,6 +352,7 @@ class FnType(Node):
 @dataclass(slots=True, eq=False)
 class FieldDecl(Node):
     """A struct or union field; `name` is None for the nameless fields of a tuple type."""
+
     name: str | None
     type: Expr
     default: Expr | None = None
@@ -332,6 +361,7 @@ class FieldDecl(Node):
 @dataclass(slots=True, eq=False)
 class StructType(Node):
     """`struct { a: T, ... }`; layout: "", "packed" or "extern"."""
+
     fields: list[FieldDecl]
     layout: str = ""
 
@@ -357,11 +387,40 @@ class EnumType(Node):
 @dataclass(slots=True, eq=False)
 class Asm(Node):
     """`asm volatile(...)`: parsed so that the message can name it, rejected by analysis."""
+
     text: str
 
 
 Item = Decl | FnDecl | ComptimeBlock | LayoutBlock
-Stmt = (Decl | Assign | ExprStmt | If | While | For | Switch | Break | Continue | Return | Block | ComptimeBlock)
-Expr = (IntLit | FloatLit | StringLit | BoolLit | VoidLit | Ident | Unary | Binary | AddrOf | Deref | Index | Field
-        | Call | BuiltinCall | StructLit | TupleLit | ArrayLit | ComptimeExpr | TensorAccess | ArrayType | PtrType
-        | FnType | StructType | UnionType | EnumType | If | Switch | Block | Asm)
+Stmt = Decl | Assign | ExprStmt | If | While | For | Switch | Break | Continue | Return | Block | ComptimeBlock
+Expr = (
+    IntLit
+    | FloatLit
+    | StringLit
+    | BoolLit
+    | VoidLit
+    | Ident
+    | Unary
+    | Binary
+    | AddrOf
+    | Deref
+    | Index
+    | Field
+    | Call
+    | BuiltinCall
+    | StructLit
+    | TupleLit
+    | ArrayLit
+    | ComptimeExpr
+    | TensorAccess
+    | ArrayType
+    | PtrType
+    | FnType
+    | StructType
+    | UnionType
+    | EnumType
+    | If
+    | Switch
+    | Block
+    | Asm
+)

@@ -199,9 +199,7 @@ class Builder:
         if type(node) is ast.Decl:
             self._check_decl(node)
             if node.kind in ("param", "color") or node.comptime:
-                self._report(
-                    "MS0127", f"`{'comptime ' * node.comptime}{node.kind}` cannot be exported", self._at(c[0])
-                )
+                self._report("MS0127", f"`{'comptime ' * node.comptime}{node.kind}` cannot be exported", self._at(c[0]))
         else:
             self._check_fn(node)
         return node
@@ -317,7 +315,7 @@ class Builder:
 
     def assign(self, c: list) -> ast.Assign:
         target = c[0]
-        field = isinstance(target, ast.BuiltinCall) and target.name == "field"      # @field(s, "name") = value;
+        field = isinstance(target, ast.BuiltinCall) and target.name == "field"  # @field(s, "name") = value;
         if type(target) not in (ast.Ident, ast.Index, ast.Field, ast.Deref) and not field:
             self._report(
                 "MS0126", "only a variable, an element, a field or `pointer.*` can be assigned to", target.span

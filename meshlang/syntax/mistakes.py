@@ -204,7 +204,9 @@ class Mistakes(View):
         # `f(a, b }`: the bracket is missing, provided the closer in hand has a partner further out.
         place = self.tokens[i - 1][3]
         outer = any(CLOSER[self.tokens[o][0]] == token[0] for o in openers)
-        repair: Any = ("insert", (wanted, sign, place, place)) if outer else ("replace", (wanted, sign, token[2], token[3]))
+        repair: Any = (
+            ("insert", (wanted, sign, place, place)) if outer else ("replace", (wanted, sign, token[2], token[3]))
+        )
         if not self.accepts(states, wanted):
             repair = None
         return (

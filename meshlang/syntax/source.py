@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 @dataclass(eq=False)
 class SourceFile:
     """The text of one file. `path` is what messages show."""
+
     path: str
     text: str
     _starts: list[int] = field(default_factory=list, repr=False)
@@ -30,12 +31,13 @@ class SourceFile:
         if not 1 <= number <= len(starts):
             return ""
         end = starts[number] - 1 if number < len(starts) else len(self.text)
-        return self.text[starts[number - 1]:end].rstrip("\r")
+        return self.text[starts[number - 1] : end].rstrip("\r")
 
 
 @dataclass(slots=True, frozen=True)
 class Span:
     """A half-open range of characters in one file."""
+
     file: SourceFile
     start: int
     end: int
@@ -44,7 +46,7 @@ class Span:
         return self.file.position(self.start)
 
     def text(self) -> str:
-        return self.file.text[self.start:self.end]
+        return self.file.text[self.start : self.end]
 
     def __str__(self) -> str:
         line, col = self.line_col()

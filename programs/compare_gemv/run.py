@@ -1,8 +1,9 @@
-"""MeshGEMV (K-tree allreduce) beside the pipeline and the ring: cycles, colors, memory and longest path at several mesh sizes.
+"""MeshGEMV (K-tree allreduce) beside the pipeline and the ring: cycles, colors, memory and longest path at several mesh
+sizes.
 
-sizes: mesh sizes P, with commas; tile: rows and columns of W on a PE; rows: sums along rows instead of columns. Every product is compared
-with numpy. Cycles are those of the slowest PE, colors and bytes the most that a PE uses. The last two columns are hops and software
-stages of the longest path: of all steps of the allreduce one after the other.
+sizes: mesh sizes P, with commas; tile: rows and columns of W on a PE; rows: sums along rows instead of columns. Every
+product is compared with numpy. Cycles are those of the slowest PE, colors and bytes the most that a PE uses. The last
+two columns are hops and software stages of the longest path: of all steps of the allreduce one after the other.
 """
 
 import numpy as np
@@ -11,7 +12,13 @@ import meshlang
 from meshlang import placement
 from meshlang.host.paths import ktree_chains, longest_route
 
-ALGORITHMS = (("pipeline", 0, 1), ("ring", 1, 1), ("K-tree, K = 1", 2, 1), ("K-tree, K = 2", 2, 2), ("K-tree, K = 3", 2, 3))
+ALGORITHMS = (
+    ("pipeline", 0, 1),
+    ("ring", 1, 1),
+    ("K-tree, K = 1", 2, 1),
+    ("K-tree, K = 2", 2, 2),
+    ("K-tree, K = 3", 2, 3),
+)
 
 
 def longest_path(program, name, P, K):
@@ -37,10 +44,17 @@ for P in sizes:
     x, W = rng.uniform(-1, 1, n).astype(np.float16), rng.uniform(-1, 1, (n, n)).astype(np.float16)
     expected = x.astype(np.float64) @ W.astype(np.float64)
     # n products and sums round once each; no partial sum is larger than that of the absolute values
-    bound = n * float(np.finfo(np.float16).eps) / 2 * float((np.abs(x).astype(np.float64) @ np.abs(W).astype(np.float64)).max())
+    bound = (
+        n
+        * float(np.finfo(np.float16).eps)
+        / 2
+        * float((np.abs(x).astype(np.float64) @ np.abs(W).astype(np.float64)).max())
+    )
     for name, number, K in ALGORITHMS:
-        program = meshlang.compile("layout.csl", params={
-            "P": P, "Mt": tile, "Nt": tile, "algorithm": number, "K": K, "along_rows": args["rows"]})
+        program = meshlang.compile(
+            "layout.csl",
+            params={"P": P, "Mt": tile, "Nt": tile, "algorithm": number, "K": K, "along_rows": args["rows"]},
+        )
         with program.start(echo=False) as fabric:
             fabric.write("x", (placement.block_columns if args["rows"] else placement.block_rows)(x, P, P))
             fabric.write("W", (placement.transposed if args["rows"] else placement.block)(W, P, P))

@@ -1,8 +1,9 @@
 """Decoder layers, one token at a time, on W x H PEs, compared with numpy in float64.
 
-config: a Hugging Face config.json, whose sizes replace hidden, heads, kv_heads, head_size and feed. layers: how many of them, one after
-the other on the same PEs. tokens: how many are decoded into an empty cache of `capacity` tokens per PE. concat: the cache concatenates
-instead of shifting. interleaved: Meta's pairing of the rotary embedding. serial: the lines are chains instead of trees.
+config: a Hugging Face config.json, whose sizes replace hidden, heads, kv_heads, head_size and feed. layers: how many of
+them, one after the other on the same PEs. tokens: how many are decoded into an empty cache of `capacity` tokens per PE.
+concat: the cache concatenates instead of shifting. interleaved: Meta's pairing of the rotary embedding. serial: the
+lines are chains instead of trees.
 """
 
 import dataclasses
@@ -13,13 +14,35 @@ import meshlang
 from meshlang import llama, llama_reference
 
 context = meshlang.run_context()
-args = meshlang.params(W=4, H=4, hidden=32, heads=4, kv_heads=2, head_size=8, feed=48, layers=1, tokens=6, capacity=4, config="",
-                       f32=False, concat=False, interleaved=False, serial=False)
+args = meshlang.params(
+    W=4,
+    H=4,
+    hidden=32,
+    heads=4,
+    kv_heads=2,
+    head_size=8,
+    feed=48,
+    layers=1,
+    tokens=6,
+    capacity=4,
+    config="",
+    f32=False,
+    concat=False,
+    interleaved=False,
+    serial=False,
+)
 if args["config"]:
     config = dataclasses.replace(llama.LlamaConfig.from_json(args["config"]), layers=args["layers"])
 else:
-    config = llama.LlamaConfig(hidden_size=args["hidden"], heads=args["heads"], kv_heads=args["kv_heads"], head_size=args["head_size"],
-                               feed_forward_size=args["feed"], layers=args["layers"], interleaved=args["interleaved"])
+    config = llama.LlamaConfig(
+        hidden_size=args["hidden"],
+        heads=args["heads"],
+        kv_heads=args["kv_heads"],
+        head_size=args["head_size"],
+        feed_forward_size=args["feed"],
+        layers=args["layers"],
+        interleaved=args["interleaved"],
+    )
 dtype = np.float32 if args["f32"] else np.float16
 place = llama.Placement(config, args["H"], args["W"], capacity=args["capacity"], dtype=dtype, shift=not args["concat"])
 place.check_tokens(args["tokens"])
@@ -41,18 +64,25 @@ with program.start() as fabric:
         rows = fabric.read("x", count=place.hidden)
         ticks = fabric.read("ticks", count=6).astype(np.int64)
         cycles.append(int(((ticks[..., 3:] - ticks[..., :3]) @ [1, 1 << 16, 1 << 32]).max()))
-        context.check(bool((rows == rows[:, :1]).all()), "every PE of a row should hold the same part of the hidden vector")
+        context.check(
+            bool((rows == rows[:, :1]).all()), "every PE of a row should hold the same part of the hidden vector"
+        )
         y, expected = place.collect_hidden(rows), reference.decode(x[None])[0]
         error = max(error, float(np.abs(y - expected).max()))
         largest = max(largest, float(np.abs(expected).max()))
     loads = fabric.read("loads", count=1)[:, 0, 0]
 
-# the error of a token relative to the largest element: a layer's roundings, which add up like a random walk (docs/stdlib-llm.md)
+# the error of a token relative to the largest element: a layer's roundings, which add up like a random walk
+# (docs/stdlib-llm.md)
 bound = llama.tolerance(config, dtype) * largest
 print(f"hidden[:4] = {y[:4]}   numpy: {expected[:4].astype(dtype)}")
-print(f"{config.layers} layer(s) of {config.hidden_size} elements, {config.heads} heads, {config.kv_heads} key-value heads of {config.head_size}, "
-      f"feed-forward {config.feed_forward_size}, {dtype.__name__}, on {place.width} x {place.height} PEs")
-print(f"cycles of a token: {cycles[0]} with an empty cache, {cycles[-1]} with {args['tokens'] - 1} tokens; tokens on the rows: {loads.tolist()}")
+print(
+    f"{config.layers} layer(s) of {config.hidden_size} elements, {config.heads} heads, {config.kv_heads} key-value heads of {config.head_size}, "
+    f"feed-forward {config.feed_forward_size}, {dtype.__name__}, on {place.width} x {place.height} PEs"
+)
+print(
+    f"cycles of a token: {cycles[0]} with an empty cache, {cycles[-1]} with {args['tokens'] - 1} tokens; tokens on the rows: {loads.tolist()}"
+)
 print(f"largest error {error:.2e} (bound {bound:.2e})")
 context.check(error <= bound, f"the largest error {error:.3e} is above the bound {bound:.3e}")
 context.result(hidden=y, cycles=cycles, loads=loads, max_error=error, bound=bound)

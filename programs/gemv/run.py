@@ -16,7 +16,7 @@ b = rng.uniform(-1, 1, M).astype(np.float32)
 
 program = meshlang.compile("layout.csl", params=args)
 with program.start() as fabric:
-    fabric.write("A", A.T.reshape(1, width, columns * M))       # column after column
+    fabric.write("A", A.T.reshape(1, width, columns * M))  # column after column
     fabric.write("x", x.reshape(1, width, columns))
     y = np.zeros((1, width, M), np.float32)
     y[0, 0] = b
@@ -24,7 +24,7 @@ with program.start() as fabric:
     fabric.launch("compute")
     y = fabric.read("y", count=M)[0, -1]
 
-expected = (A.astype(np.float64) @ x + b).astype(np.float32)       # the same on every processor
+expected = (A.astype(np.float64) @ x + b).astype(np.float32)  # the same on every processor
 print(f"y     {y}")
 print(f"numpy {expected}")
 context.check(bool(np.allclose(y, expected, rtol=1e-5, atol=1e-5)), "y should equal A x + b")

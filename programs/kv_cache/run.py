@@ -1,6 +1,7 @@
 """How many tokens a key-value cache takes before the first PE is full: concatenated, and shifted.
 
-W, H: the mesh. heads, elements: key and value heads on a PE and elements of each. bytes: what the cache of a PE may take.
+W, H: the mesh. heads, elements: key and value heads on a PE and elements of each. bytes: what the cache of a PE may
+take.
 """
 
 import numpy as np
@@ -10,18 +11,27 @@ import meshlang
 context = meshlang.run_context()
 args = meshlang.params(W=2, H=8, heads=1, elements=4, bytes=256)
 W, H, heads, elements = (args[n] for n in ("W", "H", "heads", "elements"))
-token_bytes = 2 * heads * elements * 2 + 2                  # key and value in f16, and the token's place in the order
+token_bytes = 2 * heads * elements * 2 + 2  # key and value in f16, and the token's place in the order
 capacity = args["bytes"] // token_bytes
-context.check(min(W, H, heads, elements) >= 1, f"W, H, heads and elements must be positive, found {W}, {H}, {heads} and {elements}")
+context.check(
+    min(W, H, heads, elements) >= 1,
+    f"W, H, heads and elements must be positive, found {W}, {H}, {heads} and {elements}",
+)
 context.check(capacity >= 1, f"a token takes {token_bytes} bytes of a PE; {args['bytes']} are too few")
-context.check(capacity * H <= 2048, f"{capacity} tokens on each of {H} rows are more than f16 can count exactly; take fewer bytes or rows")
+context.check(
+    capacity * H <= 2048,
+    f"{capacity} tokens on each of {H} rows are more than f16 can count exactly; take fewer bytes or rows",
+)
 size = heads * elements
 
 
 def fill(shift):
-    """Append tokens 0, 1, ..., each with its number in all elements, until a PE is full: tokens, loads, cycles of the appends."""
-    program = meshlang.compile("layout.csl", params={
-        "W": W, "H": H, "heads": heads, "elements": elements, "capacity": capacity, "shift": shift})
+    """Append tokens 0, 1, ..., each with its number in all elements, until a PE is full: tokens, loads, cycles of the
+    appends."""
+    program = meshlang.compile(
+        "layout.csl",
+        params={"W": W, "H": H, "heads": heads, "elements": elements, "capacity": capacity, "shift": shift},
+    )
     cycles = []
     with program.start() as fabric:
         loads = np.zeros(H, int)
@@ -49,12 +59,16 @@ def fill(shift):
     return tokens, loads, cycles
 
 
-print(f"{W} x {H} PEs, {heads} head(s) of {elements} elements on a PE, {args['bytes']} bytes of cache: {capacity} tokens on a PE")
+print(
+    f"{W} x {H} PEs, {heads} head(s) of {elements} elements on a PE, {args['bytes']} bytes of cache: {capacity} tokens on a PE"
+)
 results = {}
 for name, shift in (("concatenate", False), ("shift", True)):
     tokens, loads, cycles = fill(shift)
     results[name] = tokens
-    print(f"{name:11}  {tokens:5} tokens until a PE is full, rows {loads.tolist()}, an append takes {min(cycles)} to {max(cycles)} cycles")
+    print(
+        f"{name:11}  {tokens:5} tokens until a PE is full, rows {loads.tolist()}, an append takes {min(cycles)} to {max(cycles)} cycles"
+    )
 print(f"shift holds {results['shift'] / results['concatenate']:g} times as many: the number of rows")
 context.check(results["shift"] == H * results["concatenate"], "the shift cache should hold as many tokens on every row")
 context.result(**results)

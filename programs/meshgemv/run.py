@@ -1,8 +1,8 @@
 """MeshGEMV on P x P PEs: y = x W with the K-tree allreduce, compared with numpy.
 
-M and N are the sizes of W; where they are not multiples of P, rows and columns of zeros fill the mesh (0: 6 per PE). K: phases of
-the tree (1: the pipeline). groups: groups of its first phase (0: about the square root of P where K is 2, else automatic). rows: sums along
-rows instead of columns. f32: x, W and y are f32; f32_sum: x and W are f16, y is f32.
+M and N are the sizes of W; where they are not multiples of P, rows and columns of zeros fill the mesh (0: 6 per PE). K:
+phases of the tree (1: the pipeline). groups: groups of its first phase (0: about the square root of P where K is 2,
+else automatic). rows: sums along rows instead of columns. f32: x, W and y are f32; f32_sum: x and W are f16, y is f32.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ context.check(P >= 2, f"MeshGEMV needs P >= 2, found {P}")
 M, N = args["M"] or 6 * P, args["N"] or 6 * P
 context.check(min(M, N, args["repeat"]) >= 1, f"M, N and repeat must be positive, found {M}, {N} and {args['repeat']}")
 Mt, Nt = placement.tile_shape((M, N), P, P)
-groups = args["groups"] or (max(1, round(P ** 0.5)) if K == 2 else 0)
+groups = args["groups"] or (max(1, round(P**0.5)) if K == 2 else 0)
 dtype = np.float32 if args["f32"] else np.float16
 sum_dtype = np.float32 if args["f32_sum"] else dtype
 
@@ -25,8 +25,19 @@ rng = np.random.default_rng(context.seed or 0)
 x = rng.uniform(-1, 1, M).astype(dtype)
 W = rng.uniform(-1, 1, (M, N)).astype(dtype)
 
-program = meshlang.compile("layout.csl", params={
-    "P": P, "Mt": Mt, "Nt": Nt, "K": K, "groups": groups, "along_rows": args["rows"], "f32_data": args["f32"], "f32_sum": args["f32_sum"]})
+program = meshlang.compile(
+    "layout.csl",
+    params={
+        "P": P,
+        "Mt": Mt,
+        "Nt": Nt,
+        "K": K,
+        "groups": groups,
+        "along_rows": args["rows"],
+        "f32_data": args["f32"],
+        "f32_sum": args["f32_sum"],
+    },
+)
 with program.start() as fabric:
     fabric.write("x", (placement.block_columns if args["rows"] else placement.block_rows)(x, P, P))
     fabric.write("W", (placement.transposed if args["rows"] else placement.block)(W, P, P))
@@ -37,7 +48,10 @@ with program.start() as fabric:
 if args["rows"]:
     y_all = y_all.swapaxes(0, 1)
 y = y_all[0].reshape(-1)[:N]
-context.check(bool((y_all == y_all[0]).all()), f"every PE of a {'row' if args['rows'] else 'column'} should hold the same part of y")
+context.check(
+    bool((y_all == y_all[0]).all()),
+    f"every PE of a {'row' if args['rows'] else 'column'} should hold the same part of y",
+)
 expected = x.astype(np.float64) @ W.astype(np.float64)
 error = float(np.abs(y - expected).max())
 # every element is a sum of M products rounded at most M times to the type's precision
@@ -47,6 +61,8 @@ cycles = float((clock[1] - clock[0]).mean()) / args["repeat"]
 
 print(f"y[:4] = {y[:4]}   numpy: {expected[:4].astype(sum_dtype)}")
 tree = f"{groups} groups" if K == 2 else f"{K} phase{'s' if K > 1 else ''}"
-print(f"{M} x {N} on {P} x {P} PEs, {tree}: {cycles:.0f} cycles per GEMV, largest error {error:.2e} (bound {bound:.2e})")
+print(
+    f"{M} x {N} on {P} x {P} PEs, {tree}: {cycles:.0f} cycles per GEMV, largest error {error:.2e} (bound {bound:.2e})"
+)
 context.check(error <= bound, f"the largest error {error:.3e} is above the bound {bound:.3e}")
 context.result(y=y, cycles_per_gemv=cycles, max_error=error)

@@ -1,7 +1,7 @@
 """Decoder layers for a whole prompt on W x H PEs, compared with numpy in float64.
 
-tokens: the prompt's length. layers: how many, one after the other on the same PEs. config: a Hugging Face config.json, whose sizes
-replace hidden, heads, kv_heads, head_size and feed. interleaved: Meta's pairing of the rotary embedding.
+tokens: the prompt's length. layers: how many, one after the other on the same PEs. config: a Hugging Face config.json,
+whose sizes replace hidden, heads, kv_heads, head_size and feed. interleaved: Meta's pairing of the rotary embedding.
 """
 
 import dataclasses
@@ -12,13 +12,32 @@ import meshlang
 from meshlang import llama, llama_reference
 
 context = meshlang.run_context()
-args = meshlang.params(W=4, H=4, hidden=32, heads=4, kv_heads=2, head_size=8, feed=48, layers=1, tokens=10, config="", f32=False,
-                       interleaved=False)
+args = meshlang.params(
+    W=4,
+    H=4,
+    hidden=32,
+    heads=4,
+    kv_heads=2,
+    head_size=8,
+    feed=48,
+    layers=1,
+    tokens=10,
+    config="",
+    f32=False,
+    interleaved=False,
+)
 if args["config"]:
     config = dataclasses.replace(llama.LlamaConfig.from_json(args["config"]), layers=args["layers"])
 else:
-    config = llama.LlamaConfig(hidden_size=args["hidden"], heads=args["heads"], kv_heads=args["kv_heads"], head_size=args["head_size"],
-                               feed_forward_size=args["feed"], layers=args["layers"], interleaved=args["interleaved"])
+    config = llama.LlamaConfig(
+        hidden_size=args["hidden"],
+        heads=args["heads"],
+        kv_heads=args["kv_heads"],
+        head_size=args["head_size"],
+        feed_forward_size=args["feed"],
+        layers=args["layers"],
+        interleaved=args["interleaved"],
+    )
 W, H, tokens = args["W"], args["H"], args["tokens"]
 context.check(min(W, H, tokens) >= 1, f"W, H and tokens must be positive, found {W}, {H} and {tokens}")
 dtype = np.float32 if args["f32"] else np.float16
@@ -29,7 +48,7 @@ x = np.random.default_rng(context.seed or 0).uniform(-1, 1, (tokens, config.hidd
 program = meshlang.compile("layout.csl", params=place.prefill_params())
 with program.start() as fabric:
     for name, array in place.weights(weights).items():
-        if name != "norms":                                 # those of decoding
+        if name != "norms":  # those of decoding
             fabric.write(name.removeprefix("turned_"), array)
     fabric.write("prompt", place.prompt_vectors(x))
     for name, table in zip(("prompt_cos", "prompt_sin"), place.prompt_rotary(tokens)):
@@ -44,8 +63,10 @@ reference = llama_reference.Reference(config, weights)
 expected = reference.decode(x)
 error, bound = float(np.abs(y - expected).max()), llama.tolerance(config, dtype) * float(np.abs(expected).max())
 print(f"last token, hidden[:4] = {y[-1, :4]}   numpy: {expected[-1, :4].astype(dtype)}")
-print(f"{config.layers} layer(s) of {config.hidden_size} elements, {config.heads} heads, {config.kv_heads} key-value heads of {config.head_size}, "
-      f"feed-forward {config.feed_forward_size}, {dtype.__name__}, on {W} x {H} PEs")
+print(
+    f"{config.layers} layer(s) of {config.hidden_size} elements, {config.heads} heads, {config.kv_heads} key-value heads of {config.head_size}, "
+    f"feed-forward {config.feed_forward_size}, {dtype.__name__}, on {W} x {H} PEs"
+)
 print(f"{tokens} tokens: {cycles} cycles, {cycles / tokens:.0f} a token; largest error {error:.2e} (bound {bound:.2e})")
 context.check(error <= bound, f"the largest error {error:.3e} is above the bound {bound:.3e}")
 context.result(hidden=y, keys=keys, cycles=cycles, max_error=error, bound=bound)

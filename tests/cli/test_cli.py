@@ -114,7 +114,11 @@ def test_check(folder, capsys):
     assert "no errors" in run("check", "layout.csl", capsys=capsys)[0]
     assert "no errors" in run("check", ".", "-p", "W=2", capsys=capsys)[0]
     assert "pe.csl" in run("check", "layout.csl", "--listing", capsys=capsys)[0]
-    assert json.loads(run("check", "layout.csl", "--json", capsys=capsys)[0]) == {"ok": True, "exit_code": 0, "diagnostics": []}
+    assert json.loads(run("check", "layout.csl", "--json", capsys=capsys)[0]) == {
+        "ok": True,
+        "exit_code": 0,
+        "diagnostics": [],
+    }
     assert "MS0901" in run("check", "nothing.csl", code=1, capsys=capsys)[1]
     assert "no layout block" in run("check", "pe.csl", capsys=capsys)[0]
     (folder / "notes.md").write_text("# notes")
@@ -128,7 +132,19 @@ def test_check(folder, capsys):
 
 def test_run_layout(folder, capsys):
     np.save("b.npy", np.arange(36, dtype=np.uint16).reshape(2, 3, 6))
-    out, _ = run("run", "layout.csl", "--set", "b=b.npy", "--launch", "scale,2,3", "--get", "a", "--get", "b=out.npy", capsys=capsys)
+    out, _ = run(
+        "run",
+        "layout.csl",
+        "--set",
+        "b=b.npy",
+        "--launch",
+        "scale,2,3",
+        "--get",
+        "a",
+        "--get",
+        "b=out.npy",
+        capsys=capsys,
+    )
     assert "a = float32 [2, 3, 4]" in out and " cycles (wse2 profile)" in out and "3 x 2 rectangle, 6 PEs" in out
     assert "PE(0,0): 7 00FF" in out
     assert np.array_equal(np.load("out.npy"), np.load("b.npy"))
@@ -136,7 +152,21 @@ def test_run_layout(folder, capsys):
 
 def test_run_json_random_and_zeros(folder, capsys):
     def values(*more):
-        out, _ = run("run", "layout.csl", "--launch", "none", "--set", "a=random", "--set", "b=zeros", "--get", "a", "--json", *more, capsys=capsys)
+        out, _ = run(
+            "run",
+            "layout.csl",
+            "--launch",
+            "none",
+            "--set",
+            "a=random",
+            "--set",
+            "b=zeros",
+            "--get",
+            "a",
+            "--json",
+            *more,
+            capsys=capsys,
+        )
         return json.loads(out)
 
     first = values("--seed", "1")
@@ -231,7 +261,11 @@ def test_cslc_and_cs_python(folder, capsys):
     assert result.returncode == 1 and "MS0915" in result.stderr and "Traceback" not in result.stderr
     result = command("cs_python", "-c", "import cerebras.sdk.client as c; c.SdkCompiler().compile('.', 'nope.csl')")
     assert result.returncode == 1 and "MS0966" in result.stderr and "nope.csl" in result.stderr
-    result = command("cs_python", "-c", "from cerebras.sdk.runtime.sdkruntimepybind import get_platform; get_platform('10.0.0.1:9000')")
+    result = command(
+        "cs_python",
+        "-c",
+        "from cerebras.sdk.runtime.sdkruntimepybind import get_platform; get_platform('10.0.0.1:9000')",
+    )
     assert result.returncode == 1 and "MS0922" in result.stderr
 
 
@@ -257,7 +291,9 @@ def test_cslc_mistakes(folder, capsys, args, code):
 
 def test_sdk(folder):
     (folder / "host.py").write_text(VENDOR)
-    (folder / "commands.sh").write_text("set -e\ncslc layout.csl --params=W:2 -o out --memcpy --channels 1\ncs_python host.py --name out\n")
+    (folder / "commands.sh").write_text(
+        "set -e\ncslc layout.csl --params=W:2 -o out --memcpy --channels 1\ncs_python host.py --name out\n"
+    )
     result = command("sdk", "--", "bash", "commands.sh")
     assert (result.returncode, result.stdout) == (0, "SUCCESS!\n"), result.stderr
     assert command("sdk", "--", "bash", "-c", "exit 9").returncode == 9
@@ -275,9 +311,13 @@ def test_sdk_reads_placeholders(tmp_path, monkeypatch):
     # published scripts of SdkLayout examples say %python_sdk_paint where `cs_python run.py` is meant
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run.py").write_text("import sys, cerebras.sdk; print('ran with', sys.argv[1:])")
-    (tmp_path / "commands.sh").write_text("set -e\necho $0 $1 100%full\nif true; then\n  %python_sdk_paint --arch=$1\nfi\n")
+    (tmp_path / "commands.sh").write_text(
+        "set -e\necho $0 $1 100%full\nif true; then\n  %python_sdk_paint --arch=$1\nfi\n"
+    )
     result = command("sdk", "--", "bash", "commands.sh", "wse2")
-    assert (result.returncode, result.stdout) == (0, "commands.sh wse2 100%full\nran with ['--arch=wse2']\n"), result.stderr
+    assert (result.returncode, result.stdout) == (0, "commands.sh wse2 100%full\nran with ['--arch=wse2']\n"), (
+        result.stderr
+    )
 
 
 def test_nothing_named_cerebras_is_importable_elsewhere():
@@ -309,7 +349,7 @@ def test_a_defect_of_ours_is_named_as_one(monkeypatch, capsys, tmp_path):
 
 
 def test_a_missing_package_of_the_vendors_sdk_is_named(folder, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "scipy", None)     # as if it were not installed
+    monkeypatch.setitem(sys.modules, "scipy", None)  # as if it were not installed
     (folder / "run.py").write_text("import scipy.sparse\n")
     assert main(["cs_python", "run.py"]) == 1
     err = capsys.readouterr().err

@@ -13,22 +13,30 @@ def test_scoreboard(tmp_path, capsys):
         (tmp_path / name).mkdir()
         (tmp_path / name / "commands_wse3.sh").write_text(body)
     (tmp_path / "arg").mkdir()
-    (tmp_path / "arg" / "run_sim.sh").write_text('test "$1" = 4 && test "$(command -v cslc)" && test -f ../good/commands_wse3.sh')
+    (tmp_path / "arg" / "run_sim.sh").write_text(
+        'test "$1" = 4 && test "$(command -v cslc)" && test -f ../good/commands_wse3.sh'
+    )
     code = main(["conformance", str(tmp_path), "--json", "--arguments", "4 5", "--timeout", "2", "-j", "2"])
     found = json.loads(capsys.readouterr().out)
     assert code == 1
     assert {r["script"]: (r["outcome"], r["arch"]) for r in found["results"]} == {
-        "arg/run_sim.sh": ("pass", "wse2"), "good/commands_wse3.sh": ("pass", "wse3"), "bad/commands_wse3.sh": ("error", "wse3"),
-        "hang/commands_wse3.sh": ("timeout", "wse3")}
+        "arg/run_sim.sh": ("pass", "wse2"),
+        "good/commands_wse3.sh": ("pass", "wse3"),
+        "bad/commands_wse3.sh": ("error", "wse3"),
+        "hang/commands_wse3.sh": ("timeout", "wse3"),
+    }
     assert found["passed"] == 2
 
 
 def test_judge():
-    assert judge("a", "wse2", "error[MS0399]: switches are not supported yet\n", 1, 1).unsupported == ["switches are not supported yet"]
+    assert judge("a", "wse2", "error[MS0399]: switches are not supported yet\n", 1, 1).unsupported == [
+        "switches are not supported yet"
+    ]
     assert judge("a", "wse2", "error[MS0860]: deadlock at cycle 3\n", 3, 1).outcome == "deadlock"
     assert judge("a", "wse2", "AssertionError: not equal\n", 1, 1).outcome == "wrong result"
     assert judge("a", "wse2", "Mean cycle count: 1,234\n", 0, 1).cycles == 1234
-    assert judge("a", "wse2", "comparison: FAIL\n", 0, 1).outcome == "wrong result"        # the script does not say so itself
+    # the script does not say so itself
+    assert judge("a", "wse2", "comparison: FAIL\n", 0, 1).outcome == "wrong result"
     assert judge("a", "wse2", "warning[MS0853]: a\nwarning[MS0853]: b\n", 0, 1).warnings == {"MS0853": 2}
 
 

@@ -25,7 +25,7 @@ def test_tutorial(monkeypatch, tmp_path, capsys):
     for name, text in FILE.findall(page):
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).write_text(text, encoding="utf-8")
-    engine()                    # whoever comes first compiles the engine, and is told so
+    engine()  # whoever comes first compiles the engine, and is told so
     engine(traced=True)
     capsys.readouterr()
 

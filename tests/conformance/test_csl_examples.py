@@ -80,8 +80,16 @@ EXAMPLES = {
 NEEDS = {
     "benchmarks/game-of-life": "matplotlib",
     "benchmarks/spmv-hypersparse": "pandas",
-    **{f"benchmarks/{n}": "scipy" for n in (
-        "7pt-stencil-spmv", "bicgstab", "conjugate-gradient", "power-method", "preconditioned-conjugate-gradient")},
+    **{
+        f"benchmarks/{n}": "scipy"
+        for n in (
+            "7pt-stencil-spmv",
+            "bicgstab",
+            "conjugate-gradient",
+            "power-method",
+            "preconditioned-conjugate-gradient",
+        )
+    },
 }
 
 
@@ -150,7 +158,16 @@ def test_data_of_the_bandwidth_test(arch, tmp_path):
     folder = tmp_path / "example"
     shutil.copytree(Path(CHECKOUT) / "benchmarks" / "bandwidth-test", folder)
     (folder / "copies.py").write_text(COPIES)
-    command = [sys.executable, "-m", "meshlang", "sdk", "--", "bash", "-c", f"bash commands_{arch}.sh && cs_python copies.py"]
+    command = [
+        sys.executable,
+        "-m",
+        "meshlang",
+        "sdk",
+        "--",
+        "bash",
+        "-c",
+        f"bash commands_{arch}.sh && cs_python copies.py",
+    ]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
     assert result.returncode == 0 and "COPIES ARRIVE" in result.stdout, result.stdout[-2000:] + result.stderr[-4000:]
     cycles = int(next(line for line in result.stdout.splitlines() if line.startswith("cycles_send")).split()[2])

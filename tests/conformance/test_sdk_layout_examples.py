@@ -1,4 +1,5 @@
-"""The vendor's SdkLayout examples in the 2.10 dialect, run as they are; their scripts have a placeholder for `cs_python run.py`.
+"""The vendor's SdkLayout examples in the 2.10 dialect, run as they are; their scripts have a placeholder for `cs_python
+run.py`.
 
 MESHLANG_SDK_EXAMPLES names a checkout of github.com/Cerebras/sdk-examples (2.10). Nothing of it is committed here.
 """

@@ -1,8 +1,8 @@
 """WaferLLM's MeshGEMV (OSDI'25), run as it is: `run_sim.sh P M N groups` in a copy of its folder.
 
-MESHLANG_WAFERLLM names a checkout of WaferLLM (2cd13b5). Nothing of it is committed here. The script prints, but does not compare,
-numpy's result and the machine's; the comparison is here. WSE-3 cycles are held against the published hardware figures for P = 16
-(MeshGEMV/WSE-3/wse_result.json in WaferLLM), to 25 %.
+MESHLANG_WAFERLLM names a checkout of WaferLLM (2cd13b5). Nothing of it is committed here. The script prints, but does
+not compare, numpy's result and the machine's; the comparison is here. WSE-3 cycles are held against the published
+hardware figures for P = 16 (MeshGEMV/WSE-3/wse_result.json in WaferLLM), to 25 %.
 """
 
 import os
@@ -55,7 +55,8 @@ def test_meshgemv(arch, size, tmp_path):
     assert len(actual) == P and len(expected) == N
     for row in actual:  # every row of PEs holds the whole result
         assert len(row) == N
-        # sums of M products of numbers in [0, 1), rounded to f16 after each step: at most M/2 units in the last place, 2^-11
+        # sums of M products of numbers in [0, 1), rounded to f16 after each step: at most M/2 units in the last place,
+        # 2^-11
         assert all(abs(a - e) <= e * M * 2**-12 + 2**-9 for a, e in zip(row, expected))
     assert 50 < cycles < 5_000
 

@@ -7,14 +7,24 @@ import numpy as np
 from meshlang.ir import isa
 from meshlang.ir.dsdops import DSD_OPS
 from meshlang.ir.isa import Op, Operand, Ty
-from meshlang.ir.program import ColorConfig, Export, Fabric, Function, MemoryObject, Program, Queue, TaskBinding, TileProgram
+from meshlang.ir.program import (
+    ColorConfig,
+    Export,
+    Fabric,
+    Function,
+    MemoryObject,
+    Program,
+    Queue,
+    TaskBinding,
+    TileProgram,
+)
 
-N, S, E, W, R = 1, 2, 4, 8, 16      # masks of the directions
+N, S, E, W, R = 1, 2, 4, 8, 16  # masks of the directions
 
 
 def mem(base, length, stride=1, size=4, wio=0):
     """Packed mem1d DSD."""
-    return 1 | base << 4 | length << 20 | (stride & 0xffff) << 36 | {1: 0, 2: 1, 4: 2}[size] << 52 | wio << 54
+    return 1 | base << 4 | length << 20 | (stride & 0xFFFF) << 36 | {1: 0, 2: 1, 4: 2}[size] << 52 | wio << 54
 
 
 def mem4(base, row, size=4):
@@ -74,11 +84,11 @@ class Tile:
 
     def const(self, register, value):
         """64-bit constant."""
-        low = value & 0xffffffff
+        low = value & 0xFFFFFFFF
         self.emit(Op.LDI, register, low - (1 << 32) if low >> 31 else low)
         high = value >> 32
         if not -(1 << 31) <= value < 1 << 31:
-            high &= 0xffffffff
+            high &= 0xFFFFFFFF
             self.emit(Op.LDIH, register, high - (1 << 32) if high >> 31 else high)
 
     def function(self, name, params=0, export=False):
@@ -98,8 +108,22 @@ class Tile:
     def done(self):
         self.emit(Op.SYS, 0, 0, isa.Sys.CMD_DONE)
 
-    def op(self, name, dst, *sources, base=20, result=0, action=None, on_control=None, ut=-1, index=None, is_async=False, prio=0):
-        """Emit a vector operation. Operands: ("dsd", packed) ("dsr", dense) ("scalar", bits) ("pointer", address), or ("reg", kind, r)."""
+    def op(
+        self,
+        name,
+        dst,
+        *sources,
+        base=20,
+        result=0,
+        action=None,
+        on_control=None,
+        ut=-1,
+        index=None,
+        is_async=False,
+        prio=0,
+    ):
+        """Emit a vector operation. Operands: ("dsd", packed) ("dsr", dense) ("scalar", bits) ("pointer", address), or
+        ("reg", kind, r)."""
         row = [0] * isa.OP_COLUMNS
         row[isa.OP_CODE] = DSD_OPS[name].code
         row[isa.OP_UT] = ut
@@ -134,16 +158,30 @@ class Tile:
             self.code[at][word] = self.labels[name]
         image = np.zeros(self.top, np.uint8)
         for at, raw in self.data.items():
-            image[at:at + len(raw)] = np.frombuffer(raw, np.uint8)
+            image[at : at + len(raw)] = np.frombuffer(raw, np.uint8)
         return TileProgram(
-            name=self.name, params={}, code=np.array(self.code or [[Op.RET, 0, 0, 0]], np.int32), spans=[None] * len(self.code),
-            functions=self.functions, image=image, objects=self.objects,
+            name=self.name,
+            params={},
+            code=np.array(self.code or [[Op.RET, 0, 0, 0]], np.int32),
+            spans=[None] * len(self.code),
+            functions=self.functions,
+            image=image,
+            objects=self.objects,
             dsd_ops=np.array(self.ops, np.int32).reshape(-1, isa.OP_COLUMNS),
             dsr_configs=np.array(self.configs, np.int32).reshape(-1, isa.RC_COLUMNS),
-            mem4d=np.array(self.m4, np.int32).reshape(-1, isa.M4_COLUMNS), dsrs=self.dsrs, dsr_init=self.dsr_init,
-            tasks=self.tasks, active=self.active, blocked=self.blocked,
-            inputs=[Queue(i, c) for i, c in self.inputs], outputs=[Queue(i, c) for i, c in self.outputs],
-            exports=self.exports, strings=self.strings, stack_registers=200, ut_blocked=self.ut_blocked)
+            mem4d=np.array(self.m4, np.int32).reshape(-1, isa.M4_COLUMNS),
+            dsrs=self.dsrs,
+            dsr_init=self.dsr_init,
+            tasks=self.tasks,
+            active=self.active,
+            blocked=self.blocked,
+            inputs=[Queue(i, c) for i, c in self.inputs],
+            outputs=[Queue(i, c) for i, c in self.outputs],
+            exports=self.exports,
+            strings=self.strings,
+            stack_registers=200,
+            ut_blocked=self.ut_blocked,
+        )
 
 
 def program(grid, tiles, routes=None, arch="wse3", host_in=(), host_out=()):

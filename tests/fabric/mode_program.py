@@ -1,4 +1,5 @@
-"""Runs a mixed program and prints digests of the machine's state; run by test_engine_modes.py in both modes of the engine."""
+"""Runs a mixed program and prints digests of the machine's state; run by test_engine_modes.py in both modes of the
+engine."""
 
 import hashlib
 import sys
@@ -26,7 +27,7 @@ def build(arch, seed):
     a.ret()
     a.function("main", export=True)
     raw = rng.integers(0, 256, 4 * 64, dtype=np.uint8)
-    raw.view(np.uint16)[:8] = [0, 0x8000, 0x7c00, 0xfc00, 0x7e01, 1, 0x7bff, 0x3c00]
+    raw.view(np.uint16)[:8] = [0, 0x8000, 0x7C00, 0xFC00, 0x7E01, 1, 0x7BFF, 0x3C00]
     for name, op in DSD_OPS.items():
         for form in op.forms:
             dst = a.var(f"{name}_{form}", n * 2, 4)
@@ -44,22 +45,32 @@ def build(arch, seed):
     out = a.var("scalars", 512, 4)
     k = 0
     for function in list(MathFn)[:14]:
-        for ty, bits in ((Ty.F16, 0x3e66), (Ty.F32, 0x40490fdb), (Ty.F32, 0xbf000000)):
+        for ty, bits in ((Ty.F16, 0x3E66), (Ty.F32, 0x40490FDB), (Ty.F32, 0xBF000000)):
             a.const(1, bits)
-            a.const(2, 0x3c00 if ty == Ty.F16 else 0x3f800000)
-            a.emit(Op.FUN2 if function in (MathFn.POW,) else Op.FUN1, 5, 1, function, ty) if function != MathFn.FSCALE else None
+            a.const(2, 0x3C00 if ty == Ty.F16 else 0x3F800000)
+            a.emit(
+                Op.FUN2 if function in (MathFn.POW,) else Op.FUN1, 5, 1, function, ty
+            ) if function != MathFn.FSCALE else None
             a.emit(Op.LDI, 6, out + 4 * k)
             a.emit(Op.ST, 5, 6, 0, Ty.U32)
             k += 1
     x, y = a.var("x", 40, 2, np.arange(40, dtype=np.uint16)), a.var("y", 40, 2)
-    a.op("fmovh", ("dsd", fabout(40, 2, 5, simd=1)), ("dsd", mem(x, 40, 1, 2)), is_async=True, action=(Action.ACTIVATE, 12))
-    a.op("fmovh", ("dsd", mem(y, 40, 1, 2)), ("dsd", fabin(40, 3, 6, simd=1)), is_async=True, action=(Action.UNBLOCK, 12))
+    a.op(
+        "fmovh",
+        ("dsd", fabout(40, 2, 5, simd=1)),
+        ("dsd", mem(x, 40, 1, 2)),
+        is_async=True,
+        action=(Action.ACTIVATE, 12),
+    )
+    a.op(
+        "fmovh", ("dsd", mem(y, 40, 1, 2)), ("dsd", fabin(40, 3, 6, simd=1)), is_async=True, action=(Action.UNBLOCK, 12)
+    )
     a.ret()
     b = Tile("b.csl")
     b.outputs, b.inputs = [(2, 6)], [(3, 5)]
     b.blocked = 1 << 3 | 1 << 5
     b.function("main", export=True)
-    b.op("faddh", ("dsd", fabout(40, 2, 6, simd=1)), ("dsd", fabin(40, 3, 5, simd=1)), ("scalar", 0x3c00))
+    b.op("faddh", ("dsd", fabout(40, 2, 6, simd=1)), ("dsd", fabin(40, 3, 5, simd=1)), ("scalar", 0x3C00))
     b.done()
     b.ret()
     routes = {5: {(0, 0): (R, E), (1, 0): (W, R)}, 6: {(1, 0): (R, W), (0, 0): (E, R)}}

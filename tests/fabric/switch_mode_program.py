@@ -1,5 +1,5 @@
-"""Prints digests of the machine's whole state after programs with switches, teardown and FIFOs, and with rings, marked control wavelets, unmasked
-exceptions and (on WSE-2) a color swap (see test_switching)."""
+"""Prints digests of the machine's whole state after programs with switches, teardown and FIFOs, and with rings, marked
+control wavelets, unmasked exceptions and (on WSE-2) a color swap (see test_switching)."""
 
 import hashlib
 import sys
@@ -81,4 +81,8 @@ for layout, pe in ((GATHER, PE), (SWAP.replace("SIDE", ", .color_swap_x = true" 
     with tempfile.TemporaryDirectory() as folder, row(Path(folder), 3, layout, pe, ARCH) as fabric:
         fabric.launch("main")
         st = fabric.session.machine.state
-        print(fabric.cycles, fabric.read("out", count=13)[0].tolist(), *(hashlib.sha256(a.tobytes()).hexdigest() for a in (st.W, st.U, st.M8)))
+        print(
+            fabric.cycles,
+            fabric.read("out", count=13)[0].tolist(),
+            *(hashlib.sha256(a.tobytes()).hexdigest() for a in (st.W, st.U, st.M8)),
+        )

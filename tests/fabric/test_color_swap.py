@@ -1,4 +1,5 @@
-"""Color swaps (WSE-2): both colors of a pair or one, along one axis or both, on some PEs of a line only, under back-pressure."""
+"""Color swaps (WSE-2): both colors of a pair or one, along one axis or both, on some PEs of a line only, under
+back-pressure."""
 
 import re
 
@@ -8,7 +9,8 @@ import pytest
 import meshlang
 from meshlang.diag import MeshlangError
 
-# A line of N PEs, eastwards or southwards: everyone hands c (color 2) and d (color 3) on; what arrives is kept in order.
+# A line of N PEs, eastwards or southwards: everyone hands c (color 2) and d (color 3) on; what arrives is kept in
+# order.
 LAYOUT = """
 const memcpy = @import_module("<memcpy/get_params>", .{ .width = W, .height = H });
 const c = @get_color(2); const d = @get_color(3);
@@ -50,7 +52,11 @@ SEND = "for (@range(u16, 1, 31, 1)) |i| { @mov32(send_%s, @as(u32, i)); }"
 
 def run(folder, layout: str, sends: str, axis: str = "x", n: int = 4, slow: tuple[int, int] = (0, 0)) -> list:
     """[(what came on c, what came on d)] of each PE of the line."""
-    words = {"W": str(n), "H": "1", "TO": "EAST", "FROM": "WEST"} if axis != "y" else {"W": "1", "H": str(n), "TO": "SOUTH", "FROM": "NORTH"}
+    words = (
+        {"W": str(n), "H": "1", "TO": "EAST", "FROM": "WEST"}
+        if axis != "y"
+        else {"W": "1", "H": str(n), "TO": "SOUTH", "FROM": "NORTH"}
+    )
     for name, text in words.items():
         layout = re.sub(rf"\b{name}\b", text, layout)
     pe = PE
@@ -62,7 +68,7 @@ def run(folder, layout: str, sends: str, axis: str = "x", n: int = 4, slow: tupl
         fabric.launch("main")
         fabric.run()
         got = [fabric.read(name, count=32).reshape(n, 32) for name in ("on_c", "on_d")]
-    return [tuple(row[:np.count_nonzero(row)].tolist() for row in (got[0][i], got[1][i])) for i in range(n)]
+    return [tuple(row[: np.count_nonzero(row)].tolist() for row in (got[0][i], got[1][i])) for i in range(n)]
 
 
 def swaps(c: str = "", d: str = "", axes: str = "x") -> str:
@@ -73,7 +79,9 @@ def swaps(c: str = "", d: str = "", axes: str = "x") -> str:
     return layout
 
 
-def received(folder, c: str = "", d: str = "", sends: str = SEND % "d", axis: str = "x", slow: tuple[int, int] = (0, 0)) -> list:
+def received(
+    folder, c: str = "", d: str = "", sends: str = SEND % "d", axis: str = "x", slow: tuple[int, int] = (0, 0)
+) -> list:
     """On a line along the axis; "xy": eastwards, with the swaps of both axes."""
     return run(folder, swaps(c, d, axis), sends, axis, slow=slow)
 
@@ -128,7 +136,9 @@ def test_both_axes_of_one_color_leave_no_way_for_its_own_wavelets(tmp_path):
 
 def test_a_copy_goes_in_only_where_its_color_takes_that_side(tmp_path):
     """c has the swap at PE 1, and receives from its ramp only: d passes, c does not get it."""
-    layout = swaps("at == 1").replace("c, .{ .routes = .{ .rx = rx", "c, .{ .routes = .{ .rx = if (at == 1) .{ RAMP } else rx")
+    layout = swaps("at == 1").replace(
+        "c, .{ .routes = .{ .rx = rx", "c, .{ .routes = .{ .rx = if (at == 1) .{ RAMP } else rx"
+    )
     assert run(tmp_path, layout, SEND % "d", n=3) == [(NO, NO), (NO, N), (NO, N)]
 
 

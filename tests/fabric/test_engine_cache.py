@@ -1,4 +1,5 @@
-"""The compile cache: its key covers what compiled code depends on and nothing else, and its directory may be missing."""
+"""The compile cache: its key covers what compiled code depends on and nothing else, and its directory may be
+missing."""
 
 import ast
 import importlib
@@ -15,7 +16,7 @@ import meshlang
 from meshlang.fabric import cache, engine, jit
 from meshlang.inspect.report import counting
 
-ROOT = Path(meshlang.__file__).parent.parent        # of the package that runs: a checkout, or where it is installed
+ROOT = Path(meshlang.__file__).parent.parent  # of the package that runs: a checkout, or where it is installed
 ENTRIES = {"engine": engine.run_loop, "counter of the report": counting.count_events}
 
 
@@ -25,7 +26,8 @@ def own_file(module: str) -> Path | None:
 
 
 def reached(function: types.FunctionType) -> set[Path]:
-    """Files of everything that a function's code names, followed through the live objects (not through the text, as the cache does)."""
+    """Files of everything that a function's code names, followed through the live objects (not through the text, as the
+    cache does)."""
     files: set[Path] = set()
     todo, seen = [function], set()
     while todo:
@@ -73,7 +75,14 @@ def test_imports_are_read_as_python_reads_them(name):
             elif isinstance(node, ast.ImportFrom):
                 above = package.rsplit(".", node.level - 1)[0] if node.level else ""
                 base = ".".join(filter(None, (above, node.module)))
-                modules = [base, *(f"{base}.{alias.name}" for alias in node.names if (ROOT / base.replace(".", "/") / f"{alias.name}.py").exists())]
+                modules = [
+                    base,
+                    *(
+                        f"{base}.{alias.name}"
+                        for alias in node.names
+                        if (ROOT / base.replace(".", "/") / f"{alias.name}.py").exists()
+                    ),
+                ]
             elif isinstance(node, ast.Name):
                 assert node.id not in ("__import__", "exec", "importlib"), f"{path}: an import that cannot be followed"
             for module in modules:
@@ -82,9 +91,30 @@ def test_imports_are_read_as_python_reads_them(name):
 
 def test_texts_are_not_in_the_key():
     names = {path.name for path in cache.sources(Path(engine.__file__))}
-    assert {"engine.py", "core.py", "dsd.py", "router.py", "trace.py", "state.py", "isa.py", "dsdops.py", "jit.py", "f16.py"} <= names
-    assert not names & {"report.py", "messages.py", "notes.py", "machine.py", "loader.py", "tables.py", "bench.py", "listing.py", "verify.py",
-                        "program.py"}
+    assert {
+        "engine.py",
+        "core.py",
+        "dsd.py",
+        "router.py",
+        "trace.py",
+        "state.py",
+        "isa.py",
+        "dsdops.py",
+        "jit.py",
+        "f16.py",
+    } <= names
+    assert not names & {
+        "report.py",
+        "messages.py",
+        "notes.py",
+        "machine.py",
+        "loader.py",
+        "tables.py",
+        "bench.py",
+        "listing.py",
+        "verify.py",
+        "program.py",
+    }
 
 
 def test_key_changes_with_each_source(tmp_path, monkeypatch):
@@ -96,7 +126,11 @@ def test_key_changes_with_each_source(tmp_path, monkeypatch):
     entry = package / "fabric" / "engine.py"
     keys = {cache.key(entry, ["1.0"]), cache.key(entry, ["1.1"])}
     copies = {path.relative_to(package) for path in cache.sources(entry)}
-    assert copies == {path.relative_to(ROOT / "meshlang") for path in cache.sources(Path(engine.__file__)) if path.parent.name in ("fabric", "ir")}
+    assert copies == {
+        path.relative_to(ROOT / "meshlang")
+        for path in cache.sources(Path(engine.__file__))
+        if path.parent.name in ("fabric", "ir")
+    }
     for path in sorted(package.rglob("*.py")):
         before = cache.key(entry, ["1.0"])
         path.write_text(path.read_text() + "\n")
@@ -118,7 +152,7 @@ def test_cache_directory_is_private_and_optional(tmp_path, monkeypatch):
 
 def test_a_home_that_cannot_be_written(tmp_path, monkeypatch):
     home = tmp_path / "home"
-    home.write_text("")             # not even a directory
+    home.write_text("")  # not even a directory
     monkeypatch.delenv("MESHLANG_CACHE_DIR", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(home))

@@ -29,7 +29,7 @@ def one(emit, *, grid=((0,),), routes=None, others=(), arch="wse3", prepare=None
     machine.launch("main")
     with pytest.raises(MeshlangError) as caught:
         machine.run("commands", max_cycles=100_000)
-        machine.run(max_cycles=100_000)         # what goes wrong after the command is done
+        machine.run(max_cycles=100_000)  # what goes wrong after the command is done
     assert caught.value.exit_code == 1
     (diagnostic,) = caught.value.diagnostics
     assert any("cycle" in n and "PE (" in n for n in diagnostic.notes)
@@ -94,12 +94,14 @@ def test_a_walk_names_its_object():
         a = t.var("module.data", 4)
         t.var("after", 8)
         t.op("mov32", ("dsd", mem(a + 8, 3)), ("scalar", 1))
+
     assert "module.data" in one(emit, strict=True).message
 
 
 def test_routing_faults():
     def send(t):
         t.op("mov32", ("dsd", fabout(1, 2, 5)), ("scalar", 1))
+
     two = ((0, 1),)
     assert one(send, grid=two, routes={5: {(0, 0): (R, E)}}, others=[idle()], prepare=queues).code == "MS0811"
     assert one(send, routes={5: {(0, 0): (R, E)}}, prepare=queues).code == "MS0812"
@@ -118,7 +120,7 @@ def test_two_sides_at_once():
     routes = {5: {(0, 0): (R, E), (1, 0): (W | E, R), (2, 0): (R, W)}}
     machine = Machine(program([[0, 1, 0]], [sender, idle()], routes))
     machine.launch("main")
-    machine.records()[0, s.P_CMDTIME] = machine.records()[2, s.P_CMDTIME]       # both start in the same cycle
+    machine.records()[0, s.P_CMDTIME] = machine.records()[2, s.P_CMDTIME]  # both start in the same cycle
     with pytest.raises(MeshlangError) as caught:
         machine.run()
     got = caught.value.diagnostics[0]
@@ -129,11 +131,13 @@ def test_reentry():
     def twice(t):
         t.op("mov32", ("dsd", mem(t.var("a", 4), 4)), ("dsd", fabin(4, 3)), is_async=True, ut=1)
         t.op("mov32", ("dsd", mem(t.var("b", 4), 4)), ("dsd", fabin(4, 3)), is_async=True, ut=1)
+
     assert one(twice, prepare=queues).code == "MS0816"
 
     def shared(t):
         t.op("mov32", ("dsd", mem(t.var("a", 4), 4)), ("dsd", fabin(4, 3)), is_async=True, ut=1)
         t.op("mov32", ("dsd", mem(t.var("b", 4), 4)), ("dsd", fabin(4, 3)), is_async=True, ut=2)
+
     assert one(shared, prepare=queues).code == "MS0817"
 
 

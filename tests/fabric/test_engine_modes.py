@@ -17,8 +17,13 @@ HERE = Path(__file__).parent
 def digests(**env):
     root = str(HERE.parent.parent)
     path = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH")) if p)
-    done = subprocess.run([sys.executable, str(HERE / "mode_program.py")], env={**os.environ, "PYTHONPATH": path, **env},
-                          capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, str(HERE / "mode_program.py")],
+        env={**os.environ, "PYTHONPATH": path, **env},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return done.stdout
 
 
@@ -32,6 +37,7 @@ def _widen(function):
     def loop(bits, out):
         for i in range(bits.size):
             out[i] = function(np.int64(bits[i]))
+
     return standalone(loop)
 
 
@@ -39,6 +45,7 @@ def _narrow(function):
     def loop(values, out):
         for i in range(values.size):
             out[i] = function(values[i])
+
     return standalone(loop)
 
 
@@ -52,19 +59,27 @@ def test_half_conversions_against_numpy():
         gap = np.spacing(np.abs(mid.astype(np.float16))).astype(np.float64)
     near = np.concatenate([mid, mid + gap / 2]).astype(np.float32)
     near = near[np.isfinite(near)]
-    floats = np.concatenate([near, np.nextafter(near, np.float32(np.inf)), np.nextafter(near, np.float32(-np.inf)),
-                             np.array([1e-8, 2.98e-8, 2.981e-8, 65519.9, 65520, 1e10, np.inf, -np.inf, np.nan], np.float32)])
+    floats = np.concatenate(
+        [
+            near,
+            np.nextafter(near, np.float32(np.inf)),
+            np.nextafter(near, np.float32(-np.inf)),
+            np.array([1e-8, 2.98e-8, 2.981e-8, 65519.9, 65520, 1e10, np.inf, -np.inf, np.nan], np.float32),
+        ]
+    )
     with np.errstate(all="ignore"):
         narrow = floats.astype(np.float16).view(np.uint16)
-    for widen, back in ((f16.soft_half_to_f32, f16.soft_f32_to_half),
-                        *([(f16.llvm_half_to_f32, f16.llvm_f32_to_half)] if HAS_HALF else [])):
+    for widen, back in (
+        (f16.soft_half_to_f32, f16.soft_f32_to_half),
+        *([(f16.llvm_half_to_f32, f16.llvm_f32_to_half)] if HAS_HALF else []),
+    ):
         out = np.empty(65536, np.float32)
         _widen(widen)(bits, out)
         nan = np.isnan(want)
         assert (out.view(np.uint32)[~nan] == want.view(np.uint32)[~nan]).all() and np.isnan(out[nan]).all()
         got = np.empty(floats.size, np.int64)
         _narrow(back)(floats, got)
-        ok = (got == narrow) | (np.isnan(floats) & (got & 0x7c00 == 0x7c00) & (got & 0x3ff != 0))
+        ok = (got == narrow) | (np.isnan(floats) & (got & 0x7C00 == 0x7C00) & (got & 0x3FF != 0))
         assert ok.all()
 
 
@@ -74,7 +89,7 @@ def test_fused_multiply_add_routes_agree():
     n = 200_000
     a, b, c = (rng.integers(0, 1 << 32, n).astype(np.uint32).view(np.float32) for _ in range(3))
     with np.errstate(all="ignore"):
-        a[::3] = -(b[::3].astype(np.float64) * c[::3]).astype(np.float32)       # cancellation
+        a[::3] = -(b[::3].astype(np.float64) * c[::3]).astype(np.float32)  # cancellation
     b[::5] = rng.standard_normal(b[::5].size)
     c[::5] = rng.standard_normal(c[::5].size)
 
@@ -82,6 +97,7 @@ def test_fused_multiply_add_routes_agree():
         for i in range(a.size):
             out[i, 0] = f16.s_of(f16.llvm_fma32(a[i], b[i], c[i]))
             out[i, 1] = f16.s_of(f16.soft_fma32(a[i], b[i], c[i]))
+
     out = np.empty((n, 2), np.int64)
     standalone(loop)(b, c, a, out)
     assert (out[:, 0] == out[:, 1]).all()

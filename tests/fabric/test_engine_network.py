@@ -55,7 +55,9 @@ def test_one_color_one_send(arch, n):
 
 
 def test_broadcast_takes_B_plus_P_plus_ramps():
-    """Near-Optimal Wafer-Scale Reduce, broadcast: B + P + 2 T_R cycles, from the first wavelet sent to the last received (hop 1)."""
+    """Near-Optimal Wafer-Scale Reduce, broadcast: B + P + 2 T_R cycles, from the first wavelet sent to the last
+    received (hop 1)."""
+
     def last(width, n):
         b, y = receiver(n)
         routes = {(0, 0): (R, E), **{(x, 0): (W, E | R) for x in range(1, width - 1)}, (width - 1, 0): (W, R)}
@@ -123,7 +125,8 @@ def test_multicast_is_all_or_nothing():
 
 
 def test_two_colors_share_a_link_fairly():
-    """One wavelet per link and cycle over all colors: two streams of n take about 2 n cycles, and neither waits for the other's end."""
+    """One wavelet per link and cycle over all colors: two streams of n take about 2 n cycles, and neither waits for the
+    other's end."""
     n = 200
     tile = Tile()
     x = tile.var("x", n, 4, np.arange(n, dtype=np.uint32))
@@ -190,12 +193,14 @@ def test_sixteen_bits_go_alone_without_simd_and_carry_an_index():
     assert words(machine, 1, 0, y, 6) == [0x12340007, 0x12340008, 0x12340009, 7, 8, 9]
 
 
-@pytest.mark.parametrize(("args", "expected"), [
-    (("u32",), [0x8001fffe]), (("u16",), [0xfffe]), (("i16",), [0xfffffffe]), (("i16", "u16"), [0xfffffffe, 0x8001])])
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [(("u32",), [0x8001FFFE]), (("u16",), [0xFFFE]), (("i16",), [0xFFFFFFFE]), (("i16", "u16"), [0xFFFFFFFE, 0x8001])],
+)
 @pytest.mark.parametrize("arch", ["wse2", "wse3"])
 def test_data_task(arch, args, expected):
     """One start per wavelet, payload split among the arguments."""
-    a = sender(3, values=np.full(3, 0x8001fffe, np.uint32))
+    a = sender(3, values=np.full(3, 0x8001FFFE, np.uint32))
     b = Tile()
     out = b.var("out", 8, 4)
     count = b.var("count", 1, 4)
@@ -251,7 +256,8 @@ def test_control_tasks():
 
 
 def test_on_control_ends_an_operation():
-    """A control wavelet ends the op before its extent, is consumed, and its action fires (not the completion action)."""
+    """A control wavelet ends the op before its extent, is consumed, and its action fires (not the completion
+    action)."""
     a = Tile()
     x = a.var("x", 3, 4, np.array([1, 2, 3], np.uint32))
     c = a.var("c", 1, 4, np.array([31 << 16], np.uint32))
@@ -271,7 +277,14 @@ def test_on_control_ends_an_operation():
     b.done()
     b.ret()
     b.function("main", export=True)
-    b.op("mov32", ("dsd", mem(y, 10)), ("dsd", fabin(10, 2)), is_async=True, action=(Action.ACTIVATE, 9), on_control=(Action.ACTIVATE, 10))
+    b.op(
+        "mov32",
+        ("dsd", mem(y, 10)),
+        ("dsd", fabin(10, 2)),
+        is_async=True,
+        action=(Action.ACTIVATE, 9),
+        on_control=(Action.ACTIVATE, 10),
+    )
     b.ret()
     machine = Machine(program([[0, 1]], [a, b], {5: {(0, 0): (R, E), (1, 0): (W, R)}}))
     launch(machine)
@@ -320,8 +333,11 @@ def test_compute_while_receiving_and_sending():
     data = np.arange(n, dtype=np.float32)
     first = sender(n, values=data.view(np.uint32))
     last, y = receiver(n, color=6, queue=4)
-    machine = Machine(program([[0, 1, 2]], [first, mid, last],
-                              {5: {(0, 0): (R, E), (1, 0): (W, R)}, 6: {(1, 0): (R, E), (2, 0): (W, R)}}))
+    machine = Machine(
+        program(
+            [[0, 1, 2]], [first, mid, last], {5: {(0, 0): (R, E), (1, 0): (W, R)}, 6: {(1, 0): (R, E), (2, 0): (W, R)}}
+        )
+    )
     launch(machine)
     assert np.array(words(machine, 2, 0, y, n), np.uint32).view(np.float32).tolist() == (data + 10).tolist()
 
@@ -336,7 +352,9 @@ def test_reduction_from_the_fabric():
     b.op("fadds", ("pointer", out), ("scalar", int(np.float32(3).view(np.uint32))), ("dsd", fabin(20, 2)))
     b.done()
     b.ret()
-    machine = Machine(program([[0, 1]], [sender(20, values=data.view(np.uint32)), b], {5: {(0, 0): (R, E), (1, 0): (W, R)}}))
+    machine = Machine(
+        program([[0, 1]], [sender(20, values=data.view(np.uint32)), b], {5: {(0, 0): (R, E), (1, 0): (W, R)}})
+    )
     launch(machine)
     assert np.array(words(machine, 1, 0, out, 1), np.uint32).view(np.float32).item() == data.sum() + 3
 
@@ -389,8 +407,11 @@ def test_element_access_on_the_fabric():
     b.done()
     b.ret()
     c, y = receiver(n, color=6, queue=4)
-    machine = Machine(program([[0, 1, 2]], [sender(n), b, c],
-                              {5: {(0, 0): (R, E), (1, 0): (W, R)}, 6: {(1, 0): (R, E), (2, 0): (W, R)}}))
+    machine = Machine(
+        program(
+            [[0, 1, 2]], [sender(n), b, c], {5: {(0, 0): (R, E), (1, 0): (W, R)}, 6: {(1, 0): (R, E), (2, 0): (W, R)}}
+        )
+    )
     launch(machine)
     assert words(machine, 2, 0, y, n) == [2 * (3 * i + 1) for i in range(n)]
 
@@ -419,8 +440,11 @@ def test_endless_operation_pumps_what_comes():
     b.done()
     b.ret()
     c, y = receiver(40, color=6, queue=4)
-    machine = Machine(program([[0, 1, 2]], [sender(40), b, c],
-                              {5: {(0, 0): (R, E), (1, 0): (W, R)}, 6: {(1, 0): (R, E), (2, 0): (W, R)}}))
+    machine = Machine(
+        program(
+            [[0, 1, 2]], [sender(40), b, c], {5: {(0, 0): (R, E), (1, 0): (W, R)}, 6: {(1, 0): (R, E), (2, 0): (W, R)}}
+        )
+    )
     launch(machine)
     assert words(machine, 2, 0, y, 40) == [3 * i + 1 for i in range(40)]
 

@@ -56,7 +56,13 @@ def signed64(v):
 
 
 @settings(max_examples=8, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(INTS), st.integers(-2**63, 2**63 - 1), st.integers(-2**63, 2**63 - 1)), min_size=8, max_size=16))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(INTS), st.integers(-(2**63), 2**63 - 1), st.integers(-(2**63), 2**63 - 1)),
+        min_size=8,
+        max_size=16,
+    )
+)
 def test_integers(cases):
     expected = []
 
@@ -69,9 +75,22 @@ def test_integers(cases):
             amount = abs(b) % (8 * TY_SIZE[ty])
             tile.const(3, amount)
             table = [
-                (Op.ADD, a + b, 2), (Op.SUB, a - b, 2), (Op.MUL, a * b, 2), (Op.AND, a & b, 2), (Op.OR, a | b, 2), (Op.XOR, a ^ b, 2),
-                (Op.SHL, a << amount, 3), (Op.SHR, a >> amount, 3), (Op.EQ, int(a == b), 2), (Op.NE, int(a != b), 2),
-                (Op.LT, int(a < b), 2), (Op.LE, int(a <= b), 2), (Op.NEG, -a, 0), (Op.NOT, ~a, 0), (Op.LNOT, int(a == 0), 0)]
+                (Op.ADD, a + b, 2),
+                (Op.SUB, a - b, 2),
+                (Op.MUL, a * b, 2),
+                (Op.AND, a & b, 2),
+                (Op.OR, a | b, 2),
+                (Op.XOR, a ^ b, 2),
+                (Op.SHL, a << amount, 3),
+                (Op.SHR, a >> amount, 3),
+                (Op.EQ, int(a == b), 2),
+                (Op.NE, int(a != b), 2),
+                (Op.LT, int(a < b), 2),
+                (Op.LE, int(a <= b), 2),
+                (Op.NEG, -a, 0),
+                (Op.NOT, ~a, 0),
+                (Op.LNOT, int(a == 0), 0),
+            ]
             if b:
                 table += [(Op.DIV, quotient, 2), (Op.REM, a - quotient * b, 2)]
             for op, value, other in table:
@@ -105,7 +124,9 @@ def test_floats():
                     for op, r in ((Op.FADD, a + b), (Op.FSUB, a - b), (Op.FMUL, a * b), (Op.FDIV, a / b)):
                         tile.emit(op, 5, 1, 2, ty)
                         store(5)
-                        expected.append(0x7e00 if np.isnan(r) and ty == Ty.F16 else 0x7fc00000 if np.isnan(r) else int(r.view(bits)))
+                        expected.append(
+                            0x7E00 if np.isnan(r) and ty == Ty.F16 else 0x7FC00000 if np.isnan(r) else int(r.view(bits))
+                        )
                     for op, r in ((Op.EQ, a == b), (Op.NE, a != b), (Op.LT, a < b), (Op.LE, a <= b)):
                         tile.emit(op, 5, 1, 2, ty)
                         store(5)
@@ -122,9 +143,20 @@ def test_floats():
 
 def test_functions_and_conversions():
     expected = []
-    one = {MathFn.SQRT: math.sqrt, MathFn.EXP: math.exp, MathFn.LOG: math.log, MathFn.SIN: math.sin, MathFn.COS: math.cos,
-           MathFn.TANH: math.tanh, MathFn.FLOOR: math.floor, MathFn.CEIL: math.ceil, MathFn.ABS: abs,
-           MathFn.INVSQRT: lambda x: 1 / math.sqrt(x), MathFn.INV: lambda x: 1 / x, MathFn.NORM: lambda x: math.frexp(x)[0]}
+    one = {
+        MathFn.SQRT: math.sqrt,
+        MathFn.EXP: math.exp,
+        MathFn.LOG: math.log,
+        MathFn.SIN: math.sin,
+        MathFn.COS: math.cos,
+        MathFn.TANH: math.tanh,
+        MathFn.FLOOR: math.floor,
+        MathFn.CEIL: math.ceil,
+        MathFn.ABS: abs,
+        MathFn.INVSQRT: lambda x: 1 / math.sqrt(x),
+        MathFn.INV: lambda x: 1 / x,
+        MathFn.NORM: lambda x: math.frexp(x)[0],
+    }
 
     def emit(tile, store):
         for ty, dtype in FLOATS.items():
@@ -155,10 +187,10 @@ def test_functions_and_conversions():
                 store(5)
                 with np.errstate(over="ignore"):
                     expected.append(int(dtype(v).view(bits)))
-        tile.const(1, 0x3c01)
+        tile.const(1, 0x3C01)
         tile.emit(Op.F2F, 5, 1, int(Ty.F16), Ty.F32)
         store(5)
-        expected.append(int(np.float32(np.uint16(0x3c01).view(np.float16)).view(np.uint32)))
+        expected.append(int(np.float32(np.uint16(0x3C01).view(np.float16)).view(np.uint32)))
         tile.const(1, int(np.float32(1.0009).view(np.uint32)))
         tile.emit(Op.F2F, 5, 1, int(Ty.F32), Ty.F16)
         store(5)
@@ -184,7 +216,7 @@ def test_memory_is_byte_addressed_with_any_alignment():
         tile.emit(Op.LD, 5, 1, 0, Ty.U16)
         store(5)
 
-    assert results(emit) == [-2, -2, -2, 254, 0xfffe]
+    assert results(emit) == [-2, -2, -2, 254, 0xFFFE]
 
 
 def test_calls_and_loops():

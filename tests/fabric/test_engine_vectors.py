@@ -40,15 +40,21 @@ def reference(name, a, b, c):
     """Elementwise meaning on arrays of bits."""
     op = DSD_OPS[name]
     ints = {
-        "add16": lambda: a.astype(np.int64) + b, "sub16": lambda: a.astype(np.int64) - b, "and16": lambda: a & b,
-        "or16": lambda: a | b, "xor16": lambda: a ^ b,
+        "add16": lambda: a.astype(np.int64) + b,
+        "sub16": lambda: a.astype(np.int64) - b,
+        "and16": lambda: a & b,
+        "or16": lambda: a | b,
+        "xor16": lambda: a ^ b,
         "sll16": lambda: np.where(b < 16, a.astype(np.int64) << np.minimum(b, 16).astype(np.int64), 0),
         "slr16": lambda: np.where(b < 16, a.astype(np.int64) >> np.minimum(b, 16).astype(np.int64), 0),
         "sar16": lambda: s16(a) >> np.minimum(b, 15).astype(np.int64),
         "clz": lambda: np.array([16 - int(x).bit_length() for x in a]),
         "ctz": lambda: np.array([(int(x) & -int(x)).bit_length() - 1 if x else 16 for x in a]),
-        "popcnt": lambda: np.array([int(x).bit_count() for x in a]), "mov16": lambda: a, "mov32": lambda: a,
-        "fmovh": lambda: a, "fmovs": lambda: a,
+        "popcnt": lambda: np.array([int(x).bit_count() for x in a]),
+        "mov16": lambda: a,
+        "mov32": lambda: a,
+        "fmovh": lambda: a,
+        "fmovs": lambda: a,
     }
     with np.errstate(all="ignore"):
         if name == "addc16":
@@ -56,10 +62,10 @@ def reference(name, a, b, c):
             for x, y in zip(a.tolist(), b.tolist(), strict=True):
                 r = x + y + carry
                 carry = r >> 16
-                out.append(r & 0xffff)
+                out.append(r & 0xFFFF)
             return np.array(out, np.uint16)
         if name in ints:
-            return (np.asarray(ints[name]()) & (0xffff if SIZE[op.dst] == 2 else 0xffffffff)).astype(BITS[SIZE[op.dst]])
+            return (np.asarray(ints[name]()) & (0xFFFF if SIZE[op.dst] == 2 else 0xFFFFFFFF)).astype(BITS[SIZE[op.dst]])
         x = as_float(a, op.src[0]) if op.src[0] in FLOAT else a
         y = as_float(b, op.src[1]) if len(op.src) > 1 and op.src[1] in FLOAT else b
         if name.startswith("fmac"):
@@ -87,7 +93,7 @@ def reference(name, a, b, c):
             elif kind == "neg":
                 return a ^ BITS[SIZE[op.dst]](0x8000 if op.dst == "h" else 0x80000000)
             else:
-                return a & BITS[SIZE[op.dst]](0x7fff if op.dst == "h" else 0x7fffffff)
+                return a & BITS[SIZE[op.dst]](0x7FFF if op.dst == "h" else 0x7FFFFFFF)
     return r.view(BITS[SIZE[op.dst]])
 
 
@@ -98,7 +104,7 @@ def same(name, got, want):
         ok = (got == want) | (np.isnan(g) & np.isnan(w))
         if name.startswith("fmax"):
             ok |= (g == 0) & (w == 0)
-        if name == "fmacs":         # the reference rounds twice; the engine once
+        if name == "fmacs":  # the reference rounds twice; the engine once
             ok |= np.isclose(g, w, rtol=3e-7, atol=0)
     else:
         ok = got == want
@@ -138,7 +144,7 @@ def test_every_operation(name):
                     if name.startswith("s") and name.endswith("16") and len(arrays) == 1 and name != "sub16":
                         v %= 20
                     spread = np.zeros(n * abs(stride), v.dtype)
-                    spread[::abs(stride)] = v if stride > 0 else v[::-1]
+                    spread[:: abs(stride)] = v if stride > 0 else v[::-1]
                     at = tile.var(f"s{len(checks)}_{len(arrays)}", len(spread), SIZE[letter], spread)
                     base = at if stride > 0 else at + (n - 1) * abs(stride) * SIZE[letter]
                     operands.append(("dsd", mem(base, n, stride, SIZE[letter])))
@@ -162,12 +168,12 @@ def test_every_operation(name):
                 if op.accumulates and form == "PsV":
                     acc = a[:1].copy()
                     for i in range(steps):
-                        acc = reference(name, acc, b[i:i + 1], c)
+                        acc = reference(name, acc, b[i : i + 1], c)
                     want = acc
                 else:
-                    want = reference(name, a, b, c)[steps - 1:steps]
+                    want = reference(name, a, b, c)[steps - 1 : steps]
             if name == "addc16":
-                continue        # its carry is tested on its own
+                continue  # its carry is tested on its own
             tile.op(name, target, *operands)
             checks.append((form, n, stride, dst, want))
     machine = launch(tile)
@@ -176,14 +182,14 @@ def test_every_operation(name):
         if form[0] == "P":
             got = read(machine, dst, 1, size)
         else:
-            got = read(machine, dst, n * abs(stride), size)[::abs(stride)]
+            got = read(machine, dst, n * abs(stride), size)[:: abs(stride)]
             got = got if stride > 0 else got[::-1]
         same(name, got, want)
 
 
 def test_add_with_carry():
     tile = Tile()
-    x = tile.var("x", 3, 2, np.array([0xffff, 0xffff, 1], np.uint16))
+    x = tile.var("x", 3, 2, np.array([0xFFFF, 0xFFFF, 1], np.uint16))
     y = tile.var("y", 3, 2, np.array([1, 0, 1], np.uint16))
     d = tile.var("d", 3, 2)
     tile.function("main", export=True)
@@ -192,24 +198,33 @@ def test_add_with_carry():
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.integers(1, 600), st.integers(-5, 5), st.integers(0, 5), st.sampled_from(["faddh", "fadds", "add16", "fmovh", "mov32"]))
+@given(
+    st.integers(1, 600),
+    st.integers(-5, 5),
+    st.integers(0, 5),
+    st.sampled_from(["faddh", "fadds", "add16", "fmovh", "mov32"]),
+)
 def test_overlap_is_in_element_order(n, shift, offset, name):
     """Windows of one array that overlap: element k is written before element k + 1 is read."""
     op = DSD_OPS[name]
     size = SIZE[op.dst]
     rng = np.random.default_rng(n)
-    data = rng.integers(0, 1000, n + 20).astype(np.float32 if size == 4 else np.float16).astype(FLOAT.get(op.dst, BITS[size]))
+    data = (
+        rng.integers(0, 1000, n + 20)
+        .astype(np.float32 if size == 4 else np.float16)
+        .astype(FLOAT.get(op.dst, BITS[size]))
+    )
     data = data.view(BITS[size])
     tile = Tile()
     at = tile.var("a", n + 20, size, data)
     tile.function("main", export=True)
     d0, a0, b0 = 5 + shift, 5, 5 + offset
-    sources = [("dsd", mem(at + a0 * size, n, 1, size)), ("dsd", mem(at + b0 * size, n, 1, size))][:len(op.src)]
+    sources = [("dsd", mem(at + a0 * size, n, 1, size)), ("dsd", mem(at + b0 * size, n, 1, size))][: len(op.src)]
     tile.op(name, ("dsd", mem(at + d0 * size, n, 1, size)), *sources)
     want = data.copy()
     for k in range(n):
-        b = want[b0 + k:b0 + k + 1] if len(op.src) > 1 else None
-        want[d0 + k:d0 + k + 1] = reference(name, want[a0 + k:a0 + k + 1].copy(), b, 0)
+        b = want[b0 + k : b0 + k + 1] if len(op.src) > 1 else None
+        want[d0 + k : d0 + k + 1] = reference(name, want[a0 + k : a0 + k + 1].copy(), b, 0)
     same(name, read(launch(tile), at, n + 20, size), want)
 
 
@@ -219,7 +234,7 @@ def test_four_dimensional_walks(extents, data):
     """Against numpy indexing, for natural coefficients turned into jump strides (facts A.1)."""
     coefficients = [data.draw(st.integers(0, 9)) for _ in extents]
     jumps, inner = [], 0
-    for n, c in zip(reversed(extents), reversed(coefficients), strict=True):       # innermost first
+    for n, c in zip(reversed(extents), reversed(coefficients), strict=True):  # innermost first
         jumps.append(c - inner)
         inner += c * (n - 1)
     total = int(np.prod(extents))
@@ -272,8 +287,15 @@ def test_length_rule_and_warning():
     assert "1 time on 1 PE" in warning.notes
 
 
-STREAM = [("fmovh", "V", 4, 10), ("faddh", "VV", 4, 12), ("fmulh", "Vs", 4, 11), ("fmach", "VVs", 4, 13),
-          ("fmovs", "V", 2, 10), ("fmuls", "Vs", 1, 11), ("fmacs", "VVs", 1, 12)]
+STREAM = [
+    ("fmovh", "V", 4, 10),
+    ("faddh", "VV", 4, 12),
+    ("fmulh", "Vs", 4, 11),
+    ("fmach", "VVs", 4, 13),
+    ("fmovs", "V", 2, 10),
+    ("fmuls", "Vs", 1, 11),
+    ("fmacs", "VVs", 1, 12),
+]
 
 
 @pytest.mark.parametrize(("name", "form", "width", "setup"), STREAM)
@@ -287,7 +309,9 @@ def test_stream_cycles_of_the_vendors_simulator(name, form, width, setup, n):
         arrays = [tile.var(f"v{i}", n, size) for i in range(3)]
         tile.function("main", export=True)
         if with_op:
-            operands = [("dsd", mem(arrays[i + 1], n, 1, size)) if f == "V" else ("scalar", 0) for i, f in enumerate(form)]
+            operands = [
+                ("dsd", mem(arrays[i + 1], n, 1, size)) if f == "V" else ("scalar", 0) for i, f in enumerate(form)
+            ]
             tile.op(name, ("dsd", mem(arrays[0], n, 1, size)), *operands)
         return launch(tile, "wse2").cycle
 

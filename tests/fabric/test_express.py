@@ -1,4 +1,5 @@
-"""Express delivery (fabric/express.py) changes nothing but the time it takes: random programs, once with it and once step by step."""
+"""Express delivery (fabric/express.py) changes nothing but the time it takes: random programs, once with it and once
+step by step."""
 
 from __future__ import annotations
 
@@ -63,6 +64,7 @@ def source(rng, totals):
             def start(action, n=n, at=at, j=j, color=color, late=late):
                 wait(tile, late)
                 tile.op("mov32", ("dsd", fabout(n, j, color)), ("dsd", mem(at, n)), is_async=True, action=action)
+
             starts.append(start)
             at += 4 * n
         chain(tile, 8 + 5 * j, starts)
@@ -72,7 +74,8 @@ def source(rng, totals):
 
 
 def sink(rng, totals):
-    """Receives every color, in parts; most of them plain, some through arithmetic, some by a stop of the main thread."""
+    """Receives every color, in parts; most of them plain, some through arithmetic, some by a stop of the main
+    thread."""
     tile = Tile("sink.csl")
     tile.inputs = list(enumerate(COLORS))
     tile.blocked = 0b111 | sum(1 << c for c in COLORS)
@@ -101,6 +104,7 @@ def sink(rng, totals):
                 if alone:
                     tile.emit(Op.LDI, 1, action[1])
                     tile.emit(Op.ACTIVATE, 1)
+
             starts.append(start)
         chain(tile, 8 + 5 * j, starts)
         first.append(8 + 5 * j)
@@ -128,8 +132,14 @@ def outcome(machine, parts):
     cycles.append(machine.run().cycle)
     waiting = [(g.kind, g.text, g.pes) for g in machine.waiting()]
     P = machine.records()
-    return (cycles, waiting, machine.state.M8.tobytes(), machine.received().tolist(), P[:, [s.P_BUSY, s.P_TASKS, s.P_TIME, s.P_UTMASK]].tolist(),
-            int(machine.state.W[s.G_VECTOR]))
+    return (
+        cycles,
+        waiting,
+        machine.state.M8.tobytes(),
+        machine.received().tolist(),
+        P[:, [s.P_BUSY, s.P_TASKS, s.P_TIME, s.P_UTMASK]].tolist(),
+        int(machine.state.W[s.G_VECTOR]),
+    )
 
 
 @pytest.mark.parametrize("first", range(0, 160, 20))

@@ -10,9 +10,12 @@ PAIR = """
   @set_color_config(0, 0, c, .{ .routes = .{ .rx = .{ RAMP }, .tx = .{ EAST } } });
   @set_color_config(1, 0, c, .{ .routes = .{ .rx = .{ WEST }, .tx = .{ RAMP } } });
 """
-LOOP = PAIR + """
+LOOP = (
+    PAIR
+    + """
   @set_color_config(1, 0, d, .{ .routes = .{ .rx = .{ RAMP }, .tx = .{ RAMP } } });
 """
+)
 SECOND_COLOR = """
 comptime {
   @initialize_queue(iq2, .{ .color = d });
@@ -51,7 +54,8 @@ fn main() void {
 @pytest.mark.parametrize("extent", ["12", "0x7fff"])
 def test_pumps(tmp_path, arch, extent):
     """Fabric to FIFO to fabric, both microthreads asleep whenever there is nothing to do."""
-    pe = """
+    pe = (
+        """
 var buffer: [2]u32;
 const fifo = @allocate_fifo(buffer);
 var n: u16 = 0;
@@ -66,7 +70,9 @@ fn main() void {
   }
 }
 comptime { @bind_data_task(got, if (@is_arch("wse3")) @get_data_task_id(iq2) else @get_data_task_id(d)); }
-""".replace("EXTENT", extent) + SECOND_COLOR
+""".replace("EXTENT", extent)
+        + SECOND_COLOR
+    )
     assert run(tmp_path, 2, LOOP, pe, arch)[1, :12].tolist() == [3 * i for i in range(12)]
 
 
@@ -200,7 +206,8 @@ comptime { @set_empty_queue_handler(drained, oq); }
 
 def test_a_suspended_pump_costs_nothing(tmp_path):
     """No busy polling: a microthread that waits for its FIFO is not visited."""
-    pe = """
+    pe = (
+        """
 var buffer: [2]u32;
 const fifo = @allocate_fifo(buffer);
 fn main() void {
@@ -211,9 +218,12 @@ fn main() void {
   }
   sys.unblock_cmd_stream();
 }
-""" + SECOND_COLOR
+"""
+        + SECOND_COLOR
+    )
     with row(tmp_path, 2, LOOP, pe) as fabric:
         fabric.launch("main")
         from meshlang.fabric import state
+
         # a busy main thread looks up every 63 cycles
         assert fabric.session.machine.state.W[state.G_VISITS_C] * 30 < fabric.cycles

@@ -1,4 +1,5 @@
-"""The engine without its recorders, as `meshlang bench --off` compares with: what is taken out, and that nothing else changes."""
+"""The engine without its recorders, as `meshlang bench --off` compares with: what is taken out, and that nothing else
+changes."""
 
 import ast
 from pathlib import Path
@@ -17,7 +18,9 @@ def test_only_reports_are_taken_out(module):
         tree, removed = overhead.without(source, what)
         called = {n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
         assert not {c for c in called if c in names or c.startswith("trace_") and what == overhead.TRACE}
-        before = [n.func.id for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+        before = [
+            n.func.id for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+        ]
         assert removed == sum(c in names or c.startswith("trace_") and what == overhead.TRACE for c in before)
         assert len(list(ast.walk(tree))) <= len(list(ast.walk(ast.parse(source))))
 

@@ -27,21 +27,27 @@ fn main() void {
 
 
 @ARCHS
-@pytest.mark.parametrize("options, first, last", [
-    (", .ring_mode = true", [1, 3], [2, 4]),
-    ("", [1], [2, 3, 4]),
-    (", .current_switch_pos = 1, .ring_mode = true", [2, 4], [1, 3]),
-])
+@pytest.mark.parametrize(
+    "options, first, last",
+    [
+        (", .ring_mode = true", [1, 3], [2, 4]),
+        ("", [1], [2, 3, 4]),
+        (", .current_switch_pos = 1, .ring_mode = true", [2, 4], [1, 3]),
+    ],
+)
 def test_positions(tmp_path, arch, options, first, last):
     n = {2: "2", 1: "if (x == 0) 1 else 3"}[len(first)]
     pe = SENDER % ("send(1); advance(); send(2); advance(); send(3); advance(); send(4);", 0)
     out = run(tmp_path, 3, SIDES % options, pe.replace("receive(0)", f"receive({n})"), arch)
-    assert out[0, :len(first)].tolist() == first
-    assert out[2, :len(last)].tolist() == last
+    assert out[0, : len(first)].tolist() == first
+    assert out[2, : len(last)].tolist() == last
 
 
 def test_reset_goes_to_the_first_position(tmp_path):
-    pe = SENDER % ("advance(); send(1); command(control.encode_single_payload(control.opcode.SWITCH_RST, true, {}, 0)); send(2);", 1)
+    pe = SENDER % (
+        "advance(); send(1); command(control.encode_single_payload(control.opcode.SWITCH_RST, true, {}, 0)); send(2);",
+        1,
+    )
     out = run(tmp_path, 3, SIDES % "", pe)
     assert out[:, 0].tolist() == [2, 0, 1]
 
@@ -66,7 +72,9 @@ comptime {
     assert out[:, 0].tolist() == [7, 0, 8]
 
 
-@pytest.mark.parametrize("pop, at", [("always_pop", 1), ("no_pop", None), ("pop_on_advance_nop", 1), ("pop_on_advance", None)])
+@pytest.mark.parametrize(
+    "pop, at", [("always_pop", 1), ("no_pop", None), ("pop_on_advance_nop", 1), ("pop_on_advance", None)]
+)
 def test_pop_modes(tmp_path, pop, at):
     """Commands nothing, advance: the second is for the second router, if the first one takes its own away."""
     switches = f".switches = .{{ .pos1 = .{{ .tx = RAMP }}, .pop_mode = .{{ .{pop} = true }} }}"
@@ -116,8 +124,11 @@ fn main() void {
 
 
 def test_advance_switch_after_the_last_wavelet(tmp_path):
-    pe = SENDER % ("@mov32(@get_dsd(fabout_dsd, .{ .extent = 2, .fabric_color = c, .output_queue = oq, .advance_switch = true }), 6);"
-                   " send(7);", 0)
+    pe = SENDER % (
+        "@mov32(@get_dsd(fabout_dsd, .{ .extent = 2, .fabric_color = c, .output_queue = oq, .advance_switch = true }), 6);"
+        " send(7);",
+        0,
+    )
     out = run(tmp_path, 3, SIDES % "", pe.replace("receive(0)", "receive(if (x == 0) 2 else 1)"))
     assert out[:, :2].tolist() == [[6, 6], [0, 0], [7, 0]]
 
@@ -138,15 +149,18 @@ fn main() void {{
 comptime {{ @bind_data_task(got, if (@is_arch("wse3")) @get_data_task_id(iq) else @get_data_task_id(c)); }}
 """
     out = run(folder, 2, layout, pe, arch)[1]
-    return out[:out[15]].tolist()
+    return out[: out[15]].tolist()
 
 
 @ARCHS
-@pytest.mark.parametrize("fields, want", [
-    (".limit1 = 3, .max_counter = 1", [0, 1, 4, 5, 8, 9]),
-    (".limit1 = 3, .max_counter = 0, .init_counter = 3", [1, 5, 9]),
-    (".limit1 = 3, .max_counter = 1, .init_counter = 2", [2, 3, 6, 7, 10, 11]),
-])
+@pytest.mark.parametrize(
+    "fields, want",
+    [
+        (".limit1 = 3, .max_counter = 1", [0, 1, 4, 5, 8, 9]),
+        (".limit1 = 3, .max_counter = 0, .init_counter = 3", [1, 5, 9]),
+        (".limit1 = 3, .max_counter = 1, .init_counter = 2", [2, 3, 6, 7, 10, 11]),
+    ],
+)
 def test_counter_filter(tmp_path, arch, fields, want):
     assert filtered(tmp_path, f".kind = .{{ .counter = true }}, .count_data = true, {fields}", arch) == want
 
@@ -157,8 +171,9 @@ def test_range_filter(tmp_path):
 
 def test_sparse_counter_filter_ends(tmp_path):
     """One round up to limit1, one up to limit2, then all pass."""
-    assert filtered(tmp_path, ".kind = .{ .sparse_counter = true }, .count_data = true, .max_counter = 0, .limit1 = 2, .limit2 = 3") == [
-        0, 3, 7, 8, 9, 10, 11]
+    assert filtered(
+        tmp_path, ".kind = .{ .sparse_counter = true }, .count_data = true, .max_counter = 0, .limit1 = 2, .limit2 = 3"
+    ) == [0, 3, 7, 8, 9, 10, 11]
 
 
 TEARDOWN = """
@@ -234,7 +249,8 @@ fn main() void {
 
 
 def test_registers(tmp_path):
-    """The switch of a color as a word of memory (WSE-2): 0x7f40 + color, positions W E S N RAMP or 5, 8 for the receiving side."""
+    """The switch of a color as a word of memory (WSE-2): 0x7f40 + color, positions W E S N RAMP or 5, 8 for the
+    receiving side."""
     pe = """
 fn register(n: u16) *u16 { return @bitcast(*u16, 2 * (n + @as(u16, @get_int(c)))); }
 fn main() void {
@@ -287,6 +303,7 @@ comptime {
 
 # ---------------------------------------------------------------- hangs
 
+
 def hang(folder, layout, pe, width=3):
     with pytest.raises(MeshlangError) as e:
         run(folder, width, layout, pe)
@@ -311,7 +328,9 @@ def test_hang_in_teardown(tmp_path):
 
 
 def test_hang_behind_a_filter(tmp_path):
-    layout = TEARDOWN % ", .filter = .{ .kind = .{ .counter = true }, .count_data = true, .limit1 = 9, .max_counter = 0 }"
+    layout = (
+        TEARDOWN % ", .filter = .{ .kind = .{ .counter = true }, .count_data = true, .limit1 = 9, .max_counter = 0 }"
+    )
     notes = hang(tmp_path, layout, SENDER.replace("x == 1", "x == 0") % ("send(1); send(2); send(3);", 3))
     assert re.search(r"2 wavelets|kept 2", notes) and "filter" in notes
 
@@ -326,10 +345,15 @@ def test_a_side_that_no_position_opens_is_an_error(tmp_path):
 
 @ARCHS
 def test_compiled_equals_uncompiled(arch):
-    """Also with switches, filters, teardown and FIFOs, rings, marks, exceptions and color swaps the two modes leave the same bytes."""
+    """Also with switches, filters, teardown and FIFOs, rings, marks, exceptions and color swaps the two modes leave the
+    same bytes."""
+
     def digest(**env):
         script = Path(__file__).with_name("switch_mode_program.py")
-        return subprocess.run([sys.executable, str(script), arch], env={**os.environ, **env}, capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            [sys.executable, str(script), arch], env={**os.environ, **env}, capture_output=True, text=True, check=True
+        ).stdout
+
     compiled = digest()
-    assert "[1, 2, 0, 0, " in compiled and str(0x2a << 26 | 0x001f0009) in compiled
+    assert "[1, 2, 0, 0, " in compiled and str(0x2A << 26 | 0x001F0009) in compiled
     assert digest(NUMBA_DISABLE_JIT="1") == compiled

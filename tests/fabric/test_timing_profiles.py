@@ -19,9 +19,16 @@ def test_profiles_have_the_same_numbers():
     assert all(k == keys[0] for k in keys) and set(profile_names()) == {"wse2", "wse3", "wse3-silicon"}
 
 
-@pytest.mark.parametrize("entry", [
-    "hop = 1", 'hop = { value = 1 }', 'hop = { value = 1, source = "x" }', 'hop = { value = 1, source = "", evidence = "guess" }',
-    'hop = { value = 1, source = "x", evidence = "surely" }'])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "hop = 1",
+        "hop = { value = 1 }",
+        'hop = { value = 1, source = "x" }',
+        'hop = { value = 1, source = "", evidence = "guess" }',
+        'hop = { value = 1, source = "x", evidence = "surely" }',
+    ],
+)
 def test_a_number_without_evidence_is_refused(tmp_path, entry):
     path = tmp_path / "mine.toml"
     path.write_text(f"[fabric]\n{entry}\n")

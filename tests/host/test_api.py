@@ -172,9 +172,14 @@ def test_symbol_missing_on_some_pes(tmp_path):
     from host_programs import LAYOUT, PE
 
     (tmp_path / "pe.csl").write_text(PE)
-    (tmp_path / "bare.csl").write_text('param memcpy_params;\nconst sys = @import_module("<memcpy/memcpy>", memcpy_params);\n')
+    (tmp_path / "bare.csl").write_text(
+        'param memcpy_params;\nconst sys = @import_module("<memcpy/memcpy>", memcpy_params);\n'
+    )
     (tmp_path / "layout.csl").write_text(
-        LAYOUT.replace('@set_tile_code(x, y, "pe.csl"', 'const file = if (x == 2) "bare.csl" else "pe.csl";\n    @set_tile_code(x, y, file')
+        LAYOUT.replace(
+            '@set_tile_code(x, y, "pe.csl"',
+            'const file = if (x == 2) "bare.csl" else "pe.csl";\n    @set_tile_code(x, y, file',
+        )
     )
     with meshlang.compile(tmp_path / "layout.csl").start() as fabric:
         assert fabric.read("a", w=2).shape == (2, 2, 4)
@@ -197,7 +202,13 @@ def test_params_of_a_host_script():
 
     set_context(RunContext(params={"P": "16", "f": "2.5", "on": "true", "name": "x"}))
     try:
-        assert meshlang.params({"P": 8, "Q": 1}, f=1.0, on=False, name="y") == {"P": 16, "Q": 1, "f": 2.5, "on": True, "name": "x"}
+        assert meshlang.params({"P": 8, "Q": 1}, f=1.0, on=False, name="y") == {
+            "P": 16,
+            "Q": 1,
+            "f": 2.5,
+            "on": True,
+            "name": "x",
+        }
         with fails("MS0904", exit_code=2) as e:
             meshlang.params(P=8, fp=1.0, on=False, name="y")
         assert "fp" in e.diagnostic.help

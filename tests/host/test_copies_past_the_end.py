@@ -19,7 +19,8 @@ layout {
   @export_name("nowhere", [*]f32, true);
 }
 """
-# short on PE (0, 0) has 3 bytes, an unused one is behind it, and tail comes last: pointers have a block of their own, before the arrays
+# short on PE (0, 0) has 3 bytes, an unused one is behind it, and tail comes last: pointers have a block of their own,
+# before the arrays
 PE = """
 param memcpy_params; param n: u16;
 const sys = @import_module("<memcpy/memcpy>", memcpy_params);
@@ -58,7 +59,10 @@ def test_reading_past_an_array_is_reported_once_and_counted(fabric, capsys):
     assert record["code"] == "MS0870" and record["severity"] == "warning" and record["count"] == 3
     text = capsys.readouterr().err
     assert text.count("MS0870") == 1
-    assert "from 'short' of PE (0, 0) takes 8 bytes per PE, but short: [3]u8 has 3 from there: 5 bytes lie behind it" in text
+    assert (
+        "from 'short' of PE (0, 0) takes 8 bytes per PE, but short: [3]u8 has 3 from there: 5 bytes lie behind it"
+        in text
+    )
     assert "test_copies_past_the_end.py:" in text and 'fabric.read("short", count=8' in text
 
 
@@ -73,8 +77,12 @@ def test_writing_may_reach_unused_bytes_only(fabric):
     fabric.write("tail", np.array([[[1, 2]]], np.float32))
     fabric.write("short", np.array([[[1, 2, 3, 4]]], np.uint8))
     assert fabric.session.warnings.total == 1
-    assert fabric.read("short", count=4, w=1)[0, 0].tolist() == [1, 2, 3, 4] and fabric.read("tail", w=1)[0, 0].tolist() == [1, 2]
-    assert "tail: [2]f32 behind it would be overwritten" in refused(lambda: fabric.write("short", np.zeros((1, 1, 5), np.uint8)))
+    assert fabric.read("short", count=4, w=1)[0, 0].tolist() == [1, 2, 3, 4] and fabric.read("tail", w=1)[
+        0, 0
+    ].tolist() == [1, 2]
+    assert "tail: [2]f32 behind it would be overwritten" in refused(
+        lambda: fabric.write("short", np.zeros((1, 1, 5), np.uint8))
+    )
     assert "no variable is behind it" in refused(lambda: fabric.write("tail", np.zeros((1, 1, 3), np.float32)))
     assert "no variable is" in refused(lambda: fabric.read("nowhere", count=1))
     assert fabric.read("tail", w=1)[0, 0].tolist() == [1, 2]
@@ -83,8 +91,12 @@ def test_writing_may_reach_unused_bytes_only(fabric):
 def test_the_report_of_a_run(tmp_path):
     (tmp_path / "layout.csl").write_text(LAYOUT)
     (tmp_path / "pe.csl").write_text(PE)
-    (tmp_path / "run.py").write_text('import meshlang\nwith meshlang.compile("layout.csl").start() as f:\n    f.read("tail", count=3)\n')
-    done = subprocess.run([sys.executable, "-m", "meshlang", "run", str(tmp_path), "--json"], capture_output=True, text=True)
+    (tmp_path / "run.py").write_text(
+        'import meshlang\nwith meshlang.compile("layout.csl").start() as f:\n    f.read("tail", count=3)\n'
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "meshlang", "run", str(tmp_path), "--json"], capture_output=True, text=True
+    )
     (warning,) = json.loads(done.stdout)["runs"][0]["warnings"]
     assert warning["code"] == "MS0870" and warning["count"] == 1 and "run.py:3" in warning["notes"][0]
     assert "warning[MS0870]" in done.stderr

@@ -12,8 +12,20 @@ from hypothesis import strategies as st
 import meshlang
 from meshlang import llama, llama_reference
 
-HF = {"hidden_size": 64, "num_attention_heads": 8, "num_key_value_heads": 2, "intermediate_size": 128, "num_hidden_layers": 3, "vocab_size": 100,
-      "rms_norm_eps": 1e-6, "rope_theta": 500000.0, "hidden_act": "silu", "tie_word_embeddings": True, "rope_scaling": None, "attention_bias": False}
+HF = {
+    "hidden_size": 64,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 2,
+    "intermediate_size": 128,
+    "num_hidden_layers": 3,
+    "vocab_size": 100,
+    "rms_norm_eps": 1e-6,
+    "rope_theta": 500000.0,
+    "hidden_act": "silu",
+    "tie_word_embeddings": True,
+    "rope_scaling": None,
+    "attention_bias": False,
+}
 
 
 def code_of(call, *arguments, **more):
@@ -28,24 +40,29 @@ def test_config_json(tmp_path):
     assert c == llama.LlamaConfig(64, 8, 2, 8, 128, 3, 100, 1e-6, 500000.0, False, True) and c.queries == 4
     # the form of transformers 5, a head size of its own, defaults
     newer = {k: v for k, v in HF.items() if k not in ("rope_theta", "rms_norm_eps", "num_key_value_heads")} | {
-        "head_dim": 16, "rope_parameters": {"rope_type": "default", "rope_theta": 1234.0}}
+        "head_dim": 16,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1234.0},
+    }
     c = llama.LlamaConfig.from_dict(newer)
     assert (c.head_size, c.kv_heads, c.rotary_base, c.norm_epsilon) == (16, 8, 1234.0, 1e-6)
     assert "lm_head.weight" not in c.shapes()
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"hidden_size": None}, "has no 'hidden_size'"),
-    ({"num_attention_heads": 6}, "64 does not divide among 6 heads"),
-    ({"num_key_value_heads": 3}, "8 query heads do not divide among 3"),
-    ({"head_dim": 7}, "a head size of 7 is odd"),
-    ({"hidden_act": "gelu"}, "hidden_act 'gelu' is not supported"),
-    ({"attention_bias": True}, "attention_bias True is not supported"),
-    ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "rotary scaling of type 'llama3'"),
-    ({"num_hidden_layers": 0}, "layers must be a positive integer, found 0"),
-    ({"intermediate_size": 1.5}, "feed_forward_size must be a positive integer, found 1.5"),
-    ({"rms_norm_eps": 0.0}, "norm_epsilon must be positive"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"hidden_size": None}, "has no 'hidden_size'"),
+        ({"num_attention_heads": 6}, "64 does not divide among 6 heads"),
+        ({"num_key_value_heads": 3}, "8 query heads do not divide among 3"),
+        ({"head_dim": 7}, "a head size of 7 is odd"),
+        ({"hidden_act": "gelu"}, "hidden_act 'gelu' is not supported"),
+        ({"attention_bias": True}, "attention_bias True is not supported"),
+        ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "rotary scaling of type 'llama3'"),
+        ({"num_hidden_layers": 0}, "layers must be a positive integer, found 0"),
+        ({"intermediate_size": 1.5}, "feed_forward_size must be a positive integer, found 1.5"),
+        ({"rms_norm_eps": 0.0}, "norm_epsilon must be positive"),
+    ],
+)
 def test_config_refused(change, message):
     code, text = code_of(llama.LlamaConfig.from_dict, HF | change)
     assert code == "MS0990" and message in text
@@ -61,16 +78,27 @@ def test_config_files_refused(tmp_path):
 SMALL = llama.LlamaConfig(hidden_size=30, heads=6, kv_heads=3, head_size=6, feed_forward_size=44)
 
 
-@pytest.mark.parametrize("arguments, code, message", [
-    ({"height": 0, "width": 4, "capacity": 4}, "MS0991", "0 x 4 PEs"),
-    ({"height": 4, "width": 4, "capacity": 0}, "MS0991", "0 tokens per PE"),
-    ({"height": 4, "width": 4, "capacity": 4, "layers": 2}, "MS0991", "2 of 1 layers"),
-    ({"height": 4, "width": 4, "capacity": 4, "dtype": np.float64}, "MS0991", "not float64"),
-    ({"height": 4, "width": 1, "capacity": 4, "prompt": 8}, "MS0991", "at least 2 x 2 PEs, whose rows and columns are rings; found 4 x 1"),
-    ({"height": 2, "width": 2, "capacity": 3, "prompt": 7}, "MS0993", "a prompt of 7 tokens puts 4 on a row, but a PE's cache holds 3"),
-    ({"height": 1, "width": 1, "capacity": 3000}, "MS0992", "on 1 x 1 PEs take"),
-    ({"height": 2, "width": 2, "capacity": 80, "prompt": 160}, "MS0992", "of a PE's 49,152 bytes (weights"),
-])
+@pytest.mark.parametrize(
+    "arguments, code, message",
+    [
+        ({"height": 0, "width": 4, "capacity": 4}, "MS0991", "0 x 4 PEs"),
+        ({"height": 4, "width": 4, "capacity": 0}, "MS0991", "0 tokens per PE"),
+        ({"height": 4, "width": 4, "capacity": 4, "layers": 2}, "MS0991", "2 of 1 layers"),
+        ({"height": 4, "width": 4, "capacity": 4, "dtype": np.float64}, "MS0991", "not float64"),
+        (
+            {"height": 4, "width": 1, "capacity": 4, "prompt": 8},
+            "MS0991",
+            "at least 2 x 2 PEs, whose rows and columns are rings; found 4 x 1",
+        ),
+        (
+            {"height": 2, "width": 2, "capacity": 3, "prompt": 7},
+            "MS0993",
+            "a prompt of 7 tokens puts 4 on a row, but a PE's cache holds 3",
+        ),
+        ({"height": 1, "width": 1, "capacity": 3000}, "MS0992", "on 1 x 1 PEs take"),
+        ({"height": 2, "width": 2, "capacity": 80, "prompt": 160}, "MS0992", "of a PE's 49,152 bytes (weights"),
+    ],
+)
 def test_placement_refused(arguments, code, message):
     found = code_of(lambda: llama.Placement(SMALL, **arguments))
     assert found[0] == code and message in found[1]
@@ -80,7 +108,7 @@ def test_cache_full():
     shift, concat = (llama.Placement(SMALL, 4, 2, capacity=5, shift=s) for s in (True, False))
     shift.check_tokens(20)
     concat.check_tokens(5)
-    concat.check_tokens(11, prefilled=8)                        # two on each row, and three more on the last
+    concat.check_tokens(11, prefilled=8)  # two on each row, and three more on the last
     for place, tokens, prefilled in ((shift, 21, 0), (concat, 6, 0), (concat, 12, 8)):
         code, message = code_of(place.check_tokens, tokens, prefilled)
         assert code == "MS0993" and f"{tokens} tokens, but 5 per PE on 4 rows hold {tokens - 1}" in message
@@ -91,7 +119,10 @@ def test_weights_refused():
     place = llama.Placement(SMALL, 4, 4, capacity=4, head=True)
     weights = SMALL.random_weights()
     name = "model.layers.0.self_attn.k_proj.weight"
-    assert code_of(place.weights, {n: w for n, w in weights.items() if n != name}) == ("MS0994", f"the weights have no {name!r}")
+    assert code_of(place.weights, {n: w for n, w in weights.items() if n != name}) == (
+        "MS0994",
+        f"the weights have no {name!r}",
+    )
     code, message = code_of(place.weights, weights | {name: weights[name].T})
     assert code == "MS0994" and "has shape [30, 18], but the configuration says [18, 30]" in message
 
@@ -104,11 +135,26 @@ def test_prompt_refused():
 
 
 @settings(max_examples=40, deadline=None)
-@given(H=st.integers(1, 7), W=st.integers(1, 9), kv=st.integers(1, 6), queries=st.integers(1, 3), pairs=st.integers(1, 5),
-       interleaved=st.booleans(), E=st.integers(1, 40))
+@given(
+    H=st.integers(1, 7),
+    W=st.integers(1, 9),
+    kv=st.integers(1, 6),
+    queries=st.integers(1, 3),
+    pairs=st.integers(1, 5),
+    interleaved=st.booleans(),
+    E=st.integers(1, 40),
+)
 def test_placement_is_complete(H, W, kv, queries, pairs, interleaved, E):
-    """Every query, key and value element is on exactly one column, keys with the queries that need them, pairs together."""
-    config = llama.LlamaConfig(hidden_size=E, heads=kv * queries, kv_heads=kv, head_size=2 * pairs, feed_forward_size=10, interleaved=interleaved)
+    """Every query, key and value element is on exactly one column, keys with the queries that need them, pairs
+    together."""
+    config = llama.LlamaConfig(
+        hidden_size=E,
+        heads=kv * queries,
+        kv_heads=kv,
+        head_size=2 * pairs,
+        feed_forward_size=10,
+        interleaved=interleaved,
+    )
     place = llama.Placement(config, H, W, capacity=1, dtype=np.float32)
     for index, total in ((place.kv_index, kv), (place.q_index, kv * queries)):
         assert sorted(index[index >= 0].tolist()) == list(range(total * 2 * pairs))

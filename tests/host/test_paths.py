@@ -36,7 +36,9 @@ layout {
 @pytest.fixture
 def build(tmp_path):
     (tmp_path / "layout.csl").write_text(LAYOUT)
-    (tmp_path / "pe.csl").write_text('param memcpy_params;\nconst sys = @import_module("<memcpy/memcpy>", memcpy_params);\n')
+    (tmp_path / "pe.csl").write_text(
+        'param memcpy_params;\nconst sys = @import_module("<memcpy/memcpy>", memcpy_params);\n'
+    )
     return lambda **params: meshlang.compile(tmp_path / "layout.csl", params=params)
 
 
@@ -49,10 +51,15 @@ def test_longest_route(build):
 def test_a_gap(build):
     with pytest.raises(meshlang.MeshlangError) as found:
         longest_route(build(gap=True))
-    assert found.value.diagnostics[0].code == "MS0980" and "sent by PE 0,0, ends at 3,0" in found.value.diagnostics[0].message
+    assert (
+        found.value.diagnostics[0].code == "MS0980"
+        and "sent by PE 0,0, ends at 3,0" in found.value.diagnostics[0].message
+    )
 
 
-@pytest.mark.parametrize("N, chains", [(6, [1, 1, 1]), (8, [1, 1, 1]), (27, [1, 1, 1]), (30, [2, 1, 1]), (64, [2, 2, 2])])
+@pytest.mark.parametrize(
+    "N, chains", [(6, [1, 1, 1]), (8, [1, 1, 1]), (27, [1, 1, 1]), (30, [2, 1, 1]), (64, [2, 2, 2])]
+)
 def test_chains_are_the_layouts(build, N, chains):
     assert ktree_chains(N, 3) == chains
     build(N=N, stages=sum(chains))

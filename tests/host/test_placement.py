@@ -19,7 +19,7 @@ def test_block_and_back(rows, columns, height, width):
     tiles = placement.block(matrix, height, width)
     mt, nt = placement.tile_shape((rows, columns), height, width)
     assert tiles.shape == (height, width, mt * nt)
-    assert tiles.sum() == matrix.sum()          # the padding is zero
+    assert tiles.sum() == matrix.sum()  # the padding is zero
     y, x = rows // mt if rows % mt else rows // mt - 1, 0
     assert tiles[y, x].reshape(mt, nt)[0, 0] == matrix[y * mt, 0]
     assert np.array_equal(placement.unblock(tiles, (rows, columns)), matrix)
@@ -45,7 +45,7 @@ def test_vectors():
 
 @given(n=st.integers(2, 50))
 def test_ring_is_one_cycle_of_short_hops(n):
-    order = np.argsort(placement.ring(n))       # the places, in ring order
+    order = np.argsort(placement.ring(n))  # the places, in ring order
     assert sorted(order) == list(range(n))
     hops = np.abs(np.diff(np.append(order, order[0])))
     assert hops.max() == min(2, n - 1)

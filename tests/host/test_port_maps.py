@@ -17,7 +17,7 @@ def test_blocks_of_a_matrix():
     blocks = data.view(np.float32).reshape(3, 2, 2, 4)
     for y in range(3):
         for x in range(2):
-            np.testing.assert_array_equal(blocks[y, x], a[2 * y:2 * y + 2, 4 * x:4 * x + 4])
+            np.testing.assert_array_equal(blocks[y, x], a[2 * y : 2 * y + 2, 4 * x : 4 * x + 4])
 
 
 def test_the_order_on_a_pe_is_that_of_the_index():
@@ -40,17 +40,20 @@ def test_out_and_back():
     np.testing.assert_array_equal(format_output_tensor(port_map, np.float16, empty), a)
 
 
-@pytest.mark.parametrize(("port_map", "text"), [
-    ("A[i=0:3] -> PE[0, 0]", "cannot be read"),
-    ("{ A[i=0:3] -> [PE[i] -> index[0]] }", "PE[i]"),
-    ("{ A[i=1:3] -> [PE[0, 0] -> index[i]] }", "does not begin at 0"),
-    ("{ A[i=0..3] -> [PE[0, 0] -> index[i]] }", "i=0..3"),
-    ("{ A[i=0:3] -> [PE[k, 0] -> index[i]] }", "expression k"),
-    ("{ A[i=0:3] -> [PE[i//0, 0] -> index[i]] }", "expression i//0"),
-    ("{ A[i=0:3] -> [PE[__import__('os'), 0] -> index[i]] }", "__import__"),
-    ("{ A[i=0:7] -> [PE[i/3, 0] -> index[i]] }", "2 to 3 elements on the PEs of 3 x 1"),
-    ("{ A[i=0:3] -> [PE[-1, 0] -> index[i]] }", "PE (-1, 0)"),
-])
+@pytest.mark.parametrize(
+    ("port_map", "text"),
+    [
+        ("A[i=0:3] -> PE[0, 0]", "cannot be read"),
+        ("{ A[i=0:3] -> [PE[i] -> index[0]] }", "PE[i]"),
+        ("{ A[i=1:3] -> [PE[0, 0] -> index[i]] }", "does not begin at 0"),
+        ("{ A[i=0..3] -> [PE[0, 0] -> index[i]] }", "i=0..3"),
+        ("{ A[i=0:3] -> [PE[k, 0] -> index[i]] }", "expression k"),
+        ("{ A[i=0:3] -> [PE[i//0, 0] -> index[i]] }", "expression i//0"),
+        ("{ A[i=0:3] -> [PE[__import__('os'), 0] -> index[i]] }", "__import__"),
+        ("{ A[i=0:7] -> [PE[i/3, 0] -> index[i]] }", "2 to 3 elements on the PEs of 3 x 1"),
+        ("{ A[i=0:3] -> [PE[-1, 0] -> index[i]] }", "PE (-1, 0)"),
+    ],
+)
 def test_maps_that_cannot_be(port_map, text):
     with pytest.raises(MeshlangError) as caught:
         prepare_output_tensor(port_map, np.float32)
@@ -59,10 +62,12 @@ def test_maps_that_cannot_be(port_map, text):
 
 def test_arrays_that_do_not_fit():
     port_map = "{ A[i=0:3] -> [PE[0, 0] -> index[i]] }"
-    for call, code in [(lambda: convert_input_tensor(port_map, np.zeros(5, np.float32)), "MS0911"),
-                       (lambda: convert_input_tensor(port_map, np.zeros(4, np.float64)), "MS0912"),
-                       (lambda: prepare_output_tensor(port_map, np.int8), "MS0912"),
-                       (lambda: format_output_tensor(port_map, np.float32, np.zeros(3, np.uint32)), "MS0911")]:
+    for call, code in [
+        (lambda: convert_input_tensor(port_map, np.zeros(5, np.float32)), "MS0911"),
+        (lambda: convert_input_tensor(port_map, np.zeros(4, np.float64)), "MS0912"),
+        (lambda: prepare_output_tensor(port_map, np.int8), "MS0912"),
+        (lambda: format_output_tensor(port_map, np.float32, np.zeros(3, np.uint32)), "MS0911"),
+    ]:
         with pytest.raises(MeshlangError) as caught:
             call()
         assert caught.value.diagnostics[0].code == code
@@ -70,9 +75,13 @@ def test_arrays_that_do_not_fit():
 
 def test_scripts_import_it(tmp_path):
     script = tmp_path / "run.py"
-    script.write_text("from cerebras.sdk.runtime import runtime_utils\nimport numpy as np\n"
-                      "print(runtime_utils.convert_input_tensor('{ x[i=0:1] -> [PE[i, 0] -> index[0]] }', np.array([7, 8], np.int32)))\n")
-    done = subprocess.run([sys.executable, "-m", "meshlang", "cs_python", str(script)], capture_output=True, text=True, check=True)
+    script.write_text(
+        "from cerebras.sdk.runtime import runtime_utils\nimport numpy as np\n"
+        "print(runtime_utils.convert_input_tensor('{ x[i=0:1] -> [PE[i, 0] -> index[0]] }', np.array([7, 8], np.int32)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "meshlang", "cs_python", str(script)], capture_output=True, text=True, check=True
+    )
     assert done.stdout.startswith("(0, 0, 2, 1, 1, array([7, 8]")
 
 
@@ -80,4 +89,9 @@ def test_the_runtime_before_memcpy_is_refused_by_name(tmp_path):
     script = tmp_path / "run.py"
     script.write_text("from cerebras.elf.cs_elf_runner import CSELFRunner\nCSELFRunner(['a.elf'], None)\n")
     done = subprocess.run([sys.executable, "-m", "meshlang", "cs_python", str(script)], capture_output=True, text=True)
-    assert done.returncode == 1 and "MS0922" in done.stderr and "CSELFRunner" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        done.returncode == 1
+        and "MS0922" in done.stderr
+        and "CSELFRunner" in done.stderr
+        and "Traceback" not in done.stderr
+    )

@@ -159,7 +159,9 @@ def test_sim_log_and_debug_util(runner):
         debug_util("out")
     runner.stop()
     lines = open("sim.log").read().splitlines()
-    assert len(lines) == 2 and lines[0].startswith("@") and lines[0].endswith("PE(0,0): 7 00FF 0000000000000101 2.000000")
+    assert (
+        len(lines) == 2 and lines[0].startswith("@") and lines[0].endswith("PE(0,0): 7 00FF 0000000000000101 2.000000")
+    )
     look = debug_util(os.path.abspath("out"), cmaddr=None)
     assert look.read_trace(1, 1, "steps") == [2, 2, "done"]
     assert look.get_symbol(2, 1, "a", np.float32).tolist() == [4, 8, 12, 16]

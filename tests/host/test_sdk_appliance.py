@@ -63,7 +63,9 @@ def test_artifact(job):
 
 def test_older_names_of_the_arguments(job):
     folder, artifact = job
-    again = SdkCompiler().compile(app_path=folder / "src", csl_main="layout.csl", options=ARGUMENTS, out_path=folder / "mine.tar.gz")
+    again = SdkCompiler().compile(
+        app_path=folder / "src", csl_main="layout.csl", options=ARGUMENTS, out_path=folder / "mine.tar.gz"
+    )
     assert again == str(folder / "mine.tar.gz")
     with tarfile.open(again) as one, tarfile.open(artifact) as other:
         assert one.getnames() == other.getnames()
@@ -153,11 +155,19 @@ def test_cores(program, tmp_path, monkeypatch):
         "d = debug_util('out')\n"
         "print(d.get_symbol(1, 1, 'n', 'int16'), d.read_trace(0, 0, 'steps'))\n"
     )
-    result = subprocess.run([sys.executable, "-m", "meshlang", "cs_python", "-c", script], capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-m", "meshlang", "cs_python", "-c", script], capture_output=True, text=True
+    )
     assert result.stdout == "[-5] [1, 'done']\n", result.stderr
-    result = subprocess.run([sys.executable, "-m", "meshlang", "csdb", "."], input="vars 2,1\n", capture_output=True, text=True)
-    assert result.returncode == 0 and "n: i16 = -5" in result.stdout and "5.0 10.0 15.0 20.0" in result.stdout, result.stdout + result.stderr
-    result = subprocess.run([sys.executable, "-m", "meshlang", "csdb", "out", "--core", "nope"], capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-m", "meshlang", "csdb", "."], input="vars 2,1\n", capture_output=True, text=True
+    )
+    assert result.returncode == 0 and "n: i16 = -5" in result.stdout and "5.0 10.0 15.0 20.0" in result.stdout, (
+        result.stdout + result.stderr
+    )
+    result = subprocess.run(
+        [sys.executable, "-m", "meshlang", "csdb", "out", "--core", "nope"], capture_output=True, text=True
+    )
     assert result.returncode == 1 and "MS0901" in result.stderr
     Path("empty").mkdir()
     result = subprocess.run([sys.executable, "-m", "meshlang", "csdb", "empty"], capture_output=True, text=True)

@@ -109,7 +109,11 @@ def test_routes_go_around_regions_or_through_them(layout):
     wall.set_param_all("first", 0)
     unused = wall.color("tx")
     wall.set_param_all(unused)
-    wall.paint_all(unused, [route([Route.RAMP], [Route.SOUTH])], [get_edge_routing(Edge.BOTTOM, [route([Route.RAMP, Route.NORTH], [Route.EAST])])])
+    wall.paint_all(
+        unused,
+        [route([Route.RAMP], [Route.SOUTH])],
+        [get_edge_routing(Edge.BOTTOM, [route([Route.RAMP, Route.NORTH], [Route.EAST])])],
+    )
     layout.connect(sender(layout, "a", (0, 1)), receiver(layout, "b", (4, 1)))
     from meshlang.host.sdk.layout.paths import connect_ports
     from meshlang.host.sdk.layout.plan import Plan
@@ -261,7 +265,8 @@ def test_params_and_symbols(layout, folder):
     region = layout.create_code_region("show.csl", "show", 4, 2)
     region.set_param_all("a", 1)
     region.set_param_range(IntRectangle(IntVector(1, 0), IntVector(2, 2)), "a", 2)  # columns 1 and 2
-    region.set_param_range(IntRectangle(IntVector(3, 0), IntVector(4, 2)), "c", 9)  # too wide for a size: corners, column 3
+    # too wide for a size: corners, column 3
+    region.set_param_range(IntRectangle(IntVector(3, 0), IntVector(4, 2)), "c", 9)
     region.set_param(IntVector(2, 1), "b", np.int64(5))
     data = np.arange(4 * 12, dtype=np.int16).reshape(4, 12)
     region.set_symbol_all("tile", data.ravel(), 12, 4)
@@ -302,7 +307,10 @@ def test_artifacts_can_be_loaded_again(layout, capsys):
     assert [p["name"] for p in ports] == list(names)
     runtime = SdkRuntime(SdkCompileArtifacts("results/out"), get_simulator(target=layout.platform.target))
     runtime.report_port_infos()
-    assert f"{names[0]}: input, color {ports[0]['color']}, PE ({ports[0]['x']}, {ports[0]['y']})" in capsys.readouterr().out
+    assert (
+        f"{names[0]}: input, color {ports[0]['color']}, PE ({ports[0]['x']}, {ports[0]['y']})"
+        in capsys.readouterr().out
+    )
     with SdkRuntime("results/out") as again:
         out = np.zeros(8, np.uint32)
         again.send(names[0], np.zeros(8, np.uint32))
@@ -444,7 +452,13 @@ def test_params_without_a_type(layout, folder, newer):
     text = (folder / "receive.csl").read_text().replace("param rx: color;", "param rx;")
     write_files(folder, untyped=text.replace(" = rx", " = @get_color(rx)") if newer else text)
     if newer:
-        write_files(folder, send=(folder / "send.csl").read_text().replace("tx: color", "tx: u16").replace(" = tx", " = @get_color(tx)"))
+        write_files(
+            folder,
+            send=(folder / "send.csl")
+            .read_text()
+            .replace("tx: color", "tx: u16")
+            .replace(" = tx", " = @get_color(tx)"),
+        )
     region = layout.create_code_region("untyped.csl", "u", 1, 1)
     region.place(2, 0)
     rx = region.color("rx")
@@ -477,4 +491,6 @@ def test_wavelets_that_nobody_takes(layout):
     left = [d for d in runtime._session.machine.warnings if d.code == "MS0854"]
     assert any("PE (3, 0)" in d.message for d in left)
     # the color's place is where the script gives it
-    assert all(d.span.file.path == __file__ for d in left if d.span is not None) and any(d.span is not None for d in left)
+    assert all(d.span.file.path == __file__ for d in left if d.span is not None) and any(
+        d.span is not None for d in left
+    )

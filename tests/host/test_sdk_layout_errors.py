@@ -89,7 +89,9 @@ def test_region_that_is_not_placed(layout):
         layout.compile("out")
 
 
-@pytest.mark.parametrize("at, target", [((-1, 0), SdkTarget.WSE3), ((0, 1172), SdkTarget.WSE3), ((757, 0), SdkTarget.WSE2)])
+@pytest.mark.parametrize(
+    "at, target", [((-1, 0), SdkTarget.WSE3), ((0, 1172), SdkTarget.WSE3), ((757, 0), SdkTarget.WSE2)]
+)
 def test_region_outside_the_fabric(layout, at, target):
     layout = SdkLayout(target)
     region(layout, "a", at)
@@ -118,7 +120,11 @@ def test_wrong_arguments(layout):
     ):
         with refused("MS0951"):
             call()
-    for call in (lambda: get_system("10.0.0.1:9000"), lambda: get_platform("10.0.0.1:9000"), lambda: SdkLayout("fabric.json")):
+    for call in (
+        lambda: get_system("10.0.0.1:9000"),
+        lambda: get_platform("10.0.0.1:9000"),
+        lambda: SdkLayout("fabric.json"),
+    ):
         with refused("MS0922"):
             call()
     with refused("MS0399"):
@@ -231,7 +237,9 @@ def test_two_colors_of_a_pe_become_one(layout):
     for code in (a, b):
         code.set_param_all(rx)
         code.set_param_all(tx)
-    ports = [(c.create_input_port(rx, Edge.LEFT, [OUT], 4), c.create_output_port(tx, Edge.RIGHT, [IN], 4)) for c in (a, b)]
+    ports = [
+        (c.create_input_port(rx, Edge.LEFT, [OUT], 4), c.create_output_port(tx, Edge.RIGHT, [IN], 4)) for c in (a, b)
+    ]
     layout.connect(ports[0][1], ports[1][0])
     layout.connect(ports[1][1], ports[0][0])
     with refused("MS0955", "'rx' and 'tx' are both painted", "one color"):
@@ -259,7 +267,11 @@ def test_params(layout):
     messages = [(d.code, d.help) for d in info.value.diagnostics]
     assert messages == [("MS0957", "did you mean 'first'?"), ("MS0957", "did you mean 'tx'?")]
     assert line(info.value.diagnostics[1]) == 'code.set_param_all(code.color("txx"))'
-    for call in (lambda: code.set_param_all("n", 1.5), lambda: code.set_param_all("n", "1"), lambda: code.set_param_all(3, 4)):
+    for call in (
+        lambda: code.set_param_all("n", 1.5),
+        lambda: code.set_param_all("n", "1"),
+        lambda: code.set_param_all(3, 4),
+    ):
         with refused("MS0957"):
             call()
 
@@ -354,7 +366,9 @@ def test_no_path(layout):
     below = region(layout, "below", (2, 3), height=1172 - 3)
     below.set_param_all("tx", c)
     below.paint_all(c, [RoutingPosition().set_input([Route.RAMP]).set_output([Route.NORTH])])
-    with refused("MS0962", "from PE (0, 0) of code region 's' to PE (4, 0) of code region 'r'", "from port 's_c'") as info:
+    with refused(
+        "MS0962", "from PE (0, 0) of code region 's' to PE (4, 0) of code region 'r'", "from port 's_c'"
+    ) as info:
         layout.compile("out")
     assert line(info.first) == "layout.connect(tx, rx)"
 

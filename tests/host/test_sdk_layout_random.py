@@ -1,4 +1,5 @@
-"""Random layouts: whatever the places and widths, each receiver gets what its sender has sent, and nothing else happens."""
+"""Random layouts: whatever the places and widths, each receiver gets what its sender has sent, and nothing else
+happens."""
 
 import numpy as np
 from hypothesis import HealthCheck, assume, given, settings
@@ -19,7 +20,8 @@ N = 5
 
 @st.composite
 def links(draw):
-    """(size, sender's place and edge, receiver's place and edge) of up to six links; an edge's direction is that of the region."""
+    """(size, sender's place and edge, receiver's place and edge) of up to six links; an edge's direction is that of the
+    region."""
     taken: set[tuple[int, int]] = set()
 
     def place(size):
@@ -62,7 +64,8 @@ def test_random_links(tmp_path_factory, found, target, fixed):
     try:
         artifacts = layout.compile(str(folder / "out"))
     except MeshlangError as error:
-        # wide ports may block themselves; a single PE can be enclosed by the regions around it only where nothing crosses: never
+        # wide ports may block themselves; a single PE can be enclosed by the regions around it only where nothing
+        # crosses: never
         assert error.diagnostics[0].code == "MS0962" and any(size > 1 for size, *_ in found)
         assume(False)
     runtime = SdkRuntime(artifacts, layout.platform)

@@ -1,4 +1,5 @@
-"""Time: going back equals a fresh run, breakpoints are exact and leave no trace, errors leave the fabric as it stood."""
+"""Time: going back equals a fresh run, breakpoints are exact and leave no trace, errors leave the fabric as it
+stood."""
 
 from __future__ import annotations
 
@@ -74,11 +75,11 @@ def test_commands_are_replayed_and_a_new_one_makes_another_future(gemv):
     whole = snapshot.digest(d.machine)
     d.goto(first - 50)
     assert d.applied == 3 and len(d.actions) == 4
-    assert d.run().cycle == first       # stops where the first launch is done ...
-    assert d.run().cycle == second      # ... and the second is repeated
+    assert d.run().cycle == first  # stops where the first launch is done ...
+    assert d.run().cycle == second  # ... and the second is repeated
     assert snapshot.digest(d.machine) == whole
     d.goto(first)
-    assert d.applied == 4               # commands of a cycle have been given when it is shown
+    assert d.applied == 4  # commands of a cycle have been given when it is shown
     d.goto(first - 1)
     d.run()
     d.poke("poke", 0, 0, 20, np.zeros(2, np.uint8))
@@ -107,7 +108,7 @@ def test_breakpoints_leave_no_trace(gemv):
         assert outcome.text.startswith("PE 2,2 reaches pe.csl:42")
         stops.append(outcome.cycle)
         assert np.array_equal(d.machine.state.C, code)
-    assert len(stops) == 3 == len(set(stops))       # three repetitions
+    assert len(stops) == 3 == len(set(stops))  # three repetitions
     assert outcome.reason == "done" and d.cycle == end
     assert snapshot.digest(d.machine) == whole
 
@@ -120,10 +121,10 @@ def test_a_line_is_shown_before_it_is_executed(hello):
     assert "PE 1,0 reaches right.csl:23" in outcome.text
     view = arguments.names.span_at(d.machine, 1, int(d.machine.records()[1, s.P_PC]))
     assert view.line_col()[0] == 23
-    assert d.machine.records()[1, s.P_CMDOPEN] == 1       # line 23 unblocks the command stream
-    assert [line.text for line in d.output.lines][-1].startswith("hello from the right")      # and line 22 is done
+    assert d.machine.records()[1, s.P_CMDOPEN] == 1  # line 23 unblocks the command stream
+    assert [line.text for line in d.output.lines][-1].startswith("hello from the right")  # and line 22 is done
     assert d.run().reason == "done"
-    assert len(d.output.lines) == 2                 # nothing is printed twice
+    assert len(d.output.lines) == 2  # nothing is printed twice
 
 
 def test_task_and_wavelet(hello):
@@ -137,7 +138,9 @@ def test_task_and_wavelet(hello):
     d.goto(first - 1)
     assert int(d.machine.state.U[channel + s.CH_PUSH]) == 0
     assert d.run(until=[arguments.condition(d.machine, "task done @ 0,0")]).text.startswith("PE 0,0 starts done")
-    assert d.run(until=[arguments.condition(d.machine, "data[0] == 2.0 and data[1] == 4.0 @ 1,0")]).text.endswith("is true on PE 1,0")
+    assert d.run(until=[arguments.condition(d.machine, "data[0] == 2.0 and data[1] == 4.0 @ 1,0")]).text.endswith(
+        "is true on PE 1,0"
+    )
 
 
 def test_a_fault_leaves_the_fabric_to_look_at(tmp_path):

@@ -80,20 +80,33 @@ def test_programs_of_the_repository(name):
 def test_unused_color(tmp_path):
     layout = with_route(1, 5, "WEST", "RAMP")
     (warning,) = found(tmp_path, layout=layout)
-    assert warning.code == "MS1010" and "color 5" in warning.message and warning.notes == ["on PE (1, 0)"] and warning.severity == "warning"
+    assert (
+        warning.code == "MS1010"
+        and "color 5" in warning.message
+        and warning.notes == ["on PE (1, 0)"]
+        and warning.severity == "warning"
+    )
 
 
 def test_receive_without_ramp(tmp_path):
-    (warning,) = found(tmp_path, layout=LAYOUT.replace(".{ .rx = .{WEST}, .tx = .{RAMP} }", ".{ .rx = .{WEST}, .tx = .{EAST} }"))
-    assert warning.code == "MS1011" and warning.span.line_col()[0] == line_of(PE, "@fmuls") and warning.notes == ["on PE (1, 0)"]
+    (warning,) = found(
+        tmp_path, layout=LAYOUT.replace(".{ .rx = .{WEST}, .tx = .{RAMP} }", ".{ .rx = .{WEST}, .tx = .{EAST} }")
+    )
+    assert (
+        warning.code == "MS1011"
+        and warning.span.line_col()[0] == line_of(PE, "@fmuls")
+        and warning.notes == ["on PE (1, 0)"]
+    )
 
 
 ROLES = PE.replace("if (sends) { @fmovs(out, x_dsd, .{ .async = true, .activate = done }); }\n  else {", "{").replace(
-    "fn main() void {", "var role: i16 = 0;\nfn main() void {")
+    "fn main() void {", "var role: i16 = 0;\nfn main() void {"
+)
 
 
 def test_receive_of_another_role(tmp_path):
-    """PE 0 runs the same code and has no route to its ramp: a receive that it may leave out at run time is no mistake there."""
+    """PE 0 runs the same code and has no route to its ramp: a receive that it may leave out at run time is no mistake
+    there."""
     always = found(tmp_path, pe=ROLES)
     assert [(w.code, w.notes) for w in always] == [("MS1011", ["on PE (0, 0)"])]
     sometimes = ROLES.replace("{ @fmuls", "if (role == 1) { @fmuls")
@@ -102,20 +115,34 @@ def test_receive_of_another_role(tmp_path):
     assert early != ROLES and found(tmp_path, pe=early) == []
     called = ROLES.replace("  { @fmuls", "  if (role == 1) { take(); }\n}\nfn take() void {\n  { @fmuls")
     assert called != ROLES and found(tmp_path, pe=called) == []
-    activated = ROLES.replace("  { @fmuls", "  if (role == 1) { @activate(third); }\n}\nconst third = @get_local_task_id(10);\n"
-                              "task take() void {\n  { @fmuls").replace("comptime {", "comptime {\n  @bind_local_task(take, third);")
+    activated = ROLES.replace(
+        "  { @fmuls",
+        "  if (role == 1) { @activate(third); }\n}\nconst third = @get_local_task_id(10);\n"
+        "task take() void {\n  { @fmuls",
+    ).replace("comptime {", "comptime {\n  @bind_local_task(take, third);")
     assert activated != ROLES and found(tmp_path, pe=activated) == []
-    assert [w.code for w in found(tmp_path, pe=activated.replace("if (role == 1) { @activate(third); }", "@activate(third);"))] == ["MS1011"]
+    assert [
+        w.code
+        for w in found(tmp_path, pe=activated.replace("if (role == 1) { @activate(third); }", "@activate(third);"))
+    ] == ["MS1011"]
     # what no PE can receive is reported, condition or not
     nowhere = LAYOUT.replace(".{ .rx = .{WEST}, .tx = .{RAMP} }", ".{ .rx = .{WEST}, .tx = .{EAST} }")
-    assert [(w.code, w.notes) for w in found(tmp_path, pe=sometimes, layout=nowhere)] == [("MS1011", ["on 2 PEs, x 0..1, y 0..0"])]
+    assert [(w.code, w.notes) for w in found(tmp_path, pe=sometimes, layout=nowhere)] == [
+        ("MS1011", ["on 2 PEs, x 0..1, y 0..0"])
+    ]
 
 
 def test_data_task_without_ramp(tmp_path):
     pe = PE.replace("task last", "task got(v: f32) void { x[0] = v; }\ntask last").replace(
-        "  @bind_local_task(finish", "  @bind_data_task(got, @get_data_task_id(@get_color(4)));\n  @bind_local_task(finish")
+        "  @bind_local_task(finish",
+        "  @bind_data_task(got, @get_data_task_id(@get_color(4)));\n  @bind_local_task(finish",
+    )
     (warning,) = found(tmp_path, pe=pe)
-    assert warning.code == "MS1011" and "data task got" in warning.message and warning.notes == ["on 2 PEs, x 0..1, y 0..0"]
+    assert (
+        warning.code == "MS1011"
+        and "data task got" in warning.message
+        and warning.notes == ["on 2 PEs, x 0..1, y 0..0"]
+    )
 
 
 def test_unreachable_task(tmp_path):
@@ -127,31 +154,50 @@ def test_unreachable_task(tmp_path):
 
 def test_task_of_another_role(tmp_path):
     """Activated on PE 0 only; PE 1 binds it as well."""
-    pe = PE.replace("task finish() void { @activate(other); }",
-                    "task finish() void { if (sends) { @activate(other); } else { sys.unblock_cmd_stream(); } }")
+    pe = PE.replace(
+        "task finish() void { @activate(other); }",
+        "task finish() void { if (sends) { @activate(other); } else { sys.unblock_cmd_stream(); } }",
+    )
     assert pe != PE and found(tmp_path, pe=pe) == []
 
 
 def test_unwaited_operation(tmp_path):
-    pe = PE.replace("@fmovs(out, x_dsd, .{ .async = true, .activate = done })", "@fmovs(out, x_dsd, .{ .async = true }); @activate(done)")
+    pe = PE.replace(
+        "@fmovs(out, x_dsd, .{ .async = true, .activate = done })",
+        "@fmovs(out, x_dsd, .{ .async = true }); @activate(done)",
+    )
     (warning,) = found(tmp_path, pe=pe)
-    assert warning.code == "MS1013" and warning.span.line_col()[0] == line_of(pe, "@fmovs") and warning.notes == ["on PE (0, 0)"]
+    assert (
+        warning.code == "MS1013"
+        and warning.span.line_col()[0] == line_of(pe, "@fmovs")
+        and warning.notes == ["on PE (0, 0)"]
+    )
     assert found(tmp_path, pe=pe.replace(".{ .async = true });", ".{ .async = true, .unblock = done });")) == []
     endless = pe.replace("fabout_dsd, .{ .extent = 4", "fabout_dsd, .{ .extent = 0x7fff")
     assert "MS1013" not in {w.code for w in found(tmp_path, pe=endless)}
 
 
 def test_operations_that_need_no_one_to_wait(tmp_path):
-    unwaited = PE.replace("@fmovs(out, x_dsd, .{ .async = true, .activate = done })", "@fmovs(out, x_dsd, .{ .async = true }); @activate(done)")
+    unwaited = PE.replace(
+        "@fmovs(out, x_dsd, .{ .async = true, .activate = done })",
+        "@fmovs(out, x_dsd, .{ .async = true }); @activate(done)",
+    )
     assert [w.code for w in found(tmp_path, pe=unwaited)] == ["MS1013"]
     # the host takes what it sends
     layout = LAYOUT.replace(".height = 1 }", ".height = 1, .MEMCPYD2H_1 = @get_color(7) }")
-    streams = unwaited.replace("fabout_dsd, .{ .extent = 4, .fabric_color = link", "fabout_dsd, .{ .extent = 4, .fabric_color = @get_color(7)")
+    streams = unwaited.replace(
+        "fabout_dsd, .{ .extent = 4, .fabric_color = link", "fabout_dsd, .{ .extent = 4, .fabric_color = @get_color(7)"
+    )
     assert "MS1013" not in {w.code for w in found(tmp_path, pe=streams, layout=layout)}
     # a task that runs once, and nothing else uses queue and memory
-    once = unwaited.replace("fn main() void {", "fn main() void { sys.unblock_cmd_stream(); }\ntask start() void {").replace(
-        "task last() void { sys.unblock_cmd_stream(); }", "task last() void {}").replace(
-        "comptime {", "comptime {\n  @bind_local_task(start, @get_local_task_id(10)); @activate(@get_local_task_id(10));")
+    once = (
+        unwaited.replace("fn main() void {", "fn main() void { sys.unblock_cmd_stream(); }\ntask start() void {")
+        .replace("task last() void { sys.unblock_cmd_stream(); }", "task last() void {}")
+        .replace(
+            "comptime {",
+            "comptime {\n  @bind_local_task(start, @get_local_task_id(10)); @activate(@get_local_task_id(10));",
+        )
+    )
     assert found(tmp_path, pe=once) == []
     again = once.replace("task last() void {}", "task last() void { if (sends) { @fmovs(x_dsd, 1.0); } }")
     assert [w.code for w in found(tmp_path, pe=again)] == ["MS1013"]
@@ -161,19 +207,25 @@ def test_operations_that_need_no_one_to_wait(tmp_path):
 
 def test_shared_queue(tmp_path):
     second = "const out2 = @get_dsd(fabout_dsd, .{ .extent = 4, .fabric_color = @get_color(1), .output_queue = @get_output_queue(2) });\n"
-    pe = PE.replace("const done", second + "const done").replace("task finish() void {", "task finish() void { if (sends) { @fmovs(out2, x_dsd); }")
+    pe = PE.replace("const done", second + "const done").replace(
+        "task finish() void {", "task finish() void { if (sends) { @fmovs(out2, x_dsd); }"
+    )
     layout = with_route(0, 1, "RAMP", "EAST")
     (warning,) = found(tmp_path, pe=pe, layout=layout)
     assert warning.span.line_col()[0] in (line_of(pe, "@fmovs(out2"), line_of(pe, "@fmovs(out,"))
     assert warning.code == "MS1014" and "output queue 2 serves several colors: 0 and 1" in warning.message
-    own = pe.replace("@get_color(1), .output_queue = @get_output_queue(2)", "@get_color(1), .output_queue = @get_output_queue(3)")
+    own = pe.replace(
+        "@get_color(1), .output_queue = @get_output_queue(2)", "@get_color(1), .output_queue = @get_output_queue(3)"
+    )
     assert found(tmp_path, pe=own, layout=layout) == []
 
 
 def test_long_vector(tmp_path):
     pe = PE.replace("|i|{4} -> x[i]", "|i|{4} -> x[i + 1]")
     warnings = found(tmp_path, pe=pe)
-    assert {w.code for w in warnings} == {"MS1015"} and all("x, which is [4]f32 (16 bytes)" in w.message for w in warnings)
+    assert {w.code for w in warnings} == {"MS1015"} and all(
+        "x, which is [4]f32 (16 bytes)" in w.message for w in warnings
+    )
 
 
 def test_reserved_ids(tmp_path):
@@ -181,8 +233,9 @@ def test_reserved_ids(tmp_path):
     assert warning.code == "MS1016" and "local task last has id 27" in warning.message
     (warning,) = found(tmp_path, pe=PE.replace("_queue(2)", "_queue(1)"), arch="wse3")[:1]
     assert warning.code == "MS1016" and "queue 1" in warning.message
-    assert found(tmp_path, pe=PE.replace("_queue(2)", "_queue(1)")) == []           # free on WSE-2
-    assert [w.message[:14] for w in found(tmp_path, pe=PE.replace("_queue(2)", "_queue(0)"))] == ["input queue 0 "]     # output queue 0 is shared
+    assert found(tmp_path, pe=PE.replace("_queue(2)", "_queue(1)")) == []  # free on WSE-2
+    # output queue 0 is shared
+    assert [w.message[:14] for w in found(tmp_path, pe=PE.replace("_queue(2)", "_queue(0)"))] == ["input queue 0 "]
     local = PE.replace("@get_local_task_id(9)", "@get_local_task_id(22)")
     assert [w.code for w in found(tmp_path, pe=local)] == ["MS1016"] and found(tmp_path, pe=local, arch="wse3") == []
     (warning,) = found(tmp_path, layout=LAYOUT.replace("@get_color(0)", "@get_color(22)"))
@@ -191,7 +244,7 @@ def test_reserved_ids(tmp_path):
 
 def test_equal_warnings_are_one(tmp_path):
     (warning,) = found(tmp_path, pe=PE.replace("@activate(other);", "sys.unblock_cmd_stream();"))
-    assert warning.notes == ["on 2 PEs, x 0..1, y 0..0"]          # two tile programs
+    assert warning.notes == ["on 2 PEs, x 0..1, y 0..0"]  # two tile programs
 
 
 def test_command(tmp_path, capsys):

@@ -95,7 +95,13 @@ def test_every_busy_cycle_is_accounted_for(small, mesh):
 def test_functions(small):
     profile, _ = small
     functions = {f["function"]: f for f in by_function(profile)}
-    assert {n: f["calls"] for n, f in functions.items()} == {"main": 2, "work": 2, "twice": 2, "leaf": 6, "unblock_cmd_stream": 2}
+    assert {n: f["calls"] for n, f in functions.items()} == {
+        "main": 2,
+        "work": 2,
+        "twice": 2,
+        "leaf": 6,
+        "unblock_cmd_stream": 2,
+    }
     leaf, twice, start = functions["leaf"], functions["twice"], functions["main"]
     assert leaf["self"] == leaf["total"] and leaf["self"] % 6 == 0
     assert twice["total"] == twice["self"] + leaf["self"] * 4 // 6
@@ -157,10 +163,17 @@ def test_speedscope(mesh):
     assert set(data) <= {"$schema", "shared", "profiles", "name", "activeProfileIndex", "exporter"}
     frames = data["shared"]["frames"]
     assert all(isinstance(f["name"], str) and set(f) <= {"name", "file", "line", "col"} for f in frames)
-    assert len(data["profiles"]) == 17          # all, and each of 16 PEs
+    assert len(data["profiles"]) == 17  # all, and each of 16 PEs
     for profile in data["profiles"]:
         assert set(profile) == {"type", "name", "unit", "startValue", "endValue", "samples", "weights"}
-        assert profile["type"] == "sampled" and profile["unit"] in {"none", "nanoseconds", "microseconds", "milliseconds", "seconds", "bytes"}
+        assert profile["type"] == "sampled" and profile["unit"] in {
+            "none",
+            "nanoseconds",
+            "microseconds",
+            "milliseconds",
+            "seconds",
+            "bytes",
+        }
         assert len(profile["samples"]) == len(profile["weights"])
         assert all(0 <= i < len(frames) for sample in profile["samples"] for i in sample)
         assert sum(profile["weights"]) == profile["endValue"]
@@ -176,7 +189,7 @@ def test_report_and_listing(small, folder):
     lines = listing(small[0]).splitlines()
     (vector,) = [line for line in lines if "@fadds" in line]
     assert vector.split()[2] == "2" and str(folder / "pe.csl") in lines
-    assert [line for line in lines if line.strip().endswith("}")]            # lines that did not run are there as well
+    assert [line for line in lines if line.strip().endswith("}")]  # lines that did not run are there as well
 
 
 def test_command(folder, tmp_path, capsys):
@@ -188,7 +201,7 @@ def test_command(folder, tmp_path, capsys):
     assert main(["profile", str(folder / "layout.csl"), "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert data["ok"] and data["runs"][0]["busy_cycles"] == sum(t["cycles"] for t in data["runs"][0]["tasks"])
-    assert main(["profile", str(ROOT / "programs/hello"), "--top", "2"]) == 0           # a host script
+    assert main(["profile", str(ROOT / "programs/hello"), "--top", "2"]) == 0  # a host script
     assert "tasks" in capsys.readouterr().out
     assert main(["profile", str(folder / "layout.csl"), "--pes", "7,7"]) == 2
     assert "MS1001" in capsys.readouterr().err

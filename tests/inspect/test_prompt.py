@@ -62,14 +62,26 @@ def repl():
     return repl
 
 
-@pytest.mark.parametrize("line, wanted", [
-    ("he", {"help", "heat"}), ("launch ", {"run"}), ("read ", {"x", "W", "y", "ticks"}), ("mem be", {"before"}),
-    ("route ", {"0", "1", "2", "3", "4"}),
-    ("run until ", {"task", "line", "wavelet", "cycle", "change"}), ("break task ", {"run"}), ("run until wavelet ", {"3"}),
-    ("break line ", {"pe.csl:"}), ("pe 1", {"1,", "10,"}), ("pe 3,1", {"3,10", "3,11"}),
-    ("print x[0] @ ", {"all", "0,"}), ("help ro", {"route", "router"}),
-    ("heat ", {"busy", "sent", "stalled"}), ("frob ", set()),
-])
+@pytest.mark.parametrize(
+    "line, wanted",
+    [
+        ("he", {"help", "heat"}),
+        ("launch ", {"run"}),
+        ("read ", {"x", "W", "y", "ticks"}),
+        ("mem be", {"before"}),
+        ("route ", {"0", "1", "2", "3", "4"}),
+        ("run until ", {"task", "line", "wavelet", "cycle", "change"}),
+        ("break task ", {"run"}),
+        ("run until wavelet ", {"3"}),
+        ("break line ", {"pe.csl:"}),
+        ("pe 1", {"1,", "10,"}),
+        ("pe 3,1", {"3,10", "3,11"}),
+        ("print x[0] @ ", {"all", "0,"}),
+        ("help ro", {"route", "router"}),
+        ("heat ", {"busy", "sent", "stalled"}),
+        ("frob ", set()),
+    ],
+)
 def test_completion(repl, line, wanted):
     best = 9.0
     for _ in range(3):

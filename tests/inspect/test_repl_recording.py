@@ -52,8 +52,8 @@ def test_a_trace_is_that_of_a_traced_run(repl, tmp_path):
     direct.run("commands")
     events, wanted = replayed.recorder.events, direct.recorder.events
     # a run to the end of the command stops in the middle of its last cycle, a replay after it
-    assert len(wanted) > 500 and np.array_equal(events[:len(wanted)], wanted)
-    assert (events["cycle"][len(wanted):] >= direct.cycle).all()
+    assert len(wanted) > 500 and np.array_equal(events[: len(wanted)], wanted)
+    assert (events["cycle"][len(wanted) :] >= direct.cycle).all()
     assert said(repl, f"trace {tmp_path}/all.csv") == f"{len(events):,} events in {tmp_path}/all.csv\n"
     assert len(csv(tmp_path / "all.csv")) == len(events) + 1
 
@@ -75,7 +75,8 @@ def test_after_going_back_and_restoring(repl, tmp_path):
     repl.execute("run")
     end = repl.debugger.cycle
     repl.execute("goto 200")
-    assert repl.debugger.replay(TraceOptions()).recorder.events["cycle"].max() < 220         # scalar code runs ahead of the clock
+    # scalar code runs ahead of the clock
+    assert repl.debugger.replay(TraceOptions()).recorder.events["cycle"].max() < 220
     repl.execute(f"save {tmp_path}/fabric.npz")
     repl.execute(f"restore {tmp_path}/fabric.npz")
     repl.execute("run")
@@ -110,11 +111,20 @@ comptime { @export_symbol(main); }
     assert "main" in repl.out.getvalue()
 
 
-@pytest.mark.parametrize("line, words", [
-    ("trace", "trace needs the name of one file"), ("trace a.csv b.csv", "what is 'b.csv'?"), ("trace x.doc", "no trace format has the ending"),
-    ("trace x.csv events=nothing", "there are no events 'nothing'"), ("trace x.csv 9:3", "expected a range of cycles"),
-    ("trace 'x.csv", "the line is incomplete"), ("trace nowhere/x.csv", "cannot write nowhere/x.csv"),
-    ("trace x.csv @ 9,9", "outside: the rectangle has columns 0 to 3"), ("profile all", "what is 'all'?"), ("profile top=no", "a number of rows"),
-])
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ("trace", "trace needs the name of one file"),
+        ("trace a.csv b.csv", "what is 'b.csv'?"),
+        ("trace x.doc", "no trace format has the ending"),
+        ("trace x.csv events=nothing", "there are no events 'nothing'"),
+        ("trace x.csv 9:3", "expected a range of cycles"),
+        ("trace 'x.csv", "the line is incomplete"),
+        ("trace nowhere/x.csv", "cannot write nowhere/x.csv"),
+        ("trace x.csv @ 9,9", "outside: the rectangle has columns 0 to 3"),
+        ("profile all", "what is 'all'?"),
+        ("profile top=no", "a number of rows"),
+    ],
+)
 def test_mistakes(repl, line, words):
     assert words in said(repl, line) and repl.failed[-1] == line

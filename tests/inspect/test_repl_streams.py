@@ -52,7 +52,7 @@ def test_streams(repl):
     repl.execute("launch main")
     assert said(repl, "stream 2") == "nothing so far\n"
     repl.execute("send 1 5 6 7 @ 0,0")
-    assert "'main' has not finished on 1 PE" in said(repl, "run")         # the other PE gets nothing
+    assert "'main' has not finished on 1 PE" in said(repl, "run")  # the other PE gets nothing
     assert said(repl, "stream 2") == "PE 0,0: 3 words: 0x00000006 0x00000007 0x00000008\n"
     assert said(repl, "stream 2 @ 1,0") == "nothing so far\n"
     repl.execute("send 1 5 6 7 @ 1,0")
@@ -63,7 +63,9 @@ def test_streams(repl):
 def test_mistakes(repl):
     assert "color 1 does not lead to the host" in said(repl, "stream 1")
     assert "no router has a route for color 9" in said(repl, "stream 9")
-    assert "stream needs a color" in said(repl, "stream") and "a color should be a whole number" in said(repl, "stream x")
+    assert "stream needs a color" in said(repl, "stream") and "a color should be a whole number" in said(
+        repl, "stream x"
+    )
 
 
 STRAY = """
@@ -86,7 +88,12 @@ def test_warnings_of_a_run_are_shown_once(tmp_path, capsys):
     repl.execute(f"load {tmp_path}")
     assert "MS0852" not in said(repl, "launch main")
     shown = said(repl, "run")
-    assert shown.count("warning[MS0852]: the vector reads elements 0 to 5 of a ([4]f32), which has elements 0 to 3: after is there") == 1
+    assert (
+        shown.count(
+            "warning[MS0852]: the vector reads elements 0 to 5 of a ([4]f32), which has elements 0 to 3: after is there"
+        )
+        == 1
+    )
     assert "pe.csl:8" in shown and shown.index("is done on all PEs") < shown.index("MS0852")
     assert "MS0852" not in said(repl, "back 20") + said(repl, "run") + said(repl, "run")
     assert repl.execute("reload") and repl.execute("launch main") and "MS0852" in said(repl, "run")

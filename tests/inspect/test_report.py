@@ -56,8 +56,16 @@ def collect(program, observed=True, kind=Collector, **params):
     arch = params.pop("arch", None)
     sessions = []
     folder = ROOT / "programs" / program
-    set_context(RunContext(params={k: str(v) for k, v in params.items()}, arch=arch, active=True, folder=folder, sessions=sessions,
-                           observe=observe if observed else None))
+    set_context(
+        RunContext(
+            params={k: str(v) for k, v in params.items()},
+            arch=arch,
+            active=True,
+            folder=folder,
+            sessions=sessions,
+            observe=observe if observed else None,
+        )
+    )
     try:
         assert run_script(folder / "run.py") == 0
     finally:
@@ -87,13 +95,22 @@ def check(collector):
     # the shadow holds a history for each wavelet that is still in a router or queue, and no other
     U, Z = machine.state.U, collector._shadow
     first, end = machine.state.channel_region
-    assert (Z[first:end].reshape(-1, 16)[:, s.CH_CONFIG] == (U[first:end].reshape(-1, 16)[:, s.CH_STATE] >> 2) & 7).all()
+    assert (
+        Z[first:end].reshape(-1, 16)[:, s.CH_CONFIG] == (U[first:end].reshape(-1, 16)[:, s.CH_STATE] >> 2) & 7
+    ).all()
 
 
-@pytest.mark.parametrize(("program", "params"), [
-    ("hello", {}), ("gemv", {"arch": "wse3"}), ("decoder", {}), ("meshgemm", {"P": 5, "cannon": True}),
-    ("meshgemm", {"P": 4, "f32": True, "arch": "wse3"}), ("compare_gemm", {"sizes": "3,4"}),
-])
+@pytest.mark.parametrize(
+    ("program", "params"),
+    [
+        ("hello", {}),
+        ("gemv", {"arch": "wse3"}),
+        ("decoder", {}),
+        ("meshgemm", {"P": 5, "cannon": True}),
+        ("meshgemm", {"P": 4, "f32": True, "arch": "wse3"}),
+        ("compare_gemm", {"sizes": "3,4"}),
+    ],
+)
 def test_the_parts_add_up(program, params, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for collector in collect(program, **params):
@@ -104,8 +121,12 @@ def test_the_parts_add_up(program, params, capsys, tmp_path, monkeypatch):
 @given(st.data())
 def test_the_parts_add_up_for_any_mesh(capsys, data):
     P = data.draw(st.integers(2, 9), "P")
-    params = {"P": P, "M": data.draw(st.integers(1, 40), "M"), "N": data.draw(st.integers(1, 40), "N"),
-              "arch": data.draw(st.sampled_from(("wse2", "wse3")))}
+    params = {
+        "P": P,
+        "M": data.draw(st.integers(1, 40), "M"),
+        "N": data.draw(st.integers(1, 40), "N"),
+        "arch": data.draw(st.sampled_from(("wse2", "wse3"))),
+    }
     if data.draw(st.booleans(), "vector"):
         params |= {"groups": data.draw(st.integers(1, P)), "repeat": data.draw(st.integers(1, 3))}
         program = "meshgemv"
@@ -137,7 +158,8 @@ def step_cycles(machine, pe, pc):
 
 
 def reference(collector):
-    """Compute, moving wavelets, and operations under way, cycle by cycle: bool [pe, cycle] each, from the events alone."""
+    """Compute, moving wavelets, and operations under way, cycle by cycle: bool [pe, cycle] each, from the events
+    alone."""
     machine = collector.session.machine
     end = machine.cycle
     npe = machine.width * machine.height
@@ -151,17 +173,17 @@ def reference(collector):
         if kind == "task":
             running[pe] = cycle
         elif kind == "end":
-            compute[pe, running.pop(pe):cycle] = True
+            compute[pe, running.pop(pe) : cycle] = True
         elif kind == "issue":
             ops[pe, thread] = cycle
             steps[pe, thread] = step_cycles(machine, pe, int(event["pc"]))
         elif kind == "done":
             begun = ops.pop((pe, thread))
-            under_way[pe, begun:cycle + 1] = True
+            under_way[pe, begun : cycle + 1] = True
             if thread == 0:
                 spans[pe].append((begun, cycle + 1))
         elif kind in ("send", "take"):
-            moving[pe, cycle:cycle + (steps[pe, thread] if (pe, thread) in ops else 1)] = True
+            moving[pe, cycle : cycle + (steps[pe, thread] if (pe, thread) in ops else 1)] = True
     for pe, begun in running.items():
         compute[pe, begun:end] = True
     for (pe, _), begun in ops.items():
@@ -172,9 +194,17 @@ def reference(collector):
     return compute[:, :end], moving[:, :end], under_way[:, :end]
 
 
-@pytest.mark.parametrize(("program", "params"), [
-    ("hello", {}), ("gemv", {}), ("meshgemv", {"P": 4, "arch": "wse3"}), ("meshgemv", {"P": 5, "repeat": 2}), ("meshgemm", {"P": 4}), ("decoder", {}),
-])
+@pytest.mark.parametrize(
+    ("program", "params"),
+    [
+        ("hello", {}),
+        ("gemv", {}),
+        ("meshgemv", {"P": 4, "arch": "wse3"}),
+        ("meshgemv", {"P": 5, "repeat": 2}),
+        ("meshgemm", {"P": 4}),
+        ("decoder", {}),
+    ],
+)
 def test_against_the_reference(program, params, capsys):
     collector = collect(program, kind=Kept, **params)[0]
     machine = collector.session.machine
@@ -209,16 +239,21 @@ def observed_row(folder, width, layout, pe, arch="wse3"):
 
 def test_switched_routes_are_counted_as_they_were(tmp_path):
     """Three wavelets: one ends at PE 1, one turns the switch there, one goes on to PE 2."""
-    collector = observed_row(tmp_path, 3, """
+    collector = observed_row(
+        tmp_path,
+        3,
+        """
       @set_color_config(0, 0, c, .{ .routes = .{ .rx = .{RAMP}, .tx = .{EAST} } });
       @set_color_config(1, 0, c, .{ .routes = .{ .rx = .{WEST}, .tx = .{RAMP} }, .switches = .{ .pos1 = .{ .tx = EAST } } });
       @set_color_config(2, 0, c, .{ .routes = .{ .rx = .{WEST}, .tx = .{RAMP} } });
-    """, """
+    """,
+        """
     fn main() void {
       if (x == 0) { send(7); advance(); send(8); }
       else { receive(1); }
       sys.unblock_cmd_stream();
-    }""")
+    }""",
+    )
     (color,) = (c for c in collector.colors if c.sent)
     links = sum(p.links for p in collector.phases)
     assert color.sent == 3 and links[0, 0, SIDES.index("EAST")] == 3
@@ -228,10 +263,14 @@ def test_switched_routes_are_counted_as_they_were(tmp_path):
 @pytest.mark.parametrize("arch", ["wse2", "wse3"])
 def test_element_accesses_that_wait(tmp_path, arch):
     """PE 1 asks for elements long before PE 0 sends them: it waits, and does not compute."""
-    collector = observed_row(tmp_path, 2, """
+    collector = observed_row(
+        tmp_path,
+        2,
+        """
       @set_color_config(0, 0, c, .{ .routes = .{ .rx = .{RAMP}, .tx = .{EAST} } });
       @set_color_config(1, 0, c, .{ .routes = .{ .rx = .{WEST}, .tx = .{RAMP} } });
-    """, """
+    """,
+        """
     var spin: u32 = 0;
     fn twice(v: u32) u32 { return v * 2; }
     fn main() void {
@@ -243,7 +282,9 @@ def test_element_accesses_that_wait(tmp_path, arch):
              @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{4} -> out[i] }));
       }
       sys.unblock_cmd_stream();
-    }""", arch)
+    }""",
+        arch,
+    )
     p = next(p for p in collector.phases if "main" in p.name)
     assert p.compute[0, 0] > 500 and p.compute[0, 1] < 200
     assert p.stalled[0, 1] > p.compute[0, 0] - 200
@@ -269,7 +310,8 @@ def test_streams_from_and_to_the_host(tmp_path):
 
 
 def test_chain_of_a_ring_of_shifts(capsys):
-    """MeshGEMM shifts by at most two hops a step, and steps depend on one another: P messages, each but those at an end of two hops."""
+    """MeshGEMM shifts by at most two hops a step, and steps depend on one another: P messages, each but those at an end
+    of two hops."""
     for P in (4, 8):
         p = collect("meshgemm", P=P)[0].phases[0]
         assert p.chain == (2 * P - 1, P)
@@ -284,14 +326,21 @@ def test_longest_way_of_a_wavelet(capsys):
 def test_links_of_hello(capsys):
     r = summarize(collect("hello")[0])
     links = r["phases"][0]["links"]
-    assert links["busiest"] == {"pe": [0, 0], "side": "EAST", "wavelets": 4, "utilisation": 4 / r["phases"][0]["cycles"]}
+    assert links["busiest"] == {
+        "pe": [0, 0],
+        "side": "EAST",
+        "wavelets": 4,
+        "utilisation": 4 / r["phases"][0]["cycles"],
+    }
     assert (links["used"], links["links"]) == (1, 2) and links["mean"] == links["busiest"]["utilisation"] / 2
 
 
 # ---------------------------------------------------------------- the command
 
 
-@pytest.mark.parametrize("arguments", [["hello"], ["meshgemv"], ["meshgemm"], ["meshgemm", "--wafer", "wse3"]], ids="_".join)
+@pytest.mark.parametrize(
+    "arguments", [["hello"], ["meshgemv"], ["meshgemm"], ["meshgemm", "--wafer", "wse3"]], ids="_".join
+)
 def test_golden_report(arguments, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     assert main(["report", f"programs/{arguments[0]}", *arguments[1:]]) == 0
@@ -325,15 +374,27 @@ def test_bottlenecks():
     from meshlang.inspect.report.wafer import WAFERS, plmr
 
     total = {"cycles": 100, "compute": 60, "communication": 5, "stalled": 25, "idle": 5, "done": 5, "links": {}}
-    base = {"ran": True, "total": total, "width": 8, "height": 8, "pes": 64, "hop": 1, "message": 4, "colors": [], "phases": [],
-            "memory": [{"used": 20_000, "system": 4176}], "colors_per_pe": {"max": 6}, "queues": [{"inputs": 2, "outputs": 2}]}
+    base = {
+        "ran": True,
+        "total": total,
+        "width": 8,
+        "height": 8,
+        "pes": 64,
+        "hop": 1,
+        "message": 4,
+        "colors": [],
+        "phases": [],
+        "memory": [{"used": 20_000, "system": 4176}],
+        "colors_per_pe": {"max": 6},
+        "queues": [{"inputs": 2, "outputs": 2}],
+    }
     found = plmr(base, WAFERS["wse2"])
     assert found["bottleneck"] == "P" and found["letters"]["P"]["share"] == pytest.approx(0.65)
     assert plmr(base | {"total": total | {"compute": 20, "stalled": 65}}, WAFERS["wse2"])["bottleneck"] == "L"
     assert plmr(base | {"memory": [{"used": 45_000, "system": 4176}]}, WAFERS["wse2"])["bottleneck"] == "M"
     assert plmr(base | {"colors_per_pe": {"max": 23}}, WAFERS["wse2"])["bottleneck"] == "R"
     five = base | {"queues": [{"inputs": 2, "outputs": 5}]}
-    assert plmr(five, WAFERS["wse2"])["letters"]["R"]["scarce"] == "output queues"      # 6, of which memcpy takes one
+    assert plmr(five, WAFERS["wse2"])["letters"]["R"]["scarce"] == "output queues"  # 6, of which memcpy takes one
     assert plmr(five, WAFERS["wse2"])["bottleneck"] == "R" and plmr(five, WAFERS["wse3"])["bottleneck"] == "P"
     large = plmr(base | {"width": 800, "memory": [{"used": 50_000, "system": 4176}]}, WAFERS["wse2"])
     assert large["exceeded"] == ["memory: 50000 of 49152", "PEs: 800 x 8 of 750 x 994"]
@@ -393,8 +454,14 @@ for name, function in (("hello", "main"), ("gemv", "compute"), ("hello", "main")
 def test_uncompiled_counts_the_same(tmp_path):
     out = []
     for disabled in ("0", "1"):
-        done = subprocess.run([sys.executable, "-m", "meshlang", "report", str(ROOT / "programs/hello"), "--json"], capture_output=True, text=True,
-                              cwd=ROOT, env={**os.environ, "NUMBA_DISABLE_JIT": disabled}, timeout=300)
+        done = subprocess.run(
+            [sys.executable, "-m", "meshlang", "report", str(ROOT / "programs/hello"), "--json"],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "NUMBA_DISABLE_JIT": disabled},
+            timeout=300,
+        )
         assert done.returncode == 0, done.stderr
         out.append(json.loads(done.stdout))
     assert out[0] == out[1]
@@ -404,7 +471,7 @@ def test_run_prints_a_program_once(capsys, tmp_path):
     script = tmp_path / "twice.py"
     script.write_text(f"""
 import meshlang
-program = meshlang.compile({str(ROOT / 'programs/hello/layout.csl')!r})
+program = meshlang.compile({str(ROOT / "programs/hello/layout.csl")!r})
 for _ in range(3):
     with program.start(echo=False) as fabric:
         fabric.launch("main")

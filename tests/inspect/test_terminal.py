@@ -1,7 +1,7 @@
 """The REPL in a real terminal: keys are typed into tmux, and its screen is looked at.
 
-Nothing here waits for a time: keys are typed only when the screen shows a prompt with nothing after it (before that they belong to the
-terminal, which drops some), and what they bring is waited for before the next.
+Nothing here waits for a time: keys are typed only when the screen shows a prompt with nothing after it (before that
+they belong to the terminal, which drops some), and what they bring is waited for before the next.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 180.0        # seconds until a test gives up: a busy machine may compile the engine first
+PATIENCE = 180.0  # seconds until a test gives up: a busy machine may compile the engine first
 PROMPT = re.compile(r"(meshlang|cycle \d+( \d+,\d+)?)>")
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
@@ -52,7 +52,9 @@ class Terminal:
         self.tmux("-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "40", "-c", str(ROOT), *command)
 
     def tmux(self, *arguments: str) -> str:
-        return subprocess.run(["tmux", "-L", self.socket, *arguments], check=True, capture_output=True, text=True).stdout
+        return subprocess.run(
+            ["tmux", "-L", self.socket, *arguments], check=True, capture_output=True, text=True
+        ).stdout
 
     def type(self, text: str) -> None:
         self.tmux("send-keys", "-l", text)

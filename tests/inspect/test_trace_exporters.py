@@ -1,6 +1,7 @@
 """Every exporter's file, read back by a reader that shares nothing with the writer, against the events.
 
-Perfetto's published schema comes from the package `perfetto`, where it is installed; the decoder below knows the wire format alone.
+Perfetto's published schema comes from the package `perfetto`, where it is installed; the decoder below knows the wire
+format alone.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def test_slices(mesh):
     assert np.array_equal(tasks.stop - tasks.start, mesh.events["extra"][tasks.end])
     for pe in np.unique(tasks.pe):
         mine = tasks.pe == pe
-        assert (tasks.start[mine][1:] >= tasks.stop[mine][:-1]).all()       # one main thread
+        assert (tasks.start[mine][1:] >= tasks.stop[mine][:-1]).all()  # one main thread
     stalls = mesh.stalls
     assert len(stalls) == len(of_kind(mesh, "go")) > 0
     assert np.array_equal(stalls.stop - stalls.start, mesh.events["value"][stalls.end])
@@ -72,13 +73,14 @@ def test_slices(mesh):
 def test_slices_that_are_cut_off():
     options = TraceOptions(groups=tuple(GROUPS), cycles=(120, 130))
     trace = Trace.of(run("programs/hello/layout.csl", options=options))
-    (first,) = np.flatnonzero(trace.tasks.begin < 0)        # PE 0 has run `main` since cycle 101
+    (first,) = np.flatnonzero(trace.tasks.begin < 0)  # PE 0 has run `main` since cycle 101
     assert (trace.tasks.start[first], trace.tasks.stop[first], trace.tasks.pe[first]) == (101, 125, 0)
     assert trace.tasks.stop[trace.tasks.end < 0].tolist() == [130]
 
 
 def test_wavelets_keep_their_identity(mesh):
-    """All events of one wavelet carry the same payload (no control wavelets here), in the order send, enter, moves, take."""
+    """All events of one wavelet carry the same payload (no control wavelets here), in the order send, enter, moves,
+    take."""
     number = wavelets(mesh)
     seen = defaultdict(list)
     for w, e in zip(number.tolist(), mesh.events.tolist()):
@@ -95,6 +97,7 @@ def test_wavelets_keep_their_identity(mesh):
 
 def test_wavelets_of_a_part(mesh):
     """Of a rectangle and a range of cycles: what came from elsewhere or before has no past, the rest is the same."""
+
     def chains(trace):
         out = defaultdict(list)
         for w, e in zip(wavelets(trace).tolist(), trace.events.tolist()):
@@ -105,12 +108,19 @@ def test_wavelets_of_a_part(mesh):
     every = chains(mesh)
     moves = of_kind(mesh, "move")["cycle"]
     first, end = int(moves[len(moves) // 3]), int(moves[2 * len(moves) // 3])
-    part = Trace.of(run("programs/meshgemm/layout.csl", "run", (1,), TraceOptions(pes=((1, 3, 0, 2),), cycles=(first, end)),
-                        params={"P": 4, "Mt": 2, "Kt": 2, "Nt": 2}))
+    part = Trace.of(
+        run(
+            "programs/meshgemm/layout.csl",
+            "run",
+            (1,),
+            TraceOptions(pes=((1, 3, 0, 2),), cycles=(first, end)),
+            params={"P": 4, "Mt": 2, "Kt": 2, "Nt": 2},
+        )
+    )
     known = {e: i for i, chain in enumerate(every) for e in chain}
     pieces = 0
     for chain in chains(part):
-        assert len({known[e] for e in chain}) == 1          # never two wavelets in one
+        assert len({known[e] for e in chain}) == 1  # never two wavelets in one
         pieces += len(chain) > 2
     assert pieces > 20
 
@@ -127,7 +137,9 @@ def test_npz(mesh, tmp_path):
     rows = np.flatnonzero(data["op"] >= 0)
     row = rows[len(rows) // 2]
     assert str(data["ops"][data["op"][row]]) == mesh.op_name(int(ev["pe"][row]), int(ev["pc"][row]))
-    assert (str(data["sources"][data["source"][row]]), int(data["line"][row])) == mesh.place(int(ev["pe"][row]), int(ev["pc"][row]))
+    assert (str(data["sources"][data["source"][row]]), int(data["line"][row])) == mesh.place(
+        int(ev["pe"][row]), int(ev["pc"][row])
+    )
 
 
 def test_csv(hello, tmp_path):
@@ -135,7 +147,12 @@ def test_csv(hello, tmp_path):
     ev = hello.events
     assert len(rows) == len(ev)
     for row, e in zip(rows, ev):
-        assert (int(row["cycle"]), int(row["x"]), row["kind"], int(row["value"])) == (e["cycle"], e["pe"], KINDS[e["kind"]], e["value"])
+        assert (int(row["cycle"]), int(row["x"]), row["kind"], int(row["value"])) == (
+            e["cycle"],
+            e["pe"],
+            KINDS[e["kind"]],
+            e["value"],
+        )
         assert row["color"] == ("" if e["color"] == 255 else str(e["color"]))
     (issue,) = [r for r in rows if r["kind"] == "issue" and r["x"] == "1"]
     assert issue["op"] == "fmuls" and issue["file"].endswith("right.csl")
@@ -150,10 +167,12 @@ def test_simlog(hello, tmp_path):
     text = written(hello, ".log", tmp_path).decode()
     lines = text.splitlines()
     assert all(re.match(r"@\d+ ", line) for line in lines)
-    cycles = [int(line[1:line.index(" ")]) for line in lines]
+    cycles = [int(line[1 : line.index(" ")]) for line in lines]
     assert cycles == sorted(cycles)
     assert "@0 P1.0 (hwtile) tile trace flag: inst_trace,landing,stalls" in lines
-    landings = re.findall(r"^@(\d+) P(\d+)\.(\d+) \(hwtile\): landing C0 from link ([NSEWR]), data=0x([0-9a-f]{8}), ctrl=0$", text, re.M)
+    landings = re.findall(
+        r"^@(\d+) P(\d+)\.(\d+) \(hwtile\): landing C0 from link ([NSEWR]), data=0x([0-9a-f]{8}), ctrl=0$", text, re.M
+    )
     # four numbers, from the left PE's ramp and then over one link to the right PE
     values = [np.uint32(int(v, 16)).view(np.float32) for _, x, _, link, v in landings if x == "1"]
     assert values == [1, 2, 3, 4] and {link for _, x, _, link, _ in landings if x == "1"} == {"W"}
@@ -174,7 +193,7 @@ def read_vcd(text):
     names, scope, at = {}, [], 0
     while words[at] != "$enddefinitions":
         stop = words.index("$end", at)
-        body = words[at + 1:stop]
+        body = words[at + 1 : stop]
         if words[at] == "$scope":
             scope.append(body[1])
         elif words[at] == "$upscope":
@@ -258,12 +277,12 @@ def fields(data):
         if key & 7 == 0:
             value = varint()
         elif key & 7 == 1:
-            value, at = int.from_bytes(data[at:at + 8], "little"), at + 8
+            value, at = int.from_bytes(data[at : at + 8], "little"), at + 8
         else:
             assert key & 7 == 2
             length = varint()
             assert at + length <= len(data)
-            value, at = data[at:at + length], at + length
+            value, at = data[at : at + length], at + length
         out.append((key >> 3, value))
     return out
 
@@ -325,7 +344,11 @@ def test_perfetto(mesh, tmp_path):
             flows[flow].append((time, name.split()[0], track))
     assert len(flows) == len(of_kind(mesh, "send"))
     for steps in flows.values():
-        assert steps[0][1] == "send" and {s[1] for s in steps} >= {"send", "take"} and [s[0] for s in steps] == sorted(s[0] for s in steps)
+        assert (
+            steps[0][1] == "send"
+            and {s[1] for s in steps} >= {"send", "take"}
+            and [s[0] for s in steps] == sorted(s[0] for s in steps)
+        )
 
 
 def test_perfetto_with_the_published_schema(mesh, tmp_path):
@@ -350,10 +373,21 @@ def test_perfetto_with_the_published_schema(mesh, tmp_path):
     assert {p.track_descriptor.name for p in found if p.HasField("track_descriptor")} >= {"main thread", "router"}
     # a wavelet's value stands where it begins
     interned = next(p.interned_data for p in found if p.HasField("interned_data"))
-    names, notes = {n.iid: n.name for n in interned.event_names}, {n.iid: n.name for n in interned.debug_annotation_names}
-    values = [(names[e.name_iid].split()[0], a.uint_value) for p in found if p.HasField("track_event") for e in [p.track_event]
-              for a in e.debug_annotations if notes[a.name_iid] == "payload"]
-    assert sorted(v for _, v in values) == sorted(of_kind(mesh, "send")["value"].tolist()) and {kind for kind, _ in values} == {"send"}
+    names, notes = (
+        {n.iid: n.name for n in interned.event_names},
+        {n.iid: n.name for n in interned.debug_annotation_names},
+    )
+    values = [
+        (names[e.name_iid].split()[0], a.uint_value)
+        for p in found
+        if p.HasField("track_event")
+        for e in [p.track_event]
+        for a in e.debug_annotations
+        if notes[a.name_iid] == "payload"
+    ]
+    assert sorted(v for _, v in values) == sorted(of_kind(mesh, "send")["value"].tolist()) and {
+        kind for kind, _ in values
+    } == {"send"}
 
 
 def test_perfetto_of_a_part_shows_values_where_the_sender_is_not_traced(tmp_path):
@@ -364,7 +398,7 @@ def test_perfetto_of_a_part_shows_values_where_the_sender_is_not_traced(tmp_path
     for packet in schema.Trace.FromString(written(part, ".perfetto-trace", tmp_path)).packet:
         trace.MergeFromString(zlib.decompress(packet.compressed_packets) if packet.compressed_packets else b"")
     shown = [a.uint_value for p in trace.packet if p.HasField("track_event") for a in p.track_event.debug_annotations]
-    assert {0x3f800000, 0x40000000, 0x40400000, 0x40800000} <= set(shown)
+    assert {0x3F800000, 0x40000000, 0x40400000, 0x40800000} <= set(shown)
 
 
 def test_wire_format():
@@ -387,9 +421,20 @@ def test_options():
     assert trace_options(events="all").groups == tuple(GROUPS) and "inst" not in trace_options().groups
 
 
-@pytest.mark.parametrize(("options", "code"), [
-    ({"pes": "5"}, "MS1001"), ({"pes": "3:1,0"}, "MS1001"), ({"pes": "a,b"}, "MS1001"), ({"colors": "32"}, "MS1002"), ({"colors": "x"}, "MS1002"),
-    ({"colors": "30:33"}, "MS1002"), ({"cycles": "5"}, "MS1003"), ({"cycles": "9:9"}, "MS1003"), ({"events": "tasks,foo"}, "MS1004")])
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"pes": "5"}, "MS1001"),
+        ({"pes": "3:1,0"}, "MS1001"),
+        ({"pes": "a,b"}, "MS1001"),
+        ({"colors": "32"}, "MS1002"),
+        ({"colors": "x"}, "MS1002"),
+        ({"colors": "30:33"}, "MS1002"),
+        ({"cycles": "5"}, "MS1003"),
+        ({"cycles": "9:9"}, "MS1003"),
+        ({"events": "tasks,foo"}, "MS1004"),
+    ],
+)
 def test_options_that_are_wrong(options, code):
     with pytest.raises(MeshlangError) as error:
         trace_options(**options)
@@ -411,7 +456,14 @@ def test_the_page_of_docs(tmp_path, monkeypatch):
     scope = {}
     exec(example.replace('"hello.html"', repr(str(tmp_path / "hello.html"))), scope)
     assert (tmp_path / "hello.html").stat().st_size > 10_000
-    assert {KINDS[k] for k in np.unique(scope["trace"].events["kind"])} == {"task", "end", "send", "enter", "move", "take"}
+    assert {KINDS[k] for k in np.unique(scope["trace"].events["kind"])} == {
+        "task",
+        "end",
+        "send",
+        "enter",
+        "move",
+        "take",
+    }
     for name in (*KINDS[1:], *GROUPS):
         assert f"`{name}`" in text, name
     for ending in ENDINGS:
@@ -420,16 +472,32 @@ def test_the_page_of_docs(tmp_path, monkeypatch):
 
 def test_a_run_that_hangs_is_recorded(tmp_path, capsys):
     file = tmp_path / "hang.csv"
-    code = main(["run", str(ROOT / "tests/inspect/programs/short_send/layout.csl"), "--trace", str(file), "--trace-events", "stall"])
+    code = main(
+        [
+            "run",
+            str(ROOT / "tests/inspect/programs/short_send/layout.csl"),
+            "--trace",
+            str(file),
+            "--trace-events",
+            "stall",
+        ]
+    )
     captured = capsys.readouterr()
     assert code == 3 and "deadlock" in captured.err
     rows = list(csv.DictReader(io.StringIO(file.read_text(), newline="")))
     assert rows and rows[-1]["kind"] == "stall" and f"{len(rows)} events in {file}" in captured.err
 
 
-@pytest.mark.parametrize(("options", "code"), [
-    (["--trace", "x.foo"], "MS1005"), (["--trace", "no/such/folder/x.csv"], "MS0905"), (["--trace-pes", "1,1"], "MS0905"),
-    (["--trace", "x.csv", "--trace-limit", "0"], "MS0905"), (["--trace", "x.csv", "--trace-pes", "9,9"], "MS1001")])
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (["--trace", "x.foo"], "MS1005"),
+        (["--trace", "no/such/folder/x.csv"], "MS0905"),
+        (["--trace-pes", "1,1"], "MS0905"),
+        (["--trace", "x.csv", "--trace-limit", "0"], "MS0905"),
+        (["--trace", "x.csv", "--trace-pes", "9,9"], "MS1001"),
+    ],
+)
 def test_command_line_mistakes(options, code, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["run", str(ROOT / "programs/hello"), *options]) == 2

@@ -1,4 +1,5 @@
-"""The HTML page: its numbers against the events, and what a browser makes of it (headless Chromium, where there is one)."""
+"""The HTML page: its numbers against the events, and what a browser makes of it (headless Chromium, where there is
+one)."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machi
 
 
 def trace_of(options):
-    m = Machine(build(str(ROOT / "programs/meshgemm/layout.csl"), params={"P": 4, "Mt": 2, "Kt": 2, "Nt": 2}), trace=options)
+    m = Machine(
+        build(str(ROOT / "programs/meshgemm/layout.csl"), params={"P": 4, "Mt": 2, "Kt": 2, "Nt": 2}), trace=options
+    )
     m.launch("run", (1,))
     m.run("commands")
     m.run()
@@ -71,7 +74,9 @@ def test_details(trace, data):
     tasks = rows[rows[:, 4] == 0]
     mine = trace.tasks.pe == 5
     assert tasks[:, 0].tolist() == trace.tasks.start[mine].tolist()
-    assert [data["names"][n] for n in tasks[:, 2]] == [trace.task_name(5, int(e["task"]), int(e["pc"])) for e in trace.tasks.events[mine]]
+    assert [data["names"][n] for n in tasks[:, 2]] == [
+        trace.task_name(5, int(e["task"]), int(e["pc"])) for e in trace.tasks.events[mine]
+    ]
     assert data["cut"] is None and set(data["slices"]) <= {1, 2, 3, 5, 6, 7}
 
 
@@ -109,7 +114,7 @@ def test_click_in_a_browser(trace, tmp_path):
     done = run_chromium("--dump-dom", f"file://{tmp_path}/act.html")
     result = json.loads(re.search(r'data-result="([^"]*)"', done.stdout)[1].replace("&quot;", '"'))
     assert result["errors"] == [] and result["chosen"] == [2, 0] and result["frame"] == 7 and result["grown"]
-    assert result["pixel"][3] == 255            # the PE is painted
+    assert result["pixel"][3] == 255  # the PE is painted
     side = re.search(r'<div id="side">(.*?)</main>', done.stdout, re.S)[1]
     assert "<h2>PE 2, 0</h2>" in side and "main thread busy" in side
     edges = page_data(trace)["edges"]
@@ -123,4 +128,6 @@ def test_screenshot(trace, tmp_path):
     run_chromium(f"--screenshot={picture}", f"file://{tmp_path}/t.html#frame=20&pe=2,1&metric=busy")
     head = picture.read_bytes()
     assert head[:8] == b"\x89PNG\r\n\x1a\n"
-    assert (int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")) == (1200, 800) and len(head) > 20_000
+    assert (int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")) == (1200, 800) and len(
+        head
+    ) > 20_000

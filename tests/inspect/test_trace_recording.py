@@ -71,7 +71,9 @@ def test_flight_recorder(program, traced):
     """The last task starts and completed operations, as the events have them; in express mode as well."""
     entries = flight(traced)
     assert len(entries) == 256
-    expected = traced.recorder.events[np.isin(traced.recorder.events["kind"], [KINDS.index("task"), KINDS.index("done")])]
+    expected = traced.recorder.events[
+        np.isin(traced.recorder.events["kind"], [KINDS.index("task"), KINDS.index("done")])
+    ]
     known = {(int(e["cycle"]), KINDS[e["kind"]], int(e["pe"]), int(e["pc"]), int(e["task"])) for e in expected}
     assert all((e.cycle, e.kind, e.pe, e.pc, e.task) in known for e in entries)
     assert {(e.pe, e.kind, e.pc) for e in flight(run(program))} == {(e.pe, e.kind, e.pc) for e in entries}
@@ -102,7 +104,8 @@ def test_counts_agree_with_the_counters(traced):
     found = kinds(traced.recorder.events)
     stats = traced.stats()
     assert found["task"] == found["end"] == stats["tasks"]
-    assert 0.9 * stats["instructions"] < found["inst"] <= stats["instructions"]       # the engine counts an instruction put off twice
+    # the engine counts an instruction put off twice
+    assert 0.9 * stats["instructions"] < found["inst"] <= stats["instructions"]
     assert found["send"] == found["enter"] == stats["wavelets_sent"] > 0
     assert found["take"] == stats["wavelets_received"]
     moves = traced.recorder.events[traced.recorder.events["kind"] == KINDS.index("move")]
@@ -125,21 +128,26 @@ def test_filters(program, traced):
     every = traced.recorder.events
     pes = {1 * 4 + 2, 2 * 4 + 2}
     m = run(program, TraceOptions(pes=((2, 3, 1, 3),), groups=("task", "op")))
-    expected = every[np.isin(every["pe"], list(pes)) & np.isin(every["kind"], [KINDS.index(k) for g in ("task", "op") for k in GROUPS[g]])]
+    expected = every[
+        np.isin(every["pe"], list(pes))
+        & np.isin(every["kind"], [KINDS.index(k) for g in ("task", "op") for k in GROUPS[g]])
+    ]
     assert len(expected) and np.array_equal(m.recorder.events, expected)
 
     color = int(every["color"][every["kind"] == KINDS.index("send")][0])
     m = run(program, TraceOptions(colors=frozenset({color}), groups=("wavelet", "task")))
     got = m.recorder.events
-    expected = every[np.isin(every["kind"], [KINDS.index(k) for g in ("task", "wavelet") for k in GROUPS[g]])
-                     & ((every["color"] == color) | (every["color"] == 255))]
+    expected = every[
+        np.isin(every["kind"], [KINDS.index(k) for g in ("task", "wavelet") for k in GROUPS[g]])
+        & ((every["color"] == color) | (every["color"] == 255))
+    ]
     assert np.array_equal(got, expected)
 
 
 def test_cycle_range(program, traced):
     every = traced.recorder.events
     moves = every["cycle"][every["kind"] == KINDS.index("move")]
-    middle = int(moves[len(moves) // 2])        # wavelets are on their way
+    middle = int(moves[len(moves) // 2])  # wavelets are on their way
     m = run(program, TraceOptions(cycles=(middle, middle + 50), groups=ALL))
     assert np.array_equal(m.recorder.events, every[(every["cycle"] >= middle) & (every["cycle"] < middle + 50)])
     assert m.recorder.start.cycle == middle and not m.recorder.active
@@ -156,7 +164,13 @@ def test_both_modes_record_the_same(arch):
     path = str(ROOT / "programs/hello/layout.csl")
     out = []
     for env in ({}, {"NUMBA_DISABLE_JIT": "1"}):
-        done = subprocess.run([sys.executable, "-c", DUMP, path, arch], env={**os.environ, **env}, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", DUMP, path, arch],
+            env={**os.environ, **env},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         out.append(done.stdout)
     assert out[0] == out[1] and len(out[0].splitlines()) > 30
 

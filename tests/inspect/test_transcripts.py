@@ -1,7 +1,7 @@
 """Scripted sessions, line by line as `meshlang repl -c FILE --echo` prints them.
 
-The first line of a session names the program and its parameters. Run pytest with MESHLANG_UPDATE_GOLDEN=1 to write the expected
-texts anew; read the difference before committing it.
+The first line of a session names the program and its parameters. Run pytest with MESHLANG_UPDATE_GOLDEN=1 to write the
+expected texts anew; read the difference before committing it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def test_session(name, capsys, monkeypatch):
 
 def test_a_pipe(tmp_path):
     def repl(text: str, *args: str) -> subprocess.CompletedProcess:
-        return subprocess.run([sys.executable, "-m", "meshlang", "repl", *args], input=text, capture_output=True, text=True, cwd=ROOT)
+        return subprocess.run(
+            [sys.executable, "-m", "meshlang", "repl", *args], input=text, capture_output=True, text=True, cwd=ROOT
+        )
 
     fine = repl("launch main\nrun\nread data @ 1,0\n", "programs/hello")
     assert fine.returncode == 0 and fine.stdout.endswith("PE 1,0: [2.0 4.0 6.0 8.0]\n") and "\x1b" not in fine.stdout

@@ -1,4 +1,5 @@
-"""What `why` makes of mistakes in whole programs: a GEMV on 8 x 8 PEs, collectives, a line of switches. Each has a `mistake` parameter."""
+"""What `why` makes of mistakes in whole programs: a GEMV on 8 x 8 PEs, collectives, a line of switches. Each has a
+`mistake` parameter."""
 
 from pathlib import Path
 
@@ -14,20 +15,59 @@ PROGRAMS = Path(__file__).parent / "programs"
 # (program, mistake) -> the only cause, how many groups of PEs are shown, lines that are among the explanation's
 MISTAKES = {
     ("gemv", 1): ("no_ramp", 1, ["because the route of color 2 at PE 0,1 is NORTH -> SOUTH, without RAMP in tx"]),
-    ("gemv", 2): ("not_activated", 2, ["because unblock_cmd_stream is called in task on_finish (id 12), which is not active; "
-                                       "nothing in the code there activates it"]),
-    ("gemv", 3): ("never_sent", 2, ["because color 3 comes from PE 0,4, where nothing is running any more; it has sent 0 wavelets in all",
-                                    "because color 4 comes from PE 1,4, where microthread 3 is at fadds (pe.csl:46) and waits for input queue 3 "
-                                    "(color 3)"]),
-    ("gemv", 4): ("wrong_color", 2, ["and color 3 leads there, and the PE has no input queue for it: is that the color to receive?"]),
-    ("gemv", 5): ("task_blocked", 3, ["and on PE 2,7 the task on_sum is activated, but blocked", "and nothing in the code there unblocks it"]),
-    ("gemv", 6): ("extent", 3, ["because color 3 comes from PE 4,3, where nothing is running any more; it has sent 4 wavelets in all"]),
-    ("collectives", 1): ("teardown", 3, ["and color 0 is in teardown at PE 2,3", "and on PE 2,3, where the color is in teardown, main is done",
-                                         "and <collectives_2d/pe> sets the route of color 0 when it is called; here it has not been, or with "
-                                         "other arguments than elsewhere"]),
+    ("gemv", 2): (
+        "not_activated",
+        2,
+        [
+            "because unblock_cmd_stream is called in task on_finish (id 12), which is not active; "
+            "nothing in the code there activates it"
+        ],
+    ),
+    ("gemv", 3): (
+        "never_sent",
+        2,
+        [
+            "because color 3 comes from PE 0,4, where nothing is running any more; it has sent 0 wavelets in all",
+            "because color 4 comes from PE 1,4, where microthread 3 is at fadds (pe.csl:46) and waits for input queue 3 "
+            "(color 3)",
+        ],
+    ),
+    ("gemv", 4): (
+        "wrong_color",
+        2,
+        ["and color 3 leads there, and the PE has no input queue for it: is that the color to receive?"],
+    ),
+    ("gemv", 5): (
+        "task_blocked",
+        3,
+        ["and on PE 2,7 the task on_sum is activated, but blocked", "and nothing in the code there unblocks it"],
+    ),
+    ("gemv", 6): (
+        "extent",
+        3,
+        ["because color 3 comes from PE 4,3, where nothing is running any more; it has sent 4 wavelets in all"],
+    ),
+    ("collectives", 1): (
+        "teardown",
+        3,
+        [
+            "and color 0 is in teardown at PE 2,3",
+            "and on PE 2,3, where the color is in teardown, main is done",
+            "and <collectives_2d/pe> sets the route of color 0 when it is called; here it has not been, or with "
+            "other arguments than elsewhere",
+        ],
+    ),
     ("collectives", 2): ("teardown", 2, ["because color 0 is in teardown at PE 1,0"]),
-    ("line", 1): ("teardown", 2, ["because color 2 is in teardown at PE 2,0", "and on PE 2,0, where the color is in teardown, main is done"]),
-    ("line", 2): ("switch", 2, ["because PE 2,0 receives color 2 from WEST, but PE 1,0 there sends it to RAMP (its switch is at position 0)"]),
+    ("line", 1): (
+        "teardown",
+        2,
+        ["because color 2 is in teardown at PE 2,0", "and on PE 2,0, where the color is in teardown, main is done"],
+    ),
+    ("line", 2): (
+        "switch",
+        2,
+        ["because PE 2,0 receives color 2 from WEST, but PE 1,0 there sends it to RAMP (its switch is at position 0)"],
+    ),
 }
 
 
@@ -46,7 +86,11 @@ def stopped(program: str, mistake: int, arch: str) -> tuple[Debugger, MeshlangEr
 @pytest.mark.parametrize("program", ["gemv", "collectives", "line"])
 def test_without_a_mistake_they_end(program, arch):
     debugger, error = stopped(program, 0, arch)
-    assert error is None and debugger.machine.commands_outstanding == 0 and debugger.machine.waiting() == [] == debugger.machine.warnings
+    assert (
+        error is None
+        and debugger.machine.commands_outstanding == 0
+        and debugger.machine.waiting() == [] == debugger.machine.warnings
+    )
 
 
 @pytest.mark.parametrize("arch", ["wse2", "wse3"])

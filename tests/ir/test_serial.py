@@ -49,10 +49,15 @@ def test_round_trip(compiled, tmp_path):
 
 
 def test_round_trip_of_rare_values(compiled, tmp_path):
-    odd = dataclasses.replace(compiled, warnings=[Diagnostic("MS0216", "w", Span(SourceFile("a", "text"), 1, 2), "warning")])
+    odd = dataclasses.replace(
+        compiled, warnings=[Diagnostic("MS0216", "w", Span(SourceFile("a", "text"), 1, 2), "warning")]
+    )
     odd.fabric = dataclasses.replace(
         compiled.fabric,
-        configs=[*compiled.fabric.configs, ColorConfig(1, 16, ((1, 2), None, (3, 4)), filter=("range", 1, (2, 3)), pop="always_pop")],
+        configs=[
+            *compiled.fabric.configs,
+            ColorConfig(1, 16, ((1, 2), None, (3, 4)), filter=("range", 1, (2, 3)), pop="always_pop"),
+        ],
     )
     serial.save(odd, tmp_path)
     assert same(odd, serial.load(tmp_path))
@@ -78,7 +83,12 @@ def test_foreign_and_damaged_folders(compiled, tmp_path):
     (tmp_path / "vendor" / "bin").mkdir(parents=True)
     (tmp_path / "vendor" / "bin" / "out_0.elf").write_bytes(b"\x7fELF")
     assert refused(tmp_path / "vendor") == "MS0902"
-    for name, content in (("program.json", b"{"), ("program.json", b"[1]"), ("program.npz", b"PK\x03\x04junk"), ("program.npz", b"")):
+    for name, content in (
+        ("program.json", b"{"),
+        ("program.json", b"[1]"),
+        ("program.npz", b"PK\x03\x04junk"),
+        ("program.npz", b""),
+    ):
         out = serial.save(compiled, tmp_path / "out")
         (out / "bin" / name).write_bytes(content)
         assert refused(out) == "MS0902", (name, content)

@@ -44,7 +44,9 @@ comptime {
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
-    source = PE.replace("@fadds(dest, dest, source)", "@fadds(dest, line, source)").replace("task control() void", "task control(x: u16) void")
+    source = PE.replace("@fadds(dest, dest, source)", "@fadds(dest, line, source)").replace(
+        "task control() void", "task control(x: u16) void"
+    )
     program = compile_files(tmp_path_factory.mktemp("verify"), {"pe.csl": source}, arch="wse3")
     verify(program)
     return program
@@ -52,11 +54,16 @@ def compiled(tmp_path_factory):
 
 def places(tile, shape: str) -> list[tuple[int, int]]:
     """(instruction, word) of every operand of a shape of ir.listing.SHAPES."""
-    return [(pc, 1 + i) for pc in range(len(tile.code)) for i, s in enumerate(SHAPES[Op(int(tile.code[pc, 0]) & 0xff)]) if s == shape]
+    return [
+        (pc, 1 + i)
+        for pc in range(len(tile.code))
+        for i, s in enumerate(SHAPES[Op(int(tile.code[pc, 0]) & 0xFF)])
+        if s == shape
+    ]
 
 
 def first(tile, op: Op) -> int:
-    return next(pc for pc in range(len(tile.code)) if int(tile.code[pc, 0]) & 0xff == op)
+    return next(pc for pc in range(len(tile.code)) if int(tile.code[pc, 0]) & 0xFF == op)
 
 
 def frame_of(tile, op: Op) -> int:
@@ -68,24 +75,28 @@ def set_word(shape: str, value):
     def change(tile):
         pc, word = places(tile, shape)[-1]
         tile.code[pc, word] = value(tile) if callable(value) else value
+
     return change
 
 
 def set_op(op: Op, word: int, value: int):
     def change(tile):
         tile.code[first(tile, op), word] = value
+
     return change
 
 
 def set_row(name: str, column: int, value: int):
     def change(tile):
         getattr(tile, name)[0, column] = value
+
     return change
 
 
 def put(name: str, value):
     def change(tile):
         setattr(tile, name, value(tile) if callable(value) else value)
+
     return change
 
 
@@ -111,16 +122,23 @@ CHANGES = {
     "spans": (put("spans", lambda t: t.spans[:-1]), "spans for"),
     "function past the end": (lambda t: setattr(t.functions[-1], "entry", len(t.code)), "does not lie inside the code"),
     "function that runs on": (cut_end, "does not end"),
-    "opcode": (lambda t: t.code.__setitem__((0, 0), 0xff), "has no opcode"),
+    "opcode": (lambda t: t.code.__setitem__((0, 0), 0xFF), "has no opcode"),
     "register read": (set_word("r", 2000), "names what does not exist"),
     "register below zero": (set_word("r", -1), "names what does not exist"),
     "register written": (set_word("w", 2000), "names what does not exist"),
     "jump": (set_word("t", lambda t: len(t.code)), "names what does not exist"),
-    "jump into another function": (lambda t: set_word("t", t.functions[0].entry if places(t, "t")[-1][0] >= t.functions[-1].entry
-                                                      else t.functions[-1].entry)(t), "names what does not exist"),
+    "jump into another function": (
+        lambda t: set_word(
+            "t", t.functions[0].entry if places(t, "t")[-1][0] >= t.functions[-1].entry else t.functions[-1].entry
+        )(t),
+        "names what does not exist",
+    ),
     "function number": (set_word("f", lambda t: len(t.functions)), "names what does not exist"),
     "vector operation": (set_op(Op.DSDOP, 1, 99), "no such vector operation"),
-    "registers of a vector operation": (lambda t: set_op(Op.DSDOP, 2, frame_of(t, Op.DSDOP) - 1)(t), "no such vector operation"),
+    "registers of a vector operation": (
+        lambda t: set_op(Op.DSDOP, 2, frame_of(t, Op.DSDOP) - 1)(t),
+        "no such vector operation",
+    ),
     "DSR": (set_op(Op.DSRLD, 1, 99), "no such DSR"),
     "DSR configuration": (set_op(Op.DSRLD, 3, 99), "no such DSR"),
     "kind of vector operation": (set_row("dsd_ops", OP_CODE, 250), "no operation"),

@@ -1,4 +1,5 @@
-"""Programs of the language, run on the reference interpreter and (when asked for) on the engine, and compared by value."""
+"""Programs of the language, run on the reference interpreter and (when asked for) on the engine, and compared by
+value."""
 
 import sys
 from pathlib import Path
@@ -46,7 +47,9 @@ class Machines:
     def start(self, source: str, arrays: dict[str, str], arch: str = "wse2", **options) -> FabricHandle:
         """On a fabric, ready to launch "run"; `arrays` are the exported ones, name -> element type."""
         exports = "".join(f'  @export_name("{n}", [*]{t}, true);\n' for n, t in arrays.items())
-        pointers = "".join(f'var {n}_ptr: [*]{t} = &{n};\ncomptime {{ @export_symbol({n}_ptr, "{n}"); }}\n' for n, t in arrays.items())
+        pointers = "".join(
+            f'var {n}_ptr: [*]{t} = &{n};\ncomptime {{ @export_symbol({n}_ptr, "{n}"); }}\n' for n, t in arrays.items()
+        )
         folder = self.folder / "engine"
         folder.mkdir()
         (folder / "layout.csl").write_text(LAYOUT % exports)
@@ -86,4 +89,5 @@ def fresh_machines(tmp_path):
         folder = tmp_path / str(next(count))
         folder.mkdir()
         return Machines(folder)
+
     return make

@@ -1,4 +1,5 @@
-"""circbuf_dsd: round and round a buffer, as source and destination, in memory, over the fabric and in @map, with and without save_address."""
+"""circbuf_dsd: round and round a buffer, as source and destination, in memory, over the fabric and in @map, with and
+without save_address."""
 
 import tempfile
 from pathlib import Path
@@ -61,7 +62,9 @@ def start(folder, text: str, arch: str = "wse3", element: str = "u32"):
     return meshlang.load(folder / "out").start()
 
 
-def run(folder, text: str, arch: str = "wse3", element: str = "u32", x: int = 0, ring=(1, 2, 3, 4, 5)) -> tuple[list, list]:
+def run(
+    folder, text: str, arch: str = "wse3", element: str = "u32", x: int = 0, ring=(1, 2, 3, 4, 5)
+) -> tuple[list, list]:
     """ring and line of a PE after main, with the line 11, 12, ... on PE 0."""
     fabric = start(folder, text, arch, element)
     dtype = {"u32": np.uint32, "f16": np.float16}[element]
@@ -81,14 +84,19 @@ MOVE = {"u32": "@mov32", "f16": "@fmovh"}
 @pytest.mark.parametrize("element", ["u32", "f16"])
 def test_a_source_goes_round(tmp_path, arch, element):
     """Twelve elements out of a ring of five."""
-    _, line = run(tmp_path, f"""
+    _, line = run(
+        tmp_path,
+        f"""
 fn main() void {{
   keep();
   @load_to_dsr_xdsr(from, x1, @get_dsd(circbuf_dsd, .{{ .base_address = &ring, .extent = 12 }}));
   _ = {MOVE[element]}(@set_dsd_length(all, 12), from);
   sys.unblock_cmd_stream();
 }}
-""", arch, element)
+""",
+        arch,
+        element,
+    )
     assert line == [1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 1, 2, 23, 24, 25, 26]
 
 
@@ -96,10 +104,15 @@ fn main() void {{
 @pytest.mark.parametrize("element", ["u32", "f16"])
 def test_a_destination_goes_round_a_part_of_its_buffer(tmp_path, arch, element):
     """Loaded before the start; the ring is the first four of five elements."""
-    ring, _ = run(tmp_path, f"""
+    ring, _ = run(
+        tmp_path,
+        f"""
 comptime {{ @load_to_dsr_xdsr(to, x1, @get_dsd(circbuf_dsd, .{{ .base_address = &ring, .extent = 6, .wraparound = 4 }})); }}
 fn main() void {{ keep(); _ = {MOVE[element]}(to, @set_dsd_length(all, 6)); sys.unblock_cmd_stream(); }}
-""", arch, element)
+""",
+        arch,
+        element,
+    )
     assert ring == [15, 16, 13, 14, 5]
 
 
@@ -125,7 +138,8 @@ fn main() void {
 @ARCHS
 @pytest.mark.parametrize("asynchronous", [True, False])
 def test_over_the_fabric(tmp_path, arch, asynchronous):
-    """PE 0 sends eight elements out of its ring in two operations; PE 1 receives twelve into its own, seven of them from the line."""
+    """PE 0 sends eight elements out of its ring in two operations; PE 1 receives twelve into its own, seven of them
+    from the line."""
     cfg, wait = (", .{ .async = true, .activate = done }", "") if asynchronous else ("", "sys.unblock_cmd_stream();")
     text = """
 fn main() void {
@@ -147,7 +161,9 @@ fn main() void {
 
 
 def test_an_endless_receive_keeps_the_newest_elements(tmp_path):
-    ring, _ = run(tmp_path, """
+    ring, _ = run(
+        tmp_path,
+        """
 fn main() void {
   keep();
   if (x == 0) { _ = @mov32(out, all); } else {
@@ -156,13 +172,17 @@ fn main() void {
   }
   sys.unblock_cmd_stream();
 }
-""", x=1)
+""",
+        x=1,
+    )
     assert ring == [26, 22, 23, 24, 25]
 
 
 def test_in_map_and_in_arithmetic(tmp_path):
     """@map reads one ring and writes another, twice, and goes on; a sum of a ring and a vector in one operation."""
-    ring, line = run(tmp_path, """
+    ring, line = run(
+        tmp_path,
+        """
 fn twice(v: u32) u32 { return 2 * v; }
 const s0 = @get_dsr(dsr_src0, 4);
 fn main() void {
@@ -173,14 +193,17 @@ fn main() void {
   @map(twice, from, to);
   sys.unblock_cmd_stream();
 }
-""")
+""",
+    )
     assert line[:5] == [10, 2, 6, 8, 15]
     assert ring == [1, 2, 3, 4, 5]
 
 
 def test_a_reduction_and_an_operand_that_overlaps_itself(tmp_path):
     """Elements are taken in order: each one that is read has been written before, once the ring has gone round."""
-    ring, line = run(tmp_path, """
+    ring, line = run(
+        tmp_path,
+        """
 const s0 = @get_dsr(dsr_src0, 4);
 var total: f16 = 0.0;
 fn main() void {
@@ -193,13 +216,17 @@ fn main() void {
   line[0] = total;
   sys.unblock_cmd_stream();
 }
-""", element="f16")
+""",
+        element="f16",
+    )
     assert ring == [3, 4, 4, 5, 6] and line[0] == 44
 
 
 def test_elements_of_another_width_are_a_fault(tmp_path):
     with pytest.raises(MeshlangError, match="MS0818"):
-        run(tmp_path, """
+        run(
+            tmp_path,
+            """
 fn main() void {
   keep();
   @load_to_dsr_xdsr(from, x1, @get_dsd(circbuf_dsd, .{ .base_address = &ring, .extent = 4 }));
@@ -207,12 +234,15 @@ fn main() void {
   sys.unblock_cmd_stream();
 }
 var halves = @zeros([4]f16);
-""")
+""",
+        )
 
 
 def test_a_dsr_in_use_is_not_loaded_again(tmp_path):
     with pytest.raises(MeshlangError, match="MS0829"):
-        run(tmp_path, """
+        run(
+            tmp_path,
+            """
 fn main() void {
   keep();
   if (x == 1) {
@@ -222,21 +252,31 @@ fn main() void {
   }
   sys.unblock_cmd_stream();
 }
-""")
+""",
+        )
 
 
 def test_it_is_shown_in_words(tmp_path):
     from meshlang.inspect.query import dsd_text
-    program = compile_files(tmp_path, {"pe.csl": """
+
+    program = compile_files(
+        tmp_path,
+        {
+            "pe.csl": """
 var buffer: [6]f32;
 const d = @get_dsr(dsr_dest, 1);
 comptime { @load_to_dsr_xdsr(d, @get_xdsr(0), @get_dsd(circbuf_dsd, .{ .base_address = &buffer, .extent = 9, .wraparound = 5 })); }
 fn main() void { @fmovs(d, 1.0); buffer[0] = 0.0; }
-"""})
-    assert dsd_text(program.tiles[0], program.tiles[0].dsr_init[0][1]) == "circbuf from buffer[0], 9 elements of 4 bytes, around 5, next 0"
+"""
+        },
+    )
+    assert (
+        dsd_text(program.tiles[0], program.tiles[0].dsr_init[0][1])
+        == "circbuf from buffer[0], 9 elements of 4 bytes, around 5, next 0"
+    )
 
 
-RING = st.tuples(st.integers(1, 9), st.integers(0, 20), st.booleans())        # wraparound, extent, save_address
+RING = st.tuples(st.integers(1, 9), st.integers(0, 20), st.booleans())  # wraparound, extent, save_address
 
 
 @settings(max_examples=40, deadline=None)
@@ -244,9 +284,13 @@ RING = st.tuples(st.integers(1, 9), st.integers(0, 20), st.booleans())        # 
 def test_against_a_model(to, one, two, moves, shared):
     """Additions of two rings into a third, and moves, in any lengths; all three may be the same buffer."""
     names = ("a", "a", "a") if shared else ("a", "b", "c")
-    text = "".join(f"var {n} = [9]u16 {{ {', '.join(str(100 * i + k) for k in range(9))} }};\n" for i, n in enumerate("abc"))
+    text = "".join(
+        f"var {n} = [9]u16 {{ {', '.join(str(100 * i + k) for k in range(9))} }};\n" for i, n in enumerate("abc")
+    )
     text += "var line = @zeros([27]u16); var line_ptr: [*]u16 = &line;\n"
-    for i, (register, (wraparound, extent, save)) in enumerate(zip(("dsr_dest", "dsr_src0", "dsr_src1"), (to, one, two), strict=True)):
+    for i, (register, (wraparound, extent, save)) in enumerate(
+        zip(("dsr_dest", "dsr_src0", "dsr_src1"), (to, one, two), strict=True)
+    ):
         text += f"""const r{i} = @get_dsr({register}, 3);
 comptime {{ @load_to_dsr_xdsr(r{i}, @get_xdsr({i}), @get_dsd(circbuf_dsd, .{{ .base_address = &{names[i]}, .extent = {extent},
   .wraparound = {wraparound} }}), .{{ .save_address = {str(save).lower()} }}); }}
@@ -256,12 +300,17 @@ comptime {{ @load_to_dsr_xdsr(r{i}, @get_xdsr({i}), @get_dsd(circbuf_dsd, .{{ .b
     text += f"fn run() void {{ {body} {copy} sys.unblock_cmd_stream(); }}"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "layout.csl").write_text("""const memcpy = @import_module("<memcpy/get_params>", .{ .width = 1, .height = 1 });
+        (
+            folder / "layout.csl"
+        ).write_text("""const memcpy = @import_module("<memcpy/get_params>", .{ .width = 1, .height = 1 });
 layout { @set_rectangle(1, 1); @set_tile_code(0, 0, "pe.csl", .{ .memcpy_params = memcpy.get_params(0) });
   @export_name("run", fn()void); @export_name("line", [*]u16, true); }
 """)
-        (folder / "pe.csl").write_text('param memcpy_params; const sys = @import_module("<memcpy/memcpy>", memcpy_params);\n' + text
-                                       + '\ncomptime { @export_symbol(run); @export_symbol(line_ptr, "line"); }')
+        (folder / "pe.csl").write_text(
+            'param memcpy_params; const sys = @import_module("<memcpy/memcpy>", memcpy_params);\n'
+            + text
+            + '\ncomptime { @export_symbol(run); @export_symbol(line_ptr, "line"); }'
+        )
         with meshlang.compile(folder / "layout.csl").start() as fabric:
             fabric.launch("run")
             got = fabric.read("line", count=27)[0, 0].tolist()
@@ -274,7 +323,7 @@ layout { @set_rectangle(1, 1); @set_tile_code(0, 0, "pe.csl", .{ .memcpy_params 
         length = next((rings[i][1] for i in (*sources, 0) if rings[i][1]), 1)
         for k in range(length):
             values = [memory[names[i]][(at[i] + k) % rings[i][0]] for i in sources]
-            result = (sum(values) + (7 if m == 1 else 0)) & 0xffff if m < 2 else values[0] if m == 2 else 5
+            result = (sum(values) + (7 if m == 1 else 0)) & 0xFFFF if m < 2 else values[0] if m == 2 else 5
             memory[names[0]][(at[0] + k) % to[0]] = result
         for i in used:
             at[i] = (at[i] + length) % rings[i][0] if rings[i][2] else 0

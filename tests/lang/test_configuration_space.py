@@ -48,8 +48,11 @@ def rows(fabric) -> np.ndarray:
 
 @pytest.mark.parametrize("address", ["0x7f25", "@as(u16, 0x7f20) + n"])
 def test_routes_through_the_configuration_space(tmp_path, address):
-    """PE 1 reads its route of color 5 (in from W: bit 5, out to RAMP: bit 4), and passes the color on to the east instead."""
-    fabric = start(tmp_path, f"""var n: u16 = 5; var route: u16 = 0;
+    """PE 1 reads its route of color 5 (in from W: bit 5, out to RAMP: bit 4), and passes the color on to the east
+    instead."""
+    fabric = start(
+        tmp_path,
+        f"""var n: u16 = 5; var route: u16 = 0;
 fn prepare() void {{
   if (x == 1) {{ n = @get_int(a); route = @get_config({address}); @set_config({address}, 0x22); }}
   sys.unblock_cmd_stream();
@@ -60,7 +63,8 @@ fn main() void {{
   if (x == 2) {{ @mov32(kept, in); }}
   sys.unblock_cmd_stream();
 }}
-""")
+""",
+    )
     fabric.launch("prepare")
     fabric.launch("main")
     assert rows(fabric)[1, :2].tolist() == [0x30, 0x22]
@@ -87,9 +91,15 @@ fn main() void {{
 PUMP = "@mov32(out, f, .{ .async = true }); const ok = @mov32(f, all); if (ok) { got[0] = 1; } else { got[0] = 2; } sys.unblock_cmd_stream();"
 
 
-@pytest.mark.parametrize(("config", "complete"), [
-    ("", False), (".full_action = .{ .test_or_suspend = true }", False), (".full_action = .{ .terminate = true }", False),
-    (".full_action = .{ .suspend = true }", True)])
+@pytest.mark.parametrize(
+    ("config", "complete"),
+    [
+        ("", False),
+        (".full_action = .{ .test_or_suspend = true }", False),
+        (".full_action = .{ .terminate = true }", False),
+        (".full_action = .{ .suspend = true }", True),
+    ],
+)
 def test_a_full_fifo(tmp_path, config, complete):
     """Eight elements into a FIFO of four, in one synchronous operation, while a microthread takes them out again."""
     fabric = start(tmp_path, FIFO.format(config=config, body=PUMP, middle="@mov32(kept, in, .{ .async = true });"))
@@ -109,10 +119,14 @@ def test_an_empty_fifo_ends_a_microthread(tmp_path):
     assert rows(fabric)[0, 7] == 99 and rows(fabric)[1].tolist() == [1, 2, 3, 0, 0, 0, 0, 0]
 
 
-@pytest.mark.parametrize(("config", "body", "state"), [
-    (".full_action = .{ .fault = true }", "_ = @mov32(f, all);", "full"),
-    (".empty_action = .{ .fault = true }", "_ = @mov32(kept, f);", "empty"),
-    (".empty_action = .{ .fault = true }", "@mov32(out, f, .{ .async = true });", "empty")])
+@pytest.mark.parametrize(
+    ("config", "body", "state"),
+    [
+        (".full_action = .{ .fault = true }", "_ = @mov32(f, all);", "full"),
+        (".empty_action = .{ .fault = true }", "_ = @mov32(kept, f);", "empty"),
+        (".empty_action = .{ .fault = true }", "@mov32(out, f, .{ .async = true });", "empty"),
+    ],
+)
 def test_a_fifo_that_faults(tmp_path, config, body, state):
     fabric = start(tmp_path, FIFO.format(config=config, body=body + " sys.unblock_cmd_stream();", middle=""))
     with pytest.raises(MeshlangError, match=f"MS0858.*{state}") as caught:
@@ -123,7 +137,9 @@ def test_a_fifo_that_faults(tmp_path, config, body, state):
 
 def test_control_tasks_with_a_table_of_their_own(tmp_path):
     """Local task 9 and control task 9, both started."""
-    fabric = start(tmp_path, """const oq = @get_output_queue(2);
+    fabric = start(
+        tmp_path,
+        """const oq = @get_output_queue(2);
 const stop = @get_dsd(fabout_dsd, .{ .extent = 1, .fabric_color = a, .output_queue = oq, .control = true });
 task here() void { got[0] = 1; }
 task far(v: u16) void { got[1] = v; }
@@ -139,15 +155,19 @@ fn main() void {
   if (x == 1) { @activate(@get_local_task_id(9)); }
   sys.unblock_cmd_stream();
 }
-""")
+""",
+    )
     fabric.launch("main")
     fabric.run()
     assert rows(fabric)[1, :2].tolist() == [1, 77]
 
 
 def test_plain_words_hold_what_is_stored(tmp_path):
-    """Stored before the start, a later block wins; read at compile time and at run time, through a known and through a computed address."""
-    fabric = start(tmp_path, """var n: u16 = 0x7e00;
+    """Stored before the start, a later block wins; read at compile time and at run time, through a known and through a
+    computed address."""
+    fabric = start(
+        tmp_path,
+        """var n: u16 = 0x7e00;
 comptime { @set_config(0x7e01, 7); @set_config(0x7eff, 8); }
 comptime { @set_config(0x7e01, @get_config(0x7e01) + 2); @comptime_assert(@get_config(0x7e02) == 0); }
 fn prepare() void {
@@ -157,17 +177,21 @@ fn prepare() void {
   sys.unblock_cmd_stream();
 }
 fn main() void {}
-""")
+""",
+    )
     fabric.launch("prepare")
-    assert rows(fabric)[:, :6].tolist() == [[9, 9, 8, 0, 40 + x, 0xffff] for x in range(3)]
+    assert rows(fabric)[:, :6].tolist() == [[9, 9, 8, 0, 40 + x, 0xFFFF] for x in range(3)]
 
 
 def test_words_of_comptime_blocks_are_saved_with_the_program(tmp_path):
     (tmp_path / "layout.csl").write_text(LAYOUT)
-    (tmp_path / "pe.csl").write_text(HEAD + """comptime { @set_config(0x7e10, 77); }
+    (tmp_path / "pe.csl").write_text(
+        HEAD
+        + """comptime { @set_config(0x7e10, 77); }
 fn prepare() void { got[0] = @get_config(0x7e10); sys.unblock_cmd_stream(); }
 fn main() void {}
-""")
+"""
+    )
     meshlang.compile(tmp_path / "layout.csl", arch="wse2").save(tmp_path / "out")
     fabric = meshlang.load(tmp_path / "out").start()
     fabric.launch("prepare")

@@ -6,7 +6,8 @@ from meshlang.diag import MeshlangError
 
 
 def test_pairs_of_16_bit_elements(machines):
-    got = machines.engine("""
+    got = machines.engine(
+        """
 var a = [8]u16{ 1, 2, 3, 4, 5, 6, 7, 8 };
 var forwards: [8]u16;
 var backwards: [8]u16;
@@ -21,7 +22,9 @@ fn main() void {
   @mov32(down, all);        // the pairs in reverse order
   @mov16(wide, 7);          // three 16-bit words from low[1] on
 }
-""", {"forwards": "u16", "backwards": "u16", "low": "u32"})
+""",
+        {"forwards": "u16", "backwards": "u16", "low": "u32"},
+    )
     assert got["forwards"].tolist() == [3, 4, 5, 6, 7, 8, 0, 0]
     assert got["backwards"].tolist() == [7, 8, 5, 6, 3, 4, 1, 2]
     assert got["low"].tolist() == [0, 7 | 7 << 16, 7, 0]

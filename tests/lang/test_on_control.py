@@ -60,11 +60,12 @@ def start(tmp_path):
         (tmp_path / "layout.csl").write_text(LAYOUT)
         (tmp_path / "pe.csl").write_text(PE.replace("EXTENT", str(extent)))
         return meshlang.compile(str(tmp_path / "layout.csl"), arch=arch).start(**options)
+
     return make
 
 
 @pytest.mark.parametrize("arch", ["wse2", "wse3"])
-@pytest.mark.parametrize("extent, n", [(4, 0), (4, 3), (100, 0), (100, 1), (100, 4), (3000, 4), (0x7fff, 4)])
+@pytest.mark.parametrize("extent, n", [(4, 0), (4, 3), (100, 0), (100, 1), (100, 4), (3000, 4), (0x7FFF, 4)])
 def test_what_arrives_is_stored(start, extent, arch, n):
     with start(extent, arch) as fabric:
         fabric.launch("go", np.uint16(n))
@@ -75,10 +76,10 @@ def test_what_arrives_is_stored(start, extent, arch, n):
 @pytest.mark.parametrize("arch", ["wse2", "wse3"])
 def test_what_comes_past_the_vector_is_reported_or_a_fault(start, arch):
     with start(3000, arch) as fabric, pytest.raises(MeshlangError, match="MS0819"):
-        fabric.launch("go", np.uint16(5))       # 3000 words are more than the PE has
-    with start(0x7fff, arch) as fabric, pytest.raises(MeshlangError, match="MS0832"):
+        fabric.launch("go", np.uint16(5))  # 3000 words are more than the PE has
+    with start(0x7FFF, arch) as fabric, pytest.raises(MeshlangError, match="MS0832"):
         fabric.launch("go", np.uint16(5))
-    with start(100, arch) as fabric:            # 100 words are there, in other variables
+    with start(100, arch) as fabric:  # 100 words are there, in other variables
         fabric.launch("go", np.uint16(5))
         assert fabric.read("got")[0, 1].tolist() == [1, 2, 3, 4]
         found = {w.code: w for w in fabric.warnings}

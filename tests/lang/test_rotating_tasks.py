@@ -43,14 +43,16 @@ task second(v: u32) void { keep(1000 + v); }
 def run(folder, text: str, body: str) -> list[int]:
     """What PE 1 kept, in order, when PE 0 did `body`."""
     (folder / "layout.csl").write_text(LAYOUT)
-    (folder / "pe.csl").write_text(PE + text + f"fn main() void {{ if (x == 0) {{ {body} }} sys.unblock_cmd_stream(); }}\n")
+    (folder / "pe.csl").write_text(
+        PE + text + f"fn main() void {{ if (x == 0) {{ {body} }} sys.unblock_cmd_stream(); }}\n"
+    )
     program = meshlang.compile(folder / "layout.csl", arch="wse3")
     program.save(folder / "out")
     fabric = meshlang.load(folder / "out").start()
     fabric.launch("main")
     fabric.run()
     got: np.ndarray = fabric.read("got")[0][1]
-    return got[:np.count_nonzero(got)].tolist()
+    return got[: np.count_nonzero(got)].tolist()
 
 
 def pair(main: str, queue: int, init: int, limit: int) -> str:
@@ -60,7 +62,11 @@ def pair(main: str, queue: int, init: int, limit: int) -> str:
 @pytest.mark.parametrize("table", ["", "@set_control_task_table();"])
 @pytest.mark.parametrize(("init", "limit"), [(0, 2), (1, 3), (2, 2), (0, 0), (0, 8)])
 def test_every_so_many_wavelets_start_the_alternate(tmp_path, table, init, limit):
-    got = run(tmp_path, f"task other(v: u32) void {{ keep(100 + v); }} comptime {{ {table} {pair('first', 2, init, limit)} }}\n", "@mov32(a, all);")
+    got = run(
+        tmp_path,
+        f"task other(v: u32) void {{ keep(100 + v); }} comptime {{ {table} {pair('first', 2, init, limit)} }}\n",
+        "@mov32(a, all);",
+    )
     count, expected = init, []
     for v in range(1, 9):
         expected.append(100 + v if count == limit else v)

@@ -32,15 +32,20 @@ TAKE = "@fmovs(x_dsd, in);"
 FOUR = "@get_dsd(fabin_dsd, .{ .extent = 4, .fabric_color = a, .input_queue = @get_input_queue(2) })"
 
 
-def start(folder, side: str, middle: str, *, side_top: str = "", middle_top: str = "", rx: str = "WEST", arch: str = "wse2"):
+def start(
+    folder, side: str, middle: str, *, side_top: str = "", middle_top: str = "", rx: str = "WEST", arch: str = "wse2"
+):
     """The outer PEs run `side`, the middle one `middle`; both end with unblock_cmd_stream unless they say otherwise."""
+
     def body(text: str, top: str) -> str:
         done = "" if "sys." in text + top or "// ends" in text else " sys.unblock_cmd_stream();"
         return f"{HEAD}{top}\nfn main() void {{\n  {text}{done}\n}}\n"
 
     (folder / "layout.csl").write_text(TOP.replace("MIDDLE", rx))
     (folder / "side.csl").write_text(body(side, side_top))
-    (folder / "middle.csl").write_text(body(middle, middle_top + "\ncomptime { @initialize_queue(@get_input_queue(2), .{ .color = a }); }"))
+    (folder / "middle.csl").write_text(
+        body(middle, middle_top + "\ncomptime { @initialize_queue(@get_input_queue(2), .{ .color = a }); }")
+    )
     return meshlang.compile(folder / "layout.csl", arch=arch).start()
 
 
@@ -72,7 +77,10 @@ def test_wavelets_left_in_a_queue(tmp_path):
     fabric.run()
     found = {w.code: w for w in fabric.warnings}
     assert set(found) == {"MS0854"}
-    assert "PE (1, 0): input queue 2 (color 1) holds 4 wavelets" in found["MS0854"].message and "color 1" in found["MS0854"].notes
+    assert (
+        "PE (1, 0): input queue 2 (color 1) holds 4 wavelets" in found["MS0854"].message
+        and "color 1" in found["MS0854"].notes
+    )
 
 
 def test_wavelets_left_in_routers(tmp_path):
@@ -85,13 +93,22 @@ def test_wavelets_left_in_routers(tmp_path):
 
 
 def test_wavelets_for_a_blocked_task(tmp_path):
-    fabric = start(tmp_path, ONE, "", middle_top="task got(v: f32) void { x[0] += v; }\nconst id = @get_data_task_id(a);\n"
-                   "comptime { @bind_data_task(got, id); @block(id); }")
+    fabric = start(
+        tmp_path,
+        ONE,
+        "",
+        middle_top="task got(v: f32) void { x[0] += v; }\nconst id = @get_data_task_id(a);\n"
+        "comptime { @bind_data_task(got, id); @block(id); }",
+    )
     fabric.launch("main")
     fabric.run()
     assert "MS0855" in {w.code for w in fabric.warnings}
     (w,) = [w for w in fabric.warnings if w.code == "MS0855"]
-    assert "PE (1, 0)" in w.message and "the task for them is blocked" in w.message and line(w).startswith("@set_color_config(1, 0, a")
+    assert (
+        "PE (1, 0)" in w.message
+        and "the task for them is blocked" in w.message
+        and line(w).startswith("@set_color_config(1, 0, a")
+    )
 
 
 def test_command_stream_not_unblocked(tmp_path):
@@ -121,8 +138,10 @@ const sent = @get_local_task_id(9);
 task next() void { @load_to_dsr(src, y_dsd); sys.unblock_cmd_stream(); }
 comptime { @bind_local_task(next, sent); }
 """
-ASYNC = "@load_to_dsr(dest, out); @load_to_dsr(src, x_dsd);\n" \
-        "  if (first) { @fmovs(dest, src, .{ .async = true, .activate = sent }); } else { @activate(sent); }"
+ASYNC = (
+    "@load_to_dsr(dest, out); @load_to_dsr(src, x_dsd);\n"
+    "  if (first) { @fmovs(dest, src, .{ .async = true, .activate = sent }); } else { @activate(sent); }"
+)
 
 
 @pytest.mark.parametrize("again", ["@load_to_dsr(src, y_dsd);", "@set_dsr_base_addr(src, &y);"])

@@ -1,4 +1,5 @@
-"""WSE-2: operations of several colors may use one input queue, one after the other; a queue that still holds the other color is a fault."""
+"""WSE-2: operations of several colors may use one input queue, one after the other; a queue that still holds the other
+color is a fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Advertised symbols seen from the PE's own code: their numbers, values and tensors; and structs that the host reads and writes."""
+"""Advertised symbols seen from the PE's own code: their numbers, values and tensors; and structs that the host reads
+and writes."""
 
 import numpy as np
 import pytest

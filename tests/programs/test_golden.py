@@ -16,21 +16,32 @@ ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = Path(__file__).parent / "golden"
 
 RUNS = [
-    ["hello"], ["hello", "--arch", "wse3"],
-    ["gemv"], ["gemv", "-p", "width=1"], ["gemv", "-p", "width=2", "--arch", "wse3"],
-    ["meshgemv"], ["meshgemv", "--arch", "wse3"],
-    ["meshgemv", "-p", "P=2"], ["meshgemv", "-p", "P=5", "-p", "M=17", "-p", "N=23", "-p", "groups=5"],
+    ["hello"],
+    ["hello", "--arch", "wse3"],
+    ["gemv"],
+    ["gemv", "-p", "width=1"],
+    ["gemv", "-p", "width=2", "--arch", "wse3"],
+    ["meshgemv"],
+    ["meshgemv", "--arch", "wse3"],
+    ["meshgemv", "-p", "P=2"],
+    ["meshgemv", "-p", "P=5", "-p", "M=17", "-p", "N=23", "-p", "groups=5"],
     ["meshgemv", "-p", "P=7", "-p", "groups=1", "-p", "f32=true"],
     ["meshgemv", "-p", "P=16", "-p", "M=128", "-p", "N=128", "-p", "groups=4", "-p", "repeat=3", "--arch", "wse3"],
     ["meshgemv", "-p", "P=9", "-p", "K=3", "-p", "rows=true", "-p", "f32_sum=true"],
-    ["meshgemm"], ["meshgemm", "--arch", "wse3"],
-    ["meshgemm", "-p", "P=2"], ["meshgemm", "-p", "P=5", "-p", "M=17", "-p", "K=12", "-p", "N=23", "-p", "repeat=2"],
-    ["meshgemm", "-p", "P=3", "-p", "f32=true"], ["meshgemm", "-p", "P=4", "-p", "f32_sum=true", "--arch", "wse3"],
+    ["meshgemm"],
+    ["meshgemm", "--arch", "wse3"],
+    ["meshgemm", "-p", "P=2"],
+    ["meshgemm", "-p", "P=5", "-p", "M=17", "-p", "K=12", "-p", "N=23", "-p", "repeat=2"],
+    ["meshgemm", "-p", "P=3", "-p", "f32=true"],
+    ["meshgemm", "-p", "P=4", "-p", "f32_sum=true", "--arch", "wse3"],
     ["meshgemm", "-p", "P=7", "-p", "cannon=true"],
     ["meshgemm", "-p", "P=16", "-p", "M=128", "-p", "K=128", "-p", "N=128", "--arch", "wse3"],
-    ["allreduce"], ["allreduce", "-p", "sizes=2,9", "-p", "n=21", "-p", "f32=true", "-p", "max=true", "--arch", "wse3"],
-    ["compare_gemv"], ["compare_gemv", "-p", "sizes=3,12", "-p", "tile=5", "-p", "rows=true", "--arch", "wse3"],
-    ["compare_gemm"], ["compare_gemm", "-p", "sizes=3,5,12", "-p", "tile=3", "--arch", "wse3"],
+    ["allreduce"],
+    ["allreduce", "-p", "sizes=2,9", "-p", "n=21", "-p", "f32=true", "-p", "max=true", "--arch", "wse3"],
+    ["compare_gemv"],
+    ["compare_gemv", "-p", "sizes=3,12", "-p", "tile=5", "-p", "rows=true", "--arch", "wse3"],
+    ["compare_gemm"],
+    ["compare_gemm", "-p", "sizes=3,5,12", "-p", "tile=3", "--arch", "wse3"],
     ["compare_gemm", "-p", "sizes=4x6,8x4", "-p", "f32=true", "--arch", "wse3"],
     ["compare_gemm", "-p", "sizes=3,6", "-p", "sync=true", "-p", "f32_sum=true", "--arch", "wse3"],
 ]
@@ -42,7 +53,7 @@ def name_of(arguments: list[str]) -> str:
 
 @pytest.mark.parametrize("arguments", RUNS, ids=name_of)
 def test_golden(arguments, capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)     # sim.log and other files a run may leave
+    monkeypatch.chdir(tmp_path)  # sim.log and other files a run may leave
     code = main(["run", str(ROOT / "programs" / arguments[0]), *arguments[1:]])
     text = capsys.readouterr().out.replace(str(ROOT), "")
     assert code == 0
@@ -58,8 +69,25 @@ def test_meshgemv_every_group_count(P, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for groups in range(1, P + 1):
         for arch in ("wse2", "wse3"):
-            assert main(["run", str(ROOT / "programs/meshgemv"), "-p", f"P={P}", "-p", f"groups={groups}", "-p", "M=11", "-p", "N=13",
-                         "--arch", arch]) == 0, capsys.readouterr()
+            assert (
+                main(
+                    [
+                        "run",
+                        str(ROOT / "programs/meshgemv"),
+                        "-p",
+                        f"P={P}",
+                        "-p",
+                        f"groups={groups}",
+                        "-p",
+                        "M=11",
+                        "-p",
+                        "N=13",
+                        "--arch",
+                        arch,
+                    ]
+                )
+                == 0
+            ), capsys.readouterr()
 
 
 def test_meshgemv_bad_parameters(capsys, tmp_path, monkeypatch):

@@ -1,4 +1,5 @@
-"""The language-model programs: what `meshlang run` prints (MESHLANG_UPDATE_GOLDEN=1 writes it anew), and what they refuse."""
+"""The language-model programs: what `meshlang run` prints (MESHLANG_UPDATE_GOLDEN=1 writes it anew), and what they
+refuse."""
 
 from __future__ import annotations
 
@@ -13,20 +14,89 @@ ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = Path(__file__).parent / "golden"
 
 RUNS = [
-    ["decoder"], ["decoder", "--arch", "wse3"],
-    ["decoder", "-p", "W=5", "-p", "H=3", "-p", "f32=true", "-p", "layers=2", "-p", "interleaved=true", "--arch", "wse3"],
+    ["decoder"],
+    ["decoder", "--arch", "wse3"],
+    [
+        "decoder",
+        "-p",
+        "W=5",
+        "-p",
+        "H=3",
+        "-p",
+        "f32=true",
+        "-p",
+        "layers=2",
+        "-p",
+        "interleaved=true",
+        "--arch",
+        "wse3",
+    ],
     ["decoder", "-p", "W=2", "-p", "H=6", "-p", "concat=true", "-p", "heads=6", "-p", "kv_heads=3", "-p", "tokens=4"],
-    ["decoder", "-p", "W=16", "-p", "H=16", "-p", "hidden=256", "-p", "heads=16", "-p", "kv_heads=4", "-p", "head_size=16", "-p", "feed=512",
-     "-p", "tokens=3", "--arch", "wse3"],
-    ["prefill"], ["prefill", "--arch", "wse3"],
-    ["prefill", "-p", "W=3", "-p", "H=2", "-p", "f32=true", "-p", "layers=2", "-p", "interleaved=true", "-p", "tokens=8", "-p", "heads=6", "-p",
-     "kv_heads=3"],
+    [
+        "decoder",
+        "-p",
+        "W=16",
+        "-p",
+        "H=16",
+        "-p",
+        "hidden=256",
+        "-p",
+        "heads=16",
+        "-p",
+        "kv_heads=4",
+        "-p",
+        "head_size=16",
+        "-p",
+        "feed=512",
+        "-p",
+        "tokens=3",
+        "--arch",
+        "wse3",
+    ],
+    ["prefill"],
+    ["prefill", "--arch", "wse3"],
+    [
+        "prefill",
+        "-p",
+        "W=3",
+        "-p",
+        "H=2",
+        "-p",
+        "f32=true",
+        "-p",
+        "layers=2",
+        "-p",
+        "interleaved=true",
+        "-p",
+        "tokens=8",
+        "-p",
+        "heads=6",
+        "-p",
+        "kv_heads=3",
+    ],
     ["prefill", "-p", "W=4", "-p", "H=8", "-p", "hidden=64", "--arch", "wse3"],
-    ["tiny_llama"], ["tiny_llama", "--arch", "wse3"],
-    ["tiny_llama", "-p", "W=4", "-p", "H=4", "-p", "f16=true", "-p", "hidden=40", "-p", "feed=60", "-p", "prompt=7",
-     "-p", "new=10"],
+    ["tiny_llama"],
+    ["tiny_llama", "--arch", "wse3"],
+    [
+        "tiny_llama",
+        "-p",
+        "W=4",
+        "-p",
+        "H=4",
+        "-p",
+        "f16=true",
+        "-p",
+        "hidden=40",
+        "-p",
+        "feed=60",
+        "-p",
+        "prompt=7",
+        "-p",
+        "new=10",
+    ],
     ["tiny_llama", "-p", "W=6", "-p", "H=4", "-p", "prompt=5", "-p", "new=4", "--arch", "wse3"],
-    ["kv_cache"], ["kv_cache", "-p", "W=1", "-p", "H=5", "-p", "heads=2", "-p", "elements=3", "--arch", "wse3"],
+    ["kv_cache"],
+    ["kv_cache", "-p", "W=1", "-p", "H=5", "-p", "heads=2", "-p", "elements=3", "--arch", "wse3"],
 ]
 
 
@@ -46,23 +116,32 @@ def test_golden(arguments, capsys, tmp_path, monkeypatch):
     assert text == file.read_text()
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (["decoder", "-p", "heads=6", "-p", "kv_heads=4"], "6 query heads do not divide among 4 key-value heads"),
-    (["decoder", "-p", "head_size=7"], "a head size of 7 is odd"),
-    (["decoder", "-p", "hidden=0"], "hidden_size must be a positive integer, found 0"),
-    (["decoder", "-p", "tokens=17"], "17 tokens, but 4 per PE on 4 rows hold 16 (shift)"),
-    (["decoder", "-p", "tokens=5", "-p", "concat=true"], "5 tokens, but 4 per PE on 4 rows hold 4 (concatenate)"),
-    (["decoder", "-p", "hidden=512", "-p", "feed=512", "-p", "W=2", "-p", "H=2"], "of a PE's 49,152 bytes (weights"),
-    (["decoder", "-p", "W=0"], "1 layers with 4 tokens per PE on 4 x 0 PEs"),
-    (["decoder", "-p", "config=nowhere.json"], "cannot read nowhere.json"),
-    (["prefill", "-p", "W=1"], "a prefill needs a mesh of at least 2 x 2 PEs, whose rows and columns are rings; found 4 x 1"),
-    (["prefill", "-p", "tokens=0"], "W, H and tokens must be positive, found 4, 4 and 0"),
-    (["prefill", "-p", "tokens=2000"], "of a PE's 49,152 bytes (weights"),
-    (["tiny_llama", "-p", "capacity=2"], "32 tokens, but 2 per PE on 8 rows hold 16 (shift)"),
-    (["tiny_llama", "-p", "new=0"], "W, H, prompt and new must be positive, found 8, 8, 13 and 0"),
-    (["kv_cache", "-p", "bytes=10"], "a token takes 18 bytes of a PE; 10 are too few"),
-    (["kv_cache", "-p", "H=0"], "must be positive, found 2, 0, 1 and 4"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["decoder", "-p", "heads=6", "-p", "kv_heads=4"], "6 query heads do not divide among 4 key-value heads"),
+        (["decoder", "-p", "head_size=7"], "a head size of 7 is odd"),
+        (["decoder", "-p", "hidden=0"], "hidden_size must be a positive integer, found 0"),
+        (["decoder", "-p", "tokens=17"], "17 tokens, but 4 per PE on 4 rows hold 16 (shift)"),
+        (["decoder", "-p", "tokens=5", "-p", "concat=true"], "5 tokens, but 4 per PE on 4 rows hold 4 (concatenate)"),
+        (
+            ["decoder", "-p", "hidden=512", "-p", "feed=512", "-p", "W=2", "-p", "H=2"],
+            "of a PE's 49,152 bytes (weights",
+        ),
+        (["decoder", "-p", "W=0"], "1 layers with 4 tokens per PE on 4 x 0 PEs"),
+        (["decoder", "-p", "config=nowhere.json"], "cannot read nowhere.json"),
+        (
+            ["prefill", "-p", "W=1"],
+            "a prefill needs a mesh of at least 2 x 2 PEs, whose rows and columns are rings; found 4 x 1",
+        ),
+        (["prefill", "-p", "tokens=0"], "W, H and tokens must be positive, found 4, 4 and 0"),
+        (["prefill", "-p", "tokens=2000"], "of a PE's 49,152 bytes (weights"),
+        (["tiny_llama", "-p", "capacity=2"], "32 tokens, but 2 per PE on 8 rows hold 16 (shift)"),
+        (["tiny_llama", "-p", "new=0"], "W, H, prompt and new must be positive, found 8, 8, 13 and 0"),
+        (["kv_cache", "-p", "bytes=10"], "a token takes 18 bytes of a PE; 10 are too few"),
+        (["kv_cache", "-p", "H=0"], "must be positive, found 2, 0, 1 and 4"),
+    ],
+)
 def test_refused(arguments, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["run", str(ROOT / "programs" / arguments[0]), *arguments[1:]]) == 1

@@ -14,8 +14,11 @@ def holds(tmp_path, source: str, **options) -> None:
 
 
 def test_operators_bind_like_zig(tmp_path):
-    """Facts 1.9: shifts bind tighter than `& ^ |` (one level), those tighter than comparison, `and` tighter than `or`."""
-    holds(tmp_path, """
+    """Facts 1.9: shifts bind tighter than `& ^ |` (one level), those tighter than comparison, `and` tighter than
+    `or`."""
+    holds(
+        tmp_path,
+        """
 comptime {
   @comptime_assert(2 + 3 * 4 == 14);
   @comptime_assert(6 & 1 != 1);
@@ -29,11 +32,14 @@ comptime {
   @comptime_assert(!(1 == 2) and !false);
   @comptime_assert(1 ^ 3 & 2 == (1 ^ 3) & 2);
   @comptime_assert(~@as(u8, 1) & 3 == 2);
-}""")
+}""",
+    )
 
 
 def test_literals_have_no_width_and_typed_values_wrap(tmp_path):
-    holds(tmp_path, """
+    holds(
+        tmp_path,
+        """
 const big = 1 << 70;
 comptime {
   @comptime_assert(big / (1 << 68) == 4);
@@ -50,22 +56,28 @@ comptime {
   @comptime_assert(@as(f16, 0.1) == @as(f16, 0.09998));
   @comptime_assert(@as(f32, 16777217) == 16777216.0);
   @comptime_assert(@bitcast(u16, @as(f16, 1.0)) == 0x3c00 and @bitcast(f32, @as(u32, 0x40000000)) == 2.0);
-}""")
+}""",
+    )
 
 
 def test_the_three_16_bit_floats(tmp_path):
     """The encoding of 6.0 in each (facts 1.10)."""
-    holds(tmp_path, """
+    holds(
+        tmp_path,
+        """
 comptime {
   @comptime_assert(@bitcast(u16, @as(f16, 6.0)) == 0x4600);
   @comptime_assert(@bitcast(u16, @as(bf16, 6.0)) == 0x40c0);
   @comptime_assert(@bitcast(u16, @as(cb16, 6.0)) == 0x5900);
   @comptime_assert(@is_same_type(@fp16(), f16));
-}""")
+}""",
+    )
 
 
 def test_conversions_that_are_allowed(tmp_path):
-    holds(tmp_path, """
+    holds(
+        tmp_path,
+        """
 const small: u8 = 200;
 const wide: u32 = small;            // widening
 const fits: i16 = @as(u16, 300);    // known, and it fits
@@ -81,11 +93,14 @@ const flat: [*]f32 = &m;            // rank above 1: a published @map example ne
 const one: *[1]i16 = &a[2];
 comptime { @comptime_assert(wide == 200 and fits == 300 and f == 3.0 and w == 0.5); }
 fn main() void { const x = p.*[0] + q[1] + r[2] + one.*[0]; const y = flat[5]; }
-""")
+""",
+    )
 
 
 def test_short_circuit_hides_what_is_not_evaluated(tmp_path):
-    holds(tmp_path, """
+    holds(
+        tmp_path,
+        """
 param table = {};
 const used = !@is_same_type(@type_of(table), void) and table.size > 3;
 const either = @is_same_type(@type_of(table), void) or table.size > 3;
@@ -94,11 +109,14 @@ fn main() void {
   if (used) { table.start(); }
   const n: u16 = if (used) table.size else 4;
   switch (@is_arch("wse3")) { true => missing(), false => {} }
-}""")
+}""",
+    )
 
 
 def test_functions_at_compile_time(tmp_path):
-    holds(tmp_path, """
+    holds(
+        tmp_path,
+        """
 fn fib(n: u16) u16 { if (n < 2) { return n; } return fib(n - 1) + fib(n - 2); }
 fn gcd(a: u32, b: u32) u32 {
   var x = a; var y = b;
@@ -132,11 +150,14 @@ comptime {
   @comptime_assert(first_above(20) == 504);
   @comptime_assert(@strlen(kind(@as(f32, 1))) == 5 and @strlen(kind(@as(i16, 1))) == 3);
   @comptime_assert(@strlen(word) == 8);
-}""".replace("504", str(next(i * 100 + j for i in range(100) for j in range(min(i, 7)) if i * j > 20))))
+}""".replace("504", str(next(i * 100 + j for i in range(100) for j in range(min(i, 7)) if i * j > 20))),
+    )
 
 
 def test_types_are_values(tmp_path):
-    holds(tmp_path, """
+    holds(
+        tmp_path,
+        """
 fn Pair(comptime T: type) type { return struct { first: T, second: T }; }
 fn Vector(comptime T: type, comptime n: u16) type { return [n]T; }
 const P = Pair(f32);
@@ -152,11 +173,14 @@ comptime {
   // members without a value take the smallest free numbers (facts 1.12)
   @comptime_assert(@get_int(Mode.idle) == 0 and @get_int(Mode.done) == 2 and @as(u16, Mode.busy) == 5);
   @comptime_assert(@as(Mode, 1) == Mode.lost);
-}""")
+}""",
+    )
 
 
 def test_structs_tuples_and_comptime_variables(tmp_path):
-    holds(tmp_path, """
+    holds(
+        tmp_path,
+        """
 const base = .{ .width = 4, .height = 2 };
 const more = @concat_structs(base, .{ .depth = 3 });
 const Box = struct { size: u16 = 7, name: comptime_string };
@@ -180,11 +204,14 @@ comptime {
   @comptime_assert(box.size == 7);
   const found = blk: { for (@range(u16, 9)) |i| { if (i * i == 49) { break :blk i; } } break :blk 0; };
   @comptime_assert(found == 7);
-}""")
+}""",
+    )
 
 
 def test_ranges_and_strings(tmp_path):
-    holds(tmp_path, r"""
+    holds(
+        tmp_path,
+        r"""
 const text = @strcat("ab", "\n", "\x41");
 comptime {
   var n: i32 = 0;
@@ -197,11 +224,14 @@ comptime {
   @comptime_assert(@range_start(r) == 2 and @range_stop(r) == 11 and @range_step(r) == 4);
   @comptime_assert(@strlen(text) == 4 and @get_array(text)[2] == 10 and @get_array(text)[3] == 'A');
   @comptime_assert(text == "ab\nA");
-}""")
+}""",
+    )
 
 
 def test_modules_are_instances_with_params(tmp_path):
-    holds(tmp_path, """
+    holds(
+        tmp_path,
+        """
 const a = @import_module("lib.csl", .{ .n = 3 });
 const b = @import_module("lib.csl", .{ .n = @as(u16, 5), .scale = 2.5 });
 const again = a;
@@ -221,14 +251,22 @@ fn twice(x: i16) i16 { return 2 * x; }
 fn bump() void { count += 1; }
 //# file: sub/inner.csl
 const x = 7;
-""")
-    program = compile_files(tmp_path, {"pe.csl": 'const a = @import_module("lib.csl", .{ .n = 1 });\nconst b = @import_module("lib.csl", '
-                                                 '.{ .n = 2 });\nfn main() void { a.count = 1; b.count = 2; }'})
+""",
+    )
+    program = compile_files(
+        tmp_path,
+        {
+            "pe.csl": 'const a = @import_module("lib.csl", .{ .n = 1 });\nconst b = @import_module("lib.csl", '
+            ".{ .n = 2 });\nfn main() void { a.count = 1; b.count = 2; }"
+        },
+    )
     assert [o.name for o in program.tiles[0].objects] == ["a.count", "b.count"]
 
 
 def test_comptime_variables_steer_run_time_code(tmp_path):
-    holds(tmp_path, """
+    holds(
+        tmp_path,
+        """
 var out: [4]i16;
 fn main() void {
   comptime var n: u16 = 0;
@@ -241,15 +279,21 @@ fn main() void {
   const t = @type_of(out[comptime take(&n)]);
 }
 fn take(p: anytype) u16 { return 0; }
-""".replace("  const t = @type_of(out[comptime take(&n)]);\n", "").replace("fn take(p: anytype) u16 { return 0; }\n", ""))
+""".replace("  const t = @type_of(out[comptime take(&n)]);\n", "").replace(
+            "fn take(p: anytype) u16 { return 0; }\n", ""
+        ),
+    )
 
 
 def test_what_is_not_reached_is_not_analysed(tmp_path):
-    holds(tmp_path, """
+    holds(
+        tmp_path,
+        """
 fn unused() void { nothing_of_this_name(); }
 const unused_value = also_nothing;
 fn main() void { if (@is_arch("wse3")) { @get_ut_id(99); } }
-""")
+""",
+    )
 
 
 def test_a_value_of_a_dry_run_is_not_lost(tmp_path):
@@ -260,14 +304,18 @@ def test_a_value_of_a_dry_run_is_not_lost(tmp_path):
 
 
 def test_static_storage_is_not_paid_twice(tmp_path):
-    program = compile_files(tmp_path, """
+    program = compile_files(
+        tmp_path,
+        """
 var total: i16;
-fn main() void { total = blk: { var row: [100]i16; row[0] = 3; total = row[1]; break :blk row[0]; }; }""")
+fn main() void { total = blk: { var row: [100]i16; row[0] = 3; total = row[1]; break :blk row[0]; }; }""",
+    )
     assert sorted((o.name, o.size) for o in program.tiles[0].objects) == [("main.row", 200), ("total", 2)]
 
 
 def test_params_of_the_top_file(tmp_path):
-    files = {"top.csl": """
+    files = {
+        "top.csl": """
 param P: u16;
 param name = "none";
 param shift: i16 = 3;
@@ -277,7 +325,9 @@ layout {
   @comptime_assert(@get_rectangle().width == P and name == "abc" and @get_int(c) == 9);
   for (@range(u16, P)) |x| { @set_tile_code(x, 0, "pe.csl"); }
 }
-""", "pe.csl": "fn f() void { }"}
+""",
+        "pe.csl": "fn f() void { }",
+    }
     program = compile_files(tmp_path, files, params={"P": 5, "name": "abc"}, colors={"c": 9})
     assert program.params == {"P": "5", "name": "abc", "shift": "3", "c": "9"}
     assert program.fabric.width == 5
@@ -290,32 +340,41 @@ def test_comptime_print(tmp_path, capsys):
 
 def test_json_values(tmp_path):
     (tmp_path / "sizes.json").write_text('{"width:u16": 4, "names": ["a", "b"], "scale:f32": 0.5}')
-    holds(tmp_path, """
+    holds(
+        tmp_path,
+        """
 const v = @import_comptime_value(comptime_struct, "sizes.json");
-comptime { @comptime_assert(v.width == 4 and v.names[1] == "b" and v.scale == 0.5 and @type_of(v.width) == u16); }""")
+comptime { @comptime_assert(v.width == 4 and v.names[1] == "b" and v.scale == 0.5 and @type_of(v.width) == u16); }""",
+    )
 
 
 def test_json_values_take_the_type_they_stand_in(tmp_path):
     (tmp_path / "taps.json").write_text('{"taps": [1, 2.5, -3], "m:[2, 2]i16": [[1, 2], [3, 4]], "inner": {"n": 7}}')
     (tmp_path / "list.json").write_text("[4, 5, 6]")
-    holds(tmp_path, """
+    holds(
+        tmp_path,
+        """
 const T = struct { taps: [3]f32, m: [2, 2]i16, inner: struct { n: u8 } };
 const v = @import_comptime_value(T, "taps.json");
 const a = @import_comptime_value([3]u32, "list.json");
 comptime {
   @comptime_assert(v.taps[1] == 2.5 and v.taps[2] == -3.0 and v.m[1, 0] == 3 and v.inner.n == 7 and @type_of(v.inner.n) == u8);
   @comptime_assert(a[2] == 6 and @element_count(@type_of(a)) == 3);
-}""")
+}""",
+    )
 
 
-@pytest.mark.parametrize("text, ty, message", [
-    ('{"width:u16": 70000}', "comptime_struct", "values.json: width: 70000 does not fit in u16"),
-    ('{"width:u16": 1.5}', "comptime_struct", "values.json: width: expected u16, found comptime_float"),
-    ('{"width:word": 1}', "comptime_struct", "the key 'width:word' names no type"),
-    ('{"taps:[3]f32": [1, 2]}', "comptime_struct", r"values.json: taps: expected lists in the shape of \[3\]f32"),
-    ("[[1, 2], [3]]", "[2, 2]i16", r"expected lists in the shape of \[2, 2\]i16"),
-    ('{"a": 1}', "[2]i16", r"expected \[2\]i16, found struct"),
-])
+@pytest.mark.parametrize(
+    "text, ty, message",
+    [
+        ('{"width:u16": 70000}', "comptime_struct", "values.json: width: 70000 does not fit in u16"),
+        ('{"width:u16": 1.5}', "comptime_struct", "values.json: width: expected u16, found comptime_float"),
+        ('{"width:word": 1}', "comptime_struct", "the key 'width:word' names no type"),
+        ('{"taps:[3]f32": [1, 2]}', "comptime_struct", r"values.json: taps: expected lists in the shape of \[3\]f32"),
+        ("[[1, 2], [3]]", "[2, 2]i16", r"expected lists in the shape of \[2, 2\]i16"),
+        ('{"a": 1}', "[2]i16", r"expected \[2\]i16, found struct"),
+    ],
+)
 def test_json_values_of_another_type(tmp_path, text, ty, message):
     (tmp_path / "values.json").write_text(text)
     with pytest.raises(MeshlangError, match=f"MS0218: .*{message}"):
@@ -326,12 +385,17 @@ def test_json_values_of_another_type(tmp_path, text, ty, message):
 @given(st.integers(-(1 << 40), 1 << 40), st.integers(-(1 << 20), 1 << 20).filter(bool))
 def test_division_truncates(tmp_path_factory, a, b):
     q = abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
-    holds(tmp_path_factory.mktemp("div"), f"comptime {{ @comptime_assert({a} / {b} == {q} and {a} % {b} == {a - q * b}); }}")
+    holds(
+        tmp_path_factory.mktemp("div"),
+        f"comptime {{ @comptime_assert({a} / {b} == {q} and {a} % {b} == {a - q * b}); }}",
+    )
 
 
 def test_the_type_of_what_is_in_memory(tmp_path):
     """@type_of does not evaluate: comptime code may ask for the type of a variable, and of its parts."""
-    holds(tmp_path, """
+    holds(
+        tmp_path,
+        """
 const S = struct { a: f32, b: [4]u16 };
 var m = @zeros([3, 4]i16);
 var s: S;
@@ -342,19 +406,26 @@ comptime {
   @comptime_assert(count == 12 and @rank(@type_of(m)) == 2);
   @comptime_assert(@is_same_type(@type_of(m[0, 0]), i16) and @is_same_type(@type_of(p.*.a), f32));
   @comptime_assert(@is_same_type(@element_type(@type_of(s.b)), u16));
-}""")
+}""",
+    )
 
 
 def test_a_comptime_assertion_evaluates_its_condition_at_compile_time(tmp_path):
-    holds(tmp_path, """
+    holds(
+        tmp_path,
+        """
 fn twice(x: u16) u16 { return x * 2; }
 fn main() void { @comptime_assert(twice(4) == 8); }
-comptime { @export_symbol(main); }""")
+comptime { @export_symbol(main); }""",
+    )
 
 
 def test_the_type_of_an_expression_of_run_time_values(tmp_path):
     """A return type, and a constant's, can be that of an expression over arguments and variables."""
-    compile_files(tmp_path, {"pe.csl": """
+    compile_files(
+        tmp_path,
+        {
+            "pe.csl": """
 var a: i16; var b: i32;
 const T = @type_of(a + b);
 fn add(x: anytype, y: anytype) @type_of(x + y) { return x + y; }
@@ -362,15 +433,21 @@ fn twice(x: anytype) @type_of(add(x, x)) { return add(x, x); }
 fn main() void {
   @comptime_assert(@is_same_type(T, i32) and @is_same_type(@type_of(add(b, a)), i32) and @is_same_type(@type_of(twice(1.5)), comptime_float));
   b = twice(add(a, b));
-}"""})
+}"""
+        },
+    )
 
 
 def test_imports_beside_the_top_file(tmp_path):
     """A path is looked up beside the importing file first, then beside the top file, then in the import paths."""
-    files = {"top.csl": 'layout { @set_rectangle(1, 1); @set_tile_code(0, 0, "code/pe.csl"); }',
-             "code/pe.csl": 'const m = @import_module("lib/m.csl"); comptime { @comptime_assert(m.v == 12 and m.far == 3); }',
-             "lib/m.csl": 'const near = @import_module("near.csl"); const f = @import_module("far.csl"); const v = near.v; const far = f.v;',
-             "lib/near.csl": "const v = 12;", "near.csl": "const v = 13;", "elsewhere/far.csl": "const v = 3;"}
+    files = {
+        "top.csl": 'layout { @set_rectangle(1, 1); @set_tile_code(0, 0, "code/pe.csl"); }',
+        "code/pe.csl": 'const m = @import_module("lib/m.csl"); comptime { @comptime_assert(m.v == 12 and m.far == 3); }',
+        "lib/m.csl": 'const near = @import_module("near.csl"); const f = @import_module("far.csl"); const v = near.v; const far = f.v;',
+        "lib/near.csl": "const v = 12;",
+        "near.csl": "const v = 13;",
+        "elsewhere/far.csl": "const v = 3;",
+    }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -379,7 +456,9 @@ def test_imports_beside_the_top_file(tmp_path):
 
 def test_a_remembered_call_shares_nothing_that_changes(tmp_path):
     """Calls without effects are evaluated once for equal arguments; what a caller does to the result stays its own."""
-    holds(tmp_path, """
+    holds(
+        tmp_path,
+        """
 const S = struct { a: u16, t: [2]u16 };
 fn table(n: u16) [3]u16 { var t = @zeros([3]u16); for (@range(u16, 3)) |i| { t[i] = n * i; } return t; }
 fn make(n: u16) S { return S{ .a = n, .t = [2]u16{ n, n + 1 } }; }
@@ -394,20 +473,26 @@ comptime {
   s.t[1] = 9;
   @comptime_assert(make(4).a == 4 and make(4).t[1] == 5);
   @comptime_assert(kind(@as(u16, 1)) == 16 and kind(@as(i16, 1)) == 15 and kind(1) == 0 and kind(true) == 0);
-}""")
+}""",
+    )
 
 
 def test_a_call_with_effects_happens_each_time(tmp_path, capsys):
-    holds(tmp_path, """
+    holds(
+        tmp_path,
+        """
 fn inner(n: u16) u16 { @comptime_print("inner", n); return n; }
 fn outer(n: u16) u16 { return inner(n) + 1; }
-comptime { @comptime_assert(outer(3) == outer(3)); }""")
+comptime { @comptime_assert(outer(3) == outer(3)); }""",
+    )
     assert capsys.readouterr().out.count("inner 3") == 2
 
 
 def test_a_comptime_const_has_its_value_at_compile_time(tmp_path):
     """In a function a plain const of a call is computed at run time; with `comptime` it can size an array."""
-    holds(tmp_path, """
+    holds(
+        tmp_path,
+        """
 fn twice(n: u16) u16 { return n * 2; }
 comptime const wide = twice(2);
 var out: [4]u16;
@@ -417,12 +502,16 @@ fn main() void {
   out[0] = local[n - 1] + n;
   @comptime_assert(n == 8 and wide == 4);
 }
-comptime { @export_symbol(main); }""")
+comptime { @export_symbol(main); }""",
+    )
 
 
 def test_what_is_printed_of_values_without_a_literal(tmp_path, capsys):
-    holds(tmp_path, """
+    holds(
+        tmp_path,
+        """
 var a: [4]f32;
 fn f(x: i16) i16 { return x; }
-comptime { @comptime_print(f, &a, &a[1], @range(i16, 3), .{ f, true }); }""")
+comptime { @comptime_print(f, &a, &a[1], @range(i16, 3), .{ f, true }); }""",
+    )
     assert capsys.readouterr().out.strip() == "f &a &a + 4 bytes @range(i16, 0, 3, 1) .{ f, true }"

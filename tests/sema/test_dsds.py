@@ -39,10 +39,10 @@ def packed(tile) -> list[int]:
     """The DSD constants of a program's code, in order: LDI, and LDIH for what does not fit 32 bits."""
     code, out = tile.code.tolist(), []
     for (w, a, low, _), (w2, a2, high, _) in itertools.pairwise(code):
-        if w & 0xff == Op.LDI:
-            both = w2 & 0xff == Op.LDIH and a == a2
-            out.append((low & 0xffffffff) | (high & 0xffffffff) << 32 if both else low)
-    return [w for w in out if w > 0xffff and DsdKind.MEM1D <= field(w, D_KIND) <= DsdKind.FABOUT]
+        if w & 0xFF == Op.LDI:
+            both = w2 & 0xFF == Op.LDIH and a == a2
+            out.append((low & 0xFFFFFFFF) | (high & 0xFFFFFFFF) << 32 if both else low)
+    return [w for w in out if w > 0xFFFF and DsdKind.MEM1D <= field(w, D_KIND) <= DsdKind.FABOUT]
 
 
 def signed(v: int) -> int:
@@ -67,7 +67,9 @@ def walk(extents, strides) -> list[int]:
 
 
 def test_a_tensor_access_of_one_dimension(tmp_path):
-    tile = compile_files(tmp_path, """
+    tile = compile_files(
+        tmp_path,
+        """
 var before: [3]f32;
 var a: [4, 5]f32;
 fn main() void {
@@ -76,9 +78,13 @@ fn main() void {
   @fmovs(@get_dsd(mem1d_dsd, .{ .tensor_access = |i|{3} -> a[3 - i, 2 * i + 1] }), 1.0);
   @fmovs(@get_dsd(mem1d_dsd, .{ .base_address = &a[1, 1], .extent = 7, .stride = -2, .offset = 3 }), 1.0);
   @fmovs(@get_dsd(mem1d_dsd, .{ .base_address = &a, .extent = 2 }), 1.0);
-}""").tiles[0]
+}""",
+    ).tiles[0]
     a = next(o.address for o in tile.objects if o.name == "a")
-    got = [((field(d, D_BASE) - a) // 4, field(d, D_LEN), signed(field(d, D_STRIDE)), field(d, D_TAG)) for d in packed(tile)]
+    got = [
+        ((field(d, D_BASE) - a) // 4, field(d, D_LEN), signed(field(d, D_STRIDE)), field(d, D_TAG))
+        for d in packed(tile)
+    ]
     assert got == [(2, 4, 5, 2), (16, 3, -3, 2), (9, 7, -2, 2), (0, 2, 1, 2)]
 
 
@@ -96,30 +102,44 @@ def test_a_tensor_access_of_several_dimensions(tmp_path_factory, extents, data):
     def expr(k):
         coefficients, constant = k
         return " + ".join([*(f"{c} * {n}" for c, n in zip(coefficients, names)), str(constant)])
+
     access = f"|{', '.join(names)}|{{{', '.join(map(str, extents))}}} -> a[{expr(rows)}, {expr(columns)}]"
-    tile = compile_files(tmp_path_factory.mktemp("t"), f"""
+    tile = compile_files(
+        tmp_path_factory.mktemp("t"),
+        f"""
 var a: [100, 7]u16;
-fn main() void {{ @mov16(@get_dsd(mem4d_dsd, .{{ .tensor_access = {access} }}), 1); }}""").tiles[0]
-    word, = packed(tile)
+fn main() void {{ @mov16(@get_dsd(mem4d_dsd, .{{ .tensor_access = {access} }}), 1); }}""",
+    ).tiles[0]
+    (word,) = packed(tile)
     assert field(word, D_KIND) == DsdKind.MEM4D
     n, *table = tile.mem4d[field(word, D_LEN)].tolist()
     assert n == rank and table[:rank] == extents
     a = next(o.address for o in tile.objects if o.name == "a")
-    start = signed(field(word, D_BASE) - a & 0xffff) // 2
-    want = [sum(c * x for c, x in zip(rows[0], at)) * 7 + rows[1] * 7 + sum(c * x for c, x in zip(columns[0], at)) + columns[1]
-            for at in itertools.product(*map(range, extents))]
-    assert [start + w for w in walk(extents, table[4:4 + rank])] == want
+    start = signed(field(word, D_BASE) - a & 0xFFFF) // 2
+    want = [
+        sum(c * x for c, x in zip(rows[0], at)) * 7
+        + rows[1] * 7
+        + sum(c * x for c, x in zip(columns[0], at))
+        + columns[1]
+        for at in itertools.product(*map(range, extents))
+    ]
+    assert [start + w for w in walk(extents, table[4 : 4 + rank])] == want
 
 
 def test_the_documented_example_of_jump_strides(tmp_path):
-    tile = compile_files(tmp_path, """
+    tile = compile_files(
+        tmp_path,
+        """
 var a: [20]f32;
-fn main() void { @fmovs(@get_dsd(mem4d_dsd, .{ .tensor_access = |i, j|{5, 5} -> a[2 * i + j] }), 0.0); }""").tiles[0]
+fn main() void { @fmovs(@get_dsd(mem4d_dsd, .{ .tensor_access = |i, j|{5, 5} -> a[2 * i + j] }), 0.0); }""",
+    ).tiles[0]
     assert tile.mem4d.tolist() == [[2, 5, 5, 1, 1, 1, -2, 0, 0]]
 
 
 def test_rows_of_operations(tmp_path):
-    tile = compile_files(tmp_path, """
+    tile = compile_files(
+        tmp_path,
+        """
 var a: [8]f32; var b: [8]f32; var s: f32;
 const da = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{8} -> a[i] });
 const db = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{8} -> b[i] });
@@ -134,37 +154,59 @@ fn main() void {
   @fmuls(out, db, 2.0, .{ .async = true, .unblock = @get_local_task_id(9) });
   @fmovs(@get_dsr(dsr_dest, 3), @get_dsr(dsr_src1, 3));
   @fmacs(da, da, db, 1.0);
-}""").tiles[0]
+}""",
+    ).tiles[0]
     D, V, s, P = Operand.DSD, Operand.DSD, Operand.SCALAR, Operand.POINTER
     rows = tile.dsd_ops.tolist()
-    assert [r[OP_CODE] for r in rows] == [DsdOpCode.FMACS, DsdOpCode.FADDS, DsdOpCode.FMOVS, DsdOpCode.FMULS, DsdOpCode.FMOVS]
+    assert [r[OP_CODE] for r in rows] == [
+        DsdOpCode.FMACS,
+        DsdOpCode.FADDS,
+        DsdOpCode.FMOVS,
+        DsdOpCode.FMULS,
+        DsdOpCode.FMOVS,
+    ]
     assert [tuple(r[c] for c in (OP_DST, OP_S0, OP_S1, OP_S2)) for r in rows] == [
-        (D, V, V, s), (P, s, V, 0), (D, V, 0, 0), (D, V, s, 0), (Operand.DSR, Operand.DSR, 0, 0)]
+        (D, V, V, s),
+        (P, s, V, 0),
+        (D, V, 0, 0),
+        (D, V, s, 0),
+        (Operand.DSR, Operand.DSR, 0, 0),
+    ]
     assert [(r[OP_ASYNC], r[OP_ACTION]) for r in rows] == [(0, 0), (0, 0), (1, 1), (1, 2), (0, 0)]
     assert tile.dsrs == [("dest", 3), ("src1", 3)]
     words = packed(tile)
     fabin = next(w for w in words if field(w, D_KIND) == DsdKind.FABIN)
     fabout = next(w for w in words if field(w, D_KIND) == DsdKind.FABOUT)
-    assert (field(fabin, D_QUEUE), field(fabin, D_COLOR), field(fabin, D_LEN), field(fabin, D_SIMD)) == (5, 3, 8, Simd.OFF)
+    assert (field(fabin, D_QUEUE), field(fabin, D_COLOR), field(fabin, D_LEN), field(fabin, D_SIMD)) == (
+        5,
+        3,
+        8,
+        Simd.OFF,
+    )
     assert (field(fabout, D_COLOR), field(fabout, D_SIMD)) == (4, Simd.SIMD_64)
     assert [(q.id, q.color) for q in tile.inputs] == [(5, 3)]
 
 
 def test_comptime_edits_need_no_code(tmp_path):
-    tile = compile_files(tmp_path, """
+    tile = compile_files(
+        tmp_path,
+        """
 var a: [8]f32; var b: [8]f16;
 const d = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{8} -> a[i] });
 const e = @set_dsd_length(@increment_dsd_offset(@set_dsd_stride(d, 2), 3, f32), 2);
 const h = @set_dsd_base_addr(d, b);
-fn main() void { a[0] = 1.0; @fmovs(e, 0.0); @fmovh(h, 0.0); }""").tiles[0]
+fn main() void { a[0] = 1.0; @fmovs(e, 0.0); @fmovh(h, 0.0); }""",
+    ).tiles[0]
     a, b = (next(o.address for o in tile.objects if o.name == n) for n in "ab")
     got = [(field(d, D_BASE), field(d, D_LEN), field(d, D_STRIDE), field(d, D_TAG)) for d in packed(tile)]
     assert got == [(a + 12, 2, 2, 2), (b, 8, 1, 1)]
-    assert not {Op.DBASE, Op.DINC, Op.DLEN, Op.DSTRIDE} & {Op(w & 0xff) for w in tile.code[:, 0].tolist()}
+    assert not {Op.DBASE, Op.DINC, Op.DLEN, Op.DSTRIDE} & {Op(w & 0xFF) for w in tile.code[:, 0].tolist()}
 
 
 def test_run_time_edits(tmp_path):
-    tile = compile_files(tmp_path, """
+    tile = compile_files(
+        tmp_path,
+        """
 var a: [8]f32; var n: u16 = 2; var k: i16 = 1; var p: [*]f16 = &b; var b: [4]f16;
 fn main() void {
   var d = @get_dsd(mem1d_dsd, .{ .base_address = &a, .extent = n });
@@ -172,5 +214,11 @@ fn main() void {
   d = @set_dsd_length(d, n);
   d = @set_dsd_base_addr(d, p);
   @fmovh(d, 0.0);
-}""").tiles[0]
-    assert [Op(w & 0xff) for w in tile.code[:, 0].tolist() if w & 0xff in (Op.DBASE, Op.DINC, Op.DLEN)] == [Op.DLEN, Op.DINC, Op.DLEN, Op.DBASE]
+}""",
+    ).tiles[0]
+    assert [Op(w & 0xFF) for w in tile.code[:, 0].tolist() if w & 0xFF in (Op.DBASE, Op.DINC, Op.DLEN)] == [
+        Op.DLEN,
+        Op.DINC,
+        Op.DLEN,
+        Op.DBASE,
+    ]

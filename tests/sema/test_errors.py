@@ -1,4 +1,5 @@
-"""Bad programs, each with the diagnostics it must get: the chunks of errors/*.csl (notation: tests/support/compiling.py)."""
+"""Bad programs, each with the diagnostics it must get: the chunks of errors/*.csl (notation:
+tests/support/compiling.py)."""
 
 import re
 from pathlib import Path
@@ -41,8 +42,10 @@ def test_a_file_without_a_layout(tmp_path):
     assert [d.code for d in e.value.diagnostics] == ["MS0610"]
 
 
-@pytest.mark.parametrize("options, code", [({"arch": "wse4"}, "MS0214"), ({"fp16_format": "f8"}, "MS0214"),
-                                           ({"fp16_format": "bf16"}, "MS0399")])
+@pytest.mark.parametrize(
+    "options, code",
+    [({"arch": "wse4"}, "MS0214"), ({"fp16_format": "f8"}, "MS0214"), ({"fp16_format": "bf16"}, "MS0399")],
+)
 def test_options(tmp_path, options, code):
     with pytest.raises(MeshlangError) as e:
         compile_files(tmp_path, "fn f() void { }\n", **options)

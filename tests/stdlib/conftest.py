@@ -34,8 +34,13 @@ class OnePe:
     def __init__(self, folder):
         self.folder = folder
 
-    def __call__(self, source: str, arrays: dict[str, tuple[str, int]], inputs: dict[str, np.ndarray] | None = None,
-                 arch: str = "wse3") -> dict[str, np.ndarray]:
+    def __call__(
+        self,
+        source: str,
+        arrays: dict[str, tuple[str, int]],
+        inputs: dict[str, np.ndarray] | None = None,
+        arch: str = "wse3",
+    ) -> dict[str, np.ndarray]:
         names = "".join(f'  @export_name("{n}", [*]{t}, true);\n' for n, (t, _) in arrays.items())
         decls = "".join(f"var {n}: [{k}]{t};\nvar {n}_ptr: [*]{t} = &{n};\n" for n, (t, k) in arrays.items())
         exports = "".join(f'  @export_symbol({n}_ptr, "{n}");\n' for n in arrays)

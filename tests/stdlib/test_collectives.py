@@ -107,13 +107,14 @@ def test_collectives(tmp_path, arch, W, H):
     (tmp_path / "pe.csl").write_text(PE)
     program = meshlang.compile(str(tmp_path / "layout.csl"), arch=arch, params={"W": W, "H": H})
     K = 3
-    data = np.random.default_rng(W * H).integers(-50, 50, (H, W, W * K)).astype(np.float32)      # sums are exact in any order
+    # sums are exact in any order
+    data = np.random.default_rng(W * H).integers(-50, 50, (H, W, W * K)).astype(np.float32)
     with program.start() as fabric:
         fabric.write("data", data)
-        for root in range(W):       # one run after another on the same fabric: routes are left clean
+        for root in range(W):  # one run after another on the same fabric: routes are left clean
             y_root = root % H
             fabric.launch("main", root, y_root)
-            assert (fabric.read("bcast", count=K) == data[:, root:root + 1, :K]).all()
+            assert (fabric.read("bcast", count=K) == data[:, root : root + 1, :K]).all()
             np.testing.assert_array_equal(fabric.read("chunk", count=K), data[:, root].reshape(H, W, K))
             np.testing.assert_array_equal(fabric.read("all", count=W * K)[:, root], data[:, root])
             want = data[:, :, :K].sum(axis=1, keepdims=True)

@@ -1,4 +1,5 @@
-"""<collectives_2d>: every operation along x at the same time as every operation along y, for several roots, against numpy."""
+"""<collectives_2d>: every operation along x at the same time as every operation along y, for several roots, against
+numpy."""
 
 from __future__ import annotations
 
@@ -83,9 +84,9 @@ def check(op: int, root: int, given: np.ndarray, before: np.ndarray, out: np.nda
     if op == 0:
         assert (out[:, :K] == before[root, :K]).all()
     elif op == 1:
-        np.testing.assert_array_equal(out[:, :K], given[root, :n * K].reshape(n, K))
+        np.testing.assert_array_equal(out[:, :K], given[root, : n * K].reshape(n, K))
     elif op == 2:
-        np.testing.assert_array_equal(out[root, :n * K], given[:, :K].ravel())
+        np.testing.assert_array_equal(out[root, : n * K], given[:, :K].ravel())
     else:
         np.testing.assert_array_equal(out[root, :K], given[:, :K].sum(axis=0))
 
@@ -99,7 +100,10 @@ def test_each_with_each(tmp_path, arch):
     with meshlang.compile(str(tmp_path / "layout.csl"), arch=arch, params={"W": W, "H": H}).start() as fabric:
         for op_x in range(4):
             for op_y in range(4):
-                data = {n: rng.integers(-50, 50, (H, W, max(W, H) * K)).astype(np.float32) for n in ("x_in", "x_out", "y_in", "y_out")}
+                data = {
+                    n: rng.integers(-50, 50, (H, W, max(W, H) * K)).astype(np.float32)
+                    for n in ("x_in", "x_out", "y_in", "y_out")
+                }
                 for name, values in data.items():
                     fabric.write(name, values)
                 root_x, root_y = int(rng.integers(W)), int(rng.integers(H))

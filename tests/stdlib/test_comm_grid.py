@@ -95,9 +95,15 @@ comptime {
 }
 """
 
-OPERATIONS = {      # number: (array, axes, what)
-    1: ("half", (1,), np.sum), 2: ("half", (0,), np.sum), 3: ("single", (0, 1), np.sum), 4: ("half", (0, 1), np.max),
-    5: ("single", (1,), np.max), 6: ("single", (0,), np.max), 7: ("half", (1,), np.sum), 8: ("single", (0,), np.max),
+OPERATIONS = {  # number: (array, axes, what)
+    1: ("half", (1,), np.sum),
+    2: ("half", (0,), np.sum),
+    3: ("single", (0, 1), np.sum),
+    4: ("half", (0, 1), np.max),
+    5: ("single", (1,), np.max),
+    6: ("single", (0,), np.max),
+    7: ("half", (1,), np.sum),
+    8: ("single", (0,), np.max),
 }
 
 
@@ -114,8 +120,15 @@ def build(folder, arch="wse3", **params):
 
 
 @settings(max_examples=8, deadline=None, derandomize=True)
-@given(W=st.integers(2, 12), H=st.integers(2, 12), n=st.sampled_from([1, 4, 9]), K=st.integers(1, 2), arch=st.sampled_from(["wse2", "wse3"]),
-       pairs=st.lists(st.tuples(st.integers(1, 6), st.integers(1, 8)), min_size=4, max_size=4), seed=st.integers(0, 99))
+@given(
+    W=st.integers(2, 12),
+    H=st.integers(2, 12),
+    n=st.sampled_from([1, 4, 9]),
+    K=st.integers(1, 2),
+    arch=st.sampled_from(["wse2", "wse3"]),
+    pairs=st.lists(st.tuples(st.integers(1, 6), st.integers(1, 8)), min_size=4, max_size=4),
+    seed=st.integers(0, 99),
+)
 @example(16, 16, 4, 2, "wse3", [(1, 4), (6, 7), (2, 5), (3, 8)], 1)
 @example(16, 5, 9, 2, "wse2", [(1, 4), (6, 7), (2, 5), (3, 8)], 2)
 def test_any_order(folder, W, H, n, K, arch, pairs, seed):
@@ -126,7 +139,10 @@ def test_any_order(folder, W, H, n, K, arch, pairs, seed):
     with program.start() as fabric:
         fabric.launch("setup")
         for pair in pairs:
-            want = {"half": rng.integers(-9, 9, (H, W, n)).astype(np.float16), "single": rng.integers(-99, 99, (H, W, n)).astype(np.float32)}
+            want = {
+                "half": rng.integers(-9, 9, (H, W, n)).astype(np.float16),
+                "single": rng.integers(-99, 99, (H, W, n)).astype(np.float32),
+            }
             for name, data in want.items():
                 fabric.write(name, data)
             fabric.write("delay", rng.choice([0, 0, 0, 40, 400], (H, W, 1)).astype(np.uint16))
@@ -142,7 +158,7 @@ def test_any_order(folder, W, H, n, K, arch, pairs, seed):
 def test_stated_cost(folder, arch, outputs):
     program = build(folder, arch, W=16, H=9, n=4).ir
     assert len(program.fabric.color) == 6
-    tile, = program.tiles
+    (tile,) = program.tiles
     assert (len(tile.inputs), len(tile.outputs), len(tile.tasks)) == (6, outputs, 2)
     assert max(o.address + o.size for o in tile.objects) <= 4 * 2 + 4 * 4 + 160
 

@@ -139,8 +139,17 @@ def middle(N: int, K: int, groups: int = 0) -> int:
 
 
 @settings(max_examples=14, deadline=None, derandomize=True)
-@given(W=st.integers(2, 20), H=st.integers(2, 5), flip=st.booleans(), n=st.sampled_from([1, 2, 3, 21]), K=st.integers(1, 3), shared=st.booleans(),
-       rows=st.booleans(), arch=st.sampled_from(["wse2", "wse3"]), groups=st.floats(0, 1))
+@given(
+    W=st.integers(2, 20),
+    H=st.integers(2, 5),
+    flip=st.booleans(),
+    n=st.sampled_from([1, 2, 3, 21]),
+    K=st.integers(1, 3),
+    shared=st.booleans(),
+    rows=st.booleans(),
+    arch=st.sampled_from(["wse2", "wse3"]),
+    groups=st.floats(0, 1),
+)
 @example(16, 16, False, 3, 2, False, True, "wse3", 0.3)
 def test_allreduce(folder, W, H, flip, n, K, shared, rows, arch, groups):
     if flip:
@@ -148,7 +157,7 @@ def test_allreduce(folder, W, H, flip, n, K, shared, rows, arch, groups):
     N = W if rows else H
     groups = round(groups * N) if K == 2 else 0
     if shared and (arch == "wse3" or K == 3):
-        K = min(K, 2)           # a shared program has a queue for each color
+        K = min(K, 2)  # a shared program has a queue for each color
     rng = np.random.default_rng(W * H + n)
     axis = 1 if rows else 0
     program = build(folder, arch, W=W, H=H, n=n, K=K, shared=shared, rows=rows, groups=groups)
@@ -157,7 +166,7 @@ def test_allreduce(folder, W, H, flip, n, K, shared, rows, arch, groups):
         fabric.launch("setup")
         for entry in ("sum16", "max32", "start_max16", "start_sum32", "sum32", "max16", "start_sum16", "start_max32"):
             name, dtype = ("half", np.float16) if entry.endswith("16") else ("single", np.float32)
-            data = rng.integers(-100, 100, (H, W, n)).astype(dtype)     # integers: exact in any order
+            data = rng.integers(-100, 100, (H, W, n)).astype(dtype)  # integers: exact in any order
             fabric.write(name, data)
             fabric.launch(entry)
             want = data.max(axis, keepdims=True) if "max" in entry else data.sum(axis, keepdims=True)
@@ -169,7 +178,9 @@ def test_allreduce(folder, W, H, flip, n, K, shared, rows, arch, groups):
         at = (slice(None), root) if rows else root
         assert np.array_equal(fabric.read("single", count=n)[at], data.sum(axis))
         fabric.launch("broadcast")
-        assert np.array_equal(fabric.read("single", count=n), np.broadcast_to(data.sum(axis, keepdims=True), data.shape))
+        assert np.array_equal(
+            fabric.read("single", count=n), np.broadcast_to(data.sum(axis, keepdims=True), data.shape)
+        )
 
 
 @pytest.mark.parametrize("N", [4, 16, 30])
@@ -183,7 +194,7 @@ def test_stated_cost(folder, N, K):
     for tile in program.tiles:
         assert len(tile.inputs) <= 2 * K and len(tile.outputs) == 1 and len(tile.tasks) == 1
         assert max(o.address + o.size for o in tile.objects) <= 8 * (2 + 4) + 64
-    if N == 30 and K > 1:       # what a PE does has few kinds, so that PEs share their programs
+    if N == 30 and K > 1:  # what a PE does has few kinds, so that PEs share their programs
         assert len(program.tiles) < 16
 
 
@@ -208,11 +219,14 @@ def test_too_many_phases_for_the_queues():
     assert any("receives more colors than it has input queues" in d.message for d in found.value.diagnostics)
 
 
-@pytest.mark.parametrize("params, message", [
-    ({"W": 1, "H": 2, "n": 1}, "a line of at least 2 PEs"),
-    ({"W": 8, "H": 1, "n": 1, "groups": 9}, "must be 1 to N"),
-    ({"W": 8, "H": 1, "n": 1, "K": 0}, "1 to 11 phases"),
-])
+@pytest.mark.parametrize(
+    "params, message",
+    [
+        ({"W": 1, "H": 2, "n": 1}, "a line of at least 2 PEs"),
+        ({"W": 8, "H": 1, "n": 1, "groups": 9}, "must be 1 to N"),
+        ({"W": 8, "H": 1, "n": 1, "K": 0}, "1 to 11 phases"),
+    ],
+)
 def test_mistakes(folder, params, message):
     with pytest.raises(meshlang.MeshlangError) as found:
         build(folder, **params)

@@ -169,8 +169,17 @@ def folder(tmp_path_factory):
 
 
 @settings(max_examples=15, deadline=None)
-@given(W=st.integers(2, 8), H=st.integers(2, 8), n=st.sampled_from([1, 2, 3, 8, 21]), rows=st.booleans(), where=st.floats(0, 1),
-       single=st.booleans(), maximum=st.booleans(), late=st.booleans(), arch=st.sampled_from(["wse2", "wse3"]))
+@given(
+    W=st.integers(2, 8),
+    H=st.integers(2, 8),
+    n=st.sampled_from([1, 2, 3, 8, 21]),
+    rows=st.booleans(),
+    where=st.floats(0, 1),
+    single=st.booleans(),
+    maximum=st.booleans(),
+    late=st.booleans(),
+    arch=st.sampled_from(["wse2", "wse3"]),
+)
 @example(16, 16, 3, True, 0.4, False, False, True, "wse3")
 @example(7, 16, 3, False, 1.0, True, True, False, "wse2")
 def test_reduce_and_broadcast(folder, W, H, n, rows, where, single, maximum, late, arch):
@@ -185,7 +194,7 @@ def test_reduce_and_broadcast(folder, W, H, n, rows, where, single, maximum, lat
             fabric.launch("reduce_async" if late else "reduce")
             want = data.copy()
             index = (slice(None), root) if rows else root
-            want[index] = data.max(axis) if maximum else data.sum(axis)      # integers: exact in any order
+            want[index] = data.max(axis) if maximum else data.sum(axis)  # integers: exact in any order
             assert np.array_equal(fabric.read("v", count=n), want)
             fabric.launch("broadcast_async" if late else "broadcast")
             want = np.broadcast_to(np.expand_dims(want[index], axis), want.shape)
@@ -208,7 +217,7 @@ def test_barrier(folder, W, H, entry, arch):
             t = fabric.read("ticks", count=6).astype(np.int64)
         before, after = t[..., 0] + (t[..., 1] << 16), t[..., 3] + (t[..., 4] << 16)
         assert before.argmax() == last[1] * W + last[0]
-        assert after.min() >= before.max() - 4 * (W + H)        # the PEs' counters start a few cycles apart
+        assert after.min() >= before.max() - 4 * (W + H)  # the PEs' counters start a few cycles apart
 
 
 def test_stated_cost(folder):
@@ -220,9 +229,13 @@ def test_stated_cost(folder):
             assert max(o.address + o.size for o in tile.objects) <= 4 * 2 + 32
 
 
-@pytest.mark.parametrize("params, message", [
-    ({"W": 1, "H": 2, "n": 1}, "a line of at least 2 PEs"), ({"W": 4, "H": 2, "n": 1, "root": 4}, "one of the places 0 to N - 1"),
-])
+@pytest.mark.parametrize(
+    "params, message",
+    [
+        ({"W": 1, "H": 2, "n": 1}, "a line of at least 2 PEs"),
+        ({"W": 4, "H": 2, "n": 1, "root": 4}, "one of the places 0 to N - 1"),
+    ],
+)
 def test_mistakes(folder, params, message):
     with pytest.raises(meshlang.MeshlangError) as found:
         meshlang.compile(folder / "lines/layout.csl", params=params)

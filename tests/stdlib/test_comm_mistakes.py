@@ -1,4 +1,5 @@
-"""What is wrong between modules: colors and queues given twice, wrong types, missing arguments. Each is an error that names numbers."""
+"""What is wrong between modules: colors and queues given twice, wrong types, missing arguments. Each is an error that
+names numbers."""
 
 from __future__ import annotations
 
@@ -63,9 +64,18 @@ def errors(folder, layout: str, pe: str, arch: str = "wse3"):
     return found.value.diagnostics
 
 
-def trees(color=3, in_queue=4, out_queue=3, task="", type_="f16", run="  up.sum(f16, v_ptr, 8);\n  down.sum(f16, v_ptr, 8);\n  finished();"):
-    return (LAYOUT % {"modules": TREES % color, "second": "second.get_params(y)", "routes": TREE_ROUTES},
-            PE % {"modules": TREE_PES % {"in": in_queue, "out": out_queue, "task": task}, "type": type_, "run": run})
+def trees(
+    color=3,
+    in_queue=4,
+    out_queue=3,
+    task="",
+    type_="f16",
+    run="  up.sum(f16, v_ptr, 8);\n  down.sum(f16, v_ptr, 8);\n  finished();",
+):
+    return (
+        LAYOUT % {"modules": TREES % color, "second": "second.get_params(y)", "routes": TREE_ROUTES},
+        PE % {"modules": TREE_PES % {"in": in_queue, "out": out_queue, "task": task}, "type": type_, "run": run},
+    )
 
 
 def test_without_mistakes(tmp_path):
@@ -87,7 +97,9 @@ def test_the_same_queue_twice(tmp_path, arch):
     found = errors(tmp_path, *trees(in_queue=2), arch=arch)
     assert "MS0410" in {d.code for d in found} and any("input queue 2 is initialised twice" in d.message for d in found)
     found = errors(tmp_path, *trees(out_queue=2), arch=arch)
-    assert "MS0410" in {d.code for d in found} and any("output queue 2 is initialised twice" in d.message for d in found)
+    assert "MS0410" in {d.code for d in found} and any(
+        "output queue 2 is initialised twice" in d.message for d in found
+    )
 
 
 def test_the_same_task_twice(tmp_path):
@@ -108,16 +120,37 @@ def test_wrong_types(tmp_path):
     assert any("f16" in d.message and "f32" in d.message for d in found), [d.message for d in found]
 
 
-MODULES = {     # layout module and arguments; PE module and arguments; what the message says of T = i16
-    "reduce": (".N = 3, .colors = [2]color{ c[0], c[1] }", "reduce", "T = i16, .n = 4, .in_queues = [2]input_queue{ q2, q3 }, .out_queue = out",
-               "works on f16 or f32"),
-    "broadcast": (".N = 3, .line_color = c[0]", "broadcast", "T = i16, .n = 4, .in_queue = q2, .out_queue = out", "moves f16 or f32"),
-    "shift": (".N = 3, .colors = [3]color{ c[0], c[1], c[2] }", "shift", "T = i16, .n = 4, .in_queue = q2, .out_queue = out, .done = id",
-              "moves f16 or f32"),
-    "star": (".N = 3, .colors = [2]color{ c[0], c[1] }", "star", "T = i16, .n = 4, .in_queues = [2]input_queue{ q2, q3 }, .out_queue = out",
-             "f16 or f32"),
-    "ring": (".N = 3, .colors = [3]color{ c[0], c[1], c[2] }", "ring",
-             "T = i16, .N = 3, .part = 4, .in_queue = q2, .out_queue = out, .task_id = id, .done = finished", "f16 or f32"),
+MODULES = {  # layout module and arguments; PE module and arguments; what the message says of T = i16
+    "reduce": (
+        ".N = 3, .colors = [2]color{ c[0], c[1] }",
+        "reduce",
+        "T = i16, .n = 4, .in_queues = [2]input_queue{ q2, q3 }, .out_queue = out",
+        "works on f16 or f32",
+    ),
+    "broadcast": (
+        ".N = 3, .line_color = c[0]",
+        "broadcast",
+        "T = i16, .n = 4, .in_queue = q2, .out_queue = out",
+        "moves f16 or f32",
+    ),
+    "shift": (
+        ".N = 3, .colors = [3]color{ c[0], c[1], c[2] }",
+        "shift",
+        "T = i16, .n = 4, .in_queue = q2, .out_queue = out, .done = id",
+        "moves f16 or f32",
+    ),
+    "star": (
+        ".N = 3, .colors = [2]color{ c[0], c[1] }",
+        "star",
+        "T = i16, .n = 4, .in_queues = [2]input_queue{ q2, q3 }, .out_queue = out",
+        "f16 or f32",
+    ),
+    "ring": (
+        ".N = 3, .colors = [3]color{ c[0], c[1], c[2] }",
+        "ring",
+        "T = i16, .N = 3, .part = 4, .in_queue = q2, .out_queue = out, .task_id = id, .done = finished",
+        "f16 or f32",
+    ),
 }
 
 
@@ -125,8 +158,13 @@ MODULES = {     # layout module and arguments; PE module and arguments; what the
 def test_modules_refuse_integers(tmp_path, name):
     layout_args, pe_name, pe_args, message = MODULES[name]
     layout_name = "shift" if name == "ring" else name
-    entry = {"reduce": "lib.reduce(v_ptr);", "broadcast": "lib.broadcast(v_ptr);", "shift": "lib.start(v_ptr, v_ptr);",
-             "star": "lib.reduce(v_ptr);", "ring": "lib.start(0, v_ptr);"}[name]
+    entry = {
+        "reduce": "lib.reduce(v_ptr);",
+        "broadcast": "lib.broadcast(v_ptr);",
+        "shift": "lib.start(v_ptr, v_ptr);",
+        "star": "lib.reduce(v_ptr);",
+        "ring": "lib.start(0, v_ptr);",
+    }[name]
     modules = f"""
 const q2 = @get_input_queue(2);
 const q3 = @get_input_queue(3);
@@ -134,20 +172,27 @@ const out = @get_output_queue(4);
 const id = @get_local_task_id(12);
 const lib = @import_module("<comm/{pe_name}_pe>", .{{ .role = first, .{pe_args} }});
 """
-    layout = LAYOUT % {"modules": f'const first = @import_module("<comm/{layout_name}_layout>", .{{ {layout_args} }});', "second": "0", "routes": ""}
+    layout = LAYOUT % {
+        "modules": f'const first = @import_module("<comm/{layout_name}_layout>", .{{ {layout_args} }});',
+        "second": "0",
+        "routes": "",
+    }
     found = errors(tmp_path, layout, PE % {"modules": modules, "type": "i16", "run": f"  {entry}"})
     assert any(message in d.message for d in found), [d.message for d in found]
 
 
-@pytest.mark.parametrize("call, message", [
-    (lambda: placement.rectangle_a(np.zeros((0, 3)), 2, 2), "non-empty array of 2 dimensions"),
-    (lambda: placement.rectangle_b(np.zeros(3), 2, 2), "non-empty array of 2 dimensions"),
-    (lambda: placement.row_panels(np.zeros((2, 2, 2)), 2, 2), "non-empty array of 2 dimensions"),
-    (lambda: placement.from_column_panels(np.zeros((2, 3, 5)), (4, 6)), "5 elements on each PE are no 2 panels"),
-    (lambda: placement.from_column_panels(np.zeros((2, 3, 8)), (4, 6)), "do not make a 4 x 6 matrix"),
-    (lambda: placement.untransposed(np.zeros((2, 3, 5)), (4, 6)), "do not make a 4 x 6 matrix"),
-    (lambda: placement.rectangle_a(np.zeros((4, 4)), 1, 4), "a ring needs at least 2 places"),
-])
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: placement.rectangle_a(np.zeros((0, 3)), 2, 2), "non-empty array of 2 dimensions"),
+        (lambda: placement.rectangle_b(np.zeros(3), 2, 2), "non-empty array of 2 dimensions"),
+        (lambda: placement.row_panels(np.zeros((2, 2, 2)), 2, 2), "non-empty array of 2 dimensions"),
+        (lambda: placement.from_column_panels(np.zeros((2, 3, 5)), (4, 6)), "5 elements on each PE are no 2 panels"),
+        (lambda: placement.from_column_panels(np.zeros((2, 3, 8)), (4, 6)), "do not make a 4 x 6 matrix"),
+        (lambda: placement.untransposed(np.zeros((2, 3, 5)), (4, 6)), "do not make a 4 x 6 matrix"),
+        (lambda: placement.rectangle_a(np.zeros((4, 4)), 1, 4), "a ring needs at least 2 places"),
+    ],
+)
 def test_shapes_that_cannot_be_placed(call, message):
     with pytest.raises(meshlang.MeshlangError) as found:
         call()

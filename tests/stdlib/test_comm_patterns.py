@@ -1,4 +1,5 @@
-"""Star, binary tree, scatter, gather, ring allreduce, reduce-scatter, allgather, all-to-all and transpose of <comm/...>, against numpy."""
+"""Star, binary tree, scatter, gather, ring allreduce, reduce-scatter, allgather, all-to-all and transpose of
+<comm/...>, against numpy."""
 
 from __future__ import annotations
 
@@ -198,9 +199,17 @@ def along(data: np.ndarray, rows: bool) -> np.ndarray:
 
 
 @settings(max_examples=16, deadline=None, derandomize=True)
-@given(what=st.sampled_from([STAR, TREE, SCATTER, PIPELINE]),
-       N=st.integers(2, 9), lines=st.integers(1, 3), n=st.sampled_from([1, 2, 5]), rows=st.booleans(),
-       where=st.floats(0, 1), single=st.booleans(), maximum=st.booleans(), arch=st.sampled_from(["wse2", "wse3"]))
+@given(
+    what=st.sampled_from([STAR, TREE, SCATTER, PIPELINE]),
+    N=st.integers(2, 9),
+    lines=st.integers(1, 3),
+    n=st.sampled_from([1, 2, 5]),
+    rows=st.booleans(),
+    where=st.floats(0, 1),
+    single=st.booleans(),
+    maximum=st.booleans(),
+    arch=st.sampled_from(["wse2", "wse3"]),
+)
 @example(STAR, 16, 16, 2, True, 0.4, False, False, "wse3")
 @example(TREE, 16, 5, 2, False, 0.0, True, True, "wse2")
 @example(SCATTER, 16, 16, 1, False, 0.6, False, False, "wse2")
@@ -211,9 +220,15 @@ def test_to_and_from_a_root(folder, what, N, lines, n, rows, where, single, maxi
     rng = np.random.default_rng(N * n)
     dtype = np.float32 if single else np.float16
     reduce = np.max if maximum else np.sum
-    with build(folder, what, arch, W=W, H=H, n=n, single=single, maximum=maximum, rows=rows, root=root).start() as fabric:
-        for entry in ("first", "second", "first", "second"):            # blocking and asynchronous, each after the other
-            v, everything = rng.integers(-100, 100, (H, W, n)).astype(dtype), rng.integers(-100, 100, (H, W, N * n)).astype(dtype)
+    with build(
+        folder, what, arch, W=W, H=H, n=n, single=single, maximum=maximum, rows=rows, root=root
+    ).start() as fabric:
+        # blocking and asynchronous, each after the other
+        for entry in ("first", "second", "first", "second"):
+            v, everything = (
+                rng.integers(-100, 100, (H, W, n)).astype(dtype),
+                rng.integers(-100, 100, (H, W, N * n)).astype(dtype),
+            )
             fabric.write("v", v)
             fabric.write("all", everything)
             fabric.launch(entry)
@@ -229,12 +244,23 @@ def test_to_and_from_a_root(folder, what, N, lines, n, rows, where, single, maxi
                 v = rng.integers(-100, 100, (H, W, n)).astype(dtype)
                 fabric.write("v", v)
                 fabric.launch(entry)
-                assert np.array_equal(along(fabric.read("all", count=N * n), rows)[:, root].reshape(-1, N, n), along(v, rows))
+                assert np.array_equal(
+                    along(fabric.read("all", count=N * n), rows)[:, root].reshape(-1, N, n), along(v, rows)
+                )
 
 
 @settings(max_examples=10, deadline=None, derandomize=True)
-@given(what=st.sampled_from([RING, ALL_TO_ALL]), N=st.integers(2, 9), lines=st.integers(1, 3), n=st.sampled_from([1, 2, 5]), rows=st.booleans(),
-       single=st.booleans(), maximum=st.booleans(), interleave=st.booleans(), arch=st.sampled_from(["wse2", "wse3"]))
+@given(
+    what=st.sampled_from([RING, ALL_TO_ALL]),
+    N=st.integers(2, 9),
+    lines=st.integers(1, 3),
+    n=st.sampled_from([1, 2, 5]),
+    rows=st.booleans(),
+    single=st.booleans(),
+    maximum=st.booleans(),
+    interleave=st.booleans(),
+    arch=st.sampled_from(["wse2", "wse3"]),
+)
 @example(RING, 16, 16, 1, False, False, False, True, "wse3")
 @example(ALL_TO_ALL, 16, 5, 2, True, True, False, True, "wse2")
 def test_around_a_ring(folder, what, N, lines, n, rows, single, maximum, interleave, arch):
@@ -242,7 +268,9 @@ def test_around_a_ring(folder, what, N, lines, n, rows, single, maximum, interle
     rng = np.random.default_rng(N * n)
     dtype = np.float32 if single else np.float16
     reduce = np.max if maximum else np.sum
-    with build(folder, what, arch, W=W, H=H, n=n, single=single, maximum=maximum, rows=rows, interleave=interleave).start() as fabric:
+    with build(
+        folder, what, arch, W=W, H=H, n=n, single=single, maximum=maximum, rows=rows, interleave=interleave
+    ).start() as fabric:
         for entry in ("first", "first") if what == ALL_TO_ALL else ("first", "second", "third"):
             data = rng.integers(-100, 100, (H, W, N * n)).astype(dtype)
             fabric.write("all", data)
@@ -272,8 +300,13 @@ def test_transpose(folder, P, n, single, arch):
             assert np.array_equal(fabric.read("v", count=n), data)
 
 
-COSTS = {       # colors, input queues, output queues, local tasks, elements beside the caller's vectors
-    STAR: (2, 2, 1, 1), TREE: (4, 4, 1, 1), SCATTER: (1, 1, 1, 1), RING: (3, 1, 1, 1), ALL_TO_ALL: (3, 1, 1, 1), PIPELINE: (3, 2, 1, 2),
+COSTS = {  # colors, input queues, output queues, local tasks, elements beside the caller's vectors
+    STAR: (2, 2, 1, 1),
+    TREE: (4, 4, 1, 1),
+    SCATTER: (1, 1, 1, 1),
+    RING: (3, 1, 1, 1),
+    ALL_TO_ALL: (3, 1, 1, 1),
+    PIPELINE: (3, 2, 1, 2),
 }
 
 
@@ -290,11 +323,17 @@ def test_stated_cost(folder, what):
         assert max(o.address + o.size for o in tile.objects) <= vectors + 64
 
 
-@pytest.mark.parametrize("what, params, message", [
-    (STAR, {"W": 1, "H": 2, "n": 1}, "a line of at least 2 PEs"), (STAR, {"W": 4, "H": 1, "n": 1, "root": 4}, "one of the places 0 to N - 1"),
-    (TREE, {"W": 1, "H": 1, "n": 1}, "a line of at least 2 PEs"), (TREE, {"W": 33, "H": 1, "n": 1}, "more vectors than it has input queues"),
-    (TREE, {"W": 129, "H": 1, "n": 1}, "log2 N colors"), (RING, {"W": 4, "H": 1, "n": 8192}, "1 to 32766 elements"),
-])
+@pytest.mark.parametrize(
+    "what, params, message",
+    [
+        (STAR, {"W": 1, "H": 2, "n": 1}, "a line of at least 2 PEs"),
+        (STAR, {"W": 4, "H": 1, "n": 1, "root": 4}, "one of the places 0 to N - 1"),
+        (TREE, {"W": 1, "H": 1, "n": 1}, "a line of at least 2 PEs"),
+        (TREE, {"W": 33, "H": 1, "n": 1}, "more vectors than it has input queues"),
+        (TREE, {"W": 129, "H": 1, "n": 1}, "log2 N colors"),
+        (RING, {"W": 4, "H": 1, "n": 8192}, "1 to 32766 elements"),
+    ],
+)
 def test_mistakes(folder, what, params, message):
     with pytest.raises(meshlang.MeshlangError) as found:
         build(folder, what, **params)

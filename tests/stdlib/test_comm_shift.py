@@ -130,6 +130,7 @@ def build(tmp_path_factory):
 
     def compile_(arch="wse2", **params):
         return meshlang.compile(folder / "layout.csl", arch=arch, params=params)
+
     return compile_
 
 
@@ -159,8 +160,15 @@ def run(program, n, counts, single, interleave):
 
 
 @settings(max_examples=12, deadline=None)
-@given(W=st.integers(2, 9), H=st.integers(2, 9), n=st.sampled_from([1, 2, 3, 5, 8, 33]), counts=st.tuples(st.integers(1, 10), st.integers(1, 10)),
-       single=st.booleans(), interleave=st.booleans(), arch=st.sampled_from(["wse2", "wse3"]))
+@given(
+    W=st.integers(2, 9),
+    H=st.integers(2, 9),
+    n=st.sampled_from([1, 2, 3, 5, 8, 33]),
+    counts=st.tuples(st.integers(1, 10), st.integers(1, 10)),
+    single=st.booleans(),
+    interleave=st.booleans(),
+    arch=st.sampled_from(["wse2", "wse3"]),
+)
 @example(16, 16, 3, (17, 5), False, True, "wse3")
 @example(16, 7, 2, (3, 9), True, False, "wse2")
 def test_shift(build, W, H, n, counts, single, interleave, arch):
@@ -181,10 +189,13 @@ def test_start_returns_at_once(build):
 
 
 def test_time_does_not_depend_on_the_line(build):
-    """A further interleaved shift costs the same on any line; one around a wrap-around ring takes the way back, 2 cycles a hop."""
+    """A further interleaved shift costs the same on any line; one around a wrap-around ring takes the way back, 2
+    cycles a hop."""
+
     def cycles(size, interleave, count=1):
         program = build("wse3", W=size, H=2, n=4, single=False, interleave=interleave)
         return run(program, 4, (count, 1), False, interleave)[0].max()
+
     assert abs(cycles(6, True, 5) - cycles(12, True, 5)) <= 8
     assert cycles(100, False) - cycles(60, False) >= 2 * 40
     assert abs(cycles(60, True, 5) - cycles(6, True, 5)) <= 8
@@ -199,9 +210,10 @@ def test_stated_cost(build):
     for c in (4, 9, 2):
         assert (fabric.color[c] >= 0).sum() <= 9 * 8
     for tile in program.tiles:
-        assert len(tile.inputs) == 2 and len(tile.outputs) == 2 and len(tile.tasks) == 2       # two shifts
+        assert len(tile.inputs) == 2 and len(tile.outputs) == 2 and len(tile.tasks) == 2  # two shifts
         buffers = 4 * n * 2
-        assert max(o.address + o.size for o in tile.objects) - buffers <= 80                    # pointers, counters, time stamps
+        # pointers, counters, time stamps
+        assert max(o.address + o.size for o in tile.objects) - buffers <= 80
     # colors per PE: send, receive, and one to pass on in the inside
     used = sum((fabric.color[c] >= 0).astype(int) for c in (4, 9, 2))
     assert used[:, 1:-1].min() == 3 and used[:, 1:-1].max() == 3 and used[:, [0, -1]].max() == 2
@@ -210,10 +222,13 @@ def test_stated_cost(build):
         assert np.abs(np.diff(np.append(order, order[0]))).max() <= 2
 
 
-@pytest.mark.parametrize("params, message", [
-    ({"W": 1, "H": 2, "n": 1}, "a line of at least 2 PEs"),
-    ({"W": 2, "H": 2, "n": 0}, "1 to 32766 elements"),
-])
+@pytest.mark.parametrize(
+    "params, message",
+    [
+        ({"W": 1, "H": 2, "n": 1}, "a line of at least 2 PEs"),
+        ({"W": 2, "H": 2, "n": 0}, "1 to 32766 elements"),
+    ],
+)
 def test_mistakes(build, params, message):
     with pytest.raises(meshlang.MeshlangError) as found:
         build("wse2", **params)

@@ -46,14 +46,16 @@ def test_convert(one_pe, Tdst, Tsrc):
 
 @pytest.mark.parametrize("Tdst, Tsrc", [("f16", "f16"), ("f32", "f32"), ("i16", "i16"), ("u16", "u16"), ("f32", "f16")])
 def test_add(one_pe, Tdst, Tsrc):
-    first = Tdst        # @faddhs adds an f16 to an f32
+    first = Tdst  # @faddhs adds an f16 to an f32
     got = run(one_pe, f"ops.add({Tdst}, {Tsrc}, dr, da, db, .{{}})", Tdst, first, Tsrc)
     np.testing.assert_array_equal(got, (np.array(A) + np.array(B)).astype(NUMPY[Tdst]))
 
 
 @pytest.mark.parametrize("T", ["f16", "f32", "i16", "u16"])
 def test_sub(one_pe, T):
-    np.testing.assert_array_equal(run(one_pe, f"ops.sub({T}, dr, da, db, .{{}})", T, T), (np.array(A) - np.array(B)).astype(NUMPY[T]))
+    np.testing.assert_array_equal(
+        run(one_pe, f"ops.sub({T}, dr, da, db, .{{}})", T, T), (np.array(A) - np.array(B)).astype(NUMPY[T])
+    )
 
 
 @pytest.mark.parametrize("T", ["f16", "f32"])
@@ -74,16 +76,24 @@ def test_float_operations(one_pe, T):
 
 
 def test_fmac_of_halves_into_floats_and_norm(one_pe):
-    np.testing.assert_array_equal(run(one_pe, "ops.fmac(f32, f16, dr, da, db, 3.0, .{})", "f32", "f32", "f16"), np.array(A) + 3 * np.array(B))
+    np.testing.assert_array_equal(
+        run(one_pe, "ops.fmac(f32, f16, dr, da, db, 3.0, .{})", "f32", "f32", "f16"), np.array(A) + 3 * np.array(B)
+    )
     for T in ("f16", "f32"):
         got = run(one_pe, f"ops.norm({T}, &r[0], 12.0, .{{}})", T, T)[0]
         plain = run(one_pe, f"@fnorm{'h' if T == 'f16' else 's'}(&r[0], 12.0)", T, T)[0]
         assert got == plain != 0
 
 
-@pytest.mark.parametrize("body, text", [
-    ("ops.mov(u8, dr, da, .{})", "dsd_ops.mov moves"), ("ops.mul(i16, dr, da, db, .{})", "dsd_ops.mul multiplies floats"),
-    ("ops.convert(u32, f32, dr, da, .{})", "dsd_ops.convert converts between"), ("ops.add(i16, u16, dr, da, db, .{})", "dsd_ops.add adds")])
+@pytest.mark.parametrize(
+    "body, text",
+    [
+        ("ops.mov(u8, dr, da, .{})", "dsd_ops.mov moves"),
+        ("ops.mul(i16, dr, da, db, .{})", "dsd_ops.mul multiplies floats"),
+        ("ops.convert(u32, f32, dr, da, .{})", "dsd_ops.convert converts between"),
+        ("ops.add(i16, u16, dr, da, db, .{})", "dsd_ops.add adds"),
+    ],
+)
 def test_other_types_are_refused(one_pe, body, text):
     with pytest.raises(MeshlangError) as e:
         run(one_pe, body, "i16", "i16")

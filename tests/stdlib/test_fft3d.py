@@ -104,13 +104,24 @@ def close(got: np.ndarray, want: np.ndarray, dtype) -> None:
     assert abs(got - want).max() < 8 * np.log2(want.size) * np.finfo(dtype).eps * rms
 
 
-@pytest.mark.parametrize("arch, N, W, half", [
-    ("wse2", 2, 1, False), ("wse3", 2, 2, False), ("wse2", 4, 2, False), ("wse3", 8, 8, False), ("wse3", 8, 1, True), ("wse2", 8, 2, True),
-    ("wse3", 16, 4, False), ("wse3", 32, 8, False), ("wse2", 4, 4, True)])
+@pytest.mark.parametrize(
+    "arch, N, W, half",
+    [
+        ("wse2", 2, 1, False),
+        ("wse3", 2, 2, False),
+        ("wse2", 4, 2, False),
+        ("wse3", 8, 8, False),
+        ("wse3", 8, 1, True),
+        ("wse2", 8, 2, True),
+        ("wse3", 16, 4, False),
+        ("wse3", 32, 8, False),
+        ("wse2", 4, 4, True),
+    ],
+)
 def test_forwards_and_backwards(tmp_path, arch, N, W, half):
     fabric, dtype = start(tmp_path, N, W, half, arch)
     x = numbers(N, dtype)
-    for norm, name in enumerate(NORMS):             # one transform after another on the same fabric
+    for norm, name in enumerate(NORMS):  # one transform after another on the same fabric
         fabric.write("X", scatter(x, W, dtype))
         fabric.launch("csfftExecC2C", norm, 0)
         close(gather(fabric.read("X"), N), np.fft.fftn(x, norm=name), dtype)
@@ -124,7 +135,7 @@ def test_real_transforms(tmp_path):
     N, W = 8, 2
     fabric, dtype = start(tmp_path, N, W)
     x = numbers(N, dtype)
-    fabric.write("X", scatter(x, W, dtype))          # with imaginary parts, which do not count
+    fabric.write("X", scatter(x, W, dtype))  # with imaginary parts, which do not count
     fabric.launch("csfftExecR2C", 0)
     spectrum = gather(fabric.read("X"), N)
     close(spectrum, np.fft.fftn(x.real), dtype)

@@ -1,4 +1,5 @@
-"""<gemm/allgather>, <gemm/summa> and Cannon's rings through programs/compare_gemm: any rectangle and shape, both machines; their stated cost."""
+"""<gemm/allgather>, <gemm/summa> and Cannon's rings through programs/compare_gemm: any rectangle and shape, both
+machines; their stated cost."""
 
 from __future__ import annotations
 
@@ -22,8 +23,21 @@ KINDS = {"f16": (np.float16, np.float16), "f32": (np.float32, np.float32), "mixe
 
 def build(algorithm, W, H, tile=(2, 2, 2), arch="wse2", kind="f16", synchronous=False):
     Mt, Kt, Nt = tile
-    return meshlang.compile(LAYOUT, arch=arch, params={"W": W, "H": H, "algorithm": algorithm, "Mt": Mt, "Kt": Kt, "Nt": Nt, "single": kind == "f32",
-                                                       "single_sum": kind == "mixed", "synchronous": synchronous})
+    return meshlang.compile(
+        LAYOUT,
+        arch=arch,
+        params={
+            "W": W,
+            "H": H,
+            "algorithm": algorithm,
+            "Mt": Mt,
+            "Kt": Kt,
+            "Nt": Nt,
+            "single": kind == "f32",
+            "single_sum": kind == "mixed",
+            "synchronous": synchronous,
+        },
+    )
 
 
 def multiply(algorithm, W, H, sizes, arch="wse2", kind="f16"):
@@ -34,20 +48,32 @@ def multiply(algorithm, W, H, sizes, arch="wse2", kind="f16"):
     A, B = (rng.integers(-3, 4, shape).astype(KINDS[kind][0]) for shape in ((M, K), (K, N)))
     with build(algorithm, W, H, tile, arch, kind).start() as fabric:
         ring = algorithm != CANNON
-        fabric.write("A", placement.column_panels(A, H, W) if algorithm == SUMMA else placement.rectangle_a(A, H, W, ring))
+        fabric.write(
+            "A", placement.column_panels(A, H, W) if algorithm == SUMMA else placement.rectangle_a(A, H, W, ring)
+        )
         fabric.write("B", placement.row_panels(B, H, W) if algorithm == SUMMA else placement.rectangle_b(B, H, W, ring))
         fabric.launch("run")
         C = placement.unblock(fabric.read("C", count=tile[0] * tile[2]), (M, N))
         ticks = fabric.read("ticks", count=6).astype(np.int64)
-    return C, A.astype(int) @ B.astype(int), (ticks[..., 3:] @ [1, 1 << 16, 1 << 32] - ticks[..., :3] @ [1, 1 << 16, 1 << 32]).max()
+    return (
+        C,
+        A.astype(int) @ B.astype(int),
+        (ticks[..., 3:] @ [1, 1 << 16, 1 << 32] - ticks[..., :3] @ [1, 1 << 16, 1 << 32]).max(),
+    )
 
 
 @settings(max_examples=24, deadline=None, derandomize=True)
-@given(kind=st.sampled_from(sorted(KINDS)), algorithm=st.integers(0, 3), W=st.integers(2, 8), H=st.integers(2, 8),
-       sizes=st.tuples(*[st.integers(1, 30)] * 3), arch=st.sampled_from(["wse2", "wse3"]))
+@given(
+    kind=st.sampled_from(sorted(KINDS)),
+    algorithm=st.integers(0, 3),
+    W=st.integers(2, 8),
+    H=st.integers(2, 8),
+    sizes=st.tuples(*[st.integers(1, 30)] * 3),
+    arch=st.sampled_from(["wse2", "wse3"]),
+)
 def test_against_numpy(algorithm, W, H, sizes, arch, kind):
     C, expected, _ = multiply(algorithm, W, H, sizes, arch, kind)
-    assert C.dtype == KINDS[kind][1] and np.array_equal(C, expected)          # small integers: exact in f16
+    assert C.dtype == KINDS[kind][1] and np.array_equal(C, expected)  # small integers: exact in f16
 
 
 @pytest.mark.parametrize("algorithm", [ALLGATHER, SUMMA])
@@ -65,7 +91,8 @@ def test_square_panels_are_blocks():
 
 
 def test_meshgemm_wins():
-    """WaferLLM section 5: SUMMA loses to MeshGEMM at P = 16 by far, allgather by its lack of overlap; Cannon's algorithm is not faster."""
+    """WaferLLM section 5: SUMMA loses to MeshGEMM at P = 16 by far, allgather by its lack of overlap; Cannon's
+    algorithm is not faster."""
     cycles = {a: multiply(a, 16, 16, (32, 32, 32), "wse3")[2] for a in range(4)}
     assert cycles[MESH] < cycles[CANNON] and 1.1 * cycles[MESH] < cycles[ALLGATHER] and 3 * cycles[MESH] < cycles[SUMMA]
 
@@ -78,7 +105,8 @@ def synchronous_step(algorithm, P):
 
 
 def test_cannons_steps_grow_with_the_mesh():
-    """WaferLLM section 5: P - 1 hops (of 2 cycles) where MeshGEMM takes 2; what is hidden behind a product does not show."""
+    """WaferLLM section 5: P - 1 hops (of 2 cycles) where MeshGEMM takes 2; what is hidden behind a product does not
+    show."""
     mesh, cannon = {P: synchronous_step(MESH, P) for P in (6, 24)}, {P: synchronous_step(CANNON, P) for P in (20, 24)}
     assert mesh[24] == mesh[6]
     assert cannon[24] - cannon[20] == pytest.approx(2 * 4, abs=1) and cannon[24] > mesh[24]
@@ -107,10 +135,15 @@ def test_allgather_stated_cost(W, H):
         assert buffers <= max(o.address + o.size for o in t.objects) <= buffers + 96
 
 
-@pytest.mark.parametrize("params, message", [
-    ({"W": 1, "H": 4, "algorithm": ALLGATHER}, "at least 2 PEs"), ({"W": 4, "H": 1, "algorithm": SUMMA}, "at least 2 x 2 PEs"),
-    ({"W": 4, "H": 6, "algorithm": MESH, "synchronous": True}, "on squares"), ({"algorithm": ALLGATHER, "W": 32, "H": 31}, "more than 40 KB"),
-])
+@pytest.mark.parametrize(
+    "params, message",
+    [
+        ({"W": 1, "H": 4, "algorithm": ALLGATHER}, "at least 2 PEs"),
+        ({"W": 4, "H": 1, "algorithm": SUMMA}, "at least 2 x 2 PEs"),
+        ({"W": 4, "H": 6, "algorithm": MESH, "synchronous": True}, "on squares"),
+        ({"algorithm": ALLGATHER, "W": 32, "H": 31}, "more than 40 KB"),
+    ],
+)
 def test_mistakes(params, message):
     with pytest.raises(meshlang.MeshlangError) as found:
         meshlang.compile(LAYOUT, params=params | {"Mt": 8, "Kt": 8, "Nt": 8})

@@ -18,8 +18,19 @@ KINDS = {"f16": (np.float16, np.float16), "f32": (np.float32, np.float32), "mixe
 
 def build(P, tile, kind="f16", arch="wse2", interleave=True):
     Mt, Kt, Nt = tile
-    return meshlang.compile(LAYOUT, arch=arch, params={"P": P, "Mt": Mt, "Kt": Kt, "Nt": Nt, "f32_data": kind == "f32",
-                                                       "f32_sum": kind == "mixed", "interleave": interleave})
+    return meshlang.compile(
+        LAYOUT,
+        arch=arch,
+        params={
+            "P": P,
+            "Mt": Mt,
+            "Kt": Kt,
+            "Nt": Nt,
+            "f32_data": kind == "f32",
+            "f32_sum": kind == "mixed",
+            "interleave": interleave,
+        },
+    )
 
 
 def multiply(P, M, K, N, kind="f16", arch="wse2", interleave=True, repeat=1, launches=1):
@@ -45,8 +56,14 @@ def multiply(P, M, K, N, kind="f16", arch="wse2", interleave=True, repeat=1, lau
 
 
 @settings(max_examples=15, deadline=None)
-@given(P=st.integers(2, 9), sizes=st.tuples(*[st.integers(1, 30)] * 3), kind=st.sampled_from(sorted(KINDS)),
-       arch=st.sampled_from(["wse2", "wse3"]), interleave=st.booleans(), repeat=st.integers(1, 2))
+@given(
+    P=st.integers(2, 9),
+    sizes=st.tuples(*[st.integers(1, 30)] * 3),
+    kind=st.sampled_from(sorted(KINDS)),
+    arch=st.sampled_from(["wse2", "wse3"]),
+    interleave=st.booleans(),
+    repeat=st.integers(1, 2),
+)
 def test_against_numpy(P, sizes, kind, arch, interleave, repeat):
     C, expected, bound, _ = multiply(P, *sizes, kind, arch, interleave, repeat)
     assert np.abs(C - expected).max() <= bound
@@ -81,17 +98,19 @@ def test_f16_is_exact_to_the_order_of_the_sums():
 
 
 def test_cycles_per_step_do_not_grow():
-    """WaferLLM section 5: two hops a step whatever P is (WSE-3 hardware: 159.25 P + 88 cycles for tiles of one element)."""
+    """WaferLLM section 5: two hops a step whatever P is (WSE-3 hardware: 159.25 P + 88 cycles for tiles of one
+    element)."""
     for tile in (1, 4):
         cycles = {P: multiply(P, tile * P, tile * P, tile * P, arch="wse3")[3] for P in (8, 16, 32, 64)}
         slopes = [(cycles[2 * P] - cycles[P]) / P for P in (8, 16, 32)]
         assert slopes == pytest.approx([slopes[0]] * 3, rel=0.03)
-        assert cycles[64] / 64 < cycles[32] / 32 < cycles[16] / 16 < cycles[8] / 8         # the start is shared by more steps
+        # the start is shared by more steps
+        assert cycles[64] / 64 < cycles[32] / 32 < cycles[16] / 16 < cycles[8] / 8
 
 
 def test_communication_overlaps_computation():
     """A step takes little more than the longer of its product and its wavelets, not their sum."""
-    P, m, k, n = 4, 1, 128, 8       # 128 multiply-adds of 8 elements; 64 wavelets of A and 512 of B, out and in
+    P, m, k, n = 4, 1, 128, 8  # 128 multiply-adds of 8 elements; 64 wavelets of A and 512 of B, out and in
     cycles = multiply(P, P * m, P * k, P * n, arch="wse3")[3] / P
     product, wavelets = 128 * 6, 2 * (64 + 512)
     assert wavelets < cycles < wavelets + 0.2 * product
@@ -107,13 +126,18 @@ def test_stated_cost():
         for tile in program.tiles:
             assert (len(tile.inputs), len(tile.outputs), len(tile.tasks)) == (2, 2, 3)
             assert buffers <= max(o.address + o.size for o in tile.objects) <= buffers + 96
-    assert len(program.tiles) <= 36         # tile programs do not grow with the mesh either
+    assert len(program.tiles) <= 36  # tile programs do not grow with the mesh either
     assert len(build(16, (1, 1, 1)).ir.fabric.color) == 6
 
 
-@pytest.mark.parametrize("params, message", [
-    ({"P": 1}, "at least 2 PEs"), ({"P": 4, "Mt": 0}, "one row and one column"), ({"P": 4, "Mt": 100, "Kt": 100, "Nt": 100}, "40 KB"),
-])
+@pytest.mark.parametrize(
+    "params, message",
+    [
+        ({"P": 1}, "at least 2 PEs"),
+        ({"P": 4, "Mt": 0}, "one row and one column"),
+        ({"P": 4, "Mt": 100, "Kt": 100, "Nt": 100}, "40 KB"),
+    ],
+)
 def test_mistakes(params, message):
     with pytest.raises(meshlang.MeshlangError) as found:
         meshlang.compile(LAYOUT, params=params)

@@ -119,8 +119,20 @@ def folder(tmp_path_factory):
 
 def build(folder, W, H, tile, transposed, kind=0, interleave=True, arch="wse3"):
     Mt, Kt, Nt = tile
-    return meshlang.compile(folder / "layout.csl", arch=arch, params={
-        "W": W, "H": H, "Mt": Mt, "Kt": Kt, "Nt": Nt, "transposed": transposed, "kind": kind, "interleave": interleave})
+    return meshlang.compile(
+        folder / "layout.csl",
+        arch=arch,
+        params={
+            "W": W,
+            "H": H,
+            "Mt": Mt,
+            "Kt": Kt,
+            "Nt": Nt,
+            "transposed": transposed,
+            "kind": kind,
+            "interleave": interleave,
+        },
+    )
 
 
 def multiply(folder, W, H, sizes, transposed, kind=0, interleave=True, arch="wse3"):
@@ -149,8 +161,15 @@ def multiply(folder, W, H, sizes, transposed, kind=0, interleave=True, arch="wse
 
 
 @settings(max_examples=12, deadline=None, derandomize=True)
-@given(W=st.integers(2, 7), H=st.integers(2, 7), sizes=st.tuples(*[st.integers(1, 30)] * 3), transposed=st.booleans(), kind=st.integers(0, 2),
-       interleave=st.booleans(), arch=st.sampled_from(["wse2", "wse3"]))
+@given(
+    W=st.integers(2, 7),
+    H=st.integers(2, 7),
+    sizes=st.tuples(*[st.integers(1, 30)] * 3),
+    transposed=st.booleans(),
+    kind=st.integers(0, 2),
+    interleave=st.booleans(),
+    arch=st.sampled_from(["wse2", "wse3"]),
+)
 def test_against_numpy(folder, W, H, sizes, transposed, kind, interleave, arch):
     C, expected, bound, _ = multiply(folder, W, H, sizes, transposed, kind, interleave, arch)
     assert np.abs(C - expected).max() <= bound
@@ -172,7 +191,8 @@ def test_square_placement_is_the_skewed_one():
 
 
 def test_sums_overlap_the_product(folder):
-    """A step of C = A B^T takes less than its parts one after the other: the product, clearing, the sum's wavelets, and what a tiny step takes."""
+    """A step of C = A B^T takes less than its parts one after the other: the product, clearing, the sum's wavelets, and
+    what a tiny step takes."""
     P, m = 8, 24
 
     def step(Mt, Kt, Nt):
@@ -191,7 +211,7 @@ def test_steps_cost_the_same_on_any_mesh(folder):
 
 @pytest.mark.parametrize("transposed, colors, queues, tasks", [(False, 6, 2, 3), (True, 7, 3, 3)])
 def test_stated_cost(folder, transposed, colors, queues, tasks):
-    W, H, (Mt, Kt, Nt) = 9, 6, (5, 6, 7)        # L = 18: 2 panels of a PE along rows, 3 along columns
+    W, H, (Mt, Kt, Nt) = 9, 6, (5, 6, 7)  # L = 18: 2 panels of a PE along rows, 3 along columns
     program = build(folder, W, H, (Mt, Kt, Nt), transposed).ir
     assert len(program.fabric.color) == colors
     buffers = Mt * Kt + 4 * Nt * Kt + 4 * Mt * Nt if transposed else 3 * Mt * Kt + 4 * Kt * Nt + Mt * Nt
@@ -200,25 +220,35 @@ def test_stated_cost(folder, transposed, colors, queues, tasks):
         assert 2 * buffers <= max(o.address + o.size for o in tile.objects) <= 2 * buffers + 96
 
 
-@pytest.mark.parametrize("params, message", [
-    ({"W": 1, "H": 4}, "at least 2 PEs"), ({"W": 1, "H": 4, "transposed": True}, "at least 2 x 2 PEs"),
-    ({"W": 4, "H": 4, "tile": (0, 1, 1)}, "one row and one column"),
-    ({"W": 4, "H": 4, "tile": (2, 128, 2), "transposed": True}, "less than 128 columns"),
-])
+@pytest.mark.parametrize(
+    "params, message",
+    [
+        ({"W": 1, "H": 4}, "at least 2 PEs"),
+        ({"W": 1, "H": 4, "transposed": True}, "at least 2 x 2 PEs"),
+        ({"W": 4, "H": 4, "tile": (0, 1, 1)}, "one row and one column"),
+        ({"W": 4, "H": 4, "tile": (2, 128, 2), "transposed": True}, "less than 128 columns"),
+    ],
+)
 def test_mistakes(folder, params, message):
     with pytest.raises(meshlang.MeshlangError) as found:
         build(folder, **{"tile": (2, 2, 2), "transposed": False, **params})
     assert any(message in d.message for d in found.value.diagnostics), found.value.diagnostics
 
 
-@pytest.mark.parametrize("T, S, message", [
-    ("i16", "i16", "A and B of a GEMM are f16 or f32"), ("f32", "f16", "C of a GEMM is f32 where A and B are"),
-    ("f16", "i16", "C of a GEMM is f16 or f32"),
-])
+@pytest.mark.parametrize(
+    "T, S, message",
+    [
+        ("i16", "i16", "A and B of a GEMM are f16 or f32"),
+        ("f32", "f16", "C of a GEMM is f32 where A and B are"),
+        ("f16", "i16", "C of a GEMM is f16 or f32"),
+    ],
+)
 @pytest.mark.parametrize("transposed", [False, True])
 def test_wrong_types(tmp_path, T, S, message, transposed):
     types = ("const T = if (kind == 1) f32 else f16;", "const S = if (kind == 0) f16 else f32;")
-    layout, pe = (text.replace(types[0], f"const T = {T};").replace(types[1], f"const S = {S};") for text in (LAYOUT, PE))
+    layout, pe = (
+        text.replace(types[0], f"const T = {T};").replace(types[1], f"const S = {S};") for text in (LAYOUT, PE)
+    )
     (tmp_path / "layout.csl").write_text(layout)
     (tmp_path / "pe.csl").write_text(pe)
     with pytest.raises(meshlang.MeshlangError) as found:

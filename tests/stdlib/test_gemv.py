@@ -1,4 +1,5 @@
-"""<gemv/mesh> and <gemv/grid> against numpy: both orientations, all types; successive products alternate with no transpose."""
+"""<gemv/mesh> and <gemv/grid> against numpy: both orientations, all types; successive products alternate with no
+transpose."""
 
 from __future__ import annotations
 
@@ -105,8 +106,13 @@ def folder(tmp_path_factory):
 
 
 @settings(max_examples=6, deadline=None, derandomize=True)
-@given(W=st.integers(2, 9), H=st.integers(2, 9), sizes=st.tuples(*[st.integers(1, 30)] * 3), kind=st.integers(0, 2),
-       arch=st.sampled_from(["wse2", "wse3"]))
+@given(
+    W=st.integers(2, 9),
+    H=st.integers(2, 9),
+    sizes=st.tuples(*[st.integers(1, 30)] * 3),
+    kind=st.integers(0, 2),
+    arch=st.sampled_from(["wse2", "wse3"]),
+)
 @example(16, 16, (40, 33, 20), 0, "wse3")
 @example(16, 9, (40, 33, 20), 2, "wse2")
 def test_successive_products_alternate(folder, W, H, sizes, kind, arch):
@@ -116,13 +122,15 @@ def test_successive_products_alternate(folder, W, H, sizes, kind, arch):
     rng = np.random.default_rng(A * B * C)
     x, U, V = (rng.uniform(-1, 1, shape).astype(dtype) for shape in (A, (A, B), (B, C)))
     (a, b), c = placement.tile_shape((A, B), H, W), placement.tile_shape((C, B), H, W)[0]
-    with meshlang.compile(folder / "layout.csl", arch=arch, params={"W": W, "H": H, "a": a, "b": b, "c": c, "kind": kind}).start() as fabric:
+    with meshlang.compile(
+        folder / "layout.csl", arch=arch, params={"W": W, "H": H, "a": a, "b": b, "c": c, "kind": kind}
+    ).start() as fabric:
         fabric.write("x", placement.block_rows(x, H, W))
         fabric.write("U", placement.block(U, H, W))
         fabric.write("V", placement.transposed(V, H, W))
         fabric.launch("run")
         r = fabric.read("r", count=c)
-    assert (r == r[:, :1]).all()            # replicated along rows
+    assert (r == r[:, :1]).all()  # replicated along rows
     want = x.astype(np.float64) @ U.astype(np.float64) @ V.astype(np.float64)
     # each product: as many roundings as terms; the first one's error goes through the second
     scale = float((np.abs(x).astype(np.float64) @ np.abs(U).astype(np.float64) @ np.abs(V).astype(np.float64)).max())
@@ -131,8 +139,15 @@ def test_successive_products_alternate(folder, W, H, sizes, kind, arch):
 
 
 @settings(max_examples=8, deadline=None, derandomize=True)
-@given(P=st.integers(2, 12), M=st.integers(1, 40), N=st.integers(1, 40), K=st.integers(1, 3), rows=st.booleans(), kind=st.integers(0, 2),
-       arch=st.sampled_from(["wse2", "wse3"]))
+@given(
+    P=st.integers(2, 12),
+    M=st.integers(1, 40),
+    N=st.integers(1, 40),
+    K=st.integers(1, 3),
+    rows=st.booleans(),
+    kind=st.integers(0, 2),
+    arch=st.sampled_from(["wse2", "wse3"]),
+)
 def test_meshgemv(P, M, N, K, rows, kind, arch):
     dtype, sum_dtype = [(np.float16, np.float16), (np.float32, np.float32), (np.float16, np.float32)][kind]
     rng = np.random.default_rng(M * N)
@@ -147,14 +162,26 @@ def test_meshgemv(P, M, N, K, rows, kind, arch):
     y = y.swapaxes(0, 1) if rows else y
     assert y.dtype == sum_dtype and (y == y[0]).all()
     want = x.astype(np.float64) @ W.astype(np.float64)
-    bound = (M + 1) * float(np.finfo(sum_dtype).eps) * float((np.abs(x).astype(np.float64) @ np.abs(W).astype(np.float64)).max())
+    bound = (
+        (M + 1)
+        * float(np.finfo(sum_dtype).eps)
+        * float((np.abs(x).astype(np.float64) @ np.abs(W).astype(np.float64)).max())
+    )
     assert np.abs(y[0].reshape(-1)[:N] - want).max() <= bound
 
 
 @settings(max_examples=10, deadline=None, derandomize=True)
-@given(algorithm=st.sampled_from([PIPELINE, RING, TREE]), P=st.integers(2, 8), lines=st.integers(2, 8), M=st.integers(1, 30), N=st.integers(1, 30),
-       rows=st.booleans(), kind=st.integers(0, 2), how=st.sampled_from(["replicated", "distributed", "asynchronous"]),
-       arch=st.sampled_from(["wse2", "wse3"]))
+@given(
+    algorithm=st.sampled_from([PIPELINE, RING, TREE]),
+    P=st.integers(2, 8),
+    lines=st.integers(2, 8),
+    M=st.integers(1, 30),
+    N=st.integers(1, 30),
+    rows=st.booleans(),
+    kind=st.integers(0, 2),
+    how=st.sampled_from(["replicated", "distributed", "asynchronous"]),
+    arch=st.sampled_from(["wse2", "wse3"]),
+)
 @example(PIPELINE, 16, 16, 40, 33, True, 0, "asynchronous", "wse3")
 @example(RING, 16, 5, 40, 33, False, 2, "distributed", "wse2")
 @example(TREE, 16, 9, 40, 33, True, 1, "distributed", "wse3")
@@ -167,14 +194,24 @@ def test_baselines(algorithm, P, lines, M, N, rows, kind, how, arch):
     height, width = (lines, P) if rows else (P, lines)
     part = -(-Nt // P)
     count = part * P if algorithm == RING else Nt
-    params = {"P": P, "lines": lines, "Mt": Mt, "Nt": Nt, "algorithm": algorithm, "along_rows": rows, "single": kind == 1,
-              "single_sum": kind == 2, "replicated": how != "distributed", "asynchronous": how == "asynchronous"}
+    params = {
+        "P": P,
+        "lines": lines,
+        "Mt": Mt,
+        "Nt": Nt,
+        "algorithm": algorithm,
+        "along_rows": rows,
+        "single": kind == 1,
+        "single_sum": kind == 2,
+        "replicated": how != "distributed",
+        "asynchronous": how == "asynchronous",
+    }
     with meshlang.compile(COMPARE_GEMV, arch=arch, params=params).start() as fabric:
         fabric.write("x", (placement.block_columns if rows else placement.block_rows)(x, height, width))
         fabric.write("W", (placement.transposed if rows else placement.block)(W, height, width))
         fabric.launch("run")
         y = fabric.read("y", count=count)
-    y = y.swapaxes(0, 1) if rows else y             # [place in the line, line, elements]
+    y = y.swapaxes(0, 1) if rows else y  # [place in the line, line, elements]
     if how != "distributed":
         assert (y == y[0]).all()
         y = y[0]
@@ -187,14 +224,23 @@ def test_baselines(algorithm, P, lines, M, N, rows, kind, how, arch):
         group = (-(-P // first)) // 2
         y = y[(group * first + min((group + 1) * first, P) - 1) // 2]
     want = x.astype(np.float64) @ W.astype(np.float64)
-    bound = (M + 1) * float(np.finfo(sum_dtype).eps) * float((np.abs(x).astype(np.float64) @ np.abs(W).astype(np.float64)).max())
+    bound = (
+        (M + 1)
+        * float(np.finfo(sum_dtype).eps)
+        * float((np.abs(x).astype(np.float64) @ np.abs(W).astype(np.float64)).max())
+    )
     assert y.dtype == sum_dtype and np.abs(y[:, :Nt].reshape(-1)[:N] - want).max() <= bound
 
 
-@pytest.mark.parametrize("params, message", [
-    ({"P": 1}, "at least 2 PEs"), ({"P": 4, "groups": 5}, "must be 1 to N"), ({"P": 4, "Mt": 0}, "one row and one column"),
-    ({"P": 4, "Mt": 200, "Nt": 200}, "40 KB"),
-])
+@pytest.mark.parametrize(
+    "params, message",
+    [
+        ({"P": 1}, "at least 2 PEs"),
+        ({"P": 4, "groups": 5}, "must be 1 to N"),
+        ({"P": 4, "Mt": 0}, "one row and one column"),
+        ({"P": 4, "Mt": 200, "Nt": 200}, "40 KB"),
+    ],
+)
 def test_mistakes(params, message):
     with pytest.raises(meshlang.MeshlangError) as found:
         meshlang.compile(MESHGEMV, params=params)

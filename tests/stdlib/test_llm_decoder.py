@@ -1,4 +1,5 @@
-"""<llm/decoder> through programs/decoder against a float64 model: any heads, any mesh, both types, both caches, both pairings."""
+"""<llm/decoder> through programs/decoder against a float64 model: any heads, any mesh, both types, both caches, both
+pairings."""
 
 from __future__ import annotations
 
@@ -66,12 +67,26 @@ def test_meshes(H, W, dtype, arch):
 def test_any_heads(data):
     draw = data.draw
     kv = draw(st.integers(1, 5))
-    config = llama.LlamaConfig(hidden_size=draw(st.integers(4, 40)), heads=kv * draw(st.integers(1, 3)), kv_heads=kv,
-                               head_size=2 * draw(st.integers(1, 6)), feed_forward_size=draw(st.integers(4, 40)),
-                               layers=draw(st.integers(1, 2)), interleaved=draw(st.booleans()))
+    config = llama.LlamaConfig(
+        hidden_size=draw(st.integers(4, 40)),
+        heads=kv * draw(st.integers(1, 3)),
+        kv_heads=kv,
+        head_size=2 * draw(st.integers(1, 6)),
+        feed_forward_size=draw(st.integers(4, 40)),
+        layers=draw(st.integers(1, 2)),
+        interleaved=draw(st.booleans()),
+    )
     shift = draw(st.booleans())
-    mesh = Mesh(config, draw(st.integers(1, 6)), draw(st.integers(1, 6)), shift=shift, arch=draw(st.sampled_from(["wse2", "wse3"])),
-                tree=draw(st.booleans()), dtype=draw(st.sampled_from([np.float32, np.float16])), seed=draw(st.integers(0, 99)))
+    mesh = Mesh(
+        config,
+        draw(st.integers(1, 6)),
+        draw(st.integers(1, 6)),
+        shift=shift,
+        arch=draw(st.sampled_from(["wse2", "wse3"])),
+        tree=draw(st.booleans()),
+        dtype=draw(st.sampled_from([np.float32, np.float16])),
+        seed=draw(st.integers(0, 99)),
+    )
     for _ in range(5):
         assert mesh.step() <= mesh.bound()
 
@@ -95,7 +110,7 @@ def test_cache_forms(arch):
             assert sum(loads) == token + 1
             assert max(loads) - min(loads) <= 1 if shift else loads[:-1] == [0, 0, 0]
         assert mesh.tokens == (12 if shift else 3) and mesh.place.load().tolist() == mesh.loads()
-        with pytest.raises(meshlang.MeshlangError):         # the PE notices too
+        with pytest.raises(meshlang.MeshlangError):  # the PE notices too
             mesh.step()
 
 
@@ -114,19 +129,26 @@ def test_large_scores():
     mesh = Mesh(SMALL, 4, 2, dtype=np.float16)
     weights = dict(mesh.weights)
     for name in ("q", "k"):
-        weights[f"model.layers.0.self_attn.{name}_proj.weight"] = mesh.weights[f"model.layers.0.self_attn.{name}_proj.weight"] * np.float16(8)
+        weights[f"model.layers.0.self_attn.{name}_proj.weight"] = mesh.weights[
+            f"model.layers.0.self_attn.{name}_proj.weight"
+        ] * np.float16(8)
     mesh.reference = llama_reference.Reference(SMALL, weights)
     for name, array in mesh.place.weights(weights).items():
         mesh.fabric.write(name, array)
     for _ in range(8):
-        assert mesh.step() <= 8 * mesh.bound()              # a score's rounding error grows with the score, and the weight's with it
+        # a score's rounding error grows with the score, and the weight's with it
+        assert mesh.step() <= 8 * mesh.bound()
 
 
-@pytest.mark.skipif(not os.environ.get("MESHLANG_LARGE"), reason="set MESHLANG_LARGE=1 to run decoder layers on 32 x 32 and 64 x 64 PEs")
+@pytest.mark.skipif(
+    not os.environ.get("MESHLANG_LARGE"), reason="set MESHLANG_LARGE=1 to run decoder layers on 32 x 32 and 64 x 64 PEs"
+)
 @pytest.mark.parametrize("P, sizes", [(32, (1024, 16, 4, 64, 2816)), (64, (2048, 32, 4, 64, 5632))])
 def test_large(P, sizes):
     """The second one is a layer of TinyLlama 1.1B."""
-    config = llama.LlamaConfig(**dict(zip(("hidden_size", "heads", "kv_heads", "head_size", "feed_forward_size"), sizes, strict=True)))
+    config = llama.LlamaConfig(
+        **dict(zip(("hidden_size", "heads", "kv_heads", "head_size", "feed_forward_size"), sizes, strict=True))
+    )
     mesh = Mesh(config, P, P, dtype=np.float16, capacity=4)
     for _ in range(2):
         assert mesh.step() <= mesh.bound()

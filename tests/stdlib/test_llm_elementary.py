@@ -1,4 +1,5 @@
-"""<llm/elementary>: every f16 argument, samples of f32 over the whole range, in units in the last place of the exact result."""
+"""<llm/elementary>: every f16 argument, samples of f32 over the whole range, in units in the last place of the exact
+result."""
 
 from __future__ import annotations
 
@@ -47,8 +48,13 @@ def test_f32(one_pe, name, ulp):
     if name == "rsqrt":
         x = np.concatenate([2.0 ** rng.uniform(-149, 128, 2500), [0, 1, 2, 4, 1e-45, 3.4e38, np.inf]])
     else:
-        x = np.concatenate([rng.uniform(-110, 90, 2000), rng.uniform(-1, 1, 500),
-                            [0, 88.72283, 88.7229, -87.4, -103.97, -103.98, -137, 1e-30, -np.inf]])
+        x = np.concatenate(
+            [
+                rng.uniform(-110, 90, 2000),
+                rng.uniform(-1, 1, 500),
+                [0, 88.72283, 88.7229, -87.4, -103.97, -103.98, -137, 1e-30, -np.inf],
+            ]
+        )
     x = x.astype(np.float32)
     got, want = evaluate(one_pe, x, "f32")[name], exact(x)[name]
     with np.errstate(all="ignore"):

@@ -94,14 +94,22 @@ def folder(tmp_path_factory):
 
 
 def build(folder, W, H, row_size, column_size, tree, arch, capacity=40):
-    return meshlang.compile(folder / "layout.csl", arch=arch, params={
-        "W": W, "H": H, "row_size": row_size, "column_size": column_size, "tree": tree, "capacity": capacity})
+    return meshlang.compile(
+        folder / "layout.csl",
+        arch=arch,
+        params={"W": W, "H": H, "row_size": row_size, "column_size": column_size, "tree": tree, "capacity": capacity},
+    )
 
 
 @settings(max_examples=25, deadline=None)
-@given(W=st.integers(1, 9), H=st.integers(1, 9), sizes=st.tuples(st.floats(0, 1), st.floats(0, 1)), tree=st.booleans(),
-       arch=st.sampled_from(["wse2", "wse3"]),
-       calls=st.lists(st.tuples(st.booleans(), st.integers(0, 2), st.integers(1, 39)), min_size=1, max_size=6))
+@given(
+    W=st.integers(1, 9),
+    H=st.integers(1, 9),
+    sizes=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    tree=st.booleans(),
+    arch=st.sampled_from(["wse2", "wse3"]),
+    calls=st.lists(st.tuples(st.booleans(), st.integers(0, 2), st.integers(1, 39)), min_size=1, max_size=6),
+)
 @example(16, 16, (0.2, 0.4), True, "wse3", [(True, 0, 9), (False, 1, 39), (True, 2, 4)])
 @example(16, 7, (0.2, 0.4), False, "wse2", [(True, 0, 9), (False, 1, 39), (True, 2, 4)])
 def test_against_numpy(folder, W, H, sizes, tree, arch, calls):
@@ -109,7 +117,7 @@ def test_against_numpy(folder, W, H, sizes, tree, arch, calls):
     rng = np.random.default_rng(W * H)
     with build(folder, W, H, *size, tree, arch).start() as fabric:
         for rows, what, n in calls:
-            data = rng.integers(-20, 21, (H, W, 40)).astype(np.float32)         # integers: exact in any order
+            data = rng.integers(-20, 21, (H, W, 40)).astype(np.float32)  # integers: exact in any order
             fabric.write("h", data.astype(np.float16))
             fabric.write("s", data)
             fabric.launch("run", int(rows), what, n)
@@ -139,7 +147,7 @@ def test_pass_inward(folder, tree, arch):
             fabric.launch("pass", limit)
             got = fabric.read("s")
         want = data.copy()
-        want[limit:-1, :, 1] = data[limit + 1:, :, 0]
+        want[limit:-1, :, 1] = data[limit + 1 :, :, 0]
         assert np.array_equal(got, want)
 
 

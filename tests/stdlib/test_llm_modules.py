@@ -1,4 +1,5 @@
-"""<llm/rmsnorm>, <llm/softmax>, <llm/rotary>, <llm/swiglu>, <llm/vector> and <llm/product> on their own, against numpy in float64."""
+"""<llm/rmsnorm>, <llm/softmax>, <llm/rotary>, <llm/swiglu>, <llm/vector> and <llm/product> on their own, against numpy
+in float64."""
 
 from __future__ import annotations
 
@@ -85,13 +86,23 @@ def folder(tmp_path_factory):
 
 
 def build(folder, H, n, rows, total, dtype, arch):
-    return meshlang.compile(folder / "layout.csl", arch=arch, params={
-        "H": H, "n": n, "rows": rows, "total": float(total), "f32_data": dtype == np.float32})
+    return meshlang.compile(
+        folder / "layout.csl",
+        arch=arch,
+        params={"H": H, "n": n, "rows": rows, "total": float(total), "f32_data": dtype == np.float32},
+    )
 
 
 @settings(max_examples=10, deadline=None, phases=QUICK)
-@given(H=st.integers(1, 6), n=st.integers(1, 9), rows=st.integers(1, 3), dtype=st.sampled_from([np.float16, np.float32]),
-       scale=st.sampled_from([1e-3, 1.0, 300.0]), arch=st.sampled_from(["wse2", "wse3"]), cut=st.integers(0, 3))
+@given(
+    H=st.integers(1, 6),
+    n=st.integers(1, 9),
+    rows=st.integers(1, 3),
+    dtype=st.sampled_from([np.float16, np.float32]),
+    scale=st.sampled_from([1e-3, 1.0, 300.0]),
+    arch=st.sampled_from(["wse2", "wse3"]),
+    cut=st.integers(0, 3),
+)
 def test_rmsnorm(folder, H, n, rows, dtype, scale, arch, cut):
     """One rounding to the type, one of the product with gamma; squares far beyond f16 do not matter."""
     total = max(1, H * n - cut)
@@ -110,12 +121,21 @@ def test_rmsnorm(folder, H, n, rows, dtype, scale, arch, cut):
     want = wide / np.sqrt((wide * wide).sum(1, keepdims=True) / total + 1e-5) * gamma
     eps = float(np.finfo(dtype).eps)
     smallest = float(np.finfo(dtype).smallest_subnormal)
-    assert (np.abs(y - want) <= (1.1 if dtype == np.float16 else 4 + H * n / 4) * eps * np.abs(want) + 2 * smallest).all()
+    assert (
+        np.abs(y - want) <= (1.1 if dtype == np.float16 else 4 + H * n / 4) * eps * np.abs(want) + 2 * smallest
+    ).all()
 
 
 @settings(max_examples=12, deadline=None, phases=QUICK)
-@given(H=st.integers(1, 6), n=st.integers(1, 12), rows=st.integers(1, 3), dtype=st.sampled_from([np.float16, np.float32]),
-       scale=st.sampled_from([1.0, 30.0, 3000.0]), arch=st.sampled_from(["wse2", "wse3"]), data=st.data())
+@given(
+    H=st.integers(1, 6),
+    n=st.integers(1, 12),
+    rows=st.integers(1, 3),
+    dtype=st.sampled_from([np.float16, np.float32]),
+    scale=st.sampled_from([1.0, 30.0, 3000.0]),
+    arch=st.sampled_from(["wse2", "wse3"]),
+    data=st.data(),
+)
 def test_softmax(folder, H, n, rows, dtype, scale, arch, data):
     """Parts of different lengths, empty ones too; scores that e^x could not take."""
     lengths = [data.draw(st.integers(0, n)) for _ in range(H)]
@@ -138,7 +158,10 @@ def test_softmax(folder, H, n, rows, dtype, scale, arch, data):
     # x - max rounds to the type, which changes e^x by as much; then e^x, 1 / sum and the product round
     eps = float(np.finfo(dtype).eps)
     distance = np.minimum(np.abs(all_x - all_x.max(1, keepdims=True)), 20)
-    assert (np.abs(got - want) <= (3 + distance + sum(lengths) * (dtype == np.float32)) * eps * want + float(np.finfo(dtype).eps) ** 2).all()
+    assert (
+        np.abs(got - want)
+        <= (3 + distance + sum(lengths) * (dtype == np.float32)) * eps * want + float(np.finfo(dtype).eps) ** 2
+    ).all()
     assert np.abs(got.astype(np.float64).sum(1) - 1).max() <= (2 + np.sqrt(sum(lengths))) * eps
 
 
@@ -150,27 +173,38 @@ def test_rotary(one_pe, dtype, interleaved):
     v = rng.uniform(-2, 2, (heads, n)).astype(dtype)
     angle = rng.uniform(-4, 4, n // 2)
     cos, sin = np.cos(angle).astype(dtype), np.sin(angle).astype(dtype)
-    out = one_pe(f"""const r = @import_module("<llm/rotary>", .{{ .T = {t}, .heads = {heads}, .n = {n}, .interleaved = {str(interleaved).lower()} }});
+    out = one_pe(
+        f"""const r = @import_module("<llm/rotary>", .{{ .T = {t}, .heads = {heads}, .n = {n}, .interleaved = {str(interleaved).lower()} }});
 fn main() void {{ r.rotate(v_ptr, c_ptr, s_ptr); sys.unblock_cmd_stream(); }}""",
-                 {"v": (t, v.size), "c": (t, n // 2), "s": (t, n // 2)}, {"v": v, "c": cos, "s": sin})["v"].reshape(heads, n)
+        {"v": (t, v.size), "c": (t, n // 2), "s": (t, n // 2)},
+        {"v": v, "c": cos, "s": sin},
+    )["v"].reshape(heads, n)
     first, second = (slice(0, None, 2), slice(1, None, 2)) if interleaved else (slice(0, n // 2), slice(n // 2, None))
     a, b, c, s = v[:, first].astype(float), v[:, second].astype(float), cos.astype(float), sin.astype(float)
     want = np.empty(v.shape)
     want[:, first], want[:, second] = a * c - b * s, b * c + a * s
-    assert np.abs(out - want).max() <= 2 * np.finfo(dtype).eps * np.abs(v).max()       # two products and a sum, each rounded once
+    # two products and a sum, each rounded once
+    assert np.abs(out - want).max() <= 2 * np.finfo(dtype).eps * np.abs(v).max()
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_swiglu(one_pe, dtype):
-    t, n = TYPES[dtype], 37                         # not a multiple of the block
+    t, n = TYPES[dtype], 37  # not a multiple of the block
     rng = np.random.default_rng(2)
     gate, up = (rng.uniform(-9, 9, n).astype(dtype) for _ in range(2))
-    out = one_pe(f"""const vector = @import_module("<llm/vector>", .{{ .T = {t}, .n = 16 }});
+    out = one_pe(
+        f"""const vector = @import_module("<llm/vector>", .{{ .T = {t}, .n = 16 }});
 const s = @import_module("<llm/swiglu>", .{{ .T = {t}, .vector = vector }});
-fn main() void {{ s.activate(g_ptr, u_ptr, {n}); sys.unblock_cmd_stream(); }}""", {"g": (t, n), "u": (t, n)}, {"g": gate, "u": up})["g"]
+fn main() void {{ s.activate(g_ptr, u_ptr, {n}); sys.unblock_cmd_stream(); }}""",
+        {"g": (t, n), "u": (t, n)},
+        {"g": gate, "u": up},
+    )["g"]
     g = gate.astype(np.float64)
     want = g / (1 + np.exp(-g)) * up
-    assert (np.abs(out - want) <= (1.1 if dtype == np.float16 else 5) * np.finfo(dtype).eps * np.abs(want) + np.finfo(dtype).smallest_subnormal).all()
+    assert (
+        np.abs(out - want)
+        <= (1.1 if dtype == np.float16 else 5) * np.finfo(dtype).eps * np.abs(want) + np.finfo(dtype).smallest_subnormal
+    ).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
@@ -178,10 +212,18 @@ fn main() void {{ s.activate(g_ptr, u_ptr, {n}); sys.unblock_cmd_stream(); }}"""
 def test_product(one_pe, dtype, K, N):
     t = TYPES[dtype]
     rng = np.random.default_rng(K)
-    x, w, y = rng.uniform(-1, 1, K).astype(dtype), rng.uniform(-1, 1, (K, N)).astype(dtype), rng.uniform(-1, 1, N).astype(dtype)
-    out = one_pe(f"""const p = @import_module("<llm/product>", .{{ .T = {t} }});
+    x, w, y = (
+        rng.uniform(-1, 1, K).astype(dtype),
+        rng.uniform(-1, 1, (K, N)).astype(dtype),
+        rng.uniform(-1, 1, N).astype(dtype),
+    )
+    out = one_pe(
+        f"""const p = @import_module("<llm/product>", .{{ .T = {t} }});
 fn main() void {{ p.add(x_ptr, w_ptr, y_ptr, {K}, {N}); p.multiply(x_ptr, w_ptr, z_ptr, {K}, {N}); p.add(x_ptr, w_ptr, y_ptr, 0, {N});
-  sys.unblock_cmd_stream(); }}""", {"x": (t, K), "w": (t, K * N), "y": (t, N), "z": (t, N)}, {"x": x, "w": w, "y": y})
+  sys.unblock_cmd_stream(); }}""",
+        {"x": (t, K), "w": (t, K * N), "y": (t, N), "z": (t, N)},
+        {"x": x, "w": w, "y": y},
+    )
     want = x.astype(np.float64) @ w.astype(np.float64)
     bound = K * np.finfo(dtype).eps / 2 * (np.abs(x).astype(np.float64) @ np.abs(w).astype(np.float64) + 1)
     assert (np.abs(out["z"] - want) <= bound).all() and (np.abs(out["y"] - (want + y)) <= 2 * bound).all()
@@ -192,7 +234,9 @@ fn main() void { e.exponential(y_exp_ptr, %d); e.silu(y_silu_ptr, %d); sys.unblo
 
 
 def vector(one_pe, x, t):
-    return one_pe(VECTOR % (t, len(x), len(x)), {n: (t, len(x)) for n in ("y_exp", "y_silu")}, {"y_exp": x, "y_silu": x})
+    return one_pe(
+        VECTOR % (t, len(x), len(x)), {n: (t, len(x)) for n in ("y_exp", "y_silu")}, {"y_exp": x, "y_silu": x}
+    )
 
 
 def exact(x):
@@ -212,21 +256,39 @@ def test_vector_every_f16(one_pe):
 
 def test_vector_f32(one_pe):
     rng = np.random.default_rng(0)
-    x = np.concatenate([rng.uniform(-87.3, 88.7, 2000), rng.uniform(-1, 1, 500), [0, 1e-30, -200, 200]]).astype(np.float32)
+    x = np.concatenate([rng.uniform(-87.3, 88.7, 2000), rng.uniform(-1, 1, 500), [0, 1e-30, -200, 200]]).astype(
+        np.float32
+    )
     got = vector(one_pe, x, "f32")
     for name, ulp, inside in (("y_exp", 1, np.abs(x) < 100), ("y_silu", 4, x >= -80)):
         want = exact(x)[name][inside]
-        assert (np.abs(got[name][inside].astype(np.longdouble) - want) / np.spacing(np.abs(want.astype(np.float32)))).max() <= ulp
+        assert (
+            np.abs(got[name][inside].astype(np.longdouble) - want) / np.spacing(np.abs(want.astype(np.float32)))
+        ).max() <= ulp
     assert got["y_exp"][-2] == pytest.approx(1.2e-38, rel=0.1) and got["y_exp"][-1] == pytest.approx(3.3e38, rel=0.02)
-    assert np.abs(got["y_silu"][x < -80]).max() <= 2e-32 and np.abs(got["y_silu"][x < -80] - exact(x)["y_silu"][x < -80]).max() <= 5e-33
+    assert (
+        np.abs(got["y_silu"][x < -80]).max() <= 2e-32
+        and np.abs(got["y_silu"][x < -80] - exact(x)["y_silu"][x < -80]).max() <= 5e-33
+    )
 
 
-@pytest.mark.parametrize("source, message", [
-    ('const r = @import_module("<llm/rotary>", .{ .T = f16, .heads = 1, .n = 3 });\nfn main() void { r.rotate(x_ptr, x_ptr, x_ptr); }',
-     "a PE needs an even number of a head's elements"),
-    ('const r = @import_module("<llm/vector>", .{ .T = i16, .n = 3 });\nfn main() void { r.silu(x_ptr, 1); }', "vector functions work on f16 or f32"),
-    ('const r = @import_module("<llm/vector>", .{ .T = f16, .n = 0 });\nfn main() void { r.silu(x_ptr, 1); }', "a block has at least one element"),
-])
+@pytest.mark.parametrize(
+    "source, message",
+    [
+        (
+            'const r = @import_module("<llm/rotary>", .{ .T = f16, .heads = 1, .n = 3 });\nfn main() void { r.rotate(x_ptr, x_ptr, x_ptr); }',
+            "a PE needs an even number of a head's elements",
+        ),
+        (
+            'const r = @import_module("<llm/vector>", .{ .T = i16, .n = 3 });\nfn main() void { r.silu(x_ptr, 1); }',
+            "vector functions work on f16 or f32",
+        ),
+        (
+            'const r = @import_module("<llm/vector>", .{ .T = f16, .n = 0 });\nfn main() void { r.silu(x_ptr, 1); }',
+            "a block has at least one element",
+        ),
+    ],
+)
 def test_mistakes(one_pe, source, message):
     with pytest.raises(meshlang.MeshlangError) as found:
         one_pe(source, {"x": ("f16", 4)})

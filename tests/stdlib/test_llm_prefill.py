@@ -1,4 +1,5 @@
-"""<llm/prefill> through programs/prefill and programs/tiny_llama against a float64 model: any prompt, hand-over, decoding after it."""
+"""<llm/prefill> through programs/prefill and programs/tiny_llama against a float64 model: any prompt, hand-over,
+decoding after it."""
 
 from __future__ import annotations
 
@@ -27,14 +28,16 @@ def prefill(config, W, H, tokens, dtype=np.float32, arch="wse3", tree=True, room
     x = np.random.default_rng(H).uniform(-1, 1, (tokens, config.hidden_size)).astype(dtype)
     program = meshlang.compile(PROGRAMS / "prefill/layout.csl", arch=arch, params=place.prefill_params(tree))
     with program.start() as fabric:
-        before = {name.removeprefix("turned_"): array for name, array in place.weights(weights).items() if name != "norms"}
+        before = {
+            name.removeprefix("turned_"): array for name, array in place.weights(weights).items() if name != "norms"
+        }
         for name, array in before.items():
             fabric.write(name, array)
         fabric.write("prompt", place.prompt_vectors(x))
         for name, table in zip(("prompt_cos", "prompt_sin"), place.prompt_rotary(tokens), strict=True):
             fabric.write(name, table)
         fabric.launch("prefill", tokens)
-        for name, array in before.items():          # the weights are back where they were
+        for name, array in before.items():  # the weights are back where they were
             assert np.array_equal(fabric.read(name, count=array.shape[2]), array)
         y = place.collect_prompt(fabric.read("prompt", count=place.prompt_elements), tokens)
         n = config.layers * place.kv_elements * place.capacity
@@ -47,8 +50,10 @@ def prefill(config, W, H, tokens, dtype=np.float32, arch="wse3", tree=True, room
 
 @pytest.mark.parametrize("arch", ["wse2", "wse3"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
-@pytest.mark.parametrize("W, H, tokens", [(2, 2, 5), (3, 3, 3), (4, 4, 13), (5, 5, 4), (2, 4, 7), (4, 2, 5), (3, 5, 9), (5, 3, 4), (4, 6, 11),
-                                          (3, 2, 4)])
+@pytest.mark.parametrize(
+    "W, H, tokens",
+    [(2, 2, 5), (3, 3, 3), (4, 4, 13), (5, 5, 4), (2, 4, 7), (4, 2, 5), (3, 5, 9), (5, 3, 4), (4, 6, 11), (3, 2, 4)],
+)
 def test_meshes(W, H, tokens, dtype, arch):
     assert prefill(SMALL, W, H, tokens, dtype, arch)[0] <= llama.tolerance(SMALL, dtype)
 
@@ -58,16 +63,22 @@ def test_meshes(W, H, tokens, dtype, arch):
 def test_any_heads(data):
     draw = data.draw
     kv = draw(st.integers(1, 5))
-    config = llama.LlamaConfig(hidden_size=draw(st.integers(4, 40)), heads=kv * draw(st.integers(1, 3)), kv_heads=kv,
-                               head_size=2 * draw(st.integers(1, 6)), feed_forward_size=draw(st.integers(4, 40)),
-                               layers=draw(st.integers(1, 3)), interleaved=draw(st.booleans()))
+    config = llama.LlamaConfig(
+        hidden_size=draw(st.integers(4, 40)),
+        heads=kv * draw(st.integers(1, 3)),
+        kv_heads=kv,
+        head_size=2 * draw(st.integers(1, 6)),
+        feed_forward_size=draw(st.integers(4, 40)),
+        layers=draw(st.integers(1, 3)),
+        interleaved=draw(st.booleans()),
+    )
     dtype = draw(st.sampled_from([np.float32, np.float16]))
     W, H, tokens = draw(st.integers(2, 6)), draw(st.integers(2, 6)), draw(st.integers(1, 14))
     arch, tree = draw(st.sampled_from(["wse2", "wse3"])), draw(st.booleans())
     try:
         error = prefill(config, W, H, tokens, dtype, arch, tree)[0]
     except meshlang.MeshlangError as refused:
-        assume(refused.diagnostics[0].code != "MS0992")         # too much for a PE's memory
+        assume(refused.diagnostics[0].code != "MS0992")  # too much for a PE's memory
         raise
     assert error <= llama.tolerance(config, dtype)
 
@@ -92,7 +103,10 @@ def test_keys_and_values_are_where_decoding_wants_them():
         for y, row in enumerate(place.prompt_tokens(tokens)):
             for x in range(W):
                 for i, token in enumerate(row):
-                    want_k, want_v = (np.append(t[0].transpose(1, 0, 2)[token].ravel(), 0.0)[index[x]] for t in (reference.keys, reference.values))
+                    want_k, want_v = (
+                        np.append(t[0].transpose(1, 0, 2)[token].ravel(), 0.0)[index[x]]
+                        for t in (reference.keys, reference.values)
+                    )
                     assert np.abs(keys[y, x, :, i] - want_k).max() < 1e-5
                     assert np.abs(values[y, x, :, i].ravel() - want_v).max() < 1e-5
 
@@ -100,8 +114,16 @@ def test_keys_and_values_are_where_decoding_wants_them():
 def generate(config, W, H, prompt, new, dtype, arch, shift=True, room=0):
     """Largest relative error of the logits, and how many greedy tokens are the reference's."""
     total = prompt + new - 1
-    place = llama.Placement(config, H, W, capacity=(-(-total // H) if shift else -(-prompt // H) + new) + room, dtype=dtype, head=True,
-                            prompt=max(prompt - 1, 1), shift=shift)
+    place = llama.Placement(
+        config,
+        H,
+        W,
+        capacity=(-(-total // H) if shift else -(-prompt // H) + new) + room,
+        dtype=dtype,
+        head=True,
+        prompt=max(prompt - 1, 1),
+        shift=shift,
+    )
     weights = config.random_weights(7, dtype)
     reference = llama_reference.Reference(config, weights)
     tokens = np.random.default_rng(prompt).integers(0, config.vocabulary, prompt).tolist()
@@ -134,14 +156,34 @@ def generate(config, W, H, prompt, new, dtype, arch, shift=True, room=0):
     return error, agreed
 
 
-@pytest.mark.parametrize("W, H, prompt, new, shift, arch", [
-    (4, 4, 9, 9, True, "wse3"), (3, 3, 5, 8, True, "wse2"), (5, 5, 1, 6, True, "wse3"), (2, 2, 2, 3, True, "wse2"), (4, 4, 7, 5, False, "wse3"),
-    (2, 4, 9, 5, True, "wse3"), (4, 2, 6, 4, True, "wse2"), (3, 5, 8, 6, False, "wse3"), (8, 4, 10, 4, True, "wse3"), (4, 6, 7, 5, True, "wse2"),
-    (5, 4, 1, 4, True, "wse3"), (3, 2, 3, 3, True, "wse3"),
-])
+@pytest.mark.parametrize(
+    "W, H, prompt, new, shift, arch",
+    [
+        (4, 4, 9, 9, True, "wse3"),
+        (3, 3, 5, 8, True, "wse2"),
+        (5, 5, 1, 6, True, "wse3"),
+        (2, 2, 2, 3, True, "wse2"),
+        (4, 4, 7, 5, False, "wse3"),
+        (2, 4, 9, 5, True, "wse3"),
+        (4, 2, 6, 4, True, "wse2"),
+        (3, 5, 8, 6, False, "wse3"),
+        (8, 4, 10, 4, True, "wse3"),
+        (4, 6, 7, 5, True, "wse2"),
+        (5, 4, 1, 4, True, "wse3"),
+        (3, 2, 3, 3, True, "wse3"),
+    ],
+)
 def test_prefill_then_decode(W, H, prompt, new, shift, arch):
-    config = llama.LlamaConfig(hidden_size=30, heads=4, kv_heads=2, head_size=6, feed_forward_size=50, layers=2, vocabulary=40,
-                               tied_embeddings=W == 3)
+    config = llama.LlamaConfig(
+        hidden_size=30,
+        heads=4,
+        kv_heads=2,
+        head_size=6,
+        feed_forward_size=50,
+        layers=2,
+        vocabulary=40,
+        tied_embeddings=W == 3,
+    )
     error, agreed = generate(config, W, H, prompt, new, np.float32, arch, shift)
     assert error <= llama.tolerance(config, np.float32) and agreed == new
     error, agreed = generate(config, W, H, prompt, new, np.float16, arch, shift)
@@ -152,7 +194,12 @@ def test_entries_in_the_wrong_order():
     """Decoding before `settle`, prefilling or settling after it, and a token out of turn stop the machine."""
     place = llama.Placement(SMALL, 2, 2, capacity=4, prompt=4, head=True)
     program = meshlang.compile(PROGRAMS / "tiny_llama/layout.csl", params=place.params(tree=False))
-    for calls in ([("decode", 0)], [("settle", 0), ("prefill", 2)], [("settle", 0), ("settle", 0)], [("settle", 2), ("decode", 3)]):
+    for calls in (
+        [("decode", 0)],
+        [("settle", 0), ("prefill", 2)],
+        [("settle", 0), ("settle", 0)],
+        [("settle", 2), ("decode", 3)],
+    ):
         with pytest.raises(meshlang.MeshlangError, match="assert"), program.start() as fabric:
             for name, tokens in calls:
                 fabric.launch(name, tokens)
@@ -167,8 +214,12 @@ def test_stated_cost():
     for H, W in ((8, 8), (4, 6)):
         place = llama.Placement(SMALL, H, W, capacity=4, prompt=16, head=True)
         for arch, outputs in (("wse2", 4), ("wse3", 6)):
-            program = meshlang.compile(PROGRAMS / "tiny_llama/layout.csl", arch=arch, params=place.params(tree=False)).ir
-            assert max(len(t.inputs) for t in program.tiles) <= 6 and max(len(t.outputs) for t in program.tiles) <= outputs
+            program = meshlang.compile(
+                PROGRAMS / "tiny_llama/layout.csl", arch=arch, params=place.params(tree=False)
+            ).ir
+            assert (
+                max(len(t.inputs) for t in program.tiles) <= 6 and max(len(t.outputs) for t in program.tiles) <= outputs
+            )
             # what the host says a PE needs is what it needs
             need = max(o.address + o.size for t in program.tiles for o in t.objects)
             assert need <= sum(place.memory().values()) <= need + 600

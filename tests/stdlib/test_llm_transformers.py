@@ -1,4 +1,5 @@
-"""The mesh against Hugging Face transformers' Llama with random weights. Needs the extra `llm-reference` (torch, transformers)."""
+"""The mesh against Hugging Face transformers' Llama with random weights. Needs the extra `llm-reference` (torch,
+transformers)."""
 
 from __future__ import annotations
 
@@ -16,12 +17,25 @@ torch = pytest.importorskip("torch", reason="the extra llm-reference is not inst
 transformers = pytest.importorskip("transformers", reason="the extra llm-reference is not installed")
 
 PROGRAMS = Path(__file__).resolve().parents[2] / "programs"
-SIZES = {"hidden_size": 48, "num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 8, "intermediate_size": 80,
-         "num_hidden_layers": 2, "vocab_size": 96, "rms_norm_eps": 1e-5, "max_position_embeddings": 128, "initializer_range": 0.15}
+SIZES = {
+    "hidden_size": 48,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "intermediate_size": 80,
+    "num_hidden_layers": 2,
+    "vocab_size": 96,
+    "rms_norm_eps": 1e-5,
+    "max_position_embeddings": 128,
+    "initializer_range": 0.15,
+}
 
 
-@pytest.fixture(scope="module", params=[{"num_key_value_heads": 2}, {"num_key_value_heads": 6, "tie_word_embeddings": True}],
-                ids=["grouped", "multi-head, tied"])
+@pytest.fixture(
+    scope="module",
+    params=[{"num_key_value_heads": 2}, {"num_key_value_heads": 6, "tie_word_embeddings": True}],
+    ids=["grouped", "multi-head, tied"],
+)
 def model(request, tmp_path_factory):
     """transformers' model, our configuration read from the config.json it saves, and its weights."""
     torch.manual_seed(5)
@@ -48,7 +62,9 @@ class Session:
 
     def __init__(self, config, weights, prompt, new, dtype, W=4, H=4, arch="wse3"):
         total = len(prompt) + new - 1
-        self.place = llama.Placement(config, H, W, capacity=-(-total // H), dtype=dtype, head=True, prompt=len(prompt) - 1)
+        self.place = llama.Placement(
+            config, H, W, capacity=-(-total // H), dtype=dtype, head=True, prompt=len(prompt) - 1
+        )
         self.table, self.position = weights["model.embed_tokens.weight"].astype(dtype), len(prompt) - 1
         program = meshlang.compile(PROGRAMS / "tiny_llama/layout.csl", arch=arch, params=self.place.params(tree=False))
         self.fabric = program.start().__enter__()
@@ -80,7 +96,8 @@ def test_greedy_tokens(model, W, H, arch):
     tokens = list(PROMPT)
     for _ in range(32):
         logits, want = session.step(tokens[-1]), logits_of(reference, tokens)[-1]
-        assert np.abs(logits - want).max() <= 2 * llama.tolerance(config, np.float32) * np.abs(want).max()     # transformers rounds, too
+        # transformers rounds, too
+        assert np.abs(logits - want).max() <= 2 * llama.tolerance(config, np.float32) * np.abs(want).max()
         assert logits.argmax() == want.argmax()
         tokens.append(int(logits.argmax()))
 
@@ -110,8 +127,12 @@ def test_decoder_layer(model):
         hidden = torch.tensor(x)[None]
         position = torch.arange(6)[None]
         mask = torch.full((6, 6), float("-inf")).triu(1)[None, None]
-        out = reference.model.layers[0](hidden, attention_mask=mask, position_ids=position,
-                                        position_embeddings=reference.model.rotary_emb(hidden, position))
+        out = reference.model.layers[0](
+            hidden,
+            attention_mask=mask,
+            position_ids=position,
+            position_embeddings=reference.model.rotary_emb(hidden, position),
+        )
         want = (out[0] if isinstance(out, tuple) else out).reshape(6, -1).numpy()
     program = meshlang.compile(PROGRAMS / "decoder/layout.csl", params=place.params())
     with program.start() as fabric:

@@ -9,9 +9,17 @@ POSITIVE = np.array([1e-3, 0.1, 0.5, 1.0, 1.5, 2.0, 3.14159, 10.0, 77.7, 1234.5]
 ANY = np.concatenate([-POSITIVE[::-1], [0.0], POSITIVE])
 DTYPES = {"f16": np.float16, "f32": np.float32}
 FUNCTIONS = {
-    "sqrt": (np.sqrt, POSITIVE), "exp": (np.exp, ANY[np.abs(ANY) < 11]), "log": (np.log, POSITIVE), "sin": (np.sin, ANY),
-    "cos": (np.cos, ANY), "tanh": (np.tanh, ANY), "floor": (np.floor, ANY), "ceil": (np.ceil, ANY), "abs": (np.abs, ANY),
-    "inv": (lambda x: 1 / x, POSITIVE), "invsqrt": (lambda x: 1 / np.sqrt(x), POSITIVE),
+    "sqrt": (np.sqrt, POSITIVE),
+    "exp": (np.exp, ANY[np.abs(ANY) < 11]),
+    "log": (np.log, POSITIVE),
+    "sin": (np.sin, ANY),
+    "cos": (np.cos, ANY),
+    "tanh": (np.tanh, ANY),
+    "floor": (np.floor, ANY),
+    "ceil": (np.ceil, ANY),
+    "abs": (np.abs, ANY),
+    "inv": (lambda x: 1 / x, POSITIVE),
+    "invsqrt": (lambda x: 1 / np.sqrt(x), POSITIVE),
 }
 
 
@@ -25,8 +33,10 @@ def test_functions(one_pe, type_name):
         inputs[f"{name}_in"] = x
         with np.errstate(over="ignore"):
             expected[name] = fn(x.astype(np.float64)).astype(dtype)
-        source += (f"  for (@range(u16, {len(x)})) |i| {{\n    {name}_out[i] = math.{name}_{type_name}({name}_in[i]);\n"
-                   f"    {name}_generic[i] = math.{name}({name}_in[i]);\n  }}\n")
+        source += (
+            f"  for (@range(u16, {len(x)})) |i| {{\n    {name}_out[i] = math.{name}_{type_name}({name}_in[i]);\n"
+            f"    {name}_generic[i] = math.{name}({name}_in[i]);\n  }}\n"
+        )
     out = one_pe(source + "  sys.unblock_cmd_stream();\n}\n", arrays, inputs)
     for name, want in expected.items():
         # both come from a double result; C libraries may differ in its last bit, which can move a rounding by one step
@@ -35,7 +45,8 @@ def test_functions(one_pe, type_name):
 
 
 def test_integers_and_classification(one_pe):
-    out = one_pe("""
+    out = one_pe(
+        """
 const math = @import_module("<math>");
 fn main() void {
   var n: i16 = -7;
@@ -58,12 +69,15 @@ fn main() void {
   r[12] = @as(i16, math.pow(one + 1.0, 10.0));
   sys.unblock_cmd_stream();
 }
-""", {"r": ("i16", 13)})
+""",
+        {"r": ("i16", 13)},
+    )
     assert out["r"].tolist() == [7, -7, 3, -1, 1, 0, 1, 0, 1, 1, -1, 32, 1024]
 
 
 def test_comptime(one_pe):
-    out = one_pe("""
+    out = one_pe(
+        """
 const math = @import_module("<math>");
 const table = [3]f32{ math.sqrt_f32(2.0), math.floor_f32(-1.5), math.PI };
 const third: i16 = @as(i16, math.floor_f16(@as(f16, 7) / @as(f16, 2)));
@@ -72,13 +86,17 @@ fn main() void {
   r[3] = @as(f32, third);
   sys.unblock_cmd_stream();
 }
-""", {"r": ("f32", 4)})
+""",
+        {"r": ("f32", 4)},
+    )
     np.testing.assert_array_equal(out["r"], np.array([np.sqrt(2.0), -2.0, np.pi, 3.0], dtype=np.float32))
 
 
 def test_literals_as_operands(one_pe):
-    """min, max and pow take a literal on either side, and mixed widths as + does; literals alone keep the precision of double."""
-    out = one_pe("""
+    """min, max and pow take a literal on either side, and mixed widths as + does; literals alone keep the precision of
+    double."""
+    out = one_pe(
+        """
 const math = @import_module("<math>");
 const root: f32 = math.sqrt(2.0) * math.sqrt(2.0) - 2.0;
 comptime { @comptime_assert(@type_of(math.min(1, 2)) == comptime_int and math.max(3, 4) == 4); }
@@ -93,5 +111,9 @@ fn main() void {
   r[6] = root;
   sys.unblock_cmd_stream();
 }
-""", {"r": ("f32", 7)})
-    np.testing.assert_array_equal(out["r"], np.array([12, 20, 100000, 8, 9, 1, np.sqrt(2.0) * np.sqrt(2.0) - 2], dtype=np.float32))
+""",
+        {"r": ("f32", 7)},
+    )
+    np.testing.assert_array_equal(
+        out["r"], np.array([12, 20, 100000, 8, 9, 1, np.sqrt(2.0) * np.sqrt(2.0) - 2], dtype=np.float32)
+    )

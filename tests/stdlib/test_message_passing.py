@@ -61,7 +61,9 @@ def start(folder, width: int, height: int, body: str = MAIN, arch: str = "wse3",
     return meshlang.compile(folder / "layout.csl", params={"W": width, "H": height}, arch=arch).start()
 
 
-@pytest.mark.parametrize(("width", "height"), [(1, 1), (2, 1), (1, 2), (5, 1), (1, 4), (2, 2), (3, 3), (4, 3), (3, 4), (5, 5)])
+@pytest.mark.parametrize(
+    ("width", "height"), [(1, 1), (2, 1), (1, 2), (5, 1), (1, 4), (2, 2), (3, 3), (4, 3), (3, 4), (5, 5)]
+)
 @pytest.mark.parametrize("output_queue", [2, 3])
 def test_every_message_arrives_once_and_in_order(tmp_path, width, height, output_queue):
     """Each PE sends some messages to anyone, also to itself, as fast as it can, and receives all the time."""
@@ -74,7 +76,7 @@ def test_every_message_arrives_once_and_in_order(tmp_path, width, height, output
         for m in range(n):
             to = (int(rng.integers(width)), int(rng.integers(height)))
             length = int(rng.integers(1, 33)) if rng.random() < 0.8 else 32
-            plan[y, x, 2 + 3 * m:5 + 3 * m] = (*to, length)
+            plan[y, x, 2 + 3 * m : 5 + 3 * m] = (*to, length)
             plan[to[1], to[0], 1] += 1
             want.setdefault(to, {}).setdefault(p, []).append([p << 16 | m << 8 | k for k in range(length)])
     with start(tmp_path, width, height, output_queue=output_queue) as fabric:
@@ -86,8 +88,8 @@ def test_every_message_arrives_once_and_in_order(tmp_path, width, height, output
     for y in range(height):
         for x in range(width):
             found: dict = {}
-            for words in got[y, x, :int(plan[y, x, 1])].tolist():
-                words = [w for w in words if w != 0xffffffff]
+            for words in got[y, x, : int(plan[y, x, 1])].tolist():
+                words = [w for w in words if w != 0xFFFFFFFF]
                 found.setdefault(words[0] >> 16, []).append(words)
             assert found == want.get((x, y), {}), (x, y)
 
@@ -98,7 +100,10 @@ def test_everyone_sends_to_one(tmp_path):
     plan[..., 0] = 2
     plan[..., 2:8] = (1, 1, 32, 1, 1, 32)
     plan[1, 1, 1] = 18
-    body = MAIN.replace("receive();", "var spent: u32 = 0; for (@range(u16, 4000)) |i| { spent += @as(u32, i); } if (spent > 0) receive();")
+    body = MAIN.replace(
+        "receive();",
+        "var spent: u32 = 0; for (@range(u16, 4000)) |i| { spent += @as(u32, i); } if (spent > 0) receive();",
+    )
     with start(tmp_path, 3, 3, body) as fabric:
         fabric.write("plan", plan)
         fabric.launch("main")
@@ -106,10 +111,17 @@ def test_everyone_sends_to_one(tmp_path):
     assert sorted({int(w) for w in got[:, 31]}) == sorted(p << 16 | m << 8 | 31 for p in range(9) for m in range(2))
 
 
-@pytest.mark.parametrize("body", [
-    "mp.send_message(0, 0, &words, 4, SENT);", "mp.init(); mp.send_message(2, 0, &words, 4, SENT);", "mp.init(); mp.init();",
-    "mp.init(); mp.send_message(0, 0, &words, 33, SENT);", "mp.init(); mp.recv_message(&buffer, GOT); mp.recv_message(&buffer, GOT);",
-    "mp.init(); mp.send_message(1, 0, &words, 4, SENT); mp.send_message(1, 0, &words, 4, SENT);"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "mp.send_message(0, 0, &words, 4, SENT);",
+        "mp.init(); mp.send_message(2, 0, &words, 4, SENT);",
+        "mp.init(); mp.init();",
+        "mp.init(); mp.send_message(0, 0, &words, 33, SENT);",
+        "mp.init(); mp.recv_message(&buffer, GOT); mp.recv_message(&buffer, GOT);",
+        "mp.init(); mp.send_message(1, 0, &words, 4, SENT); mp.send_message(1, 0, &words, 4, SENT);",
+    ],
+)
 def test_mistakes_stop_the_program(tmp_path, body):
     with pytest.raises(MeshlangError, match="MS0807") as caught:
         start(tmp_path, 2, 1, f"fn main() void {{ {body} sys.unblock_cmd_stream(); }}").launch("main")
@@ -117,7 +129,12 @@ def test_mistakes_stop_the_program(tmp_path, body):
 
 
 def test_a_message_that_nobody_receives_is_told(tmp_path):
-    with start(tmp_path, 2, 1, "fn main() void { mp.init(); receive(); if (plan[0] > 0) { busy = true; send(); } else { end(); } }") as fabric:
+    with start(
+        tmp_path,
+        2,
+        1,
+        "fn main() void { mp.init(); receive(); if (plan[0] > 0) { busy = true; send(); } else { end(); } }",
+    ) as fabric:
         plan = np.zeros((1, 2, 64), np.uint32)
         plan[0, 0, 0], plan[0, 0, 2:26] = 8, [1, 0, 32] * 8
         fabric.write("plan", plan)

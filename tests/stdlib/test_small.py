@@ -6,7 +6,8 @@ import numpy as np
 
 
 def test_time_counts_cycles(one_pe):
-    out = one_pe("""
+    out = one_pe(
+        """
 const time = @import_module("<time>");
 var a: [3]u16;
 var b: [3]u16;
@@ -20,15 +21,18 @@ fn main() void {
   for (@range(u16, 3)) |i| { words[i] = a[i]; words[i + 3] = b[i]; }
   sys.unblock_cmd_stream();
 }
-""", {"words": ("u16", 7)})
+""",
+        {"words": ("u16", 7)},
+    )
     w = out["words"].astype(np.int64)
     cycles = (w[3] | w[4] << 16 | w[5] << 32) - (w[0] | w[1] << 16 | w[2] << 32)
-    assert w[6] == sum(range(1000)) & 0xffff
-    assert 1000 <= cycles <= 40_000         # a loop of a few instructions, each at least a cycle
+    assert w[6] == sum(range(1000)) & 0xFFFF
+    assert 1000 <= cycles <= 40_000  # a loop of a few instructions, each at least a cycle
 
 
 def test_directions(one_pe):
-    out = one_pe("""
+    out = one_pe(
+        """
 const d = @import_module("<directions>");
 fn code(x: direction) u16 {
   if (x == NORTH) { return 1; }
@@ -51,12 +55,15 @@ fn main() void {
   r[7] = code(d.flip(RAMP));
   sys.unblock_cmd_stream();
 }
-""", {"r": ("u16", 8)})
+""",
+        {"r": ("u16", 8)},
+    )
     assert out["r"].tolist() == [2, 4, 3, 3, 1, 4, 2, 5]
 
 
 def test_control_payloads(one_pe):
-    out = one_pe("""
+    out = one_pe(
+        """
 const control = @import_module("<control>");
 const teardown = control.encode_payload(8,
   [8]control.opcode{ control.opcode.TEARDOWN, control.opcode.NOP, control.opcode.NOP, control.opcode.NOP,
@@ -72,13 +79,15 @@ fn main() void {
   r[4] = advance_twice;
   sys.unblock_cmd_stream();
 }
-""", {"r": ("u32", 5)})
+""",
+        {"r": ("u32", 5)},
+    )
     # by the bit positions of a payload: opcode 22-23, ce_ignore 24, task id 16-21
     assert out["r"][0] == 43 << 16
     assert out["r"][1] == 5 << 22 | 31 << 16
     assert out["r"][2] == 5 << 16 | 0x1234
     # the published all-NOCE teardown payload without a task: 0x09df9249
-    assert out["r"][3] == 0x09df9249
+    assert out["r"][3] == 0x09DF9249
     assert out["r"][4] >> 22 & 7 == 0b101 and out["r"][4] >> 25 & 7 == 0b100 and out["r"][4] >> 16 & 63 == 0
 
 
@@ -103,7 +112,8 @@ fn main() void {
 
 
 def test_types_and_data_utils(one_pe):
-    out = one_pe("""
+    out = one_pe(
+        """
 const types = @import_module("<types>");
 const data = @import_module("<data_utils>");
 comptime {
@@ -121,12 +131,15 @@ fn main() void {
   r[3] = data.lo32(y);
   sys.unblock_cmd_stream();
 }
-""", {"r": ("u32", 4)})
-    assert out["r"].tolist() == [0x5678, 0x1234, 0x12345678, 0x9abcdef0]
+""",
+        {"r": ("u32", 4)},
+    )
+    assert out["r"].tolist() == [0x5678, 0x1234, 0x12345678, 0x9ABCDEF0]
 
 
 def test_malloc(one_pe):
-    out = one_pe("""
+    out = one_pe(
+        """
 const pool = @import_module("<malloc>", .{ .buffer_num_words = 10 });
 fn main() void {
   const a = pool.malloc(u16, 3);
@@ -142,12 +155,15 @@ fn main() void {
   r[4] = @as(f32, pool.has_enough_words(10));
   sys.unblock_cmd_stream();
 }
-""", {"r": ("f32", 5)})
+""",
+        {"r": ("f32", 5)},
+    )
     assert out["r"].tolist() == [102, 4, 1, 0, 1]
 
 
 def test_timer(one_pe):
-    out = one_pe("""
+    out = one_pe(
+        """
 const time = @import_module("<time>");
 const timer = @import_module("<timer>", .{ .timerCount = 2 });
 var t: timer.timerType;
@@ -168,12 +184,15 @@ fn main() void {
   r[2] = s;
   sys.unblock_cmd_stream();
 }
-""", {"r": ("u32", 3)})
+""",
+        {"r": ("u32", 3)},
+    )
     assert out["r"][1] > 100 and out["r"][0] > out["r"][1]
 
 
 def test_complex(one_pe):
-    out = one_pe("""
+    out = one_pe(
+        """
 const c = @import_module("<complex>");
 fn main() void {
   var x = c.get_complex_64(1.0, 2.0);
@@ -184,5 +203,7 @@ fn main() void {
   r[0] = p.real; r[1] = p.imag; r[2] = s.real; r[3] = s.imag; r[4] = d.real; r[5] = d.imag;
   sys.unblock_cmd_stream();
 }
-""", {"r": ("f32", 6)})
+""",
+        {"r": ("f32", 6)},
+    )
     assert out["r"].tolist() == [5, 5, 4, 1, -2, 3]

@@ -99,7 +99,9 @@ def start(folder, arch, **params):
 
 
 @pytest.mark.parametrize("arch", ["wse2", "wse3"])
-@pytest.mark.parametrize("W, H, form", [(1, 1, 0), (1, 1, 2), (2, 1, 1), (1, 3, 0), (3, 2, 2), (4, 5, 0), (9, 6, 1), (6, 9, 2)])
+@pytest.mark.parametrize(
+    "W, H, form", [(1, 1, 0), (1, 1, 2), (2, 1, 1), (1, 3, 0), (3, 2, 2), (4, 5, 0), (9, 6, 1), (6, 9, 2)]
+)
 def test_two_phases(tmp_path, arch, W, H, form):
     rng = np.random.default_rng(W * 100 + H)
     bumps = rng.integers(0, 1 << 20, (H, W, 3)).astype(np.uint32)
@@ -113,7 +115,7 @@ def test_two_phases(tmp_path, arch, W, H, form):
         fabric.write("late", late, y=1)
         fabric.launch("main")
         fabric.run()
-        assert fabric.read("result", *where, 1, 1)[0, 0].tolist() == [0, 0]       # neither all done nor enough
+        assert fabric.read("result", *where, 1, 1)[0, 0].tolist() == [0, 0]  # neither all done nor enough
         fabric.launch("finish")
         fabric.run()
         assert fabric.read("result", *where, 1, 1)[0, 0].tolist() == [bumps.sum(), 1]
@@ -151,7 +153,8 @@ def test_all_must_signal_even_when_the_goal_is_reached(tmp_path):
         fabric.launch("finish")
         fabric.run()
         total, times = fabric.read("result", 2, 0, 1, 1)[0, 0].tolist()
-        assert times == 1 and 24 + 2 <= total <= 36         # what the laggard bumps before it signals is there, the rest may be
+        # what the laggard bumps before it signals is there, the rest may be
+        assert times == 1 and 24 + 2 <= total <= 36
 
 
 def test_a_place_outside_the_kernel_is_refused(tmp_path):

@@ -59,7 +59,10 @@ def run(folder, source, arch="wse3") -> np.ndarray:
 
 @pytest.mark.parametrize("arch", ["wse2", "wse3"])
 def test_queues_get_another_color(tmp_path, arch):
-    out = run(tmp_path, LINKS + """
+    out = run(
+        tmp_path,
+        LINKS
+        + """
 fn main() void {
   if (x == 0) {
     @mov32(fabout_a, 7);
@@ -73,22 +76,37 @@ fn main() void {
   }
   sys.unblock_cmd_stream();
 }
-""", arch)
+""",
+        arch,
+    )
     assert out[1, :6].tolist() == [7, 7, 7, 8, 8, 8]
 
 
-@pytest.mark.parametrize("body, code, text", [
-    ("if (x == 0) { @mov32(@set_dsd_length(fabout_a, 60), 7, .{ .async = true }); wait(); "
-     "tile_config.output_queue_config.encode_output_queue(2, 5); }", "MS0833",
-     "output queue 2 is wanted for color 5, but wavelets of color 4 are still in it"),
-    ("if (x == 0) { @mov32(fabout_a, 7); } else { wait(); tile_config.input_queue_config.encode_input_queue(2, 5, false); }", "MS0833",
-     "input queue 2 is wanted for color 5"),
-    ("if (x == 0) { tile_config.output_queue_config.encode_output_queue(2, 9); }", "MS0822", "no route"),
-    ("if (x == 0) { tile_config.output_queue_config.encode_output_queue(6, 5); }", "MS0821", "no output queue")])
+@pytest.mark.parametrize(
+    "body, code, text",
+    [
+        (
+            "if (x == 0) { @mov32(@set_dsd_length(fabout_a, 60), 7, .{ .async = true }); wait(); "
+            "tile_config.output_queue_config.encode_output_queue(2, 5); }",
+            "MS0833",
+            "output queue 2 is wanted for color 5, but wavelets of color 4 are still in it",
+        ),
+        (
+            "if (x == 0) { @mov32(fabout_a, 7); } else { wait(); tile_config.input_queue_config.encode_input_queue(2, 5, false); }",
+            "MS0833",
+            "input queue 2 is wanted for color 5",
+        ),
+        ("if (x == 0) { tile_config.output_queue_config.encode_output_queue(2, 9); }", "MS0822", "no route"),
+        ("if (x == 0) { tile_config.output_queue_config.encode_output_queue(6, 5); }", "MS0821", "no output queue"),
+    ],
+)
 def test_queues_that_cannot_change(tmp_path, body, code, text):
     with pytest.raises(MeshlangError) as e:
-        run(tmp_path, LINKS + "fn main() void { " + body + " sys.unblock_cmd_stream(); }\n"
-            "fn never() void { @mov32(three, fabin); }")
+        run(
+            tmp_path,
+            LINKS + "fn main() void { " + body + " sys.unblock_cmd_stream(); }\n"
+            "fn never() void { @mov32(three, fabin); }",
+        )
     assert e.value.diagnostics[0].code == code and text in e.value.diagnostics[0].message
 
 
@@ -117,28 +135,35 @@ fn main() void {
 """
 
 
-@pytest.mark.parametrize("change, passed", [
-    ("", [0, 1, 4, 5, 6, 9, 10, 11]),                                   # 1 2 | 3 4 | 0 1 2 | 3 4 | ...
-    ("f.set_counter(id, 3);", [2, 3, 4, 7, 8, 9]),
-    ("f.set_max_counter(id, 0);", [4, 9]),
-    ("f.set_active_limit(id, 2);", list(range(12))),
-    ("f.set_counter_and_state(id, 2, f.counter_filter_state.DROP);", [1, 2, 3, 6, 7, 8, 11]),
-    ("f.set_counter_value(id, 4);", [0, 3, 4, 5, 8, 9, 10]),
-    ("f.set_state(id, f.counter_filter_state.DROP);", [2, 3, 4, 7, 8, 9]),
-    ("f.set_pass_count(id, 8); f.set_drop_count(id, 2);", [0, 1, 2, 4, 5, 6, 7, 9, 10, 11]),
-])
+@pytest.mark.parametrize(
+    "change, passed",
+    [
+        ("", [0, 1, 4, 5, 6, 9, 10, 11]),  # 1 2 | 3 4 | 0 1 2 | 3 4 | ...
+        ("f.set_counter(id, 3);", [2, 3, 4, 7, 8, 9]),
+        ("f.set_max_counter(id, 0);", [4, 9]),
+        ("f.set_active_limit(id, 2);", list(range(12))),
+        ("f.set_counter_and_state(id, 2, f.counter_filter_state.DROP);", [1, 2, 3, 6, 7, 8, 11]),
+        ("f.set_counter_value(id, 4);", [0, 3, 4, 5, 8, 9, 10]),
+        ("f.set_state(id, f.counter_filter_state.DROP);", [2, 3, 4, 7, 8, 9]),
+        ("f.set_pass_count(id, 8); f.set_drop_count(id, 2);", [0, 1, 2, 4, 5, 6, 7, 9, 10, 11]),
+    ],
+)
 def test_filters(tmp_path, change, passed):
     out = run(tmp_path, FILTERED % change)
-    assert out[1, :len(passed)].tolist() == passed and not out[1, len(passed):].any()
+    assert out[1, : len(passed)].tolist() == passed and not out[1, len(passed) :].any()
 
 
 def test_what_filters_say(tmp_path):
-    out = run(tmp_path, FILTERED % """
+    out = run(
+        tmp_path,
+        FILTERED
+        % """
     out[10] = f.get_pass_count(id); out[11] = f.get_drop_count(id); out[12] = f.get_counter_value(id); out[13] = @as(u32, f.get_state(id));
     f.set_counter(id, 4);
     out[14] = f.get_counter_value(id); out[15] = @as(u32, f.get_state(id));
     f.set_max_counter(id, 0);                       // few pass now, so that these numbers stay
-""")
+""",
+    )
     assert out[1, 10:].tolist() == [6, 4, 2, 0, 2, 1]
 
 
@@ -158,19 +183,33 @@ comptime {
 """
 
 
-@pytest.mark.parametrize("run_time, comptime, order", [
-    ("", "tile_config.task_priority.set_task_priority(two);", [2, 1]),
-    ("", "tile_config.task_priority.set_task_priority(one);", [1, 2]),
-    ("tile_config.task_priority.clear_task_priority(two); tile_config.task_priority.set_task_priority(one);",
-     "tile_config.task_priority.update_task_priority(two, tile_config.task_priority.level.HIGH);", [1, 2]),
-    ("tile_config.task_priority.set_task_priority(two);", "tile_config.main_thread_priority.update_main_thread_priority("
-     "tile_config.main_thread_priority.level.MEDIUM);", [2, 1])])
+@pytest.mark.parametrize(
+    "run_time, comptime, order",
+    [
+        ("", "tile_config.task_priority.set_task_priority(two);", [2, 1]),
+        ("", "tile_config.task_priority.set_task_priority(one);", [1, 2]),
+        (
+            "tile_config.task_priority.clear_task_priority(two); tile_config.task_priority.set_task_priority(one);",
+            "tile_config.task_priority.update_task_priority(two, tile_config.task_priority.level.HIGH);",
+            [1, 2],
+        ),
+        (
+            "tile_config.task_priority.set_task_priority(two);",
+            "tile_config.main_thread_priority.update_main_thread_priority("
+            "tile_config.main_thread_priority.level.MEDIUM);",
+            [2, 1],
+        ),
+    ],
+)
 def test_task_priorities(tmp_path, run_time, comptime, order):
     assert run(tmp_path, PRIORITY % (run_time, comptime))[0, :2].tolist() == order
 
 
 def test_routes_from_arrays_of_directions(tmp_path):
-    out = run(tmp_path, LINKS + """
+    out = run(
+        tmp_path,
+        LINKS
+        + """
 fn main() void {
   if (x == 0) {
     tile_config.color_config.reset_routes(a, .{ .rx = [1]direction{ RAMP }, .tx = [2]direction{ EAST, RAMP } });
@@ -179,14 +218,19 @@ fn main() void {
   @mov32(three, fabin);
   sys.unblock_cmd_stream();
 }
-""")
+""",
+    )
     assert out[:, :3].tolist() == [[3, 3, 3], [3, 3, 3]]
 
 
 @pytest.mark.parametrize("arch", ["wse2", "wse3"])
 def test_the_status_of_queues(tmp_path, arch):
-    """Queues that nobody uses are empty: `all_empty` is about the others. Three wavelets wait in PE 1's queue, which holds more than that."""
-    got = run(tmp_path, LINKS + """
+    """Queues that nobody uses are empty: `all_empty` is about the others. Three wavelets wait in PE 1's queue, which
+    holds more than that."""
+    got = run(
+        tmp_path,
+        LINKS
+        + """
 const inputs = tile_config.input_queue_status;
 const outputs = tile_config.output_queue_status;
 fn bit(b: bool) u32 { return @as(u32, b); }
@@ -200,13 +244,17 @@ fn main() void {
   if (x == 1) { @mov32(three, fabin); out[11] = bit(inputs.all_empty(inputs.get())); }
   sys.unblock_cmd_stream();
 }
-""", arch)
-    assert got[0, 3:11].tolist() == [1, 1, 1, 1, 1, 1, 1, 0xff]
-    assert got[1, 3:12].tolist() == [1, 1, 1, 0, 0, 1, 1, 0xff & ~(1 << 2), 1]
+""",
+        arch,
+    )
+    assert got[0, 3:11].tolist() == [1, 1, 1, 1, 1, 1, 1, 0xFF]
+    assert got[1, 3:12].tolist() == [1, 1, 1, 0, 0, 1, 1, 0xFF & ~(1 << 2), 1]
 
 
 def test_a_payload_at_run_time_is_that_of_compile_time(tmp_path):
-    got = run(tmp_path, """
+    got = run(
+        tmp_path,
+        """
 const control = @import_module("<control>");
 const ADV = control.opcode.SWITCH_ADV;
 const known = control.encode_payload(2, [2]control.opcode{ ADV, control.opcode.NOP }, [2]bool{ true, false }, true, {});
@@ -215,5 +263,6 @@ fn main() void {
   out[1] = control.encode_payload(2, [2]control.opcode{ ADV, control.opcode.NOP }, [2]bool{ true, false }, true, {});
   sys.unblock_cmd_stream();
 }
-""")
+""",
+    )
     assert got[0, 0] == got[0, 1] == 1 << 22 | 1 << 24 | 31 << 16 | sum(1 << (22 + 3 * k + 2) % 30 for k in range(2, 8))

@@ -1,7 +1,8 @@
 """Compiling small programs given as text, and chunked files of them.
 
 A chunk is one small program. `//# file: NAME` lines split it into files; without them it is `pe.csl`. A chunk without a
-layout block is put on one PE: a layout that advertises `main` (if the chunk has one) is added, so that `main` is analysed.
+layout block is put on one PE: a layout that advertises `main` (if the chunk has one) is added, so that `main` is
+analysed.
 
 Directives are comments at the end of the chunk:
 
@@ -119,7 +120,11 @@ def write_files(folder: Path, files: dict[str, str]) -> Path:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    top = "layout.csl" if "layout.csl" in files else next(n for n, t in files.items() if re.search(r"^\s*layout\s*\{", t, re.MULTILINE))
+    top = (
+        "layout.csl"
+        if "layout.csl" in files
+        else next(n for n, t in files.items() if re.search(r"^\s*layout\s*\{", t, re.MULTILINE))
+    )
     return folder / top
 
 
@@ -144,7 +149,13 @@ def as_directives(found: list[Diagnostic]) -> list[str]:
     lines = []
     for d in found:
         where = place(d.span)
-        shown = "-" if where is None else f"{where[1]}:{where[2]}" if where[0] == "pe.csl" else f"{where[0]}:{where[1]}:{where[2]}"
+        shown = (
+            "-"
+            if where is None
+            else f"{where[1]}:{where[2]}"
+            if where[0] == "pe.csl"
+            else f"{where[0]}:{where[1]}:{where[2]}"
+        )
         lines.append(f"//! {'' if d.severity == 'error' else d.severity + ' '}{d.code} {shown} {d.message}")
         for label in d.labels:
             where = place(label.span)

@@ -1,7 +1,8 @@
 """A slow, plain interpreter of the scalar instructions (meshlang/ir/isa.py), written from their description only.
 
-It runs one function of a tile program on a copy of its memory. Language tests compare it with the engine and with values
-computed by hand, so that a mistake in lowering and a mistake in the engine look different. No tasks, DSDs or queues.
+It runs one function of a tile program on a copy of its memory. Language tests compare it with the engine and with
+values computed by hand, so that a mistake in lowering and a mistake in the engine look different. No tasks, DSDs or
+queues.
 """
 
 from __future__ import annotations
@@ -13,8 +14,19 @@ from meshlang.ir.program import TileProgram
 
 _SIGNED = (Ty.I8, Ty.I16, Ty.I32, Ty.I64)
 _FLOATS = {Ty.F16: (np.float16, np.uint16), Ty.F32: (np.float32, np.uint32)}
-_DTYPE = {"i8": np.int8, "u8": np.uint8, "i16": np.int16, "u16": np.uint16, "i32": np.int32, "u32": np.uint32,
-          "i64": np.int64, "u64": np.uint64, "f16": np.float16, "f32": np.float32, "bool": np.bool_}
+_DTYPE = {
+    "i8": np.int8,
+    "u8": np.uint8,
+    "i16": np.int16,
+    "u16": np.uint16,
+    "i32": np.int32,
+    "u32": np.uint32,
+    "i64": np.int64,
+    "u64": np.uint64,
+    "f16": np.float16,
+    "f32": np.float32,
+    "bool": np.bool_,
+}
 
 
 class Fault(Exception):
@@ -29,7 +41,7 @@ def wrap(v: int, ty: Ty) -> int:
 
 def to_float(bits: int, ty: Ty):
     f, u = _FLOATS[ty]
-    return np.array([bits & (0xffff if u is np.uint16 else 0xffffffff)], dtype=u).view(f)[0]
+    return np.array([bits & (0xFFFF if u is np.uint16 else 0xFFFFFFFF)], dtype=u).view(f)[0]
 
 
 def from_float(x, ty: Ty) -> int:
@@ -50,11 +62,13 @@ class ReferenceVM:
         """A global variable by name, as a flat array (or a single value)."""
         o = next(o for o in self.tile.objects if o.name == name)
         element = o.type.rpartition("]")[2]
-        return np.frombuffer(bytes(self.memory[o.address:o.address + o.size]), dtype=_DTYPE[element])
+        return np.frombuffer(bytes(self.memory[o.address : o.address + o.size]), dtype=_DTYPE[element])
 
     def export(self, name: str) -> np.ndarray:
         e = self.tile.exports[name]
-        return np.frombuffer(bytes(self.memory[e.address:e.address + np.dtype(_DTYPE[e.element]).itemsize]), dtype=_DTYPE[e.element])
+        return np.frombuffer(
+            bytes(self.memory[e.address : e.address + np.dtype(_DTYPE[e.element]).itemsize]), dtype=_DTYPE[e.element]
+        )
 
     # ------------------------------------------------------------ running
 
@@ -67,7 +81,7 @@ class ReferenceVM:
         fp, pc, links = 0, function.entry, []
         for _ in range(self.limit):
             w, a, b, c = code[pc]
-            op, ty = Op(w & 0xff), Ty(w >> 8 & 0xf)
+            op, ty = Op(w & 0xFF), Ty(w >> 8 & 0xF)
             pc += 1
             r[fp] = 0
             if op is Op.RET:
@@ -78,7 +92,7 @@ class ReferenceVM:
                 links.append((pc, fp))
                 pc = self.tile.functions[a if op is Op.CALL else r[fp + a]].entry
                 fp += b
-                r[fp - 1] = -99         # the link: a caller that keeps something there would lose it
+                r[fp - 1] = -99  # the link: a caller that keeps something there would lose it
             elif op is Op.JMP:
                 pc = a
             elif op is Op.JZ:
@@ -91,13 +105,17 @@ class ReferenceVM:
 
     def step(self, op: Op, ty: Ty, r: list[int], fp: int, a: int, b: int, c: int) -> None:
         if op in _ARITHMETIC:
-            x, y = ((v & (1 << 64) - 1 if ty is Ty.U64 else v) for v in (r[fp + b], r[fp + c]))     # constants are loaded with a sign
+            # constants are loaded with a sign
+            x, y = ((v & (1 << 64) - 1 if ty is Ty.U64 else v) for v in (r[fp + b], r[fp + c]))
             r[fp + a] = wrap(_ARITHMETIC[op](x, y, ty), ty)
         elif op in _FLOAT_ARITHMETIC:
             with np.errstate(all="ignore"):
                 r[fp + a] = from_float(_FLOAT_ARITHMETIC[op](to_float(r[fp + b], ty), to_float(r[fp + c], ty)), ty)
         elif op in _COMPARE:
-            x, y = (to_float(r[fp + n], ty) if ty in _FLOATS else r[fp + n] & (1 << 64) - 1 if ty is Ty.U64 else r[fp + n] for n in (b, c))
+            x, y = (
+                to_float(r[fp + n], ty) if ty in _FLOATS else r[fp + n] & (1 << 64) - 1 if ty is Ty.U64 else r[fp + n]
+                for n in (b, c)
+            )
             r[fp + a] = int(_COMPARE[op](x, y))
         elif op is Op.ADDI:
             r[fp + a] = wrap(r[fp + b] + c, ty)
@@ -108,17 +126,17 @@ class ReferenceVM:
         elif op is Op.LDI:
             r[fp + a] = b
         elif op is Op.LDIH:
-            r[fp + a] = wrap((r[fp + a] & 0xffffffff) | b << 32, Ty.I64)
+            r[fp + a] = wrap((r[fp + a] & 0xFFFFFFFF) | b << 32, Ty.I64)
         elif op is Op.SEL:
             r[fp + a] = r[fp + a] if r[fp + b] else r[fp + c]
         elif op is Op.LD:
             at, size = r[fp + b] + c, TY_SIZE[ty]
             self.check(at, size)
-            r[fp + a] = int.from_bytes(self.memory[at:at + size], "little", signed=ty in _SIGNED)
+            r[fp + a] = int.from_bytes(self.memory[at : at + size], "little", signed=ty in _SIGNED)
         elif op is Op.ST:
             at, size = r[fp + b] + c, TY_SIZE[ty]
             self.check(at, size)
-            self.memory[at:at + size] = (r[fp + a] & ((1 << 8 * size) - 1)).to_bytes(size, "little")
+            self.memory[at : at + size] = (r[fp + a] & ((1 << 8 * size) - 1)).to_bytes(size, "little")
         elif op is Op.COPY:
             for i in range(r[fp + c]):
                 self.memory[r[fp + a] + i] = self.memory[r[fp + b] + i]
@@ -176,13 +194,31 @@ def _shift(left: bool):
         if not 0 <= n < 8 * TY_SIZE[ty]:
             raise Fault("shift amount")
         return x << n if left else x >> n
+
     return shift
 
 
 _ARITHMETIC = {
-    Op.ADD: lambda x, y, t: x + y, Op.SUB: lambda x, y, t: x - y, Op.MUL: lambda x, y, t: x * y, Op.DIV: _divide,
-    Op.REM: lambda x, y, t: x - _divide(x, y, t) * y, Op.AND: lambda x, y, t: x & y, Op.OR: lambda x, y, t: x | y,
-    Op.XOR: lambda x, y, t: x ^ y, Op.SHL: _shift(True), Op.SHR: _shift(False),
+    Op.ADD: lambda x, y, t: x + y,
+    Op.SUB: lambda x, y, t: x - y,
+    Op.MUL: lambda x, y, t: x * y,
+    Op.DIV: _divide,
+    Op.REM: lambda x, y, t: x - _divide(x, y, t) * y,
+    Op.AND: lambda x, y, t: x & y,
+    Op.OR: lambda x, y, t: x | y,
+    Op.XOR: lambda x, y, t: x ^ y,
+    Op.SHL: _shift(True),
+    Op.SHR: _shift(False),
 }
-_FLOAT_ARITHMETIC = {Op.FADD: lambda x, y: x + y, Op.FSUB: lambda x, y: x - y, Op.FMUL: lambda x, y: x * y, Op.FDIV: lambda x, y: x / y}
-_COMPARE = {Op.EQ: lambda x, y: x == y, Op.NE: lambda x, y: x != y, Op.LT: lambda x, y: x < y, Op.LE: lambda x, y: x <= y}
+_FLOAT_ARITHMETIC = {
+    Op.FADD: lambda x, y: x + y,
+    Op.FSUB: lambda x, y: x - y,
+    Op.FMUL: lambda x, y: x * y,
+    Op.FDIV: lambda x, y: x / y,
+}
+_COMPARE = {
+    Op.EQ: lambda x, y: x == y,
+    Op.NE: lambda x, y: x != y,
+    Op.LT: lambda x, y: x < y,
+    Op.LE: lambda x, y: x <= y,
+}

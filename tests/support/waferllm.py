@@ -1,8 +1,9 @@
 """WaferLLM's programs (OSDI'25, 2cd13b5), run as they are, and what their PE code computes, step by step in numpy.
 
-`run` starts a folder's run_sim.sh in a scratch copy. Its host script prints timings and few results, so a hook saves all variables of all PEs
-before and after one pass of the kernel. The models below take the first and have to arrive at the second, bit for bit: they follow the order
-in which the PE code adds, and round to f16 where it does, mistakes of the published code included (docs/conformance.md lists those).
+`run` starts a folder's run_sim.sh in a scratch copy. Its host script prints timings and few results, so a hook saves
+all variables of all PEs before and after one pass of the kernel. The models below take the first and have to arrive at
+the second, bit for bit: they follow the order in which the PE code adds, and round to f16 where it does, mistakes of
+the published code included (docs/conformance.md lists those).
 
 A variable is an array [P, P, elements], rows (y) first, of float16.
 """
@@ -20,8 +21,9 @@ import numpy as np
 
 CHECKOUT = os.environ.get("MESHLANG_WAFERLLM")
 
-# Runs in the process of the host script. One extra pass before the first real one, and back: the script itself notices nothing.
-HOOK = '''
+# Runs in the process of the host script. One extra pass before the first real one, and back: the script itself notices
+# nothing.
+HOOK = """
 import os, sys
 if os.environ.get("WAFERLLM_STATE") and "cs_python" in sys.argv:
     import numpy as np
@@ -65,28 +67,37 @@ if os.environ.get("WAFERLLM_STATE") and "cs_python" in sys.argv:
         return original(self, name, *arguments, **options)
 
     SdkRuntime.launch = launch
-'''
+"""
 
 
 def run(folder: str, arguments: list[str], tmp_path: Path) -> SimpleNamespace:
     """Run a folder's run_sim.sh. Results: stdout, before, after (variables by name), at (their addresses)."""
     scratch = tmp_path / "copy"
     shutil.copytree(Path(str(CHECKOUT)) / folder, scratch)
-    # the last lines of Decode/WSE-3/run_sim.sh remove files that the vendor's appliance leaves, and fail if there are none
+    # the last lines of Decode/WSE-3/run_sim.sh remove files that the vendor's appliance leaves, and fail if there are
+    # none
     (scratch / "wsjob-none.json").write_text("{}")
     (scratch / "run_meta.json").write_text("{}")
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(HOOK)
     path = os.pathsep.join([str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")])
-    result = subprocess.run([sys.executable, "-m", "meshlang", "sdk", "--", "bash", "run_sim.sh", *arguments], cwd=scratch, text=True,
-                            capture_output=True, timeout=1800, env={**os.environ, "PYTHONPATH": path, "WAFERLLM_STATE": str(tmp_path / "state.npz")})
+    result = subprocess.run(
+        [sys.executable, "-m", "meshlang", "sdk", "--", "bash", "run_sim.sh", *arguments],
+        cwd=scratch,
+        text=True,
+        capture_output=True,
+        timeout=1800,
+        env={**os.environ, "PYTHONPATH": path, "WAFERLLM_STATE": str(tmp_path / "state.npz")},
+    )
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
     out = SimpleNamespace(stdout=result.stdout, stderr=result.stderr, before={}, after={}, at={})
     with np.load(tmp_path / "state.npz") as state:
         for key in state.files:
             which, _, name = key.partition(".")
             value = state[key]
-            getattr(out, which)[name] = value if which == "at" or value.shape[-1] % 2 else np.ascontiguousarray(value).view(np.float16)
+            getattr(out, which)[name] = (
+                value if which == "at" or value.shape[-1] % 2 else np.ascontiguousarray(value).view(np.float16)
+            )
     return out
 
 
@@ -118,8 +129,9 @@ def chain(v, first: int, step: int, n: int, combine):
 
 
 def tree(v, group: int, root_1: int, root_2: int, wse3: bool, combine=np.add):
-    """Both phases of the two-tree reduction along axis 0, and the broadcast. WSE-2 takes what comes from the far end first, WSE-3 what comes
-    on the first of two alternating colors."""
+    """Both phases of the two-tree reduction along axis 0, and the broadcast. WSE-2 takes what comes from the far end
+    first, WSE-3 what comes on the first of two alternating colors."""
+
     def meet(own, lower, upper, odd):
         first, second = (upper, lower) if odd or not wse3 else (lower, upper)
         for x in (first, second):
@@ -141,14 +153,15 @@ def tree(v, group: int, root_1: int, root_2: int, wse3: bool, combine=np.add):
 
 
 def vecmat(left, right, out, batch: int):
-    """out [P, P, batch * n] += left @ right, right stored row by row; each product is added in the order of the rows."""
+    """out [P, P, batch * n] += left @ right, right stored row by row; each product is added in the order of the
+    rows."""
     k = left.shape[2] // batch
     n = right.shape[2] // k
     for b in range(batch):
-        part = out[:, :, b * n:(b + 1) * n]
+        part = out[:, :, b * n : (b + 1) * n]
         for i in range(k):
-            part = fma(right[:, :, i * n:(i + 1) * n], left[:, :, b * k + i, None], part)
-        out[:, :, b * n:(b + 1) * n] = part
+            part = fma(right[:, :, i * n : (i + 1) * n], left[:, :, b * k + i, None], part)
+        out[:, :, b * n : (b + 1) * n] = part
     return out
 
 
@@ -176,10 +189,11 @@ def decode(before: dict, config: dict, wse3: bool) -> dict:
         return out
 
     def norm(v, n):
-        """Scaled squares times W (the published code norms the squares, not the values); n elements are divided by the root."""
+        """Scaled squares times W (the published code norms the squares, not the values); n elements are divided by the
+        root."""
         squares = v * v
         total = along_y(sums(squares, d))
-        out = np.concatenate([squares[:, :, b * d:(b + 1) * d] * W for b in range(batch)], axis=2)
+        out = np.concatenate([squares[:, :, b * d : (b + 1) * d] * W for b in range(batch)], axis=2)
         for b in range(batch):
             part = slice(b * n, min((b + 1) * n, batch * d))
             out[:, :, part] = out[:, :, part] * (H(1) / root(total[:, :, b, None] / width + eps))
@@ -194,37 +208,61 @@ def decode(before: dict, config: dict, wse3: bool) -> dict:
         return np.zeros((P, P, n), H)
 
     x_norm, _ = norm(X, d)
-    qkv = along_y(np.concatenate([vecmat(x_norm, before[f"{m}_weight_tile"], zeros(batch * d), batch) for m in "QKV"], axis=2))
+    qkv = along_y(
+        np.concatenate([vecmat(x_norm, before[f"{m}_weight_tile"], zeros(batch * d), batch) for m in "QKV"], axis=2)
+    )
     sin, cos = before["freqs_sin"], before["freqs_cos"]
     for first in [m * batch * d + b * d for m in range(2) for b in range(batch)]:
-        # @set_dsd_base_addr takes the odd elements' vector back to the first element: the code turns the even ones twice, the odd ones never
+        # @set_dsd_base_addr takes the odd elements' vector back to the first element: the code turns the even ones
+        # twice, the odd ones never
         even = slice(first, first + 2 * (d // 2), 2)
         qkv[:, :, even] = qkv[:, :, even] * cos + qkv[:, :, even] * sin
-    score = along_x(vecmat(qkv[:, :, :batch * d], before["XKCache_tile"], zeros(batch * s), batch))
+    score = along_x(vecmat(qkv[:, :, : batch * d], before["XKCache_tile"], zeros(batch * s), batch))
     score = score * (H(1) / root(width))
-    largest = np.stack([np.maximum(score[:, :, b * s:(b + 1) * s].max(2), H(0)) for b in range(batch)], axis=2)
+    largest = np.stack([np.maximum(score[:, :, b * s : (b + 1) * s].max(2), H(0)) for b in range(batch)], axis=2)
     largest = along_y(largest, np.maximum)
-    score = np.concatenate([fast_exp(score[:, :, b * s:(b + 1) * s] - largest[:, :, b, None]) for b in range(batch)], axis=2)
+    score = np.concatenate(
+        [fast_exp(score[:, :, b * s : (b + 1) * s] - largest[:, :, b, None]) for b in range(batch)], axis=2
+    )
     total = along_y(sums(score, s))
-    score = np.concatenate([score[:, :, b * s:(b + 1) * s] * (H(1) / total[:, :, b, None]) for b in range(batch)], axis=2)
+    score = np.concatenate(
+        [score[:, :, b * s : (b + 1) * s] * (H(1) / total[:, :, b, None]) for b in range(batch)], axis=2
+    )
     output = along_y(vecmat(score, before["XVCache_tile"], zeros(batch * d), batch))
     h1 = along_x(vecmat(output, before["O_weight_tile"], zeros(batch * d), batch))
     z = X + h1
-    z_norm, local_sum = norm(z, s)          # the published code takes vectors of seq_len / P here, not dim / P
-    zz = along_y(np.concatenate([vecmat(z_norm, before[f"{m}_weight_tile"], zeros(batch * f), batch) for m in ("UP", "GATE")], axis=2))
-    n = batch * d                           # and as many elements here, of the first half
+    z_norm, local_sum = norm(z, s)  # the published code takes vectors of seq_len / P here, not dim / P
+    zz = along_y(
+        np.concatenate(
+            [vecmat(z_norm, before[f"{m}_weight_tile"], zeros(batch * f), batch) for m in ("UP", "GATE")], axis=2
+        )
+    )
+    n = batch * d  # and as many elements here, of the first half
     zz[:, :, :n] = zz[:, :, :n] / (H(1) + fast_exp(-zz[:, :, :n]))
-    z3 = zz[:, :, :batch * f] * zz[:, :, batch * f:]
+    z3 = zz[:, :, : batch * f] * zz[:, :, batch * f :]
     h2 = along_x(vecmat(z3, before["DOWN_weight_tile"], zeros(batch * d), batch))
-    return {"X_norm_tile": x_norm, "QKV_tile": qkv, "score": score, "local_max": largest, "output_tile": output, "h1_tile": h1,
-            "z_norm_tile": z_norm, "local_sum": local_sum, "ZZ_tile": zz, "z3_tile": z3, "h2_tile": h2, "Z_tile": z + h2}
+    return {
+        "X_norm_tile": x_norm,
+        "QKV_tile": qkv,
+        "score": score,
+        "local_max": largest,
+        "output_tile": output,
+        "h1_tile": h1,
+        "z_norm_tile": z_norm,
+        "local_sum": local_sum,
+        "ZZ_tile": zz,
+        "z3_tile": z3,
+        "h2_tile": h2,
+        "Z_tile": z + h2,
+    }
 
 
 # ---------------------------------------------------------------- Prefill
 
 
 def two_hop(P: int) -> np.ndarray:
-    """Where each position of a row or column sends to: a ring that visits the even positions and comes back over the odd ones."""
+    """Where each position of a row or column sends to: a ring that visits the even positions and comes back over the
+    odd ones."""
     to = np.empty(P, int)
     for i in range(P):
         if i % 2 == 0:
@@ -235,13 +273,16 @@ def two_hop(P: int) -> np.ndarray:
 
 
 class Prefill:
-    """One pass of Prefill/WSE-2/src/prefill.csl. Variables are views of one memory, as on a PE: the code writes past some of them."""
+    """One pass of Prefill/WSE-2/src/prefill.csl. Variables are views of one memory, as on a PE: the code writes past
+    some of them."""
 
     def __init__(self, before: dict, config: dict, at: dict):
         self.P = P = config["P"]
         self.d, self.s, self.f = config["dim"] // P, config["seq_len"] // P, config["ffn_dim"] // P
         sized = {n: v for n, v in before.items() if v.dtype == np.float16}
-        assert all((at[n] == at[n][0, 0]).all() for n in sized if n.startswith("X_tmp_") or n == "local_max"), "neighbours in memory differ"
+        assert all((at[n] == at[n][0, 0]).all() for n in sized if n.startswith("X_tmp_") or n == "local_max"), (
+            "neighbours in memory differ"
+        )
         # each variable where it lies relative to the others, on PE (0, 0); what is written past one reaches the next
         self.base = {n: int(at[n][0, 0]) // 2 for n in sized}
         self.memory = np.zeros((P, P, max(self.base[n] + v.shape[2] for n, v in sized.items()) + 4096), H)
@@ -255,12 +296,13 @@ class Prefill:
 
     def vector(self, name: str, n: int, offset: int = 0) -> np.ndarray:
         at = self.base[name] + offset
-        return self.memory[:, :, at:at + n]
+        return self.memory[:, :, at : at + n]
 
     # ------------------------------------------------------------ communication
 
     def along_x(self, v: np.ndarray, root_: int, combine=np.add) -> np.ndarray:
-        """Chains from both ends of each row to column root_: own + what comes from the east, + what comes from the west."""
+        """Chains from both ends of each row to column root_: own + what comes from the east, + what comes from the
+        west."""
         v = v.swapaxes(0, 1)
         total = v[root_]
         if root_ < self.P - 1:
@@ -273,7 +315,8 @@ class Prefill:
         return np.broadcast_to(self.along_x(v, self.P // 2, combine)[:, None], v.shape).copy()
 
     def exchange(self, v: np.ndarray, axis: int, backwards: np.ndarray | None = None) -> np.ndarray:
-        """Every PE's v, where the ring of its row (axis 1) or column (axis 0) takes it; rows of `backwards` go the other way."""
+        """Every PE's v, where the ring of its row (axis 1) or column (axis 0) takes it; rows of `backwards` go the
+        other way."""
         out = np.empty_like(v)
         if axis == 0:
             out[self.to] = v
@@ -288,7 +331,8 @@ class Prefill:
     # ------------------------------------------------------------ products
 
     def skew(self, data: str, other: str, n: int) -> np.ndarray:
-        """Shift the left matrix as far as each row needs; returns which rows then have it in `other` (the rest in `data`)."""
+        """Shift the left matrix as far as each row needs; returns which rows then have it in `other` (the rest in
+        `data`)."""
         P, y = self.P, np.arange(self.P)
         steps = np.where(y % 2 == 0, y // 2, (y + 1) // 2)
         n = n // 4 * 4
@@ -302,8 +346,16 @@ class Prefill:
                 self.vector(names[1 - turn[r]], n)[r] = got[r]
         return steps % 2 == 1
 
-    def product(self, left: tuple[str, str], right: tuple[str, str], out: str, shape: tuple[int, int, int], in_other: np.ndarray | None) -> None:
-        """P steps: multiply what is here, while both matrices move on. left, right: (buffer with the data, the other one)."""
+    def product(
+        self,
+        left: tuple[str, str],
+        right: tuple[str, str],
+        out: str,
+        shape: tuple[int, int, int],
+        in_other: np.ndarray | None,
+    ) -> None:
+        """P steps: multiply what is here, while both matrices move on. left, right: (buffer with the data, the other
+        one)."""
         m, k, n = shape
         where = np.zeros(self.P, int) if in_other is None else in_other.astype(int)
         for step in range(self.P):
@@ -326,10 +378,11 @@ class Prefill:
         for i in range(k):
             for j in range(n):
                 part = slice(j * m, (j + 1) * m)
-                total[:, :, part] = fma(a[:, :, i * m:(i + 1) * m], b[:, :, i * n + j, None], total[:, :, part])
+                total[:, :, part] = fma(a[:, :, i * m : (i + 1) * m], b[:, :, i * n + j, None], total[:, :, part])
 
     def transposed_product(self) -> None:
-        """score = XQ @ XK^T: XK moves down its columns, and each product is added up along the row to the column it belongs to."""
+        """score = XQ @ XK^T: XK moves down its columns, and each product is added up along the row to the column it
+        belongs to."""
         P, s, d = self.P, self.s, self.d
         y = np.arange(P)
         offset = np.where(y == 0, 0, np.where(y % 2 == 0, P - y // 2, (y + 1) // 2))
@@ -344,14 +397,14 @@ class Prefill:
             for r in range(P):
                 current = (offset[r] + step) % P
                 column = 0 if current == 0 else 2 * current - 1 if current <= P // 2 else 2 * (P - current)
-                self["score"][r, column] = self.along_x(part[r:r + 1], column)[0]
+                self["score"][r, column] = self.along_x(part[r : r + 1], column)[0]
             self["seqLen_seqLen_tmp"][:] = 0
 
     # ------------------------------------------------------------ the layer
 
     def norm(self, source: str, target: str, squares: str) -> None:
-        """Columns are scaled with the weights, and then with the rows' factors, the k-th column with that of row k (a mistake).
-        squares: where the sum of squares is taken from."""
+        """Columns are scaled with the weights, and then with the rows' factors, the k-th column with that of row k (a
+        mistake). squares: where the sum of squares is taken from."""
         s, d = self.s, self.d
         self.vector("seqLen_dim_tmp", s * d)[:] = self[source] * self[source]
         total = self["local_sum"]
@@ -371,7 +424,12 @@ class Prefill:
         for i in range(h):
             even, odd = self.vector(name, s, 2 * i * s), self.vector(name, s, (2 * i + 1) * s)
             cos, sin = self["freqs_cos"][:, :, i, None], self["freqs_sin"][:, :, i, None]
-            for tmp, v in (("X_tmp_1", odd * cos), ("X_tmp_2", even * sin), ("X_tmp_3", even * cos), ("X_tmp_4", odd * sin)):
+            for tmp, v in (
+                ("X_tmp_1", odd * cos),
+                ("X_tmp_2", even * sin),
+                ("X_tmp_3", even * cos),
+                ("X_tmp_4", odd * sin),
+            ):
                 self.vector(tmp, s)[:] = v
             even[:, :, :h] = self["X_tmp_1"] - self["X_tmp_2"]
             odd[:, :, :h] = self["X_tmp_3"] + self["X_tmp_4"]
@@ -384,7 +442,8 @@ class Prefill:
         self["XQ_tile"][:] = 0
         swapped = self.skew(*left, s * d)
         self.product(left, ("Q_weight_tile", "dim_dim_tmp"), "XQ_tile", shape, swapped)
-        for m in "KV":          # these two begin with X_norm_tile everywhere, also where the shifted matrix is in the other buffer
+        # these two begin with X_norm_tile everywhere, also where the shifted matrix is in the other buffer
+        for m in "KV":
             self[f"X{m}_tile"][:] = 0
             self.product(left, (f"{m}_weight_tile", "dim_dim_tmp"), f"X{m}_tile", shape, None)
         self.rotate("XQ_tile")
@@ -425,16 +484,34 @@ class Prefill:
         self["z2_tile"][:] = 0
         self.product(pair, ("GATE_weight_tile", "dim_ffnDim_tmp"), "z2_tile", shape, None)
         z2 = self["z2_tile"]
-        z2[:] = (H(1) + exp(-z2)) / z2          # the inverse of what it should be
+        z2[:] = (H(1) + exp(-z2)) / z2  # the inverse of what it should be
         self["z3_tile"][:] = self["z1_tile"] * z2
         self["h2_tile"][:] = 0
         pair = ("z3_tile", "seqLen_ffnDim_tmp")
         swapped = self.skew(*pair, s * f)
         self.product(pair, ("DOWN_weight_tile", "dim_ffnDim_tmp"), "h2_tile", (s, f, d), swapped)
         self["Z_tile"][:] = self["Z_tile"] + self["h2_tile"]
-        names = ("XK_tile", "score", "local_max", "output_tile", "h1_tile", "local_sum", "Z_norm_tile", "z1_tile", "z2_tile", "z3_tile",
-                 "h2_tile", "Z_tile", "seqLen_dim_tmp", "seqLen_seqLen_tmp", "Q_weight_tile", "dim_dim_tmp", "DOWN_weight_tile", "X_tmp_1",
-                 "X_tmp_4")
+        names = (
+            "XK_tile",
+            "score",
+            "local_max",
+            "output_tile",
+            "h1_tile",
+            "local_sum",
+            "Z_norm_tile",
+            "z1_tile",
+            "z2_tile",
+            "z3_tile",
+            "h2_tile",
+            "Z_tile",
+            "seqLen_dim_tmp",
+            "seqLen_seqLen_tmp",
+            "Q_weight_tile",
+            "dim_dim_tmp",
+            "DOWN_weight_tile",
+            "X_tmp_1",
+            "X_tmp_4",
+        )
         return {**{n: self[n].copy() for n in names}, **{n: rotated[n] for n in ("XQ_tile",)}}
 
 

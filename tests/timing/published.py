@@ -1,6 +1,7 @@
 """The timing model beside published cycle counts: the rows of docs/timing.md.
 
-`python tests/timing/published.py` prints the tables; test_published.py checks the bounds and that the page is up to date.
+`python tests/timing/published.py` prints the tables; test_published.py checks the bounds and that the page is up to
+date.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class Row:
 
 # ---------------------------------------------------------------- STREAM (github.com/leightonw-cerebras/stream, results, simulator column)
 
-STREAM = {      # kernel: (operation on d, a, b and scalar s; type; cycles of n elements on the vendor's simulator, WSE-2)
+# kernel: (operation on d, a, b and scalar s; type; cycles of n elements on the vendor's simulator, WSE-2)
+STREAM = {
     "copy f16": ("@fmovh(d, a);", "f16", lambda n: n / 4 + 10),
     "scale f16": ("@fmulh(d, a, s);", "f16", lambda n: n / 4 + 11),
     "add f16": ("@faddh(d, a, b);", "f16", lambda n: n / 4 + 12),
@@ -98,7 +100,9 @@ def results(program: str, **params: object) -> dict:
     """What a program's run.py gives to `context.result`, profile wse3."""
     before = run_context()
     folder = ROOT / "programs" / program
-    context = set_context(RunContext(params={name: str(value) for name, value in params.items()}, arch="wse3", folder=folder, active=True))
+    context = set_context(
+        RunContext(params={name: str(value) for name, value in params.items()}, arch="wse3", folder=folder, active=True)
+    )
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             assert run_script(folder / "run.py") == 0
@@ -109,30 +113,65 @@ def results(program: str, **params: object) -> dict:
 
 # ---------------------------------------------------------------- MeshGEMV on WSE-3 hardware (WaferLLM's kernel, mean of 50 repeats)
 
-GEMV = [        # P, edge of the tile, groups, cycles; source: github.com/FxPiGaAo/WaferLLM, MeshGEMV/WSE-3/wse_result.json
-    (16, 1, 2, 246.95), (16, 8, 2, 274.96), (16, 1, 4, 237.96), (16, 8, 4, 267.95), (16, 1, 8, 240.96), (16, 8, 8, 268.95),
-    (80, 1, 2, 596.96), (80, 1, 4, 468.95), (80, 1, 8, 416.96), (80, 2, 8, 419.96), (80, 3, 8, 422.96), (80, 8, 8, 447.95),
-    (144, 1, 8, 601.95), (144, 8, 8, 631.95), (208, 1, 8, 784.96), (208, 8, 8, 815.95), (272, 1, 8, 970.95), (272, 8, 8, 998.96),
+# P, edge of the tile, groups, cycles; source: github.com/FxPiGaAo/WaferLLM, MeshGEMV/WSE-3/wse_result.json
+GEMV = [
+    (16, 1, 2, 246.95),
+    (16, 8, 2, 274.96),
+    (16, 1, 4, 237.96),
+    (16, 8, 4, 267.95),
+    (16, 1, 8, 240.96),
+    (16, 8, 8, 268.95),
+    (80, 1, 2, 596.96),
+    (80, 1, 4, 468.95),
+    (80, 1, 8, 416.96),
+    (80, 2, 8, 419.96),
+    (80, 3, 8, 422.96),
+    (80, 8, 8, 447.95),
+    (144, 1, 8, 601.95),
+    (144, 8, 8, 631.95),
+    (208, 1, 8, 784.96),
+    (208, 8, 8, 815.95),
+    (272, 1, 8, 970.95),
+    (272, 8, 8, 998.96),
 ]
 
 
 def gemv_rows(largest: int = 272) -> list[Row]:
-    return [Row(f"P = {P}, tile {tile} x {tile}, {groups} groups", cycles,
-                results("meshgemv", P=P, M=P * tile, N=P * tile, groups=groups, repeat=10)["cycles_per_gemv"])
-            for P, tile, groups, cycles in GEMV if P <= largest]
+    return [
+        Row(
+            f"P = {P}, tile {tile} x {tile}, {groups} groups",
+            cycles,
+            results("meshgemv", P=P, M=P * tile, N=P * tile, groups=groups, repeat=10)["cycles_per_gemv"],
+        )
+        for P, tile, groups, cycles in GEMV
+        if P <= largest
+    ]
 
 
 # ---------------------------------------------------------------- MeshGEMM on WSE-3 hardware (WaferLLM's kernel, mean of 50 repeats)
 
-GEMM = [        # P, edge of the tile, cycles; source: github.com/FxPiGaAo/WaferLLM, MeshGEMM/WSE-3/wse_result.json
-    (16, 1, 2637.4), (16, 2, 3463.7), (16, 3, 4389.5), (16, 8, 10818.5),
-    (80, 1, 12828.4), (80, 2, 17051.0), (80, 3, 21818.1), (80, 8, 53526.4),
+GEMM = [  # P, edge of the tile, cycles; source: github.com/FxPiGaAo/WaferLLM, MeshGEMM/WSE-3/wse_result.json
+    (16, 1, 2637.4),
+    (16, 2, 3463.7),
+    (16, 3, 4389.5),
+    (16, 8, 10818.5),
+    (80, 1, 12828.4),
+    (80, 2, 17051.0),
+    (80, 3, 21818.1),
+    (80, 8, 53526.4),
 ]
 
 
 def gemm_rows(largest: int = 80) -> list[Row]:
-    return [Row(f"P = {P}, tile {tile} x {tile}", cycles, results("meshgemm", P=P, M=P * tile, K=P * tile, N=P * tile)["cycles"])
-            for P, tile, cycles in GEMM if P <= largest]
+    return [
+        Row(
+            f"P = {P}, tile {tile} x {tile}",
+            cycles,
+            results("meshgemm", P=P, M=P * tile, K=P * tile, N=P * tile)["cycles"],
+        )
+        for P, tile, cycles in GEMM
+        if P <= largest
+    ]
 
 
 # ---------------------------------------------------------------- allreduce of 8 f16 elements along a row
@@ -143,7 +182,10 @@ def allreduce_table(sizes: tuple[int, ...] = (16, 64, 256)) -> str:
     rows = results("allreduce", sizes=",".join(map(str, sizes)))["rows"]
     cycles = {(name, n): c for n, name, c, *_ in rows}
     tree = [cycles["K-tree, K = 2", n] for n in sizes]
-    lines = ["| algorithm | " + " | ".join(f"N = {n}" for n in sizes) + " | of K = 2 |", "|---|" + "---:|" * len(sizes) + "---|"]
+    lines = [
+        "| algorithm | " + " | ".join(f"N = {n}" for n in sizes) + " | of K = 2 |",
+        "|---|" + "---:|" * len(sizes) + "---|",
+    ]
     for name in dict.fromkeys(name for name, _ in cycles):
         own = [cycles[name, n] for n in sizes]
         ratios = ", ".join(f"{a / b:.1f}" for a, b in zip(own, tree))

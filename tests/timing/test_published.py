@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from published import ROOT, allreduce_table, gemm_rows, gemv_rows, stream_rows, table
 
-PAGE = (ROOT / "docs" / "timing.md")
+PAGE = ROOT / "docs" / "timing.md"
 
 
 def test_stream():
@@ -17,7 +17,7 @@ def test_stream():
 def test_gemv_on_16_by_16():
     rows = gemv_rows(16)
     for r in rows:
-        assert r.percent <= 25, r       # our kernel may be faster than the one that was measured
+        assert r.percent <= 25, r  # our kernel may be faster than the one that was measured
     page = PAGE.read_text()
     for line in table(rows).splitlines():
         assert line in page

@@ -38,16 +38,50 @@ if TYPE_CHECKING:
 
     from ..machine import Machine
 
-EVENT = np.dtype([("cycle", "<i8"), ("pe", "<i4"), ("kind", "u1"), ("color", "u1"), ("queue", "u1"), ("thread", "u1"),
-                  ("value", "<u4"), ("extra", "<i4"), ("pc", "<i4"), ("task", "<i4")])
-KINDS = ("none", "task", "end", "op", "issue", "done", "stall", "send", "enter", "move", "take", "held", "inst", "control", "switch", "go")
+EVENT = np.dtype(
+    [
+        ("cycle", "<i8"),
+        ("pe", "<i4"),
+        ("kind", "u1"),
+        ("color", "u1"),
+        ("queue", "u1"),
+        ("thread", "u1"),
+        ("value", "<u4"),
+        ("extra", "<i4"),
+        ("pc", "<i4"),
+        ("task", "<i4"),
+    ]
+)
+KINDS = (
+    "none",
+    "task",
+    "end",
+    "op",
+    "issue",
+    "done",
+    "stall",
+    "send",
+    "enter",
+    "move",
+    "take",
+    "held",
+    "inst",
+    "control",
+    "switch",
+    "go",
+)
 STALLS = ("", "input queue empty", "output queue full", "FIFO empty", "FIFO full")
 HOLDS = ("", "next router full", "input queue full", "no input queue takes the color")
 CONTROLS = ("", "activate", "block", "unblock")
 NOBODY = 255
 GROUPS = {
-    "task": ("task", "end"), "op": ("op", "issue", "done"), "stall": ("stall", "go", "held"), "wavelet": ("send", "enter", "move", "take"),
-    "inst": ("inst",), "control": ("control",), "switch": ("switch",),
+    "task": ("task", "end"),
+    "op": ("op", "issue", "done"),
+    "stall": ("stall", "go", "held"),
+    "wavelet": ("send", "enter", "move", "take"),
+    "inst": ("inst",),
+    "control": ("control",),
+    "switch": ("switch",),
 }
 DEFAULT_GROUPS = ("task", "op", "stall", "wavelet", "control", "switch")
 NO_END = 1 << 62
@@ -63,9 +97,10 @@ def kind_mask(groups: tuple[str, ...]) -> int:
 class TraceOptions:
     """What is recorded. Ranges are half open.
 
-    pes: rectangles (x0, x1, y0, y1), None: all. colors: None: all; events without a color are not affected. groups: names in GROUPS.
-    limit: recording ends with the cycle in which so many events are there.
+    pes: rectangles (x0, x1, y0, y1), None: all. colors: None: all; events without a color are not affected. groups:
+    names in GROUPS. limit: recording ends with the cycle in which so many events are there.
     """
+
     pes: tuple[tuple[int, int, int, int], ...] | None = None
     colors: frozenset[int] | None = None
     cycles: tuple[int, int] = (0, NO_END)
@@ -76,11 +111,12 @@ class TraceOptions:
 @dataclass
 class Start:
     """What was under way when recording began, for the traced PEs: what is recorded later refers to it."""
+
     cycle: int
-    channels: dict[tuple[int, int], int] = field(default_factory=dict)          # (PE, color) -> wavelets at the router
-    inputs: dict[tuple[int, int], int] = field(default_factory=dict)            # (PE, queue) -> wavelets
+    channels: dict[tuple[int, int], int] = field(default_factory=dict)  # (PE, color) -> wavelets at the router
+    inputs: dict[tuple[int, int], int] = field(default_factory=dict)  # (PE, queue) -> wavelets
     outputs: dict[tuple[int, int], int] = field(default_factory=dict)
-    tasks: dict[int, tuple[int, int]] = field(default_factory=dict)             # PE -> (task, cycle of its start)
+    tasks: dict[int, tuple[int, int]] = field(default_factory=dict)  # PE -> (task, cycle of its start)
 
 
 class Recorder:
@@ -94,15 +130,20 @@ class Recorder:
         self.active = True
         self.count = 0
         self.lost = 0
-        self.full_at: int | None = None         # the cycle in which the limit was reached
+        self.full_at: int | None = None  # the cycle in which the limit was reached
         self.start: Start | None = None
         self._parts: list[np.ndarray] = []
-        machine.step_by_step()          # express deliveries would not be seen
+        machine.step_by_step()  # express deliveries would not be seen
         for x0, _, y0, _ in options.pes or ():
             if x0 >= machine.width or y0 >= machine.height:
-                raise MeshlangError(Diagnostic(
-                    "MS1001", f"PEs from ({x0}, {y0}) on are to be traced; the program's rectangle is {machine.width} x {machine.height} PEs",
-                    help=f"x is 0 to {machine.width - 1}, y is 0 to {machine.height - 1}"), exit_code=2)
+                raise MeshlangError(
+                    Diagnostic(
+                        "MS1001",
+                        f"PEs from ({x0}, {y0}) on are to be traced; the program's rectangle is {machine.width} x {machine.height} PEs",
+                        help=f"x is 0 to {machine.width - 1}, y is 0 to {machine.height - 1}",
+                    ),
+                    exit_code=2,
+                )
         npe = machine.width * machine.height
         words = (npe + 63) // 64
         capacity = 2 * s.EVENT_ROOM
@@ -111,9 +152,9 @@ class Recorder:
         state.W = W = np.concatenate([state.W, np.zeros(words + capacity * s.EVK, np.int64)])
         bits = np.zeros(words * 64, bool)
         bits[:npe] = self.mask.ravel()
-        W[base:base + words] = np.packbits(bits, bitorder="little").view(np.int64)
+        W[base : base + words] = np.packbits(bits, bitorder="little").view(np.int64)
         W[s.G_EVENTPES], W[s.G_EVENTS], W[s.G_EVENTCAP] = base, base + words, capacity
-        W[s.G_EVENTCOLORS] = 0xffffffff if options.colors is None else sum(1 << c for c in options.colors)
+        W[s.G_EVENTCOLORS] = 0xFFFFFFFF if options.colors is None else sum(1 << c for c in options.colors)
         W[s.G_EVENTKINDS] = kind_mask(options.groups)
         W[s.G_EVENTFROM], W[s.G_EVENTTO] = options.cycles
 
@@ -139,7 +180,7 @@ class Recorder:
             if cycle < first - 1:
                 return min(limit, first - 1)
             self.start = self._under_way(max(cycle, first))
-        return min(limit, end)          # not end - 1: the clock may stop at the limit, and must come to `end` to go on
+        return min(limit, end)  # not end - 1: the clock may stop at the limit, and must come to `end` to go on
 
     def drain(self) -> None:
         """Take over what the engine has recorded."""
@@ -150,7 +191,7 @@ class Recorder:
         if n == 0:
             return
         base = int(W[s.G_EVENTS])
-        batch = W[base:base + n * s.EVK].copy().view(EVENT)
+        batch = W[base : base + n * s.EVK].copy().view(EVENT)
         W[s.G_EVENTN] = 0
         self.count += n
         if self.sink is not None:

@@ -1,4 +1,5 @@
-"""The flight recorder, read: the last task starts and completed fabric operations of a machine, and how a fault shows them."""
+"""The flight recorder, read: the last task starts and completed fabric operations of a machine, and how a fault shows
+them."""
 
 from __future__ import annotations
 
@@ -16,13 +17,15 @@ from . import KINDS
 if TYPE_CHECKING:
     from ..machine import Machine
 
-SHOWN = 6           # entries of the PE at fault
+SHOWN = 6  # entries of the PE at fault
 SHOWN_ELSEWHERE = 3
 
 
 @dataclass(frozen=True)
 class FlightEntry:
-    """kind "task" (it starts) or "done" (a vector operation on the fabric has ended); pc: the machine's instruction number."""
+    """kind "task" (it starts) or "done" (a vector operation on the fabric has ended); pc: the machine's instruction
+    number."""
+
     cycle: int
     kind: str
     pe: int
@@ -38,7 +41,7 @@ def flight(machine: Machine) -> list[FlightEntry]:
     for i in range(max(0, n - length), n):
         e = base + (i % length) * int(FLIGHT_WORDS)
         when, what = int(W[e]), int(W[e + 1]) & (1 << 64) - 1
-        out.append(FlightEntry(when >> 8, KINDS[when & 255], what & 0xffffff, what >> 24 & 0xffffffff, what >> 56))
+        out.append(FlightEntry(when >> 8, KINDS[when & 255], what & 0xFFFFFF, what >> 24 & 0xFFFFFFFF, what >> 56))
     return out
 
 
@@ -51,8 +54,12 @@ def flight_notes(machine: Machine, pe: int, name: Any) -> list[str]:
     if own:
         notes.append("what this PE did last: " + "; ".join(_words(machine, e, name) for e in own))
     if other:
-        notes.append("what others did last: " + "; ".join(
-            f"PE ({e.pe % machine.width}, {e.pe // machine.width}) {_words(machine, e, name)}" for e in other))
+        notes.append(
+            "what others did last: "
+            + "; ".join(
+                f"PE ({e.pe % machine.width}, {e.pe // machine.width}) {_words(machine, e, name)}" for e in other
+            )
+        )
     return notes
 
 

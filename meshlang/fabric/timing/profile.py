@@ -16,6 +16,7 @@ _HERE = Path(__file__).parent
 @dataclass(frozen=True, slots=True)
 class Number:
     """One value of a profile."""
+
     value: Any
     source: str
     evidence: str
@@ -24,6 +25,7 @@ class Number:
 @dataclass(frozen=True)
 class Profile:
     """A profile; `numbers` maps dotted names ("fabric.hop") to values with their evidence."""
+
     name: str
     numbers: dict[str, Number]
 
@@ -41,10 +43,18 @@ def _collect(table: dict, prefix: str, into: dict[str, Number], path: str) -> No
         if isinstance(entry, dict) and "value" not in entry:
             _collect(entry, f"{name}.", into, path)
             continue
-        if not isinstance(entry, dict) or not str(entry.get("source", "")).strip() or entry.get("evidence") not in EVIDENCE:
-            raise MeshlangError(Diagnostic(
-                "MS0840", f"{path}: {name} needs a value, a source, and evidence of {', '.join(EVIDENCE)}",
-                help="every number of a timing profile has to say where it comes from"))
+        if (
+            not isinstance(entry, dict)
+            or not str(entry.get("source", "")).strip()
+            or entry.get("evidence") not in EVIDENCE
+        ):
+            raise MeshlangError(
+                Diagnostic(
+                    "MS0840",
+                    f"{path}: {name} needs a value, a source, and evidence of {', '.join(EVIDENCE)}",
+                    help="every number of a timing profile has to say where it comes from",
+                )
+            )
         into[name] = Number(entry["value"], entry["source"], entry["evidence"])
 
 
@@ -59,8 +69,13 @@ def load_profile(name: str) -> Profile:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise MeshlangError(Diagnostic("MS0841", f"there is no timing profile {name!r}",
-                                       help=f"profiles: {', '.join(profile_names())}; or the path of a .toml file")) from None
+        raise MeshlangError(
+            Diagnostic(
+                "MS0841",
+                f"there is no timing profile {name!r}",
+                help=f"profiles: {', '.join(profile_names())}; or the path of a .toml file",
+            )
+        ) from None
     except tomllib.TOMLDecodeError as error:
         raise MeshlangError(Diagnostic("MS0840", f"{path}: {error}")) from None
     numbers: dict[str, Number] = {}

@@ -1,8 +1,9 @@
 """The appliance client, run on this machine (reference: the vendor's SDK Appliance API page).
 
-What the appliance does on a worker node happens in a temporary folder here: a compile job runs cslc and packs its output, with the
-files of the code folder, into an artifact (.tar.gz); a launcher unpacks an artifact and runs commands in it. Options about the
-cluster (resources, namespace, versions) change nothing, and neither does `simulator`: there is one machine.
+What the appliance does on a worker node happens in a temporary folder here: a compile job runs cslc and packs its
+output, with the files of the code folder, into an artifact (.tar.gz); a launcher unpacks an artifact and runs commands
+in it. Options about the cluster (resources, namespace, versions) change nothing, and neither does `simulator`: there is
+one machine.
 """
 
 from __future__ import annotations
@@ -63,8 +64,8 @@ class SdkCompiler:
     ) -> str:
         """Compile codedir/layout with cslc's arguments `args`. Returns the path of the artifact.
 
-        outdir: a folder for it, or its file name. The keywords app_path, csl_main, options and out_path are older names of the four.
-        MS0966 when compiling fails.
+        outdir: a folder for it, or its file name. The keywords app_path, csl_main, options and out_path are older names
+        of the four. MS0966 when compiling fails.
         """
         folder, file = Path(app_path or codedir or "."), csl_main or layout
         if file is None:
@@ -78,9 +79,14 @@ class SdkCompiler:
             stand_ins = Path(scratch) / "stand-ins"
             stand_ins.mkdir()
             write_stand_ins(stand_ins)
-            code = subprocess.run([stand_ins / "cslc", file, *words, "-o", out], cwd=folder, env=environment(stand_ins)).returncode
+            code = subprocess.run(
+                [stand_ins / "cslc", file, *words, "-o", out], cwd=folder, env=environment(stand_ins)
+            ).returncode
             if code:
-                raise MeshlangError(Diagnostic("MS0966", f"SdkCompiler: compiling {folder / file} failed (exit code {code})"), exit_code=code)
+                raise MeshlangError(
+                    Diagnostic("MS0966", f"SdkCompiler: compiling {folder / file} failed (exit code {code})"),
+                    exit_code=code,
+                )
             return _pack(out, folder, Path(out_path or outdir))
 
 
@@ -140,7 +146,11 @@ def program_folder(folder: Path) -> Path:
     """The compiled program in an unpacked artifact. MS0966."""
     found = sorted(folder.rglob("bin/program.json"), key=lambda p: len(p.parts))
     if not found:
-        raise MeshlangError(Diagnostic("MS0966", "the artifact holds no program compiled by MeshLang", help="compile it with SdkCompiler"))
+        raise MeshlangError(
+            Diagnostic(
+                "MS0966", "the artifact holds no program compiled by MeshLang", help="compile it with SdkCompiler"
+            )
+        )
     return found[0].parent.parent
 
 
@@ -168,7 +178,8 @@ class SdkRuntime(runtime.SdkRuntime):
 
 
 class SdkLauncher:
-    """Commands in the folder of an unpacked artifact. cslc and cs_python are MeshLang's there; %CMADDR% becomes an empty argument."""
+    """Commands in the folder of an unpacked artifact. cslc and cs_python are MeshLang's there; %CMADDR% becomes an
+    empty argument."""
 
     def __init__(self, artifact_path: str | os.PathLike, **kwargs: Any):
         _check("SdkLauncher", kwargs)
@@ -192,7 +203,11 @@ class SdkLauncher:
     def _work(self, what: str) -> Path:
         if self._folder is None:
             raise MeshlangError(
-                Diagnostic("MS0966", f"SdkLauncher.{what} outside of its context", help="with SdkLauncher(artifact, ...) as launcher: ...")
+                Diagnostic(
+                    "MS0966",
+                    f"SdkLauncher.{what} outside of its context",
+                    help="with SdkLauncher(artifact, ...) as launcher: ...",
+                )
             )
         return self._folder
 
@@ -223,12 +238,14 @@ class SdkLauncher:
                 sys.stdout.flush()
                 sys.stderr.write("".join(output))
                 raise MeshlangError(
-                    Diagnostic("MS0966", f"SdkLauncher: {command!r} failed with exit code {done.returncode}"), exit_code=done.returncode
+                    Diagnostic("MS0966", f"SdkLauncher: {command!r} failed with exit code {done.returncode}"),
+                    exit_code=done.returncode,
                 )
         return "".join(output)
 
     def download_artifact(self, artifact_name: str, out_path: str | os.PathLike) -> str:
-        """Copy a file of the working folder to out_path; a folder as out_path.tar.gz. Returns the name of the file written."""
+        """Copy a file of the working folder to out_path; a folder as out_path.tar.gz. Returns the name of the file
+        written."""
         source, target = self._work("download_artifact") / artifact_name, Path(out_path)
         if not source.exists():
             raise MeshlangError(Diagnostic("MS0966", f"SdkLauncher: there is no {artifact_name} in the working folder"))

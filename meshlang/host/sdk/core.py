@@ -35,7 +35,9 @@ def profile_of(path: str | os.PathLike) -> str:
     except OSError as error:
         raise MeshlangError(Diagnostic("MS0901", f"cannot read {path}: {error.strerror or error}")) from None
     except (ValueError, KeyError, EOFError):
-        raise MeshlangError(Diagnostic("MS0942", f"{path} is no core file", help="SdkRuntime.dump_core writes them")) from None
+        raise MeshlangError(
+            Diagnostic("MS0942", f"{path} is no core file", help="SdkRuntime.dump_core writes them")
+        ) from None
 
 
 def read_core(folder: str | os.PathLike, path: str | os.PathLike) -> Session:

@@ -1,4 +1,5 @@
-"""debug_util: variables and traces of a run that has stopped. Coordinates are the fabric's: the rectangle's plus its offset."""
+"""debug_util: variables and traces of a run that has stopped. Coordinates are the fabric's: the rectangle's plus its
+offset."""
 
 from __future__ import annotations
 
@@ -30,13 +31,16 @@ def place(session: Session, x: int, y: int) -> tuple[int, int]:
 
 
 def read_variable(session: Session, x: int, y: int, name: str, dtype: Any) -> np.ndarray:
-    """A global variable, by its name in the source (or what an exported pointer of that name points to), as 1-D array."""
+    """A global variable, by its name in the source (or what an exported pointer of that name points to), as 1-D
+    array."""
     px, py = place(session, x, y)
     tile_number = int(session.memory.tile_of[py, px])
     if tile_number < 0:
         raise MeshlangError(Diagnostic("MS0927", f"the PE at fabric coordinates ({x}, {y}) has no code"))
     tile = session.program.tiles[tile_number]
-    named = [o for o in tile.objects if o.name == name] or [o for o in tile.objects if o.name.rpartition(".")[2] == name]
+    named = [o for o in tile.objects if o.name == name] or [
+        o for o in tile.objects if o.name.rpartition(".")[2] == name
+    ]
     if named:
         data = session.machine.read_bytes(px, py, 1, 1, named[0].address, named[0].size)
     elif name in session.symbols.by_name and session.symbols.by_name[name].kind != "fn":
@@ -55,17 +59,27 @@ def read_variable(session: Session, x: int, y: int, name: str, dtype: Any) -> np
         )
     kind = np.dtype(dtype)
     if data.size % kind.itemsize:
-        raise MeshlangError(Diagnostic("MS0912", f"{name!r} has {data.size} bytes, which are no whole number of {kind.name}"))
+        raise MeshlangError(
+            Diagnostic("MS0912", f"{name!r} has {data.size} bytes, which are no whole number of {kind.name}")
+        )
     return np.ascontiguousarray(data.reshape(-1)).view(kind)
 
 
 class debug_util:
-    """Looks at a run of the program in the folder `bindir`: at the one that this process has stopped, or else at a core file.
+    """Looks at a run of the program in the folder `bindir`: at the one that this process has stopped, or else at a core
+    file.
 
     core: path of a core file; None: corefile.cs1 or out.core in the current directory.
     """
 
-    def __init__(self, bindir: str | os.PathLike, cmaddr: str | None = None, *, core: str | os.PathLike | None = None, **kwargs: Any):
+    def __init__(
+        self,
+        bindir: str | os.PathLike,
+        cmaddr: str | None = None,
+        *,
+        core: str | os.PathLike | None = None,
+        **kwargs: Any,
+    ):
         from .core import NAMES, read_core
         from .runtime import stopped
 
@@ -88,10 +102,17 @@ class debug_util:
         """A variable of one PE, 1-D."""
         return read_variable(self._session, col, row, symbol, dtype)
 
-    def get_symbol_rect(self, rectangle: tuple[tuple[int, int], tuple[int, int]], symbol: str, dtype: Any) -> np.ndarray:
+    def get_symbol_rect(
+        self, rectangle: tuple[tuple[int, int], tuple[int, int]], symbol: str, dtype: Any
+    ) -> np.ndarray:
         """A variable of a rectangle ((col, row), (width, height)): array [width, height, elements]."""
         (col, row), (width, height) = rectangle
-        return np.stack([np.stack([read_variable(self._session, col + i, row + j, symbol, dtype) for j in range(height)]) for i in range(width)])
+        return np.stack(
+            [
+                np.stack([read_variable(self._session, col + i, row + j, symbol, dtype) for j in range(height)])
+                for i in range(width)
+            ]
+        )
 
     def read_trace(self, px: int, py: int, key: str) -> list[Any]:
         """What <debug> has traced under a key, in order. MS0927 when there is nothing under that key."""
@@ -105,4 +126,6 @@ class debug_util:
         strings = {s for t in self._session.program.tiles for s in t.strings}
         if key in strings:  # the program knows the key, this PE has traced nothing
             return []
-        raise MeshlangError(Diagnostic("MS0927", f"PE ({px}, {py}) has no trace {key!r}; it has: {', '.join(keys) or 'none'}"))
+        raise MeshlangError(
+            Diagnostic("MS0927", f"PE ({px}, {py}) has no trace {key!r}; it has: {', '.join(keys) or 'none'}")
+        )

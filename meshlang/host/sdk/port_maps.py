@@ -1,9 +1,9 @@
 """runtime_utils of early SDKs (up to 1.0): tensors placed on PEs by port maps.
 
-A port map says which element of a tensor lies where: `{ A[i=0:31, j=0:15] -> [PE[j//4, i//8] -> index[i%8, j%4]] }`. Ranges include
-their ends; `PE[x, y]` counts columns, then rows, from the north-west PE of the rectangle; a PE keeps its elements in the order
-of `index`, compared entry by entry (reference: the vendor's page on CSELFRunner, whose maps these are). What the functions take and
-return is gathered from host scripts.
+A port map says which element of a tensor lies where: `{ A[i=0:31, j=0:15] -> [PE[j//4, i//8] -> index[i%8, j%4]] }`.
+Ranges include their ends; `PE[x, y]` counts columns, then rows, from the north-west PE of the rectangle; a PE keeps its
+elements in the order of `index`, compared entry by entry (reference: the vendor's page on CSELFRunner, whose maps these
+are). What the functions take and return is gathered from host scripts.
 """
 
 from __future__ import annotations
@@ -16,14 +16,23 @@ import numpy as np
 
 from meshlang.diag import Diagnostic, MeshlangError
 
-_MAP = re.compile(r"\s*\{\s*(\w+)\s*((?:\[[^\]]*\]\s*)+)->\s*\[\s*PE\s*\[([^\]]*)\]\s*->\s*index\s*\[([^\]]*)\]\s*\]\s*;?\s*\}\s*")
+_MAP = re.compile(
+    r"\s*\{\s*(\w+)\s*((?:\[[^\]]*\]\s*)+)->\s*\[\s*PE\s*\[([^\]]*)\]\s*->\s*index\s*\[([^\]]*)\]\s*\]\s*;?\s*\}\s*"
+)
 _RANGE = re.compile(r"\s*(\w+)\s*=\s*([^:]+):([^:]+)")
-_OPERATORS = {ast.Add: np.add, ast.Sub: np.subtract, ast.Mult: np.multiply, ast.FloorDiv: np.floor_divide, ast.Mod: np.mod}
+_OPERATORS = {
+    ast.Add: np.add,
+    ast.Sub: np.subtract,
+    ast.Mult: np.multiply,
+    ast.FloorDiv: np.floor_divide,
+    ast.Mod: np.mod,
+}
 
 
 @dataclass(frozen=True)
 class Placement:
-    """A tensor on a rectangle of PEs: `order` holds, for PE (y, x) and local position k, the element's number in C order."""
+    """A tensor on a rectangle of PEs: `order` holds, for PE (y, x) and local position k, the element's number in C
+    order."""
 
     shape: tuple[int, ...]
     px: int
@@ -32,14 +41,20 @@ class Placement:
 
 
 def convert_input_tensor(port_map: str, tensor: np.ndarray) -> tuple[int, int, int, int, int, np.ndarray]:
-    """(px, py, w, h, l, data) as memcpy_h2d takes them in ROW_MAJOR order: data is uint32 [h * w * l], 16-bit elements in the low half.
+    """(px, py, w, h, l, data) as memcpy_h2d takes them in ROW_MAJOR order: data is uint32 [h * w * l], 16-bit elements
+    in the low half.
 
-    Raises MS0911 for a tensor without the map's number of elements, MS0912 for elements that are not of 16 or 32 bits, MS0928 for the map.
+    Raises MS0911 for a tensor without the map's number of elements, MS0912 for elements that are not of 16 or 32 bits,
+    MS0928 for the map.
     """
     placed = parse(port_map)
     array = np.ascontiguousarray(tensor).reshape(-1)
     if array.size != placed.order.size:
-        raise MeshlangError(Diagnostic("MS0911", f"the port map places a tensor of shape {list(placed.shape)}, found {list(np.shape(tensor))}"))
+        raise MeshlangError(
+            Diagnostic(
+                "MS0911", f"the port map places a tensor of shape {list(placed.shape)}, found {list(np.shape(tensor))}"
+            )
+        )
     words = array.view(_unsigned(array.dtype)).astype(np.uint32)
     return *_rectangle(placed), words[placed.order].reshape(-1)
 
@@ -56,7 +71,12 @@ def format_output_tensor(port_map: str, dtype: np.dtype, data: np.ndarray) -> np
     placed = parse(port_map)
     words = np.ascontiguousarray(data).reshape(-1)
     if words.size != placed.order.size or words.dtype.itemsize != 4:
-        raise MeshlangError(Diagnostic("MS0911", f"the port map has {placed.order.size} elements; the data has {words.size} of {words.dtype.name}"))
+        raise MeshlangError(
+            Diagnostic(
+                "MS0911",
+                f"the port map has {placed.order.size} elements; the data has {words.size} of {words.dtype.name}",
+            )
+        )
     out = np.zeros(placed.order.size, _unsigned(np.dtype(dtype)))
     out[placed.order.reshape(-1)] = words.view(np.uint32).astype(out.dtype)
     return out.view(dtype).reshape(placed.shape)
@@ -70,7 +90,9 @@ def parse(port_map: str) -> Placement:
     texts = [r for part in re.findall(r"\[([^\]]*)\]", found[2]) for r in part.split(",")]
     ranges = [r for r in map(_RANGE.fullmatch, texts) if r]
     if len(ranges) < len(texts):
-        raise _wrong(port_map, f"has the ranges {found[2].strip()}", "a range is written i=0:31, and both ends belong to it")
+        raise _wrong(
+            port_map, f"has the ranges {found[2].strip()}", "a range is written i=0:31, and both ends belong to it"
+        )
     bounds = [(r[1], int(_value(port_map, r[2], {})), int(_value(port_map, r[3], {}))) for r in ranges]
     if any(low != 0 or high < 0 for _, low, high in bounds):
         raise _wrong(port_map, "has a range that does not begin at 0, or is empty", "the whole tensor is placed")
@@ -84,10 +106,18 @@ def parse(port_map: str) -> Placement:
     index = _tuple(port_map, found[4], names)
     px, py, w, h = int(x.min()), int(y.min()), int(np.ptp(x)) + 1, int(np.ptp(y)) + 1
     if px < 0 or py < 0:
-        raise _wrong(port_map, f"names PE ({px}, {py})", "memory copies reach PEs of the rectangle only; streams at its edge are not supported")
+        raise _wrong(
+            port_map,
+            f"names PE ({px}, {py})",
+            "memory copies reach PEs of the rectangle only; streams at its edge are not supported",
+        )
     counts = np.bincount((y - py) * w + (x - px), minlength=w * h)
     if len(set(counts.tolist())) != 1:
-        raise _wrong(port_map, f"puts {counts.min()} to {counts.max()} elements on the PEs of {w} x {h}", "every PE of a copy has equally many")
+        raise _wrong(
+            port_map,
+            f"puts {counts.min()} to {counts.max()} elements on the PEs of {w} x {h}",
+            "every PE of a copy has equally many",
+        )
     order = np.lexsort((*index[::-1], x, y))
     return Placement(shape, px, py, order.reshape(h, w, -1))
 

@@ -1,8 +1,9 @@
-"""SdkRuntime on MeshLang's machine (reference: the vendor's SdkRuntime API page; facts gathered from published host scripts).
+"""SdkRuntime on MeshLang's machine (reference: the vendor's SdkRuntime API page; facts gathered from published host
+scripts).
 
-Arrays are 1-D (or of any shape with the right size) and of 4-byte dtypes. The logical tensor is A[h][w][l]; ROW_MAJOR is its C
-order, COL_MAJOR its Fortran order. With MEMCPY_16BIT each 32-bit word carries one element in its low half (copy mode); streams
-always carry whole words.
+Arrays are 1-D (or of any shape with the right size) and of 4-byte dtypes. The logical tensor is A[h][w][l]; ROW_MAJOR
+is its C order, COL_MAJOR its Fortran order. With MEMCPY_16BIT each 32-bit word carries one element in its low half
+(copy mode); streams always carry whole words.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ stopped: dict[str, SdkRuntime] = {}
 
 
 class SdkRuntime:
-    """A program folder on a machine. Options of the vendor's simulator (threads, traces, message level) have no effect."""
+    """A program folder on a machine. Options of the vendor's simulator (threads, traces, message level) have no
+    effect."""
 
     def __init__(
         self,
@@ -64,9 +66,13 @@ class SdkRuntime:
         **kwargs: Any,
     ):
         if cmaddr:
-            raise not_yet(f"running on a real system (cmaddr={cmaddr!r})", "leave cmaddr out to run on the fabric interpreter")
+            raise not_yet(
+                f"running on a real system (cmaddr={cmaddr!r})", "leave cmaddr out to run on the fabric interpreter"
+            )
         if not isinstance(bindir, (str, os.PathLike)):
-            raise MeshlangError(Diagnostic("MS0951", f"SdkRuntime takes a folder or compile artifacts, found {bindir!r}"))
+            raise MeshlangError(
+                Diagnostic("MS0951", f"SdkRuntime takes a folder or compile artifacts, found {bindir!r}")
+            )
         self.bindir = os.fspath(bindir)
         self._core = platform_of(platform).config.core if platform is not None else None
         self._program = serial.load(self.bindir)
@@ -151,7 +157,9 @@ class SdkRuntime:
     def _live(self, what: str) -> Session:
         if self._session is None or not self._running:
             raise _order(
-                f"{what} needs load() and run() before it" if self._session is None or not self._was_stopped() else f"{what} comes after stop()"
+                f"{what} needs load() and run() before it"
+                if self._session is None or not self._was_stopped()
+                else f"{what} comes after stop()"
             )
         return self._session
 
@@ -247,7 +255,13 @@ class SdkRuntime:
         if row_stride < 1 or col_stride < 1:
             raise MeshlangError(Diagnostic("MS0911", "memcpy_h2d_stride: strides must be at least 1"))
         xi, eta = 1 + (w - 1) // row_stride, 1 + (h - 1) // col_stride
-        words = _unpack(_words(src, xi * eta * elem_per_pe, "memcpy_h2d_stride", (xi, eta, elem_per_pe)), xi, eta, elem_per_pe, order)
+        words = _unpack(
+            _words(src, xi * eta * elem_per_pe, "memcpy_h2d_stride", (xi, eta, elem_per_pe)),
+            xi,
+            eta,
+            elem_per_pe,
+            order,
+        )
         task: Task | None = None
         for i in range(xi):
             for j in range(eta):
@@ -263,7 +277,16 @@ class SdkRuntime:
         assert task is not None  # commands are ordered: the last one done means all are
         return task
 
-    def _send(self, dest: int, words: np.ndarray, region: Region, streaming: bool, data_type: MemcpyDataType, nonblock: bool, what: str) -> Task:
+    def _send(
+        self,
+        dest: int,
+        words: np.ndarray,
+        region: Region,
+        streaming: bool,
+        data_type: MemcpyDataType,
+        nonblock: bool,
+        what: str,
+    ) -> Task:
         session = self._live(what)
         if streaming:
             return session.stream_in(int(dest), region, words)
@@ -357,14 +380,17 @@ class SdkRuntime:
         return read_variable(self._session, x, y, name, dtype)
 
     def dump_core(self, corefile: str | os.PathLike) -> None:
-        """Write the state of the run to a file, for debug_util and the debugger. After a blocking call, or after stop()."""
+        """Write the state of the run to a file, for debug_util and the debugger. After a blocking call, or after
+        stop()."""
         if self._session is None:
             raise _order("dump_core needs load() before it")
         write_core(corefile, self._session)
 
     def dump_elf_core(self, path: str) -> None:
         """Refused with MS0922: there are no ELF files."""
-        raise not_yet("dump_elf_core: there are no ELF files", "dump_core writes a core that debug_util and the debugger read")
+        raise not_yet(
+            "dump_elf_core: there are no ELF files", "dump_core writes a core that debug_util and the debugger read"
+        )
 
     # ------------------------------------------------------------ streams of SdkLayout
 
@@ -383,7 +409,9 @@ class SdkRuntime:
         words = _stream_words(src, n_wavelets, "send")
         return session.stream_in(stream.color, (stream.x, stream.y, 1, 1), words.reshape(1, 1, -1).copy())
 
-    def receive(self, port: int | str, dest: np.ndarray, n_wavelets: int | None = None, *, nonblock: bool = False) -> Task:
+    def receive(
+        self, port: int | str, dest: np.ndarray, n_wavelets: int | None = None, *, nonblock: bool = False
+    ) -> Task:
         """Fill an array with n_wavelets words from the device. It is filled when the task is done."""
         session, stream = self._live("receive"), self._port(port, incoming=False)
         words = _stream_words(dest, n_wavelets, "receive")
@@ -404,7 +432,9 @@ class SdkRuntime:
 
         def store() -> None:
             n = session.machine.stream_out_available(stream.color, stream.x, stream.y)
-            np.asarray(session.machine.stream_out_take(stream.color, stream.x, stream.y, 1, 1, n)).astype("<u4").tofile(outfile)
+            np.asarray(session.machine.stream_out_take(stream.color, stream.x, stream.y, 1, 1, n)).astype("<u4").tofile(
+                outfile
+            )
 
         task = Task(f"stream to {outfile}")
         if nonblock:
@@ -426,13 +456,19 @@ class SdkRuntime:
             raise MeshlangError(Diagnostic("MS0965", f"the program has no stream {key!r}; it has: {listed}"))
         if incoming is not None and found.incoming is not incoming:
             verb, way = ("send", "from") if incoming else ("receive", "to")
-            raise MeshlangError(Diagnostic("MS0965", f"{verb}: stream {found.name!r} goes {way} the device; streams: {listed}"))
+            raise MeshlangError(
+                Diagnostic("MS0965", f"{verb}: stream {found.name!r} goes {way} the device; streams: {listed}")
+            )
         return found
 
 
 def _order(message: str) -> MeshlangError:
     return MeshlangError(
-        Diagnostic("MS0925", f"SdkRuntime: {message}", help="the order is SdkRuntime(name), load(), run(), copies and launches, stop()")
+        Diagnostic(
+            "MS0925",
+            f"SdkRuntime: {message}",
+            help="the order is SdkRuntime(name), load(), run(), copies and launches, stop()",
+        )
     )
 
 
@@ -451,7 +487,11 @@ def _stream_words(array: Any, count: int | None, what: str) -> np.ndarray:
     if count is None:
         if array.dtype.type not in (np.int32, np.uint32, np.float32):
             raise MeshlangError(
-                Diagnostic("MS0965", f"{what}: the number of wavelets is needed for an array of {array.dtype.name}", help="a wavelet is 32 bits")
+                Diagnostic(
+                    "MS0965",
+                    f"{what}: the number of wavelets is needed for an array of {array.dtype.name}",
+                    help="a wavelet is 32 bits",
+                )
             )
         count = array.size
     if array.nbytes % 4 or not 0 < count <= array.nbytes // 4:
@@ -479,7 +519,9 @@ def _words(array: Any, count: int, what: str, shape: tuple[int, ...]) -> np.ndar
         )
     if array.size != count:
         product = " x ".join(map(str, shape))
-        raise MeshlangError(Diagnostic("MS0911", f"{what}: the array has {array.size} elements, the copy {product} = {count}"))
+        raise MeshlangError(
+            Diagnostic("MS0911", f"{what}: the array has {array.size} elements, the copy {product} = {count}")
+        )
     return np.ascontiguousarray(array).reshape(-1).view(np.uint32)
 
 

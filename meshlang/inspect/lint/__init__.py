@@ -1,7 +1,8 @@
-"""Static warnings for what hardware lets pass silently: `lint(program)` gives them as diagnostics of severity "warning".
+"""Static warnings for what hardware lets pass silently: `lint(program)` gives them as diagnostics of severity
+"warning".
 
-`facts.py` reads the compiled code of a tile program for constants; `checks.py` has one function a warning. A check is silent where it
-would have to guess: what is computed at run time counts as right.
+`facts.py` reads the compiled code of a tile program for constants; `checks.py` has one function a warning. A check is
+silent where it would have to guess: what is computed at run time counts as right.
 """
 
 from __future__ import annotations

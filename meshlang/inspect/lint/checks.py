@@ -17,18 +17,23 @@ from meshlang.paths import stdlib_dir
 
 from .facts import Dsd, Facts, Operation, facts_of
 
-# What <memcpy/memcpy> keeps for itself, by the comments of published programs, but for what programs that ran on hardware use beside it:
-# local tasks 22 and 23 on WSE-3 (WaferLLM's MeshGEMM; colors have no ids there) and output queue 0 on WSE-2 (25-pt-stencil, histogram-torus;
-# an output queue serves several colors there).
+# What <memcpy/memcpy> keeps for itself, by the comments of published programs, but for what programs that ran on
+# hardware use beside it: local tasks 22 and 23 on WSE-3 (WaferLLM's MeshGEMM; colors have no ids there) and output
+# queue 0 on WSE-2 (25-pt-stencil, histogram-torus; an output queue serves several colors there).
 MEMCPY_TASKS = {"wse2": frozenset((21, 22, 23, 27, 28, 30)), "wse3": frozenset((27, 28, 30))}
 MEMCPY_COLORS = frozenset((21, 22, 23))
-MEMCPY_QUEUES = {("wse2", "input"): frozenset((0,)), ("wse3", "input"): frozenset((0, 1)), ("wse3", "output"): frozenset((0, 1))}
-SYSTEM_TASK = 29            # activated by the machine: teardown, queue flush
+MEMCPY_QUEUES = {
+    ("wse2", "input"): frozenset((0,)),
+    ("wse3", "input"): frozenset((0, 1)),
+    ("wse3", "output"): frozenset((0, 1)),
+}
+SYSTEM_TASK = 29  # activated by the machine: teardown, queue flush
 
 
 @dataclass
 class Subject:
     """A program with the facts of its tile programs; `pes`: where each is, int [n, 2] of x, y."""
+
     program: Program
     facts: list[Facts]
     pes: list[np.ndarray]
@@ -37,7 +42,11 @@ class Subject:
 def lint(program: Program) -> list[Diagnostic]:
     """All warnings, each once: equal ones of several tile programs are one, with their PEs."""
     tile = program.fabric.tile
-    subject = Subject(program, [facts_of(t) for t in program.tiles], [np.argwhere(tile == i)[:, ::-1] for i in range(len(program.tiles))])
+    subject = Subject(
+        program,
+        [facts_of(t) for t in program.tiles],
+        [np.argwhere(tile == i)[:, ::-1] for i in range(len(program.tiles))],
+    )
     merged: dict[Any, tuple[Diagnostic, list[np.ndarray]]] = {}
     for check in CHECKS:
         for diagnostic, pes in check(subject):
@@ -47,7 +56,7 @@ def lint(program: Program) -> list[Diagnostic]:
     library = stdlib_dir()
     for diagnostic, parts in merged.values():
         if diagnostic.span is not None and Path(diagnostic.span.file.path).is_relative_to(library):
-            continue            # the standard library knows what it does; the user cannot change it
+            continue  # the standard library knows what it does; the user cannot change it
         diagnostic.notes.append("on " + places(np.unique(np.concatenate(parts), axis=0)))
         out.append(diagnostic)
     return sorted(out, key=lambda d: (d.code, str(d.span)))
@@ -67,7 +76,9 @@ def places(pes: np.ndarray) -> str:
     low, high = pes.min(0), pes.max(0)
     if len(pes) == (high - low + 1).prod():
         return f"{len(pes)} PEs, x {low[0]}..{high[0]}, y {low[1]}..{high[1]}"
-    return f"{len(pes)} PEs: " + ", ".join(f"({x}, {y})" for x, y in pes[:4].tolist()) + (", ..." if len(pes) > 4 else "")
+    return (
+        f"{len(pes)} PEs: " + ", ".join(f"({x}, {y})" for x, y in pes[:4].tolist()) + (", ..." if len(pes) > 4 else "")
+    )
 
 
 def _span(facts: Facts, pc: int) -> Any:
@@ -92,24 +103,38 @@ def unused_colors(subject: Subject) -> Found:
         here = np.unique(fabric.tile[configured])
         if any(_may_use(subject.facts[t], color, subject.program.arch) for t in here if t >= 0):
             continue
-        yield _warning("MS1010", f"color {color} has routes, and no PE sends or receives on it", None,
-                       "remove the routes, or check the colors of the queues and DSDs: is another color meant?"), np.argwhere(configured)[:, ::-1]
+        yield (
+            _warning(
+                "MS1010",
+                f"color {color} has routes, and no PE sends or receives on it",
+                None,
+                "remove the routes, or check the colors of the queues and DSDs: is another color meant?",
+            ),
+            np.argwhere(configured)[:, ::-1],
+        )
 
 
 def _may_use(facts: Facts, color: int, arch: str) -> bool:
     tile = facts.tile
-    return (color in facts.mentioned or facts.recolors or any(q.color == color for q in (*tile.inputs, *tile.outputs))
-            or arch == "wse2" and any(t.kind == "data" and t.id == color for t in tile.tasks))
+    return (
+        color in facts.mentioned
+        or facts.recolors
+        or any(q.color == color for q in (*tile.inputs, *tile.outputs))
+        or arch == "wse2"
+        and any(t.kind == "data" and t.id == color for t in tile.tasks)
+    )
 
 
 def receives_without_ramp(subject: Subject) -> Found:
     """MS1011: an operation or data task receives on a color whose route never leads to the ramp of the PE.
 
-    Code that serves PEs in several roles has receives that run on some of them only. So what a condition of run time may leave out is
-    reported only if it cannot receive on any PE.
+    Code that serves PEs in several roles has receives that run on some of them only. So what a condition of run time
+    may leave out is reported only if it cannot receive on any PE.
     """
-    receives: list[tuple[Any, str, int, np.ndarray, bool]] = []         # place, who, color, PEs without a route, certain
-    served: set[str] = set()                                            # places of receives that some PE has a route for
+    # place, who, color, PEs without a route, certain
+    receives: list[tuple[Any, str, int, np.ndarray, bool]] = []
+    # places of receives that some PE has a route for
+    served: set[str] = set()
     for facts, pes in zip(subject.facts, subject.pes):
         if facts.recolors or not len(pes):
             continue
@@ -120,7 +145,11 @@ def receives_without_ramp(subject: Subject) -> Found:
                 wanted.append((color, _span(facts, pc), "an operation receives", pc in facts.certain))
         for task in facts.tile.tasks:
             if task.kind == "data":
-                color = task.id if subject.program.arch == "wse2" else next((q.color for q in facts.tile.inputs if q.id == task.id), None)
+                color = (
+                    task.id
+                    if subject.program.arch == "wse2"
+                    else next((q.color for q in facts.tile.inputs if q.id == task.id), None)
+                )
                 if color is not None:
                     wanted.append((color, task.span, f"data task {task.name} waits for wavelets", True))
         for color, span, who, certain in wanted:
@@ -131,14 +160,23 @@ def receives_without_ramp(subject: Subject) -> Found:
                 receives.append((span, who, color, missing, certain))
     for span, who, color, missing, certain in receives:
         if certain or str(span) not in served:
-            yield _warning("MS1011", f"{who} on color {color}, and no route of the color leads to the ramp", span,
-                           f"if it runs there it waits for ever: give color {color} a route with .tx = .{{ RAMP }} on these PEs"), missing
+            yield (
+                _warning(
+                    "MS1011",
+                    f"{who} on color {color}, and no route of the color leads to the ramp",
+                    span,
+                    f"if it runs there it waits for ever: give color {color} a route with .tx = .{{ RAMP }} on these PEs",
+                ),
+                missing,
+            )
 
 
 def _reaches_ramp(program: Program, color: int) -> np.ndarray:
     """Where some route (or switch position) of a color delivers to the PE: bool [h, w]."""
     fabric = program.fabric
-    to_ramp = np.array([any(tx >> RAMP & 1 for _, tx in ((c.rx, c.tx), *filter(None, c.positions))) for c in fabric.configs] + [False])
+    to_ramp = np.array(
+        [any(tx >> RAMP & 1 for _, tx in ((c.rx, c.tx), *filter(None, c.positions))) for c in fabric.configs] + [False]
+    )
     grid = fabric.color.get(color)
     routed = np.zeros((fabric.height, fabric.width), bool) if grid is None else to_ramp[np.asarray(grid)]
     if color in fabric.host_in:
@@ -153,7 +191,7 @@ def shared_queues(subject: Subject) -> Found:
     for facts, pes in zip(subject.facts, subject.pes):
         if facts.recolors or not len(pes):
             continue
-        colors: dict[tuple[DsdKind, int], dict[int, int]] = {}          # (side, queue) -> color -> where
+        colors: dict[tuple[DsdKind, int], dict[int, int]] = {}  # (side, queue) -> color -> where
         for kind, queues in ((DsdKind.FABIN, facts.tile.inputs), (DsdKind.FABOUT, facts.tile.outputs)):
             for q in queues:
                 if q.color is not None:
@@ -170,15 +208,23 @@ def shared_queues(subject: Subject) -> Found:
     for (kind, queue), (span, all_colors, where) in shared.items():
         side = "input" if kind is DsdKind.FABIN else "output"
         *most, last = (str(c) for c in sorted(all_colors))
-        yield _warning("MS1014", f"{side} queue {queue} serves several colors: {', '.join(most)} and {last}", span,
-                       "what one color holds up, the other waits for; give each color a queue of its own"), np.concatenate(where)
+        yield (
+            _warning(
+                "MS1014",
+                f"{side} queue {queue} serves several colors: {', '.join(most)} and {last}",
+                span,
+                "what one color holds up, the other waits for; give each color a queue of its own",
+            ),
+            np.concatenate(where),
+        )
 
 
 # ---------------------------------------------------------------- tasks
 
 
 def unreachable_tasks(subject: Subject) -> Found:
-    """MS1012: a local task that nothing activates, on any PE: code in several roles binds tasks that one role does without."""
+    """MS1012: a local task that nothing activates, on any PE: code in several roles binds tasks that one role does
+    without."""
     idle: list[tuple[Any, np.ndarray]] = []
     used: set[str] = set()
     for facts, pes in zip(subject.facts, subject.pes):
@@ -192,8 +238,15 @@ def unreachable_tasks(subject: Subject) -> Found:
                     idle.append((task, pes))
     for task, pes in idle:
         if str(task.span) not in used:
-            yield _warning("MS1012", f"local task {task.name} (id {task.id}) never runs: nothing activates it", task.span,
-                           "activate it with @activate, with .activate of an operation, or remove it"), pes
+            yield (
+                _warning(
+                    "MS1012",
+                    f"local task {task.name} (id {task.id}) never runs: nothing activates it",
+                    task.span,
+                    "activate it with @activate, with .activate of an operation, or remove it",
+                ),
+                pes,
+            )
 
 
 def unwaited_operations(subject: Subject) -> Found:
@@ -205,24 +258,37 @@ def unwaited_operations(subject: Subject) -> Found:
                 continue
             fabric = [d for d in op.operands if d is not None]
             if any(d.length == isa.INFINITE or d.kind is DsdKind.FIFO for d in fabric):
-                continue            # a pump: it has no end to wait for
+                continue  # a pump: it has no end to wait for
             if any(d.kind is DsdKind.FABOUT and facts.color_of(d) in subject.program.fabric.host_out for d in fabric):
-                continue            # the host takes what it sends, and so knows its end
+                continue  # the host takes what it sends, and so knows its end
             if _runs_once(facts, op):
                 continue
-            yield _warning("MS1013", "nothing waits for the end of this asynchronous operation", _span(facts, op.pc),
-                           "its memory may still be in use, and its queue busy, when the program goes on: add .activate or .unblock"), pes
+            yield (
+                _warning(
+                    "MS1013",
+                    "nothing waits for the end of this asynchronous operation",
+                    _span(facts, op.pc),
+                    "its memory may still be in use, and its queue busy, when the program goes on: add .activate or .unblock",
+                ),
+                pes,
+            )
 
 
 def _runs_once(facts: Facts, op: Operation) -> bool:
-    """Does an operation start once for all, in a task that is active at the start and that nothing activates again, on queues of its own
-    and with memory that no other operation uses?"""
+    """Does an operation start once for all, in a task that is active at the start and that nothing activates again, on
+    queues of its own and with memory that no other operation uses?"""
     owner = max((f.entry, i) for i, f in enumerate(facts.tile.functions) if f.entry <= op.pc)[1]
-    if facts.unknown_ids or not any(b.function == owner and facts.tile.active >> b.id & 1 and b.id not in facts.activated for b in facts.tile.tasks):
+    if facts.unknown_ids or not any(
+        b.function == owner and facts.tile.active >> b.id & 1 and b.id not in facts.activated for b in facts.tile.tasks
+    ):
         return False
 
     def uses(dsd: Dsd) -> tuple[Any, ...]:
-        return (dsd.kind, dsd.queue, facts.color_of(dsd)) if dsd.kind in (DsdKind.FABIN, DsdKind.FABOUT) else ("memory", dsd.base)
+        return (
+            (dsd.kind, dsd.queue, facts.color_of(dsd))
+            if dsd.kind in (DsdKind.FABIN, DsdKind.FABOUT)
+            else ("memory", dsd.base)
+        )
 
     mine = {uses(d) for d in op.operands if d is not None}
     return not any(uses(d) in mine for o in facts.operations if o is not op for d in o.operands if d is not None)
@@ -238,15 +304,29 @@ def reserved_ids(subject: Subject) -> Found:
         help_ = "this machine lets it pass; on hardware the command stream breaks. Choose another one"
         for task in tile.tasks:
             if task.id in MEMCPY_TASKS.get(program.arch, ()):
-                yield _warning("MS1016", f"{task.kind} task {task.name} has id {task.id}, which <memcpy/memcpy> uses itself", task.span, help_), pes
+                yield (
+                    _warning(
+                        "MS1016",
+                        f"{task.kind} task {task.name} has id {task.id}, which <memcpy/memcpy> uses itself",
+                        task.span,
+                        help_,
+                    ),
+                    pes,
+                )
         for queue, side in [(q, "input") for q in tile.inputs] + [(q, "output") for q in tile.outputs]:
             if queue.id in MEMCPY_QUEUES.get((program.arch, side), ()):
-                yield _warning("MS1016", f"{side} queue {queue.id} is used by <memcpy/memcpy> itself", queue.span, help_), pes
+                yield (
+                    _warning("MS1016", f"{side} queue {queue.id} is used by <memcpy/memcpy> itself", queue.span, help_),
+                    pes,
+                )
     memcpy = np.isin(program.fabric.tile, [i for i, t in enumerate(program.tiles) if t.uses_memcpy])
     for color, grid in program.fabric.color.items():
         used = (np.asarray(grid) >= 0) & memcpy
         if color in MEMCPY_COLORS and used.any():
-            yield _warning("MS1016", f"color {color} is used by <memcpy/memcpy> itself", None, "choose one of 0 to 20"), np.argwhere(used)[:, ::-1]
+            yield (
+                _warning("MS1016", f"color {color} is used by <memcpy/memcpy> itself", None, "choose one of 0 to 20"),
+                np.argwhere(used)[:, ::-1],
+            )
 
 
 # ---------------------------------------------------------------- memory
@@ -257,14 +337,23 @@ def long_vectors(subject: Subject) -> Found:
     for facts, pes in zip(subject.facts, subject.pes):
         if not len(pes):
             continue
-        used = [(o.pc, d) for o in facts.operations for d in o.operands if d is not None] + facts.elements + facts.loaded
+        used = (
+            [(o.pc, d) for o in facts.operations for d in o.operands if d is not None] + facts.elements + facts.loaded
+        )
         for pc, dsd in used:
             if dsd.kind is not DsdKind.MEM1D or dsd.length == isa.INFINITE or dsd.length < 2 or dsd.indexed:
                 continue
             found = _beyond(facts, dsd)
             if found is not None:
-                yield _warning("MS1015", f"a vector of {dsd.length} elements of {dsd.size} bytes{_stride(dsd)} leaves {found}", _span(facts, pc),
-                               "shorten the access, or enlarge the array"), pes
+                yield (
+                    _warning(
+                        "MS1015",
+                        f"a vector of {dsd.length} elements of {dsd.size} bytes{_stride(dsd)} leaves {found}",
+                        _span(facts, pc),
+                        "shorten the access, or enlarge the array",
+                    ),
+                    pes,
+                )
 
 
 def _stride(dsd: Dsd) -> str:
@@ -277,9 +366,20 @@ def _beyond(facts: Facts, dsd: Dsd) -> str | None:
     low, high = min(dsd.base, last), max(dsd.base, last) + dsd.size
     for o in facts.tile.objects:
         if o.address <= dsd.base < o.address + o.size:
-            return None if o.address <= low and high <= o.address + o.size else f"{o.name}, which is {o.type} ({o.size} bytes)"
+            return (
+                None
+                if o.address <= low and high <= o.address + o.size
+                else f"{o.name}, which is {o.type} ({o.size} bytes)"
+            )
     return None
 
 
 CHECKS: tuple[Callable[[Subject], Found], ...] = (
-    unused_colors, receives_without_ramp, unreachable_tasks, unwaited_operations, shared_queues, long_vectors, reserved_ids)
+    unused_colors,
+    receives_without_ramp,
+    unreachable_tasks,
+    unwaited_operations,
+    shared_queues,
+    long_vectors,
+    reserved_ids,
+)

@@ -1,4 +1,5 @@
-"""What the code of a tile program says for certain: operations with their constant operands, task ids, and which colors it may use.
+"""What the code of a tile program says for certain: operations with their constant operands, task ids, and which colors
+it may use.
 
 Registers that hold constants are followed along straight code, and forgotten at every place that something jumps to.
 """
@@ -16,13 +17,34 @@ from meshlang.ir.program import TileProgram
 
 _BRANCHES = {Op.JMP: 1, Op.JZ: 2, Op.JNZ: 2}
 # instructions whose word a is not a register they write
-_NO_RESULT = {Op.NOP, Op.ST, Op.COPY, Op.JMP, Op.JZ, Op.JNZ, Op.RET, Op.CHK, Op.ASSERT, Op.TRAP, Op.DSRLD, Op.DSRBASE, Op.EST, Op.DSRADV,
-              Op.ACTIVATE, Op.BLOCK, Op.UNBLOCK, Op.UTBLOCK, Op.UTUNBLOCK, Op.PRINT}
+_NO_RESULT = {
+    Op.NOP,
+    Op.ST,
+    Op.COPY,
+    Op.JMP,
+    Op.JZ,
+    Op.JNZ,
+    Op.RET,
+    Op.CHK,
+    Op.ASSERT,
+    Op.TRAP,
+    Op.DSRLD,
+    Op.DSRBASE,
+    Op.EST,
+    Op.DSRADV,
+    Op.ACTIVATE,
+    Op.BLOCK,
+    Op.UNBLOCK,
+    Op.UTBLOCK,
+    Op.UTUNBLOCK,
+    Op.PRINT,
+}
 
 
 @dataclass(frozen=True)
 class Dsd:
     """A packed DSD, unpacked as far as the checks need it."""
+
     kind: DsdKind
     base: int
     length: int
@@ -41,34 +63,48 @@ class Dsd:
         if kind not in DsdKind.__members__.values() or kind == DsdKind.NONE:
             return None
         stride = bits(isa.D_STRIDE)
-        return Dsd(DsdKind(kind), bits(isa.D_BASE), bits(isa.D_LEN), stride - (1 << 16) if stride >> 15 else stride, 1 << bits(isa.D_TAG),
-                   bits(isa.D_QUEUE) if bits(isa.D_HASQ) else None, bits(isa.D_COLOR) if bits(isa.D_HASCOLOR) else None, bool(bits(isa.D_WIO)))
+        return Dsd(
+            DsdKind(kind),
+            bits(isa.D_BASE),
+            bits(isa.D_LEN),
+            stride - (1 << 16) if stride >> 15 else stride,
+            1 << bits(isa.D_TAG),
+            bits(isa.D_QUEUE) if bits(isa.D_HASQ) else None,
+            bits(isa.D_COLOR) if bits(isa.D_HASCOLOR) else None,
+            bool(bits(isa.D_WIO)),
+        )
 
 
 @dataclass
 class Operation:
     """A vector operation. operands: constant DSDs of destination and sources, None where not a DSD or not known."""
+
     pc: int
     row: Any
     operands: list[Dsd | None]
-    unknown: bool               # some DSD is not known
-    action: int | None          # id to activate or unblock, if known
+    unknown: bool  # some DSD is not known
+    action: int | None  # id to activate or unblock, if known
 
 
 @dataclass
 class Facts:
     """Of one tile program. `unknown_ids`: a task id computed at run time is activated or unblocked."""
+
     tile: TileProgram
     operations: list[Operation] = field(default_factory=list)
-    elements: list[tuple[int, Dsd]] = field(default_factory=list)       # (pc, DSD) of element accesses
-    loaded: list[tuple[int, Dsd]] = field(default_factory=list)         # (pc, DSD) loaded into DSRs; pc -1: while compiling
-    activated: dict[int, list[int]] = field(default_factory=dict)       # task id -> where (pc; -1: set up while compiling)
+    elements: list[tuple[int, Dsd]] = field(default_factory=list)  # (pc, DSD) of element accesses
+    # (pc, DSD) loaded into DSRs; pc -1: while compiling
+    loaded: list[tuple[int, Dsd]] = field(default_factory=list)
+    # task id -> where (pc; -1: set up while compiling)
+    activated: dict[int, list[int]] = field(default_factory=dict)
     unblocked: dict[int, list[int]] = field(default_factory=dict)
     unknown_ids: bool = False
-    mentioned: set[int] = field(default_factory=set)        # colors of anything that may be a fabric DSD
-    may_send: set[int] = field(default_factory=set)         # those of them that may be a fabout_dsd
-    recolors: bool = False                                  # binds queues to other colors, or changes routes, at run time
-    certain: set[int] = field(default_factory=set)          # pcs that run whenever the program is launched: nothing decides it at run time
+    mentioned: set[int] = field(default_factory=set)  # colors of anything that may be a fabric DSD
+    may_send: set[int] = field(default_factory=set)  # those of them that may be a fabout_dsd
+    # binds queues to other colors, or changes routes, at run time
+    recolors: bool = False
+    # pcs that run whenever the program is launched: nothing decides it at run time
+    certain: set[int] = field(default_factory=set)
 
     @property
     def fabric(self) -> list[tuple[int, Dsd]]:
@@ -100,7 +136,7 @@ def facts_of(tile: TileProgram) -> Facts:
             _mention(facts, known[a])
         elif op == Op.LDIH:
             if a in known:
-                known[a] = known[a] & 0xffffffff | b << 32
+                known[a] = known[a] & 0xFFFFFFFF | b << 32
                 _mention(facts, known[a])
         elif op == Op.MOV:
             known.pop(a, None)
@@ -152,22 +188,23 @@ def facts_of(tile: TileProgram) -> Facts:
     facts.certain = _certain(facts, code)
     for o in tile.objects:
         if "dsd" in o.type:
-            part = image[o.address:o.address + o.size]
-            for word in part[:len(part) // 8 * 8].view("<u8").tolist():
+            part = image[o.address : o.address + o.size]
+            for word in part[: len(part) // 8 * 8].view("<u8").tolist():
                 _mention(facts, word)
     return facts
 
 
 def _certain(facts: Facts, code: list[list[int]]) -> set[int]:
-    """Instructions that no branch, no early return and no condition of an activation or call can leave out, from exported functions and
-    tasks that are active at the start. (Whether a wavelet comes, and with it a data or control task, is not certain.)"""
+    """Instructions that no branch, no early return and no condition of an activation or call can leave out, from
+    exported functions and tasks that are active at the start. (Whether a wavelet comes, and with it a data or control
+    task, is not certain.)"""
     tile = facts.tile
     order = sorted(range(len(tile.functions)), key=lambda i: tile.functions[i].entry)
-    straight: dict[int, list[int]] = {}         # function -> its pcs that it cannot leave out
+    straight: dict[int, list[int]] = {}  # function -> its pcs that it cannot leave out
     for i, f in enumerate(order):
         begin, end = tile.functions[f].entry, tile.functions[order[i + 1]].entry if i + 1 < len(order) else len(code)
         pcs: list[int] = []
-        skipped = begin                         # up to here something may have been jumped over
+        skipped = begin  # up to here something may have been jumped over
         for pc in range(begin, end):
             op = code[pc][0] & 255
             if pc >= skipped:
@@ -177,7 +214,9 @@ def _certain(facts: Facts, code: list[list[int]]) -> set[int]:
             elif op in (Op.RET, Op.TCALL):
                 break
         straight[f] = pcs
-    todo = [e.function for e in tile.exports.values() if e.kind == "fn"] + [b.function for b in tile.tasks if tile.active >> b.id & 1]
+    todo = [e.function for e in tile.exports.values() if e.kind == "fn"] + [
+        b.function for b in tile.tasks if tile.active >> b.id & 1
+    ]
     reached: set[int] = set()
     certain: set[int] = set()
     while todo:
@@ -187,7 +226,11 @@ def _certain(facts: Facts, code: list[list[int]]) -> set[int]:
         reached.add(f)
         certain |= set(straight[f])
         todo += [code[pc][1] for pc in straight[f] if code[pc][0] & 255 in (Op.CALL, Op.TCALL)]
-        todo += [b.function for b in tile.tasks if b.kind == "local" and any(pc in certain for pc in facts.activated.get(b.id, ()))]
+        todo += [
+            b.function
+            for b in tile.tasks
+            if b.kind == "local" and any(pc in certain for pc in facts.activated.get(b.id, ()))
+        ]
     return certain
 
 

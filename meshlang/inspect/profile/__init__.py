@@ -1,10 +1,10 @@
 """Profiles: where the cycles of a run went, by task, function, source line and PE.
 
-    options = profile_options()
-    machine = Machine(program, trace=options)
-    collector = Collector(machine)
-    ... run ...
-    profile = collector.result()
+options = profile_options()
+machine = Machine(program, trace=options)
+collector = Collector(machine)
+... run ...
+profile = collector.result()
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """From events to sums, while the machine runs: events are folded batch by batch and not kept.
 
-A main thread's cycles belong to the instruction that has begun last; what runs before the first one of a task (its start) belongs to the
-task's entry. So all cycles of all tasks are accounted for: their sum is the machine's busy cycles. A tree of calls (node: who called whom, the
-root is the task) is shared by all PEs of a tile program.
+A main thread's cycles belong to the instruction that has begun last; what runs before the first one of a task (its
+start) belongs to the task's entry. So all cycles of all tasks are accounted for: their sum is the machine's busy
+cycles. A tree of calls (node: who called whom, the root is the task) is shared by all PEs of a tile program.
 """
 
 from __future__ import annotations
@@ -24,25 +24,30 @@ if TYPE_CHECKING:
 KIND = {name: i for i, name in enumerate(KINDS)}
 GROUPS = ("task", "op", "stall", "inst")
 CALLS = (int(Op.CALL), int(Op.CALLR), int(Op.TCALL), int(Op.RET))
-AGAIN = (int(Op.ELD), int(Op.EST))          # recorded anew when they have waited
-PER_PE = 4096           # up to so many PEs are told apart; more are summed up
+AGAIN = (int(Op.ELD), int(Op.EST))  # recorded anew when they have waited
+PER_PE = 4096  # up to so many PEs are told apart; more are summed up
 # a key: PE + 1 (0: all of a tile program) | node | instruction
 _NODE_AT, _PE_AT = 24, 44
-_MERGE = 4_000_000      # pending rows that make the sums be brought together
+_MERGE = 4_000_000  # pending rows that make the sums be brought together
 
 
-def profile_options(pes: tuple[tuple[int, int, int, int], ...] | None = None, cycles: tuple[int, int] | None = None) -> TraceOptions:
+def profile_options(
+    pes: tuple[tuple[int, int, int, int], ...] | None = None, cycles: tuple[int, int] | None = None
+) -> TraceOptions:
     """What a profile needs recorded."""
-    return TraceOptions(pes=pes, groups=GROUPS) if cycles is None else TraceOptions(pes=pes, groups=GROUPS, cycles=cycles)
+    return (
+        TraceOptions(pes=pes, groups=GROUPS) if cycles is None else TraceOptions(pes=pes, groups=GROUPS, cycles=cycles)
+    )
 
 
 @dataclass(frozen=True)
 class Node:
     """A function in the tree of calls; of the root of a task: its id."""
-    parent: int         # 0: the task itself
+
+    parent: int  # 0: the task itself
     tile: int
-    entry: int          # first instruction (of the machine)
-    task: int           # -1: called
+    entry: int  # first instruction (of the machine)
+    task: int  # -1: called
     name: str
 
 
@@ -50,9 +55,10 @@ class Node:
 class Profile:
     """Sums over the run. Rows of the main threads: pe (-1 where PEs are not told apart), node, pc, cycles, times.
 
-    stalls: (PE, thread is a microthread, pc, cause) -> cycles waited. operations: (PE, pc, microthread) -> [operations, elements, cycles].
-    busy: cycles of main threads per PE [h, w].
+    stalls: (PE, thread is a microthread, pc, cause) -> cycles waited. operations: (PE, pc, microthread) -> [operations,
+    elements, cycles]. busy: cycles of main threads per PE [h, w].
     """
+
     trace: Trace
     nodes: list[Node | None]
     pe: np.ndarray
@@ -63,7 +69,7 @@ class Profile:
     stalls: dict[tuple[int, bool, int, int], int]
     operations: dict[tuple[int, int, bool], list[int]]
     busy: np.ndarray
-    starts: dict[int, int]              # node of a task -> how often it started
+    starts: dict[int, int]  # node of a task -> how often it started
     first: int
     last: int
 
@@ -101,10 +107,10 @@ class Collector:
         self.per_pe = int(machine.recorder.mask.sum()) <= PER_PE
         self.nodes: list[Node | None] = [None]
         self.children: dict[tuple[int, int, int, int], int] = {}
-        self.at: dict[int, int] = {}                    # PE -> node of its pending event
+        self.at: dict[int, int] = {}  # PE -> node of its pending event
         self.pending = np.zeros(0, machine.recorder.events.dtype)
         self.keys: list[np.ndarray] = []
-        self.sums: list[np.ndarray] = []                # [n, 2] cycles, times
+        self.sums: list[np.ndarray] = []  # [n, 2] cycles, times
         self.rows = 0
         self.stalls: dict[tuple[int, bool, int, int], int] = defaultdict(int)
         self.operations: dict[tuple[int, int, bool], list[int]] = defaultdict(lambda: [0, 0, 0])
@@ -121,8 +127,11 @@ class Collector:
             self.first = int(events["cycle"].min())
         self.last = max(self.last, int(events["cycle"].max()))
         tasks = events[events["kind"] == KIND["task"]]
-        for (tile, pc, task), n in zip(*np.unique(
-                np.stack([self.trace.tile_of[tasks["pe"]], tasks["pc"], tasks["task"]], 1), axis=0, return_counts=True)):
+        for (tile, pc, task), n in zip(
+            *np.unique(
+                np.stack([self.trace.tile_of[tasks["pe"]], tasks["pc"], tasks["task"]], 1), axis=0, return_counts=True
+            )
+        ):
             self.starts[self._child(0, int(tile), int(pc), int(task))] += int(n)
         self._main(events[np.isin(events["kind"], (KIND["task"], KIND["inst"], KIND["end"]))])
         for e in events[events["kind"] == KIND["go"]].tolist():
@@ -151,7 +160,7 @@ class Collector:
             return
         rows = rows[np.argsort(rows["pe"], kind="stable")]
         n = len(rows)
-        last = np.ones(n, bool)                 # of its PE: its length is not known yet
+        last = np.ones(n, bool)  # of its PE: its length is not known yet
         last[:-1] = rows["pe"][1:] != rows["pe"][:-1]
         start = np.zeros(n, bool)
         start[0] = True
@@ -168,22 +177,30 @@ class Collector:
         cycles = (rows["cycle"][counted + 1] - rows["cycle"][counted]).astype(np.int64)
         pe, pc = rows["pe"][counted].astype(np.int64), rows["pc"][counted].astype(np.int64)
         times = is_inst[counted].astype(np.int64)
-        again = np.isin(rows["value"][counted], AGAIN) & is_inst[counted] & (rows["pc"][counted + 1] == pc) & is_inst[counted + 1]
+        again = (
+            np.isin(rows["value"][counted], AGAIN)
+            & is_inst[counted]
+            & (rows["pc"][counted + 1] == pc)
+            & is_inst[counted + 1]
+        )
         times[again] = 0
         np.add.at(self.busy, pe, cycles)
         key = pc | node[counted] << _NODE_AT | ((pe + 1) if self.per_pe else 0) << _PE_AT
         self._add(key, np.stack([cycles, times], 1))
 
-    def _walk(self, rows: np.ndarray, stops: np.ndarray, start: np.ndarray, is_task: np.ndarray, turn: np.ndarray
-              ) -> tuple[np.ndarray, np.ndarray]:
-        """Follow calls and returns: (rows from which on a node is current, the node). stops: rows that matter; start: the first of a PE;
-        turn: a call or return whose target is known."""
+    def _walk(
+        self, rows: np.ndarray, stops: np.ndarray, start: np.ndarray, is_task: np.ndarray, turn: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Follow calls and returns: (rows from which on a node is current, the node). stops: rows that matter; start:
+        the first of a PE; turn: a call or return whose target is known."""
         call, callr, tcall, _ = CALLS
         where, nodes = [], []
         current = 0
         pes, ops, pcs, ids = rows["pe"].tolist(), rows["value"].tolist(), rows["pc"].tolist(), rows["task"].tolist()
         tile_of = self.trace.tile_of
-        for i, first, task, turns in zip(stops.tolist(), start[stops].tolist(), is_task[stops].tolist(), turn[stops].tolist()):
+        for i, first, task, turns in zip(
+            stops.tolist(), start[stops].tolist(), is_task[stops].tolist(), turn[stops].tolist()
+        ):
             if first:
                 current = self.at.get(pes[i], 0)
                 where.append(i)
@@ -250,9 +267,20 @@ class Collector:
         mask = (1 << _NODE_AT) - 1
         last = min(max(self.last, self.machine.cycle), recorder.options.cycles[1])
         return Profile(
-            self.trace, self.nodes, (key >> _PE_AT) - 1, key >> _NODE_AT & (1 << _PE_AT - _NODE_AT) - 1, key & mask, sums[:, 0], sums[:, 1],
-            dict(self.stalls), {k: list(v) for k, v in self.operations.items()},
-            self.busy.reshape(self.machine.height, self.machine.width), dict(self.starts), max(self.first, 0), last)
+            self.trace,
+            self.nodes,
+            (key >> _PE_AT) - 1,
+            key >> _NODE_AT & (1 << _PE_AT - _NODE_AT) - 1,
+            key & mask,
+            sums[:, 0],
+            sums[:, 1],
+            dict(self.stalls),
+            {k: list(v) for k, v in self.operations.items()},
+            self.busy.reshape(self.machine.height, self.machine.width),
+            dict(self.starts),
+            max(self.first, 0),
+            last,
+        )
 
     def _open_stalls(self) -> None:
         """Threads that wait still (the run hangs, or was stopped)."""
@@ -264,5 +292,7 @@ class Collector:
                 v = int(P[pe, s.P_UT]) + dense * int(s.TK)
                 if int(P[pe, s.P_UTMASK]) >> dense & 1 and W[v + s.V_STALLED]:
                     since = int(W[v + s.V_STALLED])
-                    self.stalls[self._pe(int(pe)), dense > 0, int(W[v + s.V_PC]), since & 7] += max(0, m.cycle - (since >> 3))
+                    self.stalls[self._pe(int(pe)), dense > 0, int(W[v + s.V_PC]), since & 7] += max(
+                        0, m.cycle - (since >> 3)
+                    )
                     W[v + s.V_STALLED] = m.cycle << 3 | since & 7

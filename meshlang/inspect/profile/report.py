@@ -17,14 +17,20 @@ Place = tuple[str, int]
 
 
 def task_title(profile: Profile, node: int) -> str:
-    """"done (local task 8)", "main (launched)" for the root of a task."""
+    """ "done (local task 8)", "main (launched)" for the root of a task."""
     found = profile.nodes[node]
     if found is None:
         return "before the recording"
     if found.task == 128:
         return f"{found.name} (launched)"
-    kind = next((b.kind for b in profile.trace.program.tiles[found.tile].tasks
-                 if b.id == found.task & 63 and (b.kind == "control") == (found.task >= 64)), "task")
+    kind = next(
+        (
+            b.kind
+            for b in profile.trace.program.tiles[found.tile].tasks
+            if b.id == found.task & 63 and (b.kind == "control") == (found.task >= 64)
+        ),
+        "task",
+    )
     return f"{found.name} ({kind} task {found.task & 63})"
 
 
@@ -90,7 +96,8 @@ def by_stall(profile: Profile) -> list[dict[str, Any]]:
 
 
 def by_operation(profile: Profile) -> list[dict[str, Any]]:
-    """Per vector operation of the source: how often, elements, cycles from its start to its end, and those it waited."""
+    """Per vector operation of the source: how often, elements, cycles from its start to its end, and those it
+    waited."""
     out: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for (pe, pc, micro), (n, elements, cycles) in profile.operations.items():
         row = out[_operation(profile, pe, pc), "microthread" if micro else "main", _short(_place_of(profile, pe, pc))]
@@ -101,8 +108,10 @@ def by_operation(profile: Profile) -> list[dict[str, Any]]:
         name = (_operation(profile, pe, pc), "microthread" if micro else "main", _short(_place_of(profile, pe, pc)))
         if name in out:
             out[name][3] += waited
-    rows = [{"operation": o, "thread": t, "place": p, "times": r[0], "elements": r[1], "cycles": r[2], "waited": r[3]}
-            for (o, t, p), r in out.items()]
+    rows = [
+        {"operation": o, "thread": t, "place": p, "times": r[0], "elements": r[1], "cycles": r[2], "waited": r[3]}
+        for (o, t, p), r in out.items()
+    ]
     return sorted(rows, key=lambda r: (-r["cycles"], r["place"], r["operation"]))
 
 
@@ -123,9 +132,17 @@ def as_data(profile: Profile) -> dict[str, Any]:
     """All of it, for --json."""
     lines = [{"file": f, "line": n, "cycles": c, "times": t} for (f, n), (c, t) in sorted(by_line(profile).items())]
     return {
-        "program": profile.trace.program.source, "profile": profile.trace.profile, "first_cycle": profile.first, "last_cycle": profile.last,
-        "busy_cycles": profile.total, "tasks": by_task(profile), "functions": by_function(profile), "lines": lines, "stalls": by_stall(profile),
-        "operations": by_operation(profile), "pes": by_pe(profile),
+        "program": profile.trace.program.source,
+        "profile": profile.trace.profile,
+        "first_cycle": profile.first,
+        "last_cycle": profile.last,
+        "busy_cycles": profile.total,
+        "tasks": by_task(profile),
+        "functions": by_function(profile),
+        "lines": lines,
+        "stalls": by_stall(profile),
+        "operations": by_operation(profile),
+        "pes": by_pe(profile),
     }
 
 
@@ -136,30 +153,82 @@ def report(profile: Profile, top: int = 15) -> str:
     """Tables: tasks, functions, lines, stalls, operations, PEs. At most `top` rows of each."""
     pes = by_pe(profile)
     span = max(1, profile.last - profile.first)
-    out = [f"{profile.trace.program.source}: {len(pes):,} PEs, cycles {profile.first:,} to {profile.last:,} ({profile.trace.profile} profile)"]
+    out = [
+        f"{profile.trace.program.source}: {len(pes):,} PEs, cycles {profile.first:,} to {profile.last:,} ({profile.trace.profile} profile)"
+    ]
     if not profile.total:
         return out[0] + "\nno task ran"
     busy = [p["busy"] for p in pes]
-    out.append(f"main threads busy {100 * sum(busy) / (span * max(1, len(pes))):.1f}% of the time: {profile.total:,} cycles; "
-               f"per PE {min(busy):,} to {max(busy):,}, median {int(np.median(busy)):,}")
+    out.append(
+        f"main threads busy {100 * sum(busy) / (span * max(1, len(pes))):.1f}% of the time: {profile.total:,} cycles; "
+        f"per PE {min(busy):,} to {max(busy):,}, median {int(np.median(busy)):,}"
+    )
 
     def share(cycles: int) -> str:
         return f"{100 * cycles / profile.total:.1f}%"
 
-    out += _table("tasks", ("cycles", "share", "starts", "a start", "task"), by_task(profile), top, lambda r: (
-        f"{r['cycles']:,}", share(r["cycles"]), f"{r['starts']:,}", f"{r['cycles'] / r['starts']:,.0f}" if r["starts"] else "", r["task"]))
-    out += _table("functions", ("self", "share", "total", "calls", "function"), by_function(profile), top, lambda r: (
-        f"{r['self']:,}", share(r["self"]), f"{r['total']:,}", f"{r['calls']:,}", r["function"]))
+    out += _table(
+        "tasks",
+        ("cycles", "share", "starts", "a start", "task"),
+        by_task(profile),
+        top,
+        lambda r: (
+            f"{r['cycles']:,}",
+            share(r["cycles"]),
+            f"{r['starts']:,}",
+            f"{r['cycles'] / r['starts']:,.0f}" if r["starts"] else "",
+            r["task"],
+        ),
+    )
+    out += _table(
+        "functions",
+        ("self", "share", "total", "calls", "function"),
+        by_function(profile),
+        top,
+        lambda r: (f"{r['self']:,}", share(r["self"]), f"{r['total']:,}", f"{r['calls']:,}", r["function"]),
+    )
     lines = sorted(((c, n, place) for place, (c, n) in by_line(profile).items()), key=lambda r: (-r[0], r[2]))
-    out += _table("source lines", ("cycles", "share", "times", "place", "line"), lines, top, lambda r: (
-        f"{r[0]:,}", share(r[0]), f"{r[1]:,}", _short(r[2]), _source(profile, r[2])))
-    out += _table("stalls: cycles in which a thread waited", ("cycles", "thread", "place", "cause"), by_stall(profile), top, lambda r: (
-        f"{r['cycles']:,}", r["thread"], r["place"], r["cause"]))
-    out += _table("vector operations", ("cycles", "waited", "times", "elements", "thread", "place", "operation"), by_operation(profile), top,
-                  lambda r: (f"{r['cycles']:,}", f"{r['waited']:,}", f"{r['times']:,}", f"{r['elements']:,}", r["thread"], r["place"],
-                             r["operation"]))
-    out += _table("PEs", ("busy", "of time", "waited", "PE"), sorted(pes, key=lambda p: (-p["busy"], p["y"], p["x"])), top, lambda p: (
-        f"{p['busy']:,}", f"{100 * p['busy'] / span:.1f}%", "" if p["waited"] is None else f"{p['waited']:,}", f"{p['x']},{p['y']}"))
+    out += _table(
+        "source lines",
+        ("cycles", "share", "times", "place", "line"),
+        lines,
+        top,
+        lambda r: (f"{r[0]:,}", share(r[0]), f"{r[1]:,}", _short(r[2]), _source(profile, r[2])),
+    )
+    out += _table(
+        "stalls: cycles in which a thread waited",
+        ("cycles", "thread", "place", "cause"),
+        by_stall(profile),
+        top,
+        lambda r: (f"{r['cycles']:,}", r["thread"], r["place"], r["cause"]),
+    )
+    out += _table(
+        "vector operations",
+        ("cycles", "waited", "times", "elements", "thread", "place", "operation"),
+        by_operation(profile),
+        top,
+        lambda r: (
+            f"{r['cycles']:,}",
+            f"{r['waited']:,}",
+            f"{r['times']:,}",
+            f"{r['elements']:,}",
+            r["thread"],
+            r["place"],
+            r["operation"],
+        ),
+    )
+    out += _table(
+        "PEs",
+        ("busy", "of time", "waited", "PE"),
+        sorted(pes, key=lambda p: (-p["busy"], p["y"], p["x"])),
+        top,
+        lambda p: (
+            f"{p['busy']:,}",
+            f"{100 * p['busy'] / span:.1f}%",
+            "" if p["waited"] is None else f"{p['waited']:,}",
+            f"{p['x']},{p['y']}",
+        ),
+    )
     return "\n".join(out)
 
 
@@ -172,13 +241,19 @@ def listing(profile: Profile) -> str:
         out.append(f"\n{path}")
         for number in range(1, max([len(lines), *(n for f, n in found if f == path)]) + 1):
             cycles, times = found.get((path, number), (0, 0))
-            cells = (f"{cycles:,}", f"{100 * cycles / profile.total:.1f}%", f"{times:,}") if cycles or times else ("", "", "")
+            cells = (
+                (f"{cycles:,}", f"{100 * cycles / profile.total:.1f}%", f"{times:,}")
+                if cycles or times
+                else ("", "", "")
+            )
             text = lines[number - 1] if number <= len(lines) else ""
             out.append(f"{cells[0]:>12} {cells[1]:>6} {cells[2]:>9} {number:>5}  {text}".rstrip())
     return "\n".join(out)
 
 
-def _table(title: str, heads: tuple[str, ...], rows: Iterable[Any], top: int, cells: Callable[[Any], tuple[str, ...]]) -> list[str]:
+def _table(
+    title: str, heads: tuple[str, ...], rows: Iterable[Any], top: int, cells: Callable[[Any], tuple[str, ...]]
+) -> list[str]:
     rows = list(rows)
     if not rows:
         return []
@@ -186,7 +261,10 @@ def _table(title: str, heads: tuple[str, ...], rows: Iterable[Any], top: int, ce
     widths = [max(len(r[i]) for r in shown) for i in range(len(heads))]
     text = {"task", "function", "place", "line", "thread", "cause", "operation", "PE"}
     out = ["", title]
-    out += ["  " + "  ".join(c.ljust(w) if h in text else c.rjust(w) for c, w, h in zip(r, widths, heads)).rstrip() for r in shown]
+    out += [
+        "  " + "  ".join(c.ljust(w) if h in text else c.rjust(w) for c, w, h in zip(r, widths, heads)).rstrip()
+        for r in shown
+    ]
     if len(rows) > top:
         out.append(f"  and {len(rows) - top:,} more")
     return out

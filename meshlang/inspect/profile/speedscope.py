@@ -1,4 +1,5 @@
-"""A profile for speedscope (speedscope.app): call stacks and their cycles, all PEs together and, if they are few, each of them."""
+"""A profile for speedscope (speedscope.app): call stacks and their cycles, all PEs together and, if they are few, each
+of them."""
 
 from __future__ import annotations
 
@@ -13,11 +14,12 @@ from meshlang.version import __version__
 from .collect import Profile
 from .report import task_title
 
-SINGLE = 64         # up to so many PEs get a profile each
+SINGLE = 64  # up to so many PEs get a profile each
 
 
 def speedscope(profile: Profile) -> dict[str, Any]:
-    """The file's content, of the schema speedscope.app/file-format-schema.json. The unit is a cycle; the innermost frame is a line."""
+    """The file's content, of the schema speedscope.app/file-format-schema.json. The unit is a cycle; the innermost
+    frame is a line."""
     frames: dict[tuple[str, str | None, int | None], int] = {}
 
     def frame(name: str, file: str | None, line: int | None) -> int:
@@ -43,8 +45,15 @@ def speedscope(profile: Profile) -> dict[str, Any]:
         for k, cycles in zip(key[rows].tolist(), profile.cycles[rows].tolist()):
             sums[stacks[k]] += cycles
         samples = sorted((s, c) for s, c in sums.items() if c > 0)
-        return {"type": "sampled", "name": name, "unit": "none", "startValue": 0, "endValue": sum(c for _, c in samples),
-                "samples": [list(s) for s, _ in samples], "weights": [c for _, c in samples]}
+        return {
+            "type": "sampled",
+            "name": name,
+            "unit": "none",
+            "startValue": 0,
+            "endValue": sum(c for _, c in samples),
+            "samples": [list(s) for s, _ in samples],
+            "weights": [c for _, c in samples],
+        }
 
     pes = [int(p) for p in np.unique(profile.pe) if p >= 0]
     every = np.ones(len(key), bool)
@@ -54,8 +63,15 @@ def speedscope(profile: Profile) -> dict[str, Any]:
             x, y = profile.trace.xy(pe)
             profiles.append(sampled(f"PE {x},{y}", profile.pe == pe))
     return {
-        "$schema": "https://www.speedscope.app/file-format-schema.json", "name": profile.trace.program.source, "exporter": f"meshlang {__version__}",
-        "activeProfileIndex": 0, "shared": {"frames": [
-            {"name": n, **({} if f is None else {"file": f}), **({} if line is None else {"line": line})} for n, f, line in frames]},
+        "$schema": "https://www.speedscope.app/file-format-schema.json",
+        "name": profile.trace.program.source,
+        "exporter": f"meshlang {__version__}",
+        "activeProfileIndex": 0,
+        "shared": {
+            "frames": [
+                {"name": n, **({} if f is None else {"file": f}), **({} if line is None else {"line": line})}
+                for n, f, line in frames
+            ]
+        },
         "profiles": profiles,
     }

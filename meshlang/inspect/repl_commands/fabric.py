@@ -43,10 +43,17 @@ def channel_lines(view: query.ChannelView) -> list[str]:
     return lines
 
 
-@command("color", "[COLOR [@ PLACE]]", group="Looking at the fabric", complete=("color", "pe"), aliases=("colors",),
-         examples=("color", "color 3", "color 3 @ :,0"))
+@command(
+    "color",
+    "[COLOR [@ PLACE]]",
+    group="Looking at the fabric",
+    complete=("color", "pe"),
+    aliases=("colors",),
+    examples=("color", "color 3", "color 3 @ :,0"),
+)
 def color(repl: Repl, text: str) -> None:
-    """A color over the fabric: its configurations and where they are, and whether routers agree. Without one: all colors in short."""
+    """A color over the fabric: its configurations and where they are, and whether routers agree. Without one: all
+    colors in short."""
     machine = repl.debugger.machine
     if not text:
         fabric = repl.debugger.program.fabric
@@ -78,16 +85,24 @@ def color(repl: Repl, text: str) -> None:
         repl.say(f"and {len(broken) - 8} more broken links", "red")
 
 
-@command("route", "COLOR [@ PLACE]", group="Looking at the fabric", complete=("color", "pe"), examples=("route 0", "route 2 @ 0:16,0:4"))
+@command(
+    "route",
+    "COLOR [@ PLACE]",
+    group="Looking at the fabric",
+    complete=("color", "pe"),
+    examples=("route 0", "route 2 @ 0:16,0:4"),
+)
 def route(repl: Repl, text: str) -> None:
-    """Draw a color's path over the fabric, with routes as they are now.
-    S sends (from the ramp), D delivers (to the ramp), B both, + passes on, . has no route; > < ^ v are links, = and | links in both
-    directions, x a link whose other end does not take it; a number counts the wavelets in the router.
+    """Draw a color's path over the fabric, with routes as they are now. S sends (from the ramp), D delivers (to the
+    ramp), B both, + passes on, . has no route; > < ^ v are links, = and | links in both directions, x a link whose
+    other end does not take it; a number counts the wavelets in the router.
     """
     body, place = arguments.split_place(text)
     machine = repl.debugger.machine
     if not body:
-        raise mistake("which color?", help=f"colors of the program: {', '.join(map(str, names.colors_of(machine))) or 'none'}")
+        raise mistake(
+            "which color?", help=f"colors of the program: {', '.join(map(str, names.colors_of(machine))) or 'none'}"
+        )
     c = arguments.color(machine, body)
     where = arguments.region(machine, place or "all")
     for line in draw.route(machine, c, where, repl.width):
@@ -96,7 +111,9 @@ def route(repl: Repl, text: str) -> None:
         repl.say(f"broken: {line}", "red")
 
 
-@command("wavelets", "[PLACE]", group="Looking at the fabric", complete=("pe",), examples=("wavelets", "wavelets 0:4,0:4"))
+@command(
+    "wavelets", "[PLACE]", group="Looking at the fabric", complete=("pe",), examples=("wavelets", "wavelets 0:4,0:4")
+)
 def wavelets(repl: Repl, text: str) -> None:
     """Every wavelet in routers and queues of a place (all PEs unless said otherwise), by color."""
     machine = repl.debugger.machine
@@ -106,21 +123,36 @@ def wavelets(repl: Repl, text: str) -> None:
         for c in names.colors_of(machine):
             view = query.channel(machine, c, x, y)
             if view is not None and view.contents:
-                found[c, f"router of PE {x},{y}", ", ".join(wavelet_text(w) for w in view.contents)] = len(view.contents)
+                found[c, f"router of PE {x},{y}", ", ".join(wavelet_text(w) for w in view.contents)] = len(
+                    view.contents
+                )
         for q in query.queues(machine, x, y):
             if q.contents:
-                found[-1 if q.color is None else q.color, f"{q.name} of PE {x},{y}", ", ".join(wavelet_text(w) for w in q.contents)] = len(q.contents)
+                found[
+                    -1 if q.color is None else q.color,
+                    f"{q.name} of PE {x},{y}",
+                    ", ".join(wavelet_text(w) for w in q.contents),
+                ] = len(q.contents)
     for (c, where, held), _ in sorted(found.items(), key=lambda item: item[0][0])[:200]:
         repl.say(f"{f'color {c}' if c >= 0 else 'no color'}, {where}: {held}")
     total = sum(found.values())
-    repl.say(f"{total} wavelet{'' if total == 1 else 's'} in {len(found)} place{'' if len(found) == 1 else 's'}" if found else "no wavelets anywhere")
+    repl.say(
+        f"{total} wavelet{'' if total == 1 else 's'} in {len(found)} place{'' if len(found) == 1 else 's'}"
+        if found
+        else "no wavelets anywhere"
+    )
 
 
-@command("heat", "[busy|sent|received|tasks|stalled|memory] [@ PLACE]", group="Looking at the fabric", complete=(*HEAT, "pe"),
-         examples=("heat", "heat sent", "heat busy @ 0:32,0:32"))
+@command(
+    "heat",
+    "[busy|sent|received|tasks|stalled|memory] [@ PLACE]",
+    group="Looking at the fabric",
+    complete=(*HEAT, "pe"),
+    examples=("heat", "heat sent", "heat busy @ 0:32,0:32"),
+)
 def heat(repl: Repl, text: str) -> None:
-    """A figure over the mesh as a grid: cycles busy, wavelets sent or received, tasks started, cycles since start not busy, memory.
-    A digit is tenths of the largest value; a dot is zero. On a terminal the cells are coloured.
+    """A figure over the mesh as a grid: cycles busy, wavelets sent or received, tasks started, cycles since start not
+    busy, memory. A digit is tenths of the largest value; a dot is zero. On a terminal the cells are coloured.
     """
     from meshlang.fabric import state as s
 
@@ -138,8 +170,14 @@ def heat(repl: Repl, text: str) -> None:
     if what == "stalled":
         values = np.where(P[:, s.P_TASKS] > 0, machine.cycle - values, 0)
     x, y, w, h = arguments.region(machine, place or "all")
-    grid = values.reshape(machine.height, machine.width)[y:y + h, x:x + w]
-    unit = {"busy": "cycles busy", "stalled": "cycles not busy", "sent": "wavelets sent", "received": "wavelets received", "tasks": "tasks started",
-            "memory": "bytes of memory"}[what]
+    grid = values.reshape(machine.height, machine.width)[y : y + h, x : x + w]
+    unit = {
+        "busy": "cycles busy",
+        "stalled": "cycles not busy",
+        "sent": "wavelets sent",
+        "received": "wavelets received",
+        "tasks": "tasks started",
+        "memory": "bytes of memory",
+    }[what]
     repl.say(f"{unit}: least {int(grid.min()):,}, mean {grid.mean():,.1f}, most {int(grid.max()):,}")
     draw.heat(repl, grid, (x, y))

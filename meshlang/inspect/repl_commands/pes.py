@@ -13,11 +13,15 @@ if TYPE_CHECKING:
 
     from meshlang.inspect.repl import Repl
 
-MOST_GROUPS = 24        # of PEs that differ
+MOST_GROUPS = 24  # of PEs that differ
 
 
-def _each(repl: Repl, text: str, describe: Callable[[int, int], list[str]],
-          more: Callable[[Repl, list[tuple[int, int]]], list[str]] | None = None) -> None:
+def _each(
+    repl: Repl,
+    text: str,
+    describe: Callable[[int, int], list[str]],
+    more: Callable[[Repl, list[tuple[int, int]]], list[str]] | None = None,
+) -> None:
     """Lines for a place, with equal PEs put together. A single PE is remembered."""
     machine = repl.debugger.machine
     where = arguments.region(machine, repl.place_or(text))
@@ -42,7 +46,10 @@ def shown(repl: Repl, groups: list[query.Group]) -> Iterator[query.Group]:
     yield from groups[:MOST_GROUPS]
     rest = groups[MOST_GROUPS:]
     if rest:
-        repl.say(f"and {len(rest)} more groups of {sum(len(g.pes) for g in rest)} PEs; name a smaller place to see them", "dim")
+        repl.say(
+            f"and {len(rest)} more groups of {sum(len(g.pes) for g in rest)} PEs; name a smaller place to see them",
+            "dim",
+        )
 
 
 def pe_lines(repl: Repl, x: int, y: int, alone: bool = True) -> list[str]:
@@ -56,7 +63,10 @@ def pe_lines(repl: Repl, x: int, y: int, alone: bool = True) -> list[str]:
     if view.ahead and alone:
         lines.append(f"its next instruction begins in {view.ahead} cycles")
     if view.command:
-        lines.append(f"{repl.debugger.machine.command}: " + ("launched, not started yet" if view.command == "not started" else "not finished"))
+        lines.append(
+            f"{repl.debugger.machine.command}: "
+            + ("launched, not started yet" if view.command == "not started" else "not finished")
+        )
     for op in view.operations:
         lines += operation_lines(op)
     if view.active:
@@ -64,18 +74,29 @@ def pe_lines(repl: Repl, x: int, y: int, alone: bool = True) -> list[str]:
     if view.blocked:
         lines.append("blocked: " + ", ".join(f"{n} (id {i})" for i, n in view.blocked))
     if alone:
-        lines.append(f"{view.busy} cycles busy, {view.tasks_started} tasks started, {view.sent} wavelets sent, {view.received} received")
+        lines.append(
+            f"{view.busy} cycles busy, {view.tasks_started} tasks started, {view.sent} wavelets sent, {view.received} received"
+        )
     return lines
 
 
 def operation_lines(op: query.OperationView) -> list[str]:
     progress = "endless" if op.total is None else f"{op.done} of {op.total} elements"
-    lines = [f"{op.thread}: {op.name}, {progress}, {op.waits or 'can go on'}; started by {op.task} at {names.place(op.span)}"]
+    lines = [
+        f"{op.thread}: {op.name}, {progress}, {op.waits or 'can go on'}; started by {op.task} at {names.place(op.span)}"
+    ]
     lines += [f"  {o.role}: {o.text}" for o in op.operands]
     return lines
 
 
-@command("pe", "[PLACE]", group="Looking at PEs", complete=("pe",), aliases=("p",), examples=("pe 1,0", "pe 0:4,0:2", "pe all"))
+@command(
+    "pe",
+    "[PLACE]",
+    group="Looking at PEs",
+    complete=("pe",),
+    aliases=("p",),
+    examples=("pe 1,0", "pe 0:4,0:2", "pe all"),
+)
 def pe(repl: Repl, text: str) -> None:
     """What PEs do: state, task, source line, running vector operations, active and blocked tasks, counters.
     PEs of which the same can be said are put together.
@@ -102,8 +123,10 @@ def _counters(repl: Repl, pes: list[tuple[int, int]]) -> list[str]:
         least, most = int(values.min()), int(values.max())
         return str(least) if least == most else f"{least} to {most}"
 
-    return [f"{extent(P[:, s.P_BUSY])} cycles busy, {extent(P[:, s.P_TASKS])} tasks started, {extent(P[:, s.P_SENT])} wavelets sent, "
-            f"{extent(received)} received"]
+    return [
+        f"{extent(P[:, s.P_BUSY])} cycles busy, {extent(P[:, s.P_TASKS])} tasks started, {extent(P[:, s.P_SENT])} wavelets sent, "
+        f"{extent(received)} received"
+    ]
 
 
 @command("vars", "[PLACE]", group="Looking at PEs", complete=("pe",), examples=("vars 1,0",))
@@ -116,13 +139,22 @@ def vars_(repl: Repl, text: str) -> None:
         tile = names.tile_of(machine, pe_)
         if tile is None:
             return ["no code"]
-        return [f"{o.name}: {o.type} = {values.value_text(tile, o, values.object_value(machine, pe_, o), 8)}"
-                for o in names.variables(tile) if o.mutable] or ["no variables"]
+        return [
+            f"{o.name}: {o.type} = {values.value_text(tile, o, values.object_value(machine, pe_, o), 8)}"
+            for o in names.variables(tile)
+            if o.mutable
+        ] or ["no variables"]
 
     _each(repl, text, describe)
 
 
-@command("mem", "NAME[FIRST:END] [@ PLACE]", group="Looking at PEs", complete=("symbol", "pe"), examples=("mem data", "mem W[0:8] @ 0:4,0"))
+@command(
+    "mem",
+    "NAME[FIRST:END] [@ PLACE]",
+    group="Looking at PEs",
+    complete=("symbol", "pe"),
+    examples=("mem data", "mem W[0:8] @ 0:4,0"),
+)
 def mem(repl: Repl, text: str) -> None:
     """The elements of a variable on PEs, all or a range of them."""
     body, place = arguments.split_place(text)
@@ -174,7 +206,9 @@ def tasks(repl: Repl, text: str) -> None:
         for b in tile.tasks:
             states = [w for w, m in (("active", active), ("blocked", blocked)) if b.kind != "control" and b.id in m]
             states += ["running"] if view.task == b.name else []
-            lines.append(f"{b.name}: {b.kind} task, id {b.id}{', ' + ', '.join(states) if states else ''}  ({names.place(b.span)})")
+            lines.append(
+                f"{b.name}: {b.kind} task, id {b.id}{', ' + ', '.join(states) if states else ''}  ({names.place(b.span)})"
+            )
         return lines or ["no tasks"]
 
     _each(repl, text, describe)
@@ -204,12 +238,19 @@ def queues(repl: Repl, text: str) -> None:
 def dsrs(repl: Repl, text: str) -> None:
     """The data structure registers of PEs, decoded."""
     machine = repl.debugger.machine
-    _each(repl, text, lambda x, y: [f"{d.name}: {d.text}" for d in query.dsrs(machine, x, y)] or ["the program uses no DSRs"])
+    _each(
+        repl,
+        text,
+        lambda x, y: [f"{d.name}: {d.text}" for d in query.dsrs(machine, x, y)] or ["the program uses no DSRs"],
+    )
 
 
-@command("list", "[PLACE]", group="Looking at PEs", complete=("pe",), aliases=("l",), examples=("list 1,0", "list 0:4,0"))
+@command(
+    "list", "[PLACE]", group="Looking at PEs", complete=("pe",), aliases=("l",), examples=("list 1,0", "list 0:4,0")
+)
 def list_(repl: Repl, text: str) -> None:
-    """The source around the place where PEs stand, or where their running operation was started. PEs at the same place are put together."""
+    """The source around the place where PEs stand, or where their running operation was started. PEs at the same place
+    are put together."""
     machine = repl.debugger.machine
     where = arguments.region(machine, repl.place_or(text))
     if where[2:] == (1, 1):
@@ -235,11 +276,18 @@ def list_(repl: Repl, text: str) -> None:
         repl.say(f"{names.place(span)} on {query.places(group.pes)}")
         total = len(span.file.line_starts())
         for n in range(max(1, line - 4), min(total, line + 4) + 1):
-            repl.say(f"{'->' if n == line else '  '} {n:>4}  {span.file.line(n)}".rstrip(), "bold" if n == line else None)
+            repl.say(
+                f"{'->' if n == line else '  '} {n:>4}  {span.file.line(n)}".rstrip(), "bold" if n == line else None
+            )
 
 
-@command("print", "EXPRESSION [@ PLACE]", group="Looking at PEs", complete=("symbol", "pe"),
-         examples=("print data[3] + 1 @ 1,0", "print n < 4 @ all"))
+@command(
+    "print",
+    "EXPRESSION [@ PLACE]",
+    group="Looking at PEs",
+    complete=("symbol", "pe"),
+    examples=("print data[3] + 1 @ 1,0", "print n < 4 @ all"),
+)
 def print_(repl: Repl, text: str) -> None:
     """The value of an expression on PEs: global variables, literals, indices, arithmetic, comparisons.
     Integers are exact (they do not wrap around); floats are computed in double precision.

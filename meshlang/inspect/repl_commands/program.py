@@ -32,8 +32,14 @@ def _params(items: list[str]) -> dict[str, Any]:
     return {k: number_or_text(v) for k, v in name_values(items, "parameter").items()}
 
 
-@command("load", "PATH [NAME=VALUE ...]", group="Program", complete=("file",), program=False,
-         examples=("load programs/hello", "load programs/meshgemv/layout.csl P=4"))
+@command(
+    "load",
+    "PATH [NAME=VALUE ...]",
+    group="Program",
+    complete=("file",),
+    program=False,
+    examples=("load programs/hello", "load programs/meshgemv/layout.csl P=4"),
+)
 def load(repl: Repl, text: str) -> None:
     """Compile a program folder, a layout file or a folder that cslc wrote, and put it on a fabric.
     Nothing runs yet. A host script (run.py) is not run: launch, write and read take its place.
@@ -59,8 +65,10 @@ def open_program(repl: Repl, path: str, params: dict[str, Any]) -> None:
     repl.place = None
     functions = [s.name for s in repl.debugger.symbols.all if s.kind == "fn"]
     fabric = program.fabric
-    repl.say(f"loaded {path}: {fabric.width} x {fabric.height} PEs, {program.arch}"
-             + (f"; to launch: {', '.join(functions)}" if functions else ""))
+    repl.say(
+        f"loaded {path}: {fabric.width} x {fabric.height} PEs, {program.arch}"
+        + (f"; to launch: {', '.join(functions)}" if functions else "")
+    )
     if program.warnings:
         repl.show(program.warnings)
 
@@ -110,7 +118,9 @@ def info(repl: Repl, text: str) -> None:
         for b in tile.tasks:
             tasks.setdefault((b.name, b.kind, b.id), []).append(tile.name)
     for (name, kind, number), tiles in tasks.items():
-        repl.say(f"  task {name} of {tiles[0]}{f' and {len(tiles) - 1} more' if len(tiles) > 1 else ''}: {kind}, id {number}")
+        repl.say(
+            f"  task {name} of {tiles[0]}{f' and {len(tiles) - 1} more' if len(tiles) > 1 else ''}: {kind}, id {number}"
+        )
     for symbol in repl.debugger.symbols.all:
         repl.say(f"  export {symbol.name}: {symbol.type}")
 
@@ -129,11 +139,16 @@ def _target(repl: Repl, symbol: HostSymbol, place: str | None) -> arguments.Regi
     if not len(rows):
         return 0, 0, machine.width, machine.height
     x, y, w, h = int(columns[0]), int(rows[0]), int(columns[-1] - columns[0]) + 1, int(rows[-1] - rows[0]) + 1
-    return (x, y, w, h) if has[y:y + h, x:x + w].all() else (0, 0, machine.width, machine.height)
+    return (x, y, w, h) if has[y : y + h, x : x + w].all() else (0, 0, machine.width, machine.height)
 
 
-@command("read", "SYMBOL [@ PLACE] [> FILE.npy]", group="Program", complete=("symbol", "pe"),
-         examples=("read y", "read y @ 0:4,0", "read y > y.npy"))
+@command(
+    "read",
+    "SYMBOL [@ PLACE] [> FILE.npy]",
+    group="Program",
+    complete=("symbol", "pe"),
+    examples=("read y", "read y @ 0:4,0", "read y > y.npy"),
+)
 def read(repl: Repl, text: str) -> None:
     """What an exported symbol holds now, PE by PE, as a copy to the host would bring it. No cycle passes.
     PEs with equal contents are put together; `> FILE.npy` saves an array [height, width, elements].
@@ -172,11 +187,16 @@ def _save(file: str, value: np.ndarray) -> None:
         raise MeshlangError(Diagnostic("MS0901", f"cannot write {file}: {error.strerror or error}")) from None
 
 
-@command("write", "SYMBOL VALUE [@ PLACE]", group="Program", complete=("symbol", "file"),
-         examples=("write x 1.5 @ 0,0", "write x 1 2 3 4", "write W W.npy", "write x random", "write x zeros @ :,0"))
+@command(
+    "write",
+    "SYMBOL VALUE [@ PLACE]",
+    group="Program",
+    complete=("symbol", "file"),
+    examples=("write x 1.5 @ 0,0", "write x 1 2 3 4", "write W W.npy", "write x random", "write x zeros @ :,0"),
+)
 def write(repl: Repl, text: str) -> None:
-    """Copy values to an exported symbol: a number for every element, one number per element, a .npy file, random or zeros.
-    The file holds an array [height, width, elements] for the place, or [elements] for each of its PEs.
+    """Copy values to an exported symbol: a number for every element, one number per element, a .npy file, random or
+    zeros. The file holds an array [height, width, elements] for the place, or [elements] for each of its PEs.
     """
     body, place = arguments.split_place(text)
     name, *values = words(body) or [""]
@@ -209,20 +229,33 @@ def _values(given: list[str], symbol: HostSymbol, shape: tuple[int, int, int]) -
         if data.ndim == 1:
             data = data.reshape(1, 1, -1)
         if data.ndim != 3 or data.shape[:2] not in ((1, 1), (h, w)):
-            raise MeshlangError(Diagnostic("MS0911", f"{symbol.name!r}: expected an array [{h}, {w}, elements] or [elements], "
-                                                     f"got one of shape {list(data.shape)}"))
+            raise MeshlangError(
+                Diagnostic(
+                    "MS0911",
+                    f"{symbol.name!r}: expected an array [{h}, {w}, elements] or [elements], "
+                    f"got one of shape {list(data.shape)}",
+                )
+            )
         return data
     try:
         numbers = [float(v) if dtype.kind == "f" else int(v, 0) for v in given]
     except ValueError:
-        raise mistake(f"{' '.join(given)!r} is not made of numbers of type {symbol.element}", help="numbers, FILE.npy, random or zeros") from None
+        raise mistake(
+            f"{' '.join(given)!r} is not made of numbers of type {symbol.element}",
+            help="numbers, FILE.npy, random or zeros",
+        ) from None
     try:
-        array = np.array(numbers * count if len(numbers) == 1 else numbers).astype(dtype) if dtype.kind == "f" else np.array(
-            numbers * count if len(numbers) == 1 else numbers, dtype=np.int64)
+        array = (
+            np.array(numbers * count if len(numbers) == 1 else numbers).astype(dtype)
+            if dtype.kind == "f"
+            else np.array(numbers * count if len(numbers) == 1 else numbers, dtype=np.int64)
+        )
     except OverflowError:
         raise mistake(f"a number does not fit {symbol.element}") from None
     if array.size > count:
-        raise MeshlangError(Diagnostic("MS0911", f"{symbol.name!r} has {count} elements per PE, {array.size} were given"))
+        raise MeshlangError(
+            Diagnostic("MS0911", f"{symbol.name!r} has {count} elements per PE, {array.size} were given")
+        )
     return array.reshape(1, 1, -1)
 
 
@@ -232,10 +265,18 @@ def _load(file: str) -> np.ndarray:
     except OSError as error:
         raise MeshlangError(Diagnostic("MS0901", f"cannot read {file}: {error.strerror or error}")) from None
     except ValueError as error:
-        raise MeshlangError(Diagnostic("MS0901", f"cannot read {file}: it is no .npy file of numbers ({error})")) from None
+        raise MeshlangError(
+            Diagnostic("MS0901", f"cannot read {file}: it is no .npy file of numbers ({error})")
+        ) from None
 
 
-@command("send", "COLOR VALUES|FILE.npy [@ PLACE]", group="Program", complete=("color", "file"), examples=("send 1 1 2 3 @ 0,0",))
+@command(
+    "send",
+    "COLOR VALUES|FILE.npy [@ PLACE]",
+    group="Program",
+    complete=("color", "file"),
+    examples=("send 1 1 2 3 @ 0,0",),
+)
 def send(repl: Repl, text: str) -> None:
     """Stream 32-bit words from the host to PEs on a color that the program declares for it (MEMCPYH2D_n).
     They flow in while the machine runs.
@@ -250,7 +291,10 @@ def send(repl: Repl, text: str) -> None:
     if len(values) == 1 and values[0].endswith(".npy"):
         data = _load(values[0])
     else:
-        data = np.array([np.float32(v).view(np.uint32) if "." in v else arguments.whole_number(v, "a word") for v in values], np.uint32)
+        data = np.array(
+            [np.float32(v).view(np.uint32) if "." in v else arguments.whole_number(v, "a word") for v in values],
+            np.uint32,
+        )
     if data.dtype.itemsize != 4:
         raise MeshlangError(Diagnostic("MS0912", f"a stream carries 32-bit words, not {data.dtype.name}"))
     data = np.broadcast_to(data if data.ndim == 3 else data.reshape(1, 1, -1), (h, w, data.shape[-1]))
@@ -258,9 +302,12 @@ def send(repl: Repl, text: str) -> None:
     repl.say(f"{data.shape[-1]} words queued for color {color} on {w * h} PE{'s' if w * h > 1 else ''}")
 
 
-@command("stream", "COLOR [@ PLACE]", group="Program", complete=("color", "pe"), examples=("stream 2", "stream 2 @ 0,0"))
+@command(
+    "stream", "COLOR [@ PLACE]", group="Program", complete=("color", "pe"), examples=("stream 2", "stream 2 @ 0,0")
+)
 def stream(repl: Repl, text: str) -> None:
-    """The 32-bit words that PEs have streamed to the host so far on a color that the program declares for it (MEMCPYD2H_n)."""
+    """The 32-bit words that PEs have streamed to the host so far on a color that the program declares for it
+    (MEMCPYD2H_n)."""
     body, place = arguments.split_place(text)
     machine = repl.debugger.machine
     declared = ", ".join(map(str, repl.debugger.program.fabric.host_out)) or "none"
@@ -275,7 +322,10 @@ def stream(repl: Repl, text: str) -> None:
         words_ = " ".join(f"{w:#010x}" for w in group.what[:16])
         if group.what:
             shown = True
-            repl.say(f"{query.places(group.pes)}: {len(group.what)} word{'' if len(group.what) == 1 else 's'}" + (f": {words_}" if words_ else "")
-                     + (" ..." if len(group.what) > 16 else ""))
+            repl.say(
+                f"{query.places(group.pes)}: {len(group.what)} word{'' if len(group.what) == 1 else 's'}"
+                + (f": {words_}" if words_ else "")
+                + (" ..." if len(group.what) > 16 else "")
+            )
     if not shown:
         repl.say("nothing so far")

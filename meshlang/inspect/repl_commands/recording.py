@@ -1,4 +1,5 @@
-"""trace, profile: the run so far, recorded. It is replayed on a second machine, which records; the one that is looked at stays as it is."""
+"""trace, profile: the run so far, recorded. It is replayed on a second machine, which records; the one that is looked
+at stays as it is."""
 
 from __future__ import annotations
 
@@ -39,8 +40,17 @@ def _words(repl: Repl, text: str, allowed: tuple[str, ...]) -> tuple[list[str], 
     return rest, rectangle, cycles, options
 
 
-@command("trace", "FILE [FIRST:END] [colors=C,...] [events=KIND,...] [@ PLACE]", group="Time", complete=("file",),
-         examples=("trace run.html", "trace run.perfetto-trace 100:200 @ 0:4,0", "trace run.csv colors=3 events=wavelet,stall"))
+@command(
+    "trace",
+    "FILE [FIRST:END] [colors=C,...] [events=KIND,...] [@ PLACE]",
+    group="Time",
+    complete=("file",),
+    examples=(
+        "trace run.html",
+        "trace run.perfetto-trace 100:200 @ 0:4,0",
+        "trace run.csv colors=3 events=wavelet,stall",
+    ),
+)
 def trace(repl: Repl, text: str) -> None:
     """Record the run so far (or cycles of it) and write it to a file; its ending chooses the format: docs/traces.md.
     The past is replayed for it on a second machine. Events: task, op, stall, wavelet, control, switch, inst, or all.
@@ -49,8 +59,10 @@ def trace(repl: Repl, text: str) -> None:
 
     rest, rectangle, cycles, options = _words(repl, text, ("colors", "events", "limit"))
     if len(rest) != 1:
-        raise mistake("trace needs the name of one file" if not rest else f"what is {rest[1]!r}?",
-                      help="trace FILE [FIRST:END] [colors=C,...] [events=KIND,...] [@ PLACE]")
+        raise mistake(
+            "trace needs the name of one file" if not rest else f"what is {rest[1]!r}?",
+            help="trace FILE [FIRST:END] [colors=C,...] [events=KIND,...] [@ PLACE]",
+        )
     writer_for(rest[0])
     limit = arguments.whole_number(options["limit"], "a limit", 1) if "limit" in options else None
     chosen = trace_options(rectangle, options.get("colors"), cycles, options.get("events"), limit)
@@ -61,8 +73,13 @@ def trace(repl: Repl, text: str) -> None:
     repl.say(f"{count:,} event{'' if count == 1 else 's'} in {rest[0]}{full}")
 
 
-@command("profile", "[FIRST:END] [lines] [top=N] [@ PLACE]", group="Time", complete=("lines",),
-         examples=("profile", "profile 100:200 @ 0:4,0", "profile lines"))
+@command(
+    "profile",
+    "[FIRST:END] [lines] [top=N] [@ PLACE]",
+    group="Time",
+    complete=("lines",),
+    examples=("profile", "profile 100:200 @ 0:4,0", "profile lines"),
+)
 def profile(repl: Repl, text: str) -> None:
     """Where the cycles of the run so far went: by task, function, source line and PE, and what was waited for.
     `lines` adds the source, line by line. The past is replayed for it on a second machine.
@@ -72,11 +89,15 @@ def profile(repl: Repl, text: str) -> None:
 
     rest, rectangle, cycles, options = _words(repl, text, ("top",))
     if rest not in ([], ["lines"]):
-        raise mistake(f"what is {next(w for w in rest if w != 'lines')!r}?", help="profile [FIRST:END] [lines] [top=N] [@ PLACE]")
+        raise mistake(
+            f"what is {next(w for w in rest if w != 'lines')!r}?", help="profile [FIRST:END] [lines] [top=N] [@ PLACE]"
+        )
     top = arguments.whole_number(options.get("top", "15"), "a number of rows", 1)
     filters = trace_options(rectangle, None, cycles)
     collectors: list[Collector] = []
-    repl.debugger.replay(profile_options(filters.pes, filters.cycles), lambda machine: collectors.append(Collector(machine)))
+    repl.debugger.replay(
+        profile_options(filters.pes, filters.cycles), lambda machine: collectors.append(Collector(machine))
+    )
     result = collectors[0].result()
     repl.say(report(result, top))
     if rest:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 CONDITIONS = ("cycle", "line", "task", "wavelet", "change")
 
 
-@command("launch", "NAME [ARGUMENTS]", group="Running", complete=("function",), examples=("launch main", "launch run 3"))
+@command(
+    "launch", "NAME [ARGUMENTS]", group="Running", complete=("function",), examples=("launch main", "launch run 3")
+)
 def launch(repl: Repl, text: str) -> None:
     """Call an exported function on all PEs. Nothing runs before `run`, `step` or `next`."""
     try:
@@ -25,9 +27,11 @@ def launch(repl: Repl, text: str) -> None:
         raise mistake(f"the line is incomplete: {error}") from None
     if not name:
         functions = [f.name for f in repl.debugger.symbols.all if f.kind == "fn"]
-        raise mistake("launch needs the name of a function", help=f"exported functions: {', '.join(functions) or 'none'}")
+        raise mistake(
+            "launch needs the name of a function", help=f"exported functions: {', '.join(functions) or 'none'}"
+        )
     symbol = repl.debugger.symbols.function(name)
-    args = [_argument(v, k) for v, k in zip(given, symbol.params)] + given[len(symbol.params):]
+    args = [_argument(v, k) for v, k in zip(given, symbol.params)] + given[len(symbol.params) :]
     pes = repl.debugger.launch(name, tuple(args))
     repl.say(f"{name} is launched on {pes} PE{'s' if pes > 1 else ''}")
 
@@ -55,25 +59,45 @@ def report(repl: Repl, outcome: Outcome) -> None:
     open_ = machine.commands_outstanding
     if outcome.reason in ("limit", "interrupted") and open_:
         text += f" ({machine.command} has not finished on {open_} PE{'s' if open_ > 1 else ''})"
-    repl.say(f"cycle {outcome.cycle}: {text}", {"condition": "bold", "done": "green", "interrupted": "yellow"}.get(outcome.reason))
+    repl.say(
+        f"cycle {outcome.cycle}: {text}",
+        {"condition": "bold", "done": "green", "interrupted": "yellow"}.get(outcome.reason),
+    )
 
 
-@command("run", "[CYCLES | until CONDITION]", group="Running", complete=("until", *CONDITIONS, "symbol"), aliases=("r",),
-         examples=("run", "run 1000", "run until cycle 500", "run until task done @ 1,0", "run until wavelet 3", "run until x[0] > 1 @ 0,0"))
+@command(
+    "run",
+    "[CYCLES | until CONDITION]",
+    group="Running",
+    complete=("until", *CONDITIONS, "symbol"),
+    aliases=("r",),
+    examples=(
+        "run",
+        "run 1000",
+        "run until cycle 500",
+        "run until task done @ 1,0",
+        "run until wavelet 3",
+        "run until x[0] > 1 @ 0,0",
+    ),
+)
 def run(repl: Repl, text: str) -> None:
-    """Run until the launched function is done on all PEs, or nothing can happen any more; or so many cycles; or to a condition.
-    Conditions: cycle N, line FILE:LINE, task NAME, wavelet COLOR, an expression, change EXPRESSION; `@ PLACE` narrows them.
-    Lines and tasks stop exactly before the instruction. Wavelets are exact to the cycle. Expressions are looked at after every
-    cycle, and a PE computes scalar code ahead of the clock: a change can show a few cycles early. Breakpoints stop runs too.
+    """Run until the launched function is done on all PEs, or nothing can happen any more; or so many cycles; or to a
+    condition. Conditions: cycle N, line FILE:LINE, task NAME, wavelet COLOR, an expression, change EXPRESSION; `@
+    PLACE` narrows them. Lines and tasks stop exactly before the instruction. Wavelets are exact to the cycle.
+    Expressions are looked at after every cycle, and a PE computes scalar code ahead of the clock: a change can show a
+    few cycles early. Breakpoints stop runs too.
     """
     word, _, rest = text.partition(" ")
     debugger = repl.debugger
     if word == "until":
         if not rest.strip():
-            raise mistake("until what?", help="run until task NAME, line FILE:LINE, wavelet COLOR, cycle N, or an expression @ X,Y")
+            raise mistake(
+                "until what?",
+                help="run until task NAME, line FILE:LINE, wavelet COLOR, cycle N, or an expression @ X,Y",
+            )
         if rest.split()[0] == "cycle":
             wanted = arguments.condition(debugger.machine, rest)
-            report(repl, debugger.run(limit=max(0, wanted.cycle - debugger.cycle), stop_when_done=False))       # type: ignore[attr-defined]
+            report(repl, debugger.run(limit=max(0, wanted.cycle - debugger.cycle), stop_when_done=False))  # type: ignore[attr-defined]
             return
         report(repl, debugger.run(until=[arguments.condition(debugger.machine, rest)]))
     elif text:
@@ -82,8 +106,14 @@ def run(repl: Repl, text: str) -> None:
         report(repl, debugger.run())
 
 
-@command("until", "CONDITION", group="Running", complete=(*CONDITIONS, "symbol"), aliases=("u",),
-         examples=("until task done @ 1,0", "until change data[3] @ 1,0", "until wavelet 3 @ 0:4,0"))
+@command(
+    "until",
+    "CONDITION",
+    group="Running",
+    complete=(*CONDITIONS, "symbol"),
+    aliases=("u",),
+    examples=("until task done @ 1,0", "until change data[3] @ 1,0", "until wavelet 3 @ 0:4,0"),
+)
 def until(repl: Repl, text: str) -> None:
     """Run to a condition: short for `run until`. A write to memory is `change NAME[INDEX] @ X,Y`."""
     run(repl, "until " + text)
@@ -92,7 +122,10 @@ def until(repl: Repl, text: str) -> None:
 @command("step", "[CYCLES]", group="Running", aliases=("s",), examples=("step", "step 10"))
 def step(repl: Repl, text: str) -> None:
     """Run one cycle, or so many."""
-    report(repl, repl.debugger.run(limit=arguments.whole_number(text or "1", "a number of cycles", 1), stop_when_done=False))
+    report(
+        repl,
+        repl.debugger.run(limit=arguments.whole_number(text or "1", "a number of cycles", 1), stop_when_done=False),
+    )
 
 
 @command("next", "[X,Y]", group="Running", complete=("pe",), aliases=("n",), examples=("next 1,0", "next"))
@@ -125,8 +158,14 @@ def next_(repl: Repl, text: str) -> None:
         repl.say(line)
 
 
-@command("break", "CONDITION", group="Running", complete=(*CONDITIONS, "source", "symbol"), aliases=("b",),
-         examples=("break task done", "break pe.csl:22 @ 1,0", "break"))
+@command(
+    "break",
+    "CONDITION",
+    group="Running",
+    complete=(*CONDITIONS, "source", "symbol"),
+    aliases=("b",),
+    examples=("break task done", "break pe.csl:22 @ 1,0", "break"),
+)
 def break_(repl: Repl, text: str) -> None:
     """Stop every run at a condition (those of `run until`). Without one: list the breakpoints."""
     debugger = repl.debugger

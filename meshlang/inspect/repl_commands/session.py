@@ -11,7 +11,15 @@ if TYPE_CHECKING:
     from meshlang.inspect.repl import Repl
 
 
-@command("help", "[COMMAND]", group="Session", complete=("command",), program=False, aliases=("?", "h"), examples=("help", "help run"))
+@command(
+    "help",
+    "[COMMAND]",
+    group="Session",
+    complete=("command",),
+    program=False,
+    aliases=("?", "h"),
+    examples=("help", "help run"),
+)
 def help_(repl: Repl, text: str) -> None:
     """The commands, or one of them in full."""
     if text:
@@ -47,7 +55,10 @@ def why(repl: Repl, text: str) -> None:
     from meshlang.inspect.why import explain, explanation_lines
 
     if (fault := repl.debugger.stopped_by) is not None:
-        repl.say(f"cycle {repl.debugger.cycle}: a fault has stopped the fabric, so nothing waits: it says itself what to change", "bold")
+        repl.say(
+            f"cycle {repl.debugger.cycle}: a fault has stopped the fabric, so nothing waits: it says itself what to change",
+            "bold",
+        )
         repl.show_error(fault)
         return
     for line, style in explanation_lines(explain(repl.debugger.machine)):
@@ -62,8 +73,19 @@ def stats(repl: Repl, text: str) -> None:
 
     machine = repl.debugger.machine
     st = machine.stats()
-    for name in ("cycles", "instructions", "vector_elements", "hops", "delivered", "wavelets_sent", "wavelets_received", "tasks"):
+    for name in (
+        "cycles",
+        "instructions",
+        "vector_elements",
+        "hops",
+        "delivered",
+        "wavelets_sent",
+        "wavelets_received",
+        "tasks",
+    ):
         repl.say(f"{name.replace('_', ' '):<18} {st[name]:,}")
     busy = st["busy"][machine.state.tile_of.reshape(st["busy"].shape) >= 0]
     if busy.size:
-        repl.say(f"{'busy cycles per PE':<18} least {int(busy.min()):,}, mean {np.mean(busy):,.1f}, most {int(busy.max()):,}")
+        repl.say(
+            f"{'busy cycles per PE':<18} least {int(busy.min()):,}, mean {np.mean(busy):,.1f}, most {int(busy.max()):,}"
+        )

@@ -32,7 +32,8 @@ def goto(repl: Repl, text: str) -> None:
 
 @command("log", "", group="Time", examples=("log",))
 def log(repl: Repl, text: str) -> None:
-    """The commands the host has given, with their cycles. Those after the present are repeated when the machine runs on."""
+    """The commands the host has given, with their cycles. Those after the present are repeated when the machine runs
+    on."""
     del text
     debugger = repl.debugger
     for i, action in enumerate(debugger.actions):
@@ -52,7 +53,8 @@ def save(repl: Repl, text: str) -> None:
 
 @command("restore", "FILE", group="Time", complete=("file",), examples=("restore before.npz",))
 def restore(repl: Repl, text: str) -> None:
-    """Bring the fabric to a state that `save` wrote, for the same program and parameters. The recording begins anew there."""
+    """Bring the fabric to a state that `save` wrote, for the same program and parameters. The recording begins anew
+    there."""
     if not text:
         raise mistake("restore needs a file name", help="restore before.npz")
     repl.debugger.leave_trap()

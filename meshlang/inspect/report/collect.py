@@ -16,14 +16,14 @@ from . import counting as c
 if TYPE_CHECKING:
     from meshlang.host.session import Session
 
-RECORDED = TraceOptions(groups=("task", "op", "wavelet"))     # what a run has to record for a Collector
+RECORDED = TraceOptions(groups=("task", "op", "wavelet"))  # what a run has to record for a Collector
 SIDES = ("NORTH", "SOUTH", "EAST", "WEST")
 
 
 @dataclass
 class Task:
-    """A task (or launched function) in a phase, over all PEs: how often it started; cycles of computing and of waiting for its own
-    operations on the fabric."""
+    """A task (or launched function) in a phase, over all PEs: how often it started; cycles of computing and of waiting
+    for its own operations on the fabric."""
 
     name: str
     starts: int
@@ -35,11 +35,12 @@ class Task:
 class Phase:
     """A command of the host, up to the next: cycles [start, start + cycles).
 
-    Arrays are int64 [h, w] in cycles, 0 where there is no code. On each PE with code compute (instructions) + communication (only
-    wavelets moved) + stalled (operations under way that cannot move) + idle (nothing under way, but something is to come) + done (nothing
-    comes any more in this phase) is `cycles`. moving: cycles in which wavelets moved, beside instructions or not. vector: of compute,
-    operations in memory. links: wavelets that left each router to N, S, E, W [h, w, 4]. chain: hops and messages of the longest chain of
-    wavelets, each sent after the one before it had come.
+    Arrays are int64 [h, w] in cycles, 0 where there is no code. On each PE with code compute (instructions) +
+    communication (only wavelets moved) + stalled (operations under way that cannot move) + idle (nothing under way, but
+    something is to come) + done (nothing comes any more in this phase) is `cycles`. moving: cycles in which wavelets
+    moved, beside instructions or not. vector: of compute, operations in memory. links: wavelets that left each router
+    to N, S, E, W [h, w, 4]. chain: hops and messages of the longest chain of wavelets, each sent after the one before
+    it had come.
     """
 
     name: str
@@ -59,7 +60,8 @@ class Phase:
 
 @dataclass
 class ColorUse:
-    """A color in the whole run: wavelets sent by PEs and by the host, link traversals, hops of the longest way one of them took."""
+    """A color in the whole run: wavelets sent by PEs and by the host, link traversals, hops of the longest way one of
+    them took."""
 
     color: int
     sent: int
@@ -87,18 +89,21 @@ class Collector:
         machine = self.session.machine
         self.session.on_command = self._begin
         state = machine.state
-        code = any(np.isin(np.asarray(t.code).reshape(-1, 4)[:, 0] & 0xFF, (isa.Op.ELD, isa.Op.EST)).any() for t in machine.program.tiles)
+        code = any(
+            np.isin(np.asarray(t.code).reshape(-1, 4)[:, 0] & 0xFF, (isa.Op.ELD, isa.Op.EST)).any()
+            for t in machine.program.tiles
+        )
         if machine.recorder is None:
             machine.recorder = Recorder(machine, RECORDED)
         machine.recorder.sink = self._take
-        if code:        # only element accesses need to say that they wait
+        if code:  # only element accesses need to say that they wait
             state.W[s.G_EVENTKINDS] |= kind_mask(("stall",))
         npe = machine.width * machine.height
         self._machine = machine
         self._code = machine.records()[:, s.P_TILE] >= 0
         self._channels = np.full(32 * npe, -1, np.int64)
         for color, grid in state.channels.items():
-            self._channels[color * npe:(color + 1) * npe] = grid
+            self._channels[color * npe : (color + 1) * npe] = grid
         self._shadow = np.zeros(len(state.U), np.int64)
         self._pes = np.zeros(npe * int(c.SK), np.int64)
         rows = self._pes.reshape(npe, int(c.SK))
@@ -112,12 +117,27 @@ class Collector:
         W = state.W
         self._globals[c.V_HOP], self._globals[c.V_MESSAGE] = W[s.G_HOP], 2 * W[s.G_RAMP]
         self._name, self._from = "start", 0
-        self._first = machine.cycle         # cycle 0 may have been left out: it belongs to the first command
+        self._first = machine.cycle  # cycle 0 may have been left out: it belongs to the first command
 
     def _take(self, batch: np.ndarray) -> None:
         st = self._machine.state
-        c.counter()(np.ascontiguousarray(batch).view(np.int64), len(batch), st.W, st.U, st.C, st.T, self._channels, self._task_names, self._shadow,
-                    self._pes, self._cycles, self._tasks, self._links, self._colors, self._globals)
+        c.counter()(
+            np.ascontiguousarray(batch).view(np.int64),
+            len(batch),
+            st.W,
+            st.U,
+            st.C,
+            st.T,
+            self._channels,
+            self._task_names,
+            self._shadow,
+            self._pes,
+            self._cycles,
+            self._tasks,
+            self._links,
+            self._colors,
+            self._globals,
+        )
 
     def _begin(self, name: str) -> None:
         """The host starts a command: what follows belongs to it."""
@@ -175,7 +195,7 @@ class Collector:
         for first, end in machine.state.entry_regions:
             self._shadow[first:end] = 0
         S[:, c.S_CHAIN] = 0
-        S[:, c.S_OP:c.S_OP + c.THREADS] = 0
+        S[:, c.S_OP : c.S_OP + c.THREADS] = 0
         self._from = now
 
     def _keep(self, length: int, A: np.ndarray, N: np.ndarray, done: np.ndarray) -> None:
@@ -193,13 +213,28 @@ class Collector:
                 name = name or f"{machine.command} (launched)"
                 tasks[name] = Task(name, starts, computed, waited)
         chain = int(self._globals[c.V_CHAIN])
-        self.phases.append(Phase(
-            self._name, self._from, length, grid(compute), grid(exposed), grid(stalled), grid(idle), grid(done), grid(A[:, c.A_MOVING]),
-            grid(A[:, c.A_VECTOR]), self._links.copy().reshape(*shape, 4), list(tasks.values()), (chain >> 32, chain & int(c.MESSAGES))))
+        self.phases.append(
+            Phase(
+                self._name,
+                self._from,
+                length,
+                grid(compute),
+                grid(exposed),
+                grid(stalled),
+                grid(idle),
+                grid(done),
+                grid(A[:, c.A_MOVING]),
+                grid(A[:, c.A_VECTOR]),
+                self._links.copy().reshape(*shape, 4),
+                list(tasks.values()),
+                (chain >> 32, chain & int(c.MESSAGES)),
+            )
+        )
 
 
 def _task_names(machine: Any) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """For each PE a kind; int64 [kind * 129 + task]: a number of a name; the names. "" stands for the launched function.
+    """For each PE a kind; int64 [kind * 129 + task]: a number of a name; the names. "" stands for the launched
+    function.
 
     Tile programs with the same tasks are of one kind: a wafer may have a tile program for each PE.
     """
@@ -212,7 +247,15 @@ def _task_names(machine: Any) -> tuple[np.ndarray, np.ndarray, list[str]]:
         if bound not in kinds:
             kinds[bound] = len(rows)
             known = dict(bound)
-            rows.append(np.array([names.setdefault(known.get(i, f"task {i & 63}"), len(names)) for i in range(128)] + [0], np.int64))
+            rows.append(
+                np.array(
+                    [names.setdefault(known.get(i, f"task {i & 63}"), len(names)) for i in range(128)] + [0], np.int64
+                )
+            )
         kind_of[t] = kinds[bound]
     tile_of = machine.state.tile_of
-    return np.where(tile_of >= 0, kind_of[np.maximum(tile_of, 0)], 0), np.concatenate(rows or [np.zeros(129, np.int64)]), list(names)
+    return (
+        np.where(tile_of >= 0, kind_of[np.maximum(tile_of, 0)], 0),
+        np.concatenate(rows or [np.zeros(129, np.int64)]),
+        list(names),
+    )

@@ -3,13 +3,16 @@
 
 Each PE's time is told apart like this (`docs/report.md` has the words for users):
 
-- *compute*: the main thread runs instructions, from the start of a task to its end, but for the time it waits for a fabric operation;
-- *communication*: none of that, but the vector unit moves wavelets between memory and queues (an operation with fabric operands);
-- *waiting*: the rest. An operation is under way and cannot move (stalled); or nothing is under way, for now (idle) or any more (done).
+- *compute*: the main thread runs instructions, from the start of a task to its end, but for the time it waits for a
+  fabric operation;
+- *communication*: none of that, but the vector unit moves wavelets between memory and queues (an operation with fabric
+  operands);
+- *waiting*: the rest. An operation is under way and cannot move (stalled); or nothing is under way, for now (idle) or
+  any more (done).
 
-Chains: every wavelet carries how many hops and messages lie behind it: what its sender had taken before it started the operation
-that sends, and what that operation itself takes. To find a wavelet's history where it arrives, Z is a shadow of U: where a router
-channel or a queue of the machine holds a value, the shadow holds its history.
+Chains: every wavelet carries how many hops and messages lie behind it: what its sender had taken before it started the
+operation that sends, and what that operation itself takes. To find a wavelet's history where it arrives, Z is a shadow
+of U: where a router channel or a queue of the machine holds a value, the shadow holds its history.
 """
 
 from __future__ import annotations
@@ -22,21 +25,30 @@ from meshlang.fabric.state import *
 from meshlang.ir import isa
 
 (EV_TASK, EV_END, EV_ISSUE, EV_DONE, EV_STALL, EV_SEND, EV_ENTER, EV_MOVE, EV_TAKE, EV_OP) = (
-    trace.EV_TASK, trace.EV_END, trace.EV_ISSUE, trace.EV_DONE, trace.EV_STALL, trace.EV_SEND, trace.EV_ENTER, trace.EV_MOVE, trace.EV_TAKE,
-    trace.EV_OP)
+    trace.EV_TASK,
+    trace.EV_END,
+    trace.EV_ISSUE,
+    trace.EV_DONE,
+    trace.EV_STALL,
+    trace.EV_SEND,
+    trace.EV_ENTER,
+    trace.EV_MOVE,
+    trace.EV_TAKE,
+    trace.EV_OP,
+)
 DSDOP = int(isa.Op.DSDOP)
-THREADS = 9                     # main, and 8 microthreads
-TASKS = 129                     # 64 data or local, 64 control, the launched function
+THREADS = 9  # main, and 8 microthreads
+TASKS = 129  # 64 data or local, 64 control, the launched function
 
 # per PE, in S: what it does at present
 SK = 32
-S_STATE, S_SINCE, S_TASK = 0, 1, 2      # of the main thread
-S_UNDER_WAY = 3                 # operations on the fabric
-S_IDLE = 4                      # since when nothing is under way
-S_MOVED, S_MOVED_END = 5, 6     # cycle of the last step of the vector unit; end of its last exposed step
-S_CHAIN = 7                     # of all it has taken
-S_KIND = 8                      # of its tile program
-S_STEP, S_OP = 9, 18            # per thread: cycles of a step, 0 when nothing is under way; chain of the operation
+S_STATE, S_SINCE, S_TASK = 0, 1, 2  # of the main thread
+S_UNDER_WAY = 3  # operations on the fabric
+S_IDLE = 4  # since when nothing is under way
+S_MOVED, S_MOVED_END = 5, 6  # cycle of the last step of the vector unit; end of its last exposed step
+S_CHAIN = 7  # of all it has taken
+S_KIND = 8  # of its tile program
+S_STEP, S_OP = 9, 18  # per thread: cycles of a step, 0 when nothing is under way; chain of the operation
 IDLE, COMPUTE, OPERATION, ELEMENT = 0, 1, 2, 3
 # per PE, in A: cycles of the phase
 AK = 5
@@ -50,7 +62,7 @@ X_SENT, X_HOPS, X_LONGEST, X_HOST = 0, 1, 2, 3
 # parameters and results, in G
 V_HOP, V_MESSAGE, V_CHAIN, V_NOW = 0, 1, 2, 3
 VK = 4
-MESSAGES = (1 << 32) - 1        # a history: hops << 32 | messages
+MESSAGES = (1 << 32) - 1  # a history: hops << 32 | messages
 
 # as in state.py: int64 constants compile faster than literals
 globals().update({name: np.int64(value) for name, value in list(globals().items()) if type(value) is int})
@@ -108,7 +120,7 @@ def moves(A, S, pe, thread, cycle):
     S[s + S_MOVED] = cycle
     step = S[s + S_STEP + thread]
     if step == 0:
-        step = np.int64(1)      # not an operation: a task takes its wavelet
+        step = np.int64(1)  # not an operation: a task takes its wavelet
     A[pe * AK + A_MOVING] += step
     since = S[s + S_SINCE]
     hidden = cycle >= since if S[s + S_STATE] == COMPUTE else cycle < since
@@ -170,9 +182,9 @@ def count_events(E, n, W, U, C, T, channels, names, Z, S, A, N, L, X, G):
         cycle = E[i * 4]
         what = E[i * 4 + 1]
         extra = E[i * 4 + 2] >> 32
-        pc = ((E[i * 4 + 3] & 0xffffffff) ^ 0x80000000) - 0x80000000
+        pc = ((E[i * 4 + 3] & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000
         task = E[i * 4 + 3] >> 32
-        pe = what & 0xffffffff
+        pe = what & 0xFFFFFFFF
         kind = (what >> 32) & 255
         color = (what >> 40) & 255
         queue = (what >> 48) & 255
@@ -271,7 +283,9 @@ def counter():
             from numba import types
 
             words, half = types.Array(types.int64, 1, "C"), types.Array(types.int32, 1, "C")
-            signature = types.int64(words, types.int64, words, types.Array(types.uint32, 1, "C"), half, half, *[words] * 9)
+            signature = types.int64(
+                words, types.int64, words, types.Array(types.uint32, 1, "C"), half, half, *[words] * 9
+            )
             _compiled.append(top_level(count_events, signature))
         else:
             _compiled.append(count_events)

@@ -19,9 +19,9 @@ MEMCPY_BYTES = 4176
 def memory_maps(program: Program) -> list[dict[str, Any]]:
     """One map for tile programs whose variables lie at the same places, the fullest first.
 
-    Bytes. `data` is exact (it ends with the last variable); `code` and `system` (the host's copies) are estimates, as is `used`, their sum.
-    Locals live in registers and, if they are arrays or structs, in static storage, which is among the variables: there is no stack in
-    memory. `registers`: the most a PE needs at once.
+    Bytes. `data` is exact (it ends with the last variable); `code` and `system` (the host's copies) are estimates, as
+    is `used`, their sum. Locals live in registers and, if they are arrays or structs, in static storage, which is among
+    the variables: there is no stack in memory. `registers`: the most a PE needs at once.
     """
     pes = np.bincount(program.fabric.tile[program.fabric.tile >= 0].ravel(), minlength=len(program.tiles))
     groups: dict[tuple, list[int]] = {}
@@ -33,10 +33,23 @@ def memory_maps(program: Program) -> list[dict[str, Any]]:
         tiles = [program.tiles[i] for i in members]
         instructions = max(len(np.asarray(t.code).reshape(-1, 4)) for t in tiles)
         code, system = instructions * INSTRUCTION_BYTES, MEMCPY_BYTES if memcpy else 0
-        maps.append({
-            "tile_programs": [t.name for t in tiles], "pes": int(sum(pes[i] for i in members)),
-            "variables": [{"name": n, "address": a, "size": s, "type": t, "constant": not m} for n, a, s, t, m in objects if s > 0],
-            "data": data, "between": data - sum(s for _, _, s, _, _ in objects), "instructions": instructions, "code": code, "system": system,
-            "registers": max(t.stack_registers for t in tiles), "used": data + code + system, "limit": PE_MEMORY,
-        })
+        maps.append(
+            {
+                "tile_programs": [t.name for t in tiles],
+                "pes": int(sum(pes[i] for i in members)),
+                "variables": [
+                    {"name": n, "address": a, "size": s, "type": t, "constant": not m}
+                    for n, a, s, t, m in objects
+                    if s > 0
+                ],
+                "data": data,
+                "between": data - sum(s for _, _, s, _, _ in objects),
+                "instructions": instructions,
+                "code": code,
+                "system": system,
+                "registers": max(t.stack_registers for t in tiles),
+                "used": data + code + system,
+                "limit": PE_MEMORY,
+            }
+        )
     return sorted(maps, key=lambda m: -m["used"])

@@ -11,7 +11,7 @@ from .wafer import LETTERS
 if TYPE_CHECKING:
     from rich.console import Console
 
-PLAIN_WIDTH = 120       # of text that goes to a file
+PLAIN_WIDTH = 120  # of text that goes to a file
 SHOWN_PHASES, SHOWN_TASKS, SHOWN_MAPS, SHOWN_VARIABLES = 12, 8, 4, 12
 _MEANING = {
     "P": "the PEs compute, or are done before others; more PEs, a better division or quicker code would help",
@@ -41,7 +41,8 @@ def _say(console: Console, text: str = "", style: str = "") -> None:
 
 
 def _table(console: Console, header: Sequence[str], rows: Iterable[Sequence[str]], left: Sequence[int] = (0,)) -> None:
-    """A table; the columns `left` hold text, the others numbers. A row that begins with a space is a detail of the one above."""
+    """A table; the columns `left` hold text, the others numbers. A row that begins with a space is a detail of the one
+    above."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
@@ -54,7 +55,11 @@ def _table(console: Console, header: Sequence[str], rows: Iterable[Sequence[str]
     with console.capture() as captured:
         console.print(table)
     # rich fills lines with spaces up to the table's width: of no use in a file
-    console.file.write("".join(f"  {line.rstrip()}\n" if not console.is_terminal else f"  {line}\n" for line in captured.get().splitlines()))
+    console.file.write(
+        "".join(
+            f"  {line.rstrip()}\n" if not console.is_terminal else f"  {line}\n" for line in captured.get().splitlines()
+        )
+    )
 
 
 def _percent(share: float) -> str:
@@ -62,7 +67,7 @@ def _percent(share: float) -> str:
 
 
 def _count(value: float, noun: str = "") -> str:
-    """"1,234", "1 hop", "2 hops"."""
+    """ "1,234", "1 hop", "2 hops"."""
     return f"{value:,.0f}" + (f" {noun}{'' if value == 1 else 's'}" if noun else "")
 
 
@@ -70,8 +75,12 @@ def _count(value: float, noun: str = "") -> str:
 
 
 def _full(console: Console, r: dict[str, Any]) -> None:
-    _say(console, f"{r['program']}: {r['width']} x {r['height']} rectangle, {_count(r['pes'], 'PE')} with code, "
-                  f"{_count(r['total']['cycles'])} cycles ({r['profile']} profile)", "bold")
+    _say(
+        console,
+        f"{r['program']}: {r['width']} x {r['height']} rectangle, {_count(r['pes'], 'PE')} with code, "
+        f"{_count(r['total']['cycles'])} cycles ({r['profile']} profile)",
+        "bold",
+    )
     if r["ran"]:
         _cycles(console, r)
         _links(console, r)
@@ -116,9 +125,12 @@ def _cycles(console: Console, r: dict[str, Any]) -> None:
     _table(console, ("command of the host", "cycles", *PARTS, "starts"), rows)
     moving, exposed = total["moving"], total["communication"]
     if moving:
-        _say(console, f"  wavelets moved in {_percent(moving / total['cycles'])} of the cycles, {_percent(1 - exposed / moving)} of these beside "
-                      f"instructions; vector operations in memory were {_percent(total['vector'] / total['compute'] if total['compute'] else 0)} "
-                      "of compute")
+        _say(
+            console,
+            f"  wavelets moved in {_percent(moving / total['cycles'])} of the cycles, {_percent(1 - exposed / moving)} of these beside "
+            f"instructions; vector operations in memory were {_percent(total['vector'] / total['compute'] if total['compute'] else 0)} "
+            "of compute",
+        )
 
 
 def _links(console: Console, r: dict[str, Any]) -> None:
@@ -130,14 +142,40 @@ def _links(console: Console, r: dict[str, Any]) -> None:
             continue
         chain, links = p["chain"], p["links"]
         busiest = links["busiest"]
-        where = f"{busiest['pe'][0]},{busiest['pe'][1]} {_SIDE[busiest['side']]}: {_count(busiest['wavelets'])}" if busiest else "-"
+        where = (
+            f"{busiest['pe'][0]},{busiest['pe'][1]} {_SIDE[busiest['side']]}: {_count(busiest['wavelets'])}"
+            if busiest
+            else "-"
+        )
         least = f"{_count(chain['cycles'])} ({_percent(chain['cycles'] / p['cycles'])})"
         name = p["name"] + (f" (largest of {len(group)})" if len(group) > 1 else "")
-        rows.append((name, _count(chain["hops"]), _count(chain["messages"]), least, _count(links["wavelets"]), where,
-                     _percent(busiest["utilisation"]) if busiest else "-", _percent(links["mean"])))
+        rows.append(
+            (
+                name,
+                _count(chain["hops"]),
+                _count(chain["messages"]),
+                least,
+                _count(links["wavelets"]),
+                where,
+                _percent(busiest["utilisation"]) if busiest else "-",
+                _percent(links["mean"]),
+            )
+        )
     if rows:
-        _table(console, ("command of the host", "hops", "messages", "cycles at least", "link traversals", "busiest link", "used", "mean"),
-               rows[:SHOWN_PHASES])
+        _table(
+            console,
+            (
+                "command of the host",
+                "hops",
+                "messages",
+                "cycles at least",
+                "link traversals",
+                "busiest link",
+                "used",
+                "mean",
+            ),
+            rows[:SHOWN_PHASES],
+        )
     else:
         _say(console, "  no wavelet moved")
 
@@ -145,12 +183,29 @@ def _links(console: Console, r: dict[str, Any]) -> None:
 def _colors(console: Console, r: dict[str, Any]) -> None:
     _say(console, "\nColors and queues", "bold")
     if r["colors"]:
-        _table(console, ("color", "routers", "wavelets", "link traversals", "longest way"), [
-            (str(c["color"]), _count(c["pes"]), _count(c["sent"] + c["from_host"]), _count(c["hops"]),
-             _count(c["longest"], "hop") if c["sent"] + c["from_host"] else "unused") for c in r["colors"]])
+        _table(
+            console,
+            ("color", "routers", "wavelets", "link traversals", "longest way"),
+            [
+                (
+                    str(c["color"]),
+                    _count(c["pes"]),
+                    _count(c["sent"] + c["from_host"]),
+                    _count(c["hops"]),
+                    _count(c["longest"], "hop") if c["sent"] + c["from_host"] else "unused",
+                )
+                for c in r["colors"]
+            ],
+        )
     at = r["colors_per_pe"]
-    _say(console, f"  colors per PE: {at['max']} at most (PE {at['at'][0]},{at['at'][1]}), {at['mean']:.1f} in the mean")
-    _say(console, "  queues per PE: " + "; ".join(f"{q['inputs']} in and {q['outputs']} out on {_count(q['pes'], 'PE')}" for q in r["queues"][:4]))
+    _say(
+        console, f"  colors per PE: {at['max']} at most (PE {at['at'][0]},{at['at'][1]}), {at['mean']:.1f} in the mean"
+    )
+    _say(
+        console,
+        "  queues per PE: "
+        + "; ".join(f"{q['inputs']} in and {q['outputs']} out on {_count(q['pes'], 'PE')}" for q in r["queues"][:4]),
+    )
 
 
 def _memory(console: Console, r: dict[str, Any]) -> None:
@@ -158,8 +213,10 @@ def _memory(console: Console, r: dict[str, Any]) -> None:
     for m in r["memory"][:SHOWN_MAPS]:
         names = m["tile_programs"]
         who = names[0] + (f" and {_count(len(names) - 1, 'more tile program')}" if len(names) > 1 else "")
-        rows = [(v["name"], str(v["address"]), _count(v["size"]), v["type"] + (", constant" if v["constant"] else ""))
-                for v in sorted(m["variables"], key=lambda v: -v["size"])[:SHOWN_VARIABLES]]
+        rows = [
+            (v["name"], str(v["address"]), _count(v["size"]), v["type"] + (", constant" if v["constant"] else ""))
+            for v in sorted(m["variables"], key=lambda v: -v["size"])[:SHOWN_VARIABLES]
+        ]
         left = len(m["variables"]) - len(rows)
         if left:
             shown = sum(v["size"] for v in sorted(m["variables"], key=lambda v: -v["size"])[:SHOWN_VARIABLES])
@@ -176,7 +233,10 @@ def _memory(console: Console, r: dict[str, Any]) -> None:
     rest = r["memory"][SHOWN_MAPS:]
     if rest:
         programs = sum(len(m["tile_programs"]) for m in rest)
-        _say(console, f"  and {_count(len(rest), 'more map')} of {_count(programs, 'tile program')}, up to {_count(rest[0]['used'])} bytes")
+        _say(
+            console,
+            f"  and {_count(len(rest), 'more map')} of {_count(programs, 'tile program')}, up to {_count(rest[0]['used'])} bytes",
+        )
 
 
 def _plmr(console: Console, r: dict[str, Any]) -> None:
@@ -186,24 +246,51 @@ def _plmr(console: Console, r: dict[str, Any]) -> None:
     P, L, M, R = a["P"], a["L"], a["M"], a["R"]
     ran = r["ran"]
     rows = [
-        ("P", LETTERS["P"], _percent(P["share"]) if ran else "-", f"of the cycles: computing {_percent(P['compute'])}, done before others "
-         f"{_percent(P['done'])}; {_count(P['pes'])} of {_count(P['wafer_pes'])} PEs"),
-        ("L", LETTERS["L"], _percent(L["share"]) if ran else "-", f"of the cycles: moving wavelets {_percent(L['communication'])}, stalled "
-         f"{_percent(L['stalled'])}, idle {_percent(L['idle'])}"),
-        ("M", LETTERS["M"], _percent(M["share"]), f"{_count(M['used'])} of {_count(M['limit'])} bytes on the fullest PE"),
-        ("R", LETTERS["R"], _percent(R["share"]), ", ".join(f"{v['used']} of {v['limit']} {name}" for name, v in R["all"].items())),
+        (
+            "P",
+            LETTERS["P"],
+            _percent(P["share"]) if ran else "-",
+            f"of the cycles: computing {_percent(P['compute'])}, done before others "
+            f"{_percent(P['done'])}; {_count(P['pes'])} of {_count(P['wafer_pes'])} PEs",
+        ),
+        (
+            "L",
+            LETTERS["L"],
+            _percent(L["share"]) if ran else "-",
+            f"of the cycles: moving wavelets {_percent(L['communication'])}, stalled "
+            f"{_percent(L['stalled'])}, idle {_percent(L['idle'])}",
+        ),
+        (
+            "M",
+            LETTERS["M"],
+            _percent(M["share"]),
+            f"{_count(M['used'])} of {_count(M['limit'])} bytes on the fullest PE",
+        ),
+        (
+            "R",
+            LETTERS["R"],
+            _percent(R["share"]),
+            ", ".join(f"{v['used']} of {v['limit']} {name}" for name, v in R["all"].items()),
+        ),
     ]
     _table(console, ("", "", "share", ""), rows, (0, 1, 3))
     for text in p["exceeded"]:
         _say(console, f"  does not fit this machine: {text}", "bold red")
     first = p["bottleneck"]
-    _say(console, f"  bottleneck: {first} ({LETTERS[first]}), {_percent(a[first]['share'])}: {_MEANING[first].format_map(R)}", "bold")
+    _say(
+        console,
+        f"  bottleneck: {first} ({LETTERS[first]}), {_percent(a[first]['share'])}: {_MEANING[first].format_map(R)}",
+        "bold",
+    )
     big = p["whole_wafer"]
     if big is not None:
         way, chain = big["longest"], big["chain"]
-        _say(console, f"  on {_count(big['width'])} x {_count(big['height'])} PEs, the most in this shape, with the same tiles: the longest way "
-                      f"{'grows to' if big['longest_grows'] else 'stays at'} {_count(way, 'hop')}, the longest chain "
-                      f"{'grows to' if big['chain_grows'] else 'stays at'} {_count(chain['hops'], 'hop')}, {_count(chain['cycles'], 'cycle')}")
+        _say(
+            console,
+            f"  on {_count(big['width'])} x {_count(big['height'])} PEs, the most in this shape, with the same tiles: the longest way "
+            f"{'grows to' if big['longest_grows'] else 'stays at'} {_count(way, 'hop')}, the longest chain "
+            f"{'grows to' if big['chain_grows'] else 'stays at'} {_count(chain['hops'], 'hop')}, {_count(chain['cycles'], 'cycle')}",
+        )
 
 
 # ---------------------------------------------------------------- several
@@ -217,10 +304,35 @@ def _several(console: Console, reports: Sequence[dict[str, Any]]) -> None:
         cycles = max(1, total["cycles"])
         chain = max((p["chain"] for p in r["phases"]), key=lambda c: c["cycles"], default={"hops": 0, "messages": 0})
         busiest = total["links"]["busiest"]
-        rows.append((str(i), f"{r['width']} x {r['height']}", _count(total["cycles"]), _percent(total["compute"] / cycles),
-                     _percent(total["communication"] / cycles), _percent(sum(total[part] for part in PARTS[2:]) / cycles),
-                     f"{_count(chain['hops'])} in {_count(chain['messages'])}", _percent(busiest["utilisation"]) if busiest else "-",
-                     str(r["colors_per_pe"]["max"]), _count(letters["M"]["used"]),
-                     f"{r['plmr']['bottleneck']} {_percent(letters[r['plmr']['bottleneck']]['share'])}"))
-    _table(console, ("", "PEs", "cycles", "compute", "communication", "waiting", "chain: hops", "busiest link", "colors", "memory*", "bottleneck"),
-           rows)
+        rows.append(
+            (
+                str(i),
+                f"{r['width']} x {r['height']}",
+                _count(total["cycles"]),
+                _percent(total["compute"] / cycles),
+                _percent(total["communication"] / cycles),
+                _percent(sum(total[part] for part in PARTS[2:]) / cycles),
+                f"{_count(chain['hops'])} in {_count(chain['messages'])}",
+                _percent(busiest["utilisation"]) if busiest else "-",
+                str(r["colors_per_pe"]["max"]),
+                _count(letters["M"]["used"]),
+                f"{r['plmr']['bottleneck']} {_percent(letters[r['plmr']['bottleneck']]['share'])}",
+            )
+        )
+    _table(
+        console,
+        (
+            "",
+            "PEs",
+            "cycles",
+            "compute",
+            "communication",
+            "waiting",
+            "chain: hops",
+            "busiest link",
+            "colors",
+            "memory*",
+            "bottleneck",
+        ),
+        rows,
+    )

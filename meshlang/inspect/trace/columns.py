@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 def _codes(trace: Trace) -> tuple[np.ndarray, list[str], np.ndarray, list[str], np.ndarray]:
-    """Per event: file (number), line, operation (number); and the files and operations the numbers stand for. -1: none."""
+    """Per event: file (number), line, operation (number); and the files and operations the numbers stand for. -1:
+    none."""
     ev = trace.events
     rows = np.flatnonzero(ev["pc"] >= 0)
     tiles = trace.tile_of[ev["pe"][rows]].astype(np.int64)
@@ -36,18 +37,43 @@ def _codes(trace: Trace) -> tuple[np.ndarray, list[str], np.ndarray, list[str], 
 
 
 def write_npz(trace: Trace, file: BinaryIO) -> None:
-    """Columns cycle, x, y, kind, color, queue, thread, value, extra, task, source, line, op (int arrays; -1: none), and the names behind
-    the numbers: kinds, sources, ops, stalls, holds, controls (text arrays). `about`: program, profile, width, height, first and last cycle."""
+    """Columns cycle, x, y, kind, color, queue, thread, value, extra, task, source, line, op (int arrays; -1: none), and
+    the names behind the numbers: kinds, sources, ops, stalls, holds, controls (text arrays). `about`: program, profile,
+    width, height, first and last cycle."""
     ev = trace.events
     path, files, line, ops, op = _codes(trace)
     y, x = np.divmod(ev["pe"], trace.width)
-    none = {f: np.where(ev[f] == NOBODY, -1, ev[f].astype(np.int16)).astype(np.int16) for f in ("color", "queue", "thread")}
-    about = [trace.program.source, trace.profile, *(str(n) for n in (trace.width, trace.height, trace.first, trace.last))]
+    none = {
+        f: np.where(ev[f] == NOBODY, -1, ev[f].astype(np.int16)).astype(np.int16) for f in ("color", "queue", "thread")
+    }
+    about = [
+        trace.program.source,
+        trace.profile,
+        *(str(n) for n in (trace.width, trace.height, trace.first, trace.last)),
+    ]
     np.savez_compressed(
-        file, cycle=ev["cycle"], x=x.astype(np.int16), y=y.astype(np.int16), kind=ev["kind"], color=none["color"], queue=none["queue"],
-        thread=none["thread"], value=ev["value"], extra=ev["extra"],
-        task=ev["task"].astype(np.int16), source=path, line=line, op=op, kinds=np.array(KINDS), sources=np.array(files, str), ops=np.array(ops, str),
-        stalls=np.array(STALLS), holds=np.array(HOLDS), controls=np.array(CONTROLS), about=np.array(about))
+        file,
+        cycle=ev["cycle"],
+        x=x.astype(np.int16),
+        y=y.astype(np.int16),
+        kind=ev["kind"],
+        color=none["color"],
+        queue=none["queue"],
+        thread=none["thread"],
+        value=ev["value"],
+        extra=ev["extra"],
+        task=ev["task"].astype(np.int16),
+        source=path,
+        line=line,
+        op=op,
+        kinds=np.array(KINDS),
+        sources=np.array(files, str),
+        ops=np.array(ops, str),
+        stalls=np.array(STALLS),
+        holds=np.array(HOLDS),
+        controls=np.array(CONTROLS),
+        about=np.array(about),
+    )
 
 
 CSV_COLUMNS = ("cycle", "x", "y", "kind", "color", "queue", "thread", "value", "extra", "task", "op", "file", "line")
@@ -62,15 +88,29 @@ def write_csv(trace: Trace, file: BinaryIO) -> None:
     out.write(",".join(CSV_COLUMNS) + "\r\n")
     chunk = 100_000
     for at in range(0, len(ev), chunk):
-        part = ev[at:at + chunk]
+        part = ev[at : at + chunk]
         y, x = np.divmod(part["pe"], trace.width)
         lines = []
         for cycle, px, py, kind, color, queue, thread, value, extra, task, o, f, n in zip(
-                part["cycle"].tolist(), x.tolist(), y.tolist(), part["kind"].tolist(), part["color"].tolist(), part["queue"].tolist(),
-                part["thread"].tolist(), part["value"].tolist(), part["extra"].tolist(), part["task"].tolist(), op[at:at + chunk].tolist(),
-                path[at:at + chunk].tolist(), line[at:at + chunk].tolist(), strict=True):
-            lines.append(f"{cycle},{px},{py},{KINDS[kind]},{_or_empty(color)},{_or_empty(queue)},{_or_empty(thread)},{value},{extra},"
-                         f"{task if task >= 0 else ''},{ops[o] if o >= 0 else ''},{files[f] if f >= 0 else ''},{n if n >= 0 else ''}\r\n")
+            part["cycle"].tolist(),
+            x.tolist(),
+            y.tolist(),
+            part["kind"].tolist(),
+            part["color"].tolist(),
+            part["queue"].tolist(),
+            part["thread"].tolist(),
+            part["value"].tolist(),
+            part["extra"].tolist(),
+            part["task"].tolist(),
+            op[at : at + chunk].tolist(),
+            path[at : at + chunk].tolist(),
+            line[at : at + chunk].tolist(),
+            strict=True,
+        ):
+            lines.append(
+                f"{cycle},{px},{py},{KINDS[kind]},{_or_empty(color)},{_or_empty(queue)},{_or_empty(thread)},{value},{extra},"
+                f"{task if task >= 0 else ''},{ops[o] if o >= 0 else ''},{files[f] if f >= 0 else ''},{n if n >= 0 else ''}\r\n"
+            )
         out.write("".join(lines))
     out.flush()
     out.detach()

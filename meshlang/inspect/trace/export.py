@@ -14,8 +14,13 @@ if TYPE_CHECKING:
 
 Writer = Callable[["Trace", BinaryIO], None]
 ENDINGS = {
-    ".perfetto-trace": ("perfetto", "write_perfetto"), ".pftrace": ("perfetto", "write_perfetto"), ".perfetto": ("perfetto", "write_perfetto"),
-    ".log": ("simlog", "write_simlog"), ".vcd": ("vcd", "write_vcd"), ".npz": ("columns", "write_npz"), ".csv": ("columns", "write_csv"),
+    ".perfetto-trace": ("perfetto", "write_perfetto"),
+    ".pftrace": ("perfetto", "write_perfetto"),
+    ".perfetto": ("perfetto", "write_perfetto"),
+    ".log": ("simlog", "write_simlog"),
+    ".vcd": ("vcd", "write_vcd"),
+    ".npz": ("columns", "write_npz"),
+    ".csv": ("columns", "write_csv"),
     ".html": ("html", "write_html"),
 }
 
@@ -24,9 +29,16 @@ def writer_for(path: str | Path) -> Writer:
     """The exporter for a file name. MS1005 when there is none."""
     ending = Path(path).suffix.lower()
     if ending not in ENDINGS:
-        raise MeshlangError(Diagnostic("MS1005", f"--trace {path}: no trace format has the ending {ending!r}" if ending else
-                                       f"--trace {path}: the ending of the file chooses the format, and there is none",
-                                       help=f"endings: {', '.join(ENDINGS)}"), exit_code=2)
+        raise MeshlangError(
+            Diagnostic(
+                "MS1005",
+                f"--trace {path}: no trace format has the ending {ending!r}"
+                if ending
+                else f"--trace {path}: the ending of the file chooses the format, and there is none",
+                help=f"endings: {', '.join(ENDINGS)}",
+            ),
+            exit_code=2,
+        )
     module, function = ENDINGS[ending]
     return getattr(import_module(f"{__package__}.{module}"), function)
 

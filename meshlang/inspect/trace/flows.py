@@ -1,7 +1,8 @@
 """Which events are of one wavelet: from the CE that sends it, over the routers, to the CEs that take it.
 
-Events carry no identity: what passes a queue or a router's channel leaves it in the order in which it came, so counting is enough.
-What was there when recording began (`Start`) or comes from PEs that are not traced is counted as well, and has no past.
+Events carry no identity: what passes a queue or a router's channel leaves it in the order in which it came, so counting
+is enough. What was there when recording began (`Start`) or comes from PEs that are not traced is counted as well, and
+has no past.
 """
 
 from __future__ import annotations
@@ -20,18 +21,23 @@ UNKNOWN = 0
 
 
 def wavelets(trace: Trace) -> np.ndarray:
-    """Number of the wavelet of each event, int64 [events]: from 1 on, 0 for events of other kinds and where it is not known.
+    """Number of the wavelet of each event, int64 [events]: from 1 on, 0 for events of other kinds and where it is not
+    known.
 
     A wavelet that a router copies to several sides keeps its number.
     """
     ev = trace.events
     out = np.zeros(len(ev), np.int64)
-    sent: dict[tuple[int, int], deque[int]] = defaultdict(deque)            # (PE, output queue)
-    channel: dict[tuple[int, int], deque[int]] = defaultdict(deque)         # (PE, color)
-    arrived: dict[tuple[int, int], deque[int]] = defaultdict(deque)         # (PE, input queue)
+    sent: dict[tuple[int, int], deque[int]] = defaultdict(deque)  # (PE, output queue)
+    channel: dict[tuple[int, int], deque[int]] = defaultdict(deque)  # (PE, color)
+    arrived: dict[tuple[int, int], deque[int]] = defaultdict(deque)  # (PE, input queue)
     inside = trace.mask.ravel()
     if trace.start is not None:
-        for store, counts in ((channel, trace.start.channels), (arrived, trace.start.inputs), (sent, trace.start.outputs)):
+        for store, counts in (
+            (channel, trace.start.channels),
+            (arrived, trace.start.inputs),
+            (sent, trace.start.outputs),
+        ):
             for key, n in counts.items():
                 if inside[key[0]]:
                     store[key].extend([UNKNOWN] * n)
@@ -40,7 +46,8 @@ def wavelets(trace: Trace) -> np.ndarray:
     rows = trace.of_kinds("send", "enter", "move", "take")
     send, enter, move = int(KIND["send"]), int(KIND["enter"]), int(KIND["move"])
     for row, pe, kind, color, queue, extra in zip(
-            rows.tolist(), *(ev[f][rows].tolist() for f in ("pe", "kind", "color", "queue", "extra")), strict=True):
+        rows.tolist(), *(ev[f][rows].tolist() for f in ("pe", "kind", "color", "queue", "extra")), strict=True
+    ):
         if kind == send:
             number += 1
             out[row] = number

@@ -1,6 +1,7 @@
 """One HTML page: a heat map of the fabric with a time slider, details of a PE on click. It needs nothing but a browser.
 
-The page (page.html) draws; here time is cut into frames and what PEs did is summed up. Data are JSON, arrays in it base64.
+The page (page.html) draws; here time is cut into frames and what PEs did is summed up. Data are JSON, arrays in it
+base64.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from .model import KIND
 if TYPE_CHECKING:
     from .model import Slices, Trace
 
-CELLS = 4_000_000       # PEs x frames of a metric: one byte each
+CELLS = 4_000_000  # PEs x frames of a metric: one byte each
 FRAMES = 400
-SLICES = 150_000        # tasks, operations and stalls with their details, in all
+SLICES = 150_000  # tasks, operations and stalls with their details, in all
 
 
 def write_html(trace: Trace, file: BinaryIO) -> None:
@@ -36,8 +37,9 @@ def write_html(trace: Trace, file: BinaryIO) -> None:
 def page_data(trace: Trace) -> dict[str, Any]:
     """What the page shows.
 
-    box: x0, y0, w, h around the traced PEs; edges: cycles of the frames; metrics: per name the bytes [frame, y, x] (255: the
-    largest value, `top`), totals [y, x]; slices: per PE, rows start, stop, name, lane (0 main thread, 1 + id a microthread), kind.
+    box: x0, y0, w, h around the traced PEs; edges: cycles of the frames; metrics: per name the bytes [frame, y, x]
+    (255: the largest value, `top`), totals [y, x]; slices: per PE, rows start, stop, name, lane (0 main thread, 1 + id
+    a microthread), kind.
     """
     ys, xs = np.nonzero(trace.mask)
     x0, y0 = int(xs.min()), int(ys.min())
@@ -51,16 +53,29 @@ def page_data(trace: Trace) -> dict[str, Any]:
     moves = ev[(ev["kind"] == KIND["move"]) & inside[ev["pe"]]]
     metrics = [
         _metric("busy", "main thread busy, % of time", _covered(trace, trace.tasks, edges, box), edges, True),
-        _metric("operations", "vector operations on the fabric, % of time", _covered(trace, trace.operations, edges, box), edges, True),
+        _metric(
+            "operations",
+            "vector operations on the fabric, % of time",
+            _covered(trace, trace.operations, edges, box),
+            edges,
+            True,
+        ),
         _metric("stalled", "threads that wait, % of time", _covered(trace, trace.stalls, edges, box), edges, True),
         _metric("wavelets", "wavelets the router moves, per cycle", _counted(trace, moves, edges, box), edges, False),
     ]
     names: dict[str, int] = {}
     return {
-        "program": trace.program.source, "profile": trace.profile, "size": [trace.width, trace.height], "box": box, "edges": edges.tolist(),
-        "metrics": metrics, "tiles": [t.name for t in trace.program.tiles],
+        "program": trace.program.source,
+        "profile": trace.profile,
+        "size": [trace.width, trace.height],
+        "box": box,
+        "edges": edges.tolist(),
+        "metrics": metrics,
+        "tiles": [t.name for t in trace.program.tiles],
         "tile": [[int(trace.tile_of[y * trace.width + x]) for x in range(x0, x0 + w)] for y in range(y0, y0 + h)],
-        "traced": trace.mask[y0:y0 + h, x0:x0 + w].astype(int).tolist(), **_slices(trace, names), "names": list(names),
+        "traced": trace.mask[y0 : y0 + h, x0 : x0 + w].astype(int).tolist(),
+        **_slices(trace, names),
+        "names": list(names),
         "full": trace.full_at,
     }
 
@@ -76,8 +91,8 @@ def _covered(trace: Trace, slices: Slices, edges: np.ndarray, box: tuple[int, in
     pe = _cells(trace, slices.pe[keep], box)
     start, stop = (np.clip(a[keep], edges[0], edges[-1]) for a in (slices.start, slices.stop))
     n, cells = len(edges) - 1, box[2] * box[3]
-    # a slice adds (edge - start) in its first frame, everything in the frames between, (stop - edge) in its last: the integral of
-    # open slices, as differences of two ramps
+    # a slice adds (edge - start) in its first frame, everything in the frames between, (stop - edge) in its last: the
+    # integral of open slices, as differences of two ramps
     ramp = np.zeros((n + 1, cells))
     step = np.zeros((n + 1, cells))
     for at, sign in ((start, 1), (stop, -1)):
@@ -98,12 +113,18 @@ def _metric(key: str, title: str, amount: np.ndarray, edges: np.ndarray, share: 
     """A metric's frames relative to their largest value: a share of time in per cent, or a rate per cycle."""
     rate = amount / np.maximum(np.diff(edges), 1)[:, None] * (100 if share else 1)
     top = float(rate.max()) if rate.size and rate.max() > 0 else 1.0
-    return {"key": key, "title": title, "top": round(top, 4), "total": amount.sum(0).round().astype(int).tolist(),
-            "frames": base64.b64encode(np.ceil(rate / top * 255).astype(np.uint8).tobytes()).decode()}
+    return {
+        "key": key,
+        "title": title,
+        "top": round(top, 4),
+        "total": amount.sum(0).round().astype(int).tolist(),
+        "frames": base64.b64encode(np.ceil(rate / top * 255).astype(np.uint8).tobytes()).decode(),
+    }
 
 
 def _slices(trace: Trace, names: dict[str, int]) -> dict[str, Any]:
-    """Details of PEs: {"slices": {PE: [start, stop, name, lane, kind, ...]}, "cut": the cycle up to which they are there, or None}."""
+    """Details of PEs: {"slices": {PE: [start, stop, name, lane, kind, ...]}, "cut": the cycle up to which they are
+    there, or None}."""
     groups = ((trace.tasks, 0), (trace.operations, 1), (trace.bulk, 1), (trace.stalls, 2))
     inside = trace.mask.ravel()
     start = np.concatenate([g.start for g, _ in groups])
@@ -126,12 +147,18 @@ def _slices(trace: Trace, names: dict[str, int]) -> dict[str, Any]:
             text = trace.op_name(pe, pc) + ("" if place is None else f" {PurePath(place[0]).name}:{place[1]}")
         return names.setdefault(text, len(names))
 
-    first_of: dict[int, int] = {}           # a PE that stands for its tile program
+    first_of: dict[int, int] = {}  # a PE that stands for its tile program
     out: dict[int, list[int]] = {}
     for i in order[:SLICES].tolist():
         p, e, k = int(pe[i]), events[i], int(kind[i])
         tile = int(trace.tile_of[p])
-        number = name(k, tile, int(e["pc"]) if k < 2 else 0, int(e["task"]) if k == 0 else 0, int(e["extra"]) if k == 2 else 0,
-                      first_of.setdefault(tile, p))
+        number = name(
+            k,
+            tile,
+            int(e["pc"]) if k < 2 else 0,
+            int(e["task"]) if k == 0 else 0,
+            int(e["extra"]) if k == 2 else 0,
+            first_of.setdefault(tile, p),
+        )
         out.setdefault(p, []).extend((int(start[i]), int(stop[i]), number, int(lane[i]), k))
     return {"slices": out, "cut": cut}

@@ -30,13 +30,14 @@ class Slices:
 
     `begin`, `end`: rows of `Trace.events`, -1 where that end lies outside the trace.
     """
-    start: np.ndarray           # first cycle
-    stop: np.ndarray            # cycle after the last
+
+    start: np.ndarray  # first cycle
+    stop: np.ndarray  # cycle after the last
     pe: np.ndarray
-    thread: np.ndarray          # 0 main, 1 + microthread
+    thread: np.ndarray  # 0 main, 1 + microthread
     begin: np.ndarray
     end: np.ndarray
-    events: np.ndarray          # the event that describes the slice: `begin`, or `end` where there is none
+    events: np.ndarray  # the event that describes the slice: `begin`, or `end` where there is none
 
     def __len__(self) -> int:
         return len(self.start)
@@ -45,6 +46,7 @@ class Slices:
 @dataclass
 class Trace:
     """events: EVENT[n] by cycle; first, last: cycles of the recording, half open; mask: traced PEs, bool [h, w]."""
+
     program: Program
     profile: str
     width: int
@@ -55,7 +57,7 @@ class Trace:
     last: int
     hop: int
     ramp: int
-    tile_of: np.ndarray         # [pe], -1: no code
+    tile_of: np.ndarray  # [pe], -1: no code
     code_base: list[int]
     mask: np.ndarray
     full_at: int | None
@@ -72,9 +74,23 @@ class Trace:
         last = min(recorder.options.cycles[1], machine.cycle + 1 if recorder.full_at is None else recorder.full_at)
         if len(events):
             last = max(last, int(events["cycle"][-1]) + 1)
-        return Trace(machine.program, machine.profile.name, machine.width, machine.height, events, recorder.start, min(first, last), last,
-                     int(W[s.G_HOP]), int(W[s.G_RAMP]), machine.state.tile_of, machine.state.code_base, recorder.mask, recorder.full_at,
-                     recorder.lost)
+        return Trace(
+            machine.program,
+            machine.profile.name,
+            machine.width,
+            machine.height,
+            events,
+            recorder.start,
+            min(first, last),
+            last,
+            int(W[s.G_HOP]),
+            int(W[s.G_RAMP]),
+            machine.state.tile_of,
+            machine.state.code_base,
+            recorder.mask,
+            recorder.full_at,
+            recorder.lost,
+        )
 
     # ------------------------------------------------------------ names
 
@@ -117,7 +133,7 @@ class Trace:
         return f"task {task & 63}"
 
     def op_name(self, pe: int, pc: int) -> str:
-        """"fmacs" for a vector operation, "add" for a scalar instruction."""
+        """ "fmacs" for a vector operation, "add" for a scalar instruction."""
         return self._op_names.get((int(self.tile_of[pe]), int(pc))) or self._name_op(pe, pc)
 
     @cached_property
@@ -130,16 +146,18 @@ class Trace:
             return "element access"
         t, at = found
         code = self.program.tiles[t].code[at]
-        op = int(code[0]) & 0xff
+        op = int(code[0]) & 0xFF
         name = OPS.get(op, "?")
         if op == DSDOP:
-            name = DsdOpCode(int(np.asarray(self.program.tiles[t].dsd_ops).reshape(-1, isa.OP_COLUMNS)[int(code[1]), isa.OP_CODE])).name.lower()
+            name = DsdOpCode(
+                int(np.asarray(self.program.tiles[t].dsd_ops).reshape(-1, isa.OP_COLUMNS)[int(code[1]), isa.OP_CODE])
+            ).name.lower()
         self._op_names[t, int(pc)] = name
         return name
 
     def color_beside(self, pe: int, color: int, direction: int) -> int:
-        """The color at PE `pe` of a wavelet that comes in `direction` with `color`: another one where the colors are swapped. (Where only
-        the other one has the swap, both receive it: its own.)"""
+        """The color at PE `pe` of a wavelet that comes in `direction` with `color`: another one where the colors are
+        swapped. (Where only the other one has the swap, both receive it: its own.)"""
         if not self._swaps:
             return color
 
@@ -148,6 +166,7 @@ class Trace:
             index = -1 if grid is None else int(np.asarray(grid).reshape(-1)[pe])
             config = self.program.fabric.configs[index] if index >= 0 else None
             return None if config is None else config.swap_x if direction in (EAST, WEST) else config.swap_y
+
         return color ^ 1 if swap(color ^ 1) and swap(color) is not False else color
 
     @cached_property
@@ -183,35 +202,46 @@ class Trace:
         return self._paired("stall", "go", by_thread=True)
 
     def _paired(self, begin: str, end: str, by_thread: bool, inclusive: int = 0) -> Slices:
-        """Beginnings and ends of the same PE (and thread), each with the next other one. inclusive: 1: the end's cycle is part of it."""
+        """Beginnings and ends of the same PE (and thread), each with the next other one. inclusive: 1: the end's cycle
+        is part of it."""
         rows = self.of_kinds(begin, end)
         ev = self.events[rows]
         thread = ev["thread"].astype(np.int64) if by_thread else np.zeros(len(ev), np.int64)
         key = ev["pe"].astype(np.int64) * 256 + thread
         is_end = ev["kind"] == KIND[end]
-        # of one cycle, an end stands before the next beginning, unless it ends what begins in that cycle: the order they happened in
+        # of one cycle, an end stands before the next beginning, unless it ends what begins in that cycle: the order
+        # they happened in
         order = np.argsort(key, kind="stable")
         rows, key, is_end, ev, thread = rows[order], key[order], is_end[order], ev[order], thread[order]
         n = len(rows)
-        same = np.zeros(n, bool)            # the row before is of the same key
+        same = np.zeros(n, bool)  # the row before is of the same key
         same[1:] = key[1:] == key[:-1]
-        opens = np.zeros(n, bool)           # a beginning stands right before
+        opens = np.zeros(n, bool)  # a beginning stands right before
         opens[1:] = ~is_end[:-1] & same[1:]
         ends = np.flatnonzero(is_end)
-        lone = np.flatnonzero(~is_end & ~np.append(opens[1:] & is_end[1:], False))     # never ended
+        lone = np.flatnonzero(~is_end & ~np.append(opens[1:] & is_end[1:], False))  # never ended
         closed = ends[opens[ends]]
-        early = ends[~opens[ends]]          # began before the recording
+        early = ends[~opens[ends]]  # began before the recording
         length = ev["value"].astype(np.int64) if end == "go" else ev["extra"].astype(np.int64)
         start = np.concatenate([ev["cycle"][closed - 1], ev["cycle"][early] - length[early], ev["cycle"][lone]])
-        stop = np.concatenate([ev["cycle"][closed] + inclusive, ev["cycle"][early] + inclusive, np.full(len(lone), self.last)])
+        stop = np.concatenate(
+            [ev["cycle"][closed] + inclusive, ev["cycle"][early] + inclusive, np.full(len(lone), self.last)]
+        )
         begins = np.concatenate([rows[closed - 1], np.full(len(early), -1), rows[lone]])
         finishes = np.concatenate([rows[closed], rows[early], np.full(len(lone), -1)])
         of = np.where(begins >= 0, begins, finishes)
         described = self.events[of]
         place = np.concatenate([closed, early, lone])
         sort = np.lexsort((place, start))
-        return Slices(start[sort], stop[sort], described["pe"][sort], np.concatenate([thread[closed], thread[early], thread[lone]])[sort],
-                      begins[sort], finishes[sort], described[sort])
+        return Slices(
+            start[sort],
+            stop[sort],
+            described["pe"][sort],
+            np.concatenate([thread[closed], thread[early], thread[lone]])[sort],
+            begins[sort],
+            finishes[sort],
+            described[sort],
+        )
 
 
 def places(tile: TileProgram) -> list[tuple[str, int] | None]:

@@ -8,18 +8,35 @@ from meshlang.diag import Diagnostic, MeshlangError
 from meshlang.fabric.recording import DEFAULT_GROUPS, GROUPS, NO_END, TraceOptions
 
 # what the vendor's simulator calls them (SIMFABRIC_DEBUG, and the flags in the head of its sim.log)
-SYNONYMS = {"inst_trace": "inst", "landing": "wavelet", "wavelets": "wavelet", "stalls": "stall", "router": "wavelet",
-            "switch_positions": "switch", "tasks": "task", "ops": "op"}
+SYNONYMS = {
+    "inst_trace": "inst",
+    "landing": "wavelet",
+    "wavelets": "wavelet",
+    "stalls": "stall",
+    "router": "wavelet",
+    "switch_positions": "switch",
+    "tasks": "task",
+    "ops": "op",
+}
 _RANGE = re.compile(r"(?:(\d+)?:(\d+)?|(\d+))$")
 
 
-def trace_options(pes: str | None = None, colors: str | None = None, cycles: str | None = None, events: str | None = None,
-                  limit: int | None = None) -> TraceOptions:
+def trace_options(
+    pes: str | None = None,
+    colors: str | None = None,
+    cycles: str | None = None,
+    events: str | None = None,
+    limit: int | None = None,
+) -> TraceOptions:
     """What to record. None: all PEs, colors and cycles, and DEFAULT_GROUPS. MS1001 to MS1004."""
     groups = DEFAULT_GROUPS if events is None else _groups(events)
     return TraceOptions(
         None if pes is None else tuple(_rectangle(part) for part in pes.split(";")),
-        None if colors is None else _colors(colors), _cycles(cycles), groups, *(() if limit is None else (limit,)))
+        None if colors is None else _colors(colors),
+        _cycles(cycles),
+        groups,
+        *(() if limit is None else (limit,)),
+    )
 
 
 def _mistake(code: str, message: str, help_: str) -> MeshlangError:
@@ -40,8 +57,11 @@ def _range(text: str) -> tuple[int, int] | None:
 def _rectangle(text: str) -> tuple[int, int, int, int]:
     ranges = [_range(part) for part in text.split(",")]
     if len(ranges) != 2 or ranges[0] is None or ranges[1] is None:
-        raise _mistake("MS1001", f"--trace-pes {text!r}: expected a rectangle of PEs, X0:X1,Y0:Y1",
-                       "the end is not included: 0:4,2:3 is the first four PEs of row 2; 5,2 is one PE; ; separates several")
+        raise _mistake(
+            "MS1001",
+            f"--trace-pes {text!r}: expected a rectangle of PEs, X0:X1,Y0:Y1",
+            "the end is not included: 0:4,2:3 is the first four PEs of row 2; 5,2 is one PE; ; separates several",
+        )
     return (*ranges[0], *ranges[1])
 
 
@@ -50,7 +70,11 @@ def _colors(text: str) -> frozenset[int]:
     for part in text.split(","):
         found = _range(part)
         if found is None or found[1] > 32 and found[1] != NO_END or found[0] > 31:
-            raise _mistake("MS1002", f"--trace-colors {text!r}: {part.strip()!r} is no color", "colors are numbers from 0 to 31: 3 or 0,2,8:12")
+            raise _mistake(
+                "MS1002",
+                f"--trace-colors {text!r}: {part.strip()!r} is no color",
+                "colors are numbers from 0 to 31: 3 or 0,2,8:12",
+            )
         out |= set(range(found[0], min(found[1], 32)))
     return frozenset(out)
 
@@ -58,8 +82,11 @@ def _colors(text: str) -> frozenset[int]:
 def _cycles(text: str | None) -> tuple[int, int]:
     found = (0, NO_END) if text is None else _range(text) if ":" in text else None
     if found is None:
-        raise _mistake("MS1003", f"--trace-cycles {text!r}: expected a range of cycles, A:B",
-                       "the end is not included; 1000: is everything from cycle 1000 on")
+        raise _mistake(
+            "MS1003",
+            f"--trace-cycles {text!r}: expected a range of cycles, A:B",
+            "the end is not included; 1000: is everything from cycle 1000 on",
+        )
     return found
 
 
@@ -72,5 +99,7 @@ def _groups(text: str) -> tuple[str, ...]:
         elif name in GROUPS:
             chosen.add(name)
         else:
-            raise _mistake("MS1004", f"--trace-events {text!r}: there are no events {part!r}", f"events: {', '.join(GROUPS)}, all")
+            raise _mistake(
+                "MS1004", f"--trace-events {text!r}: there are no events {part!r}", f"events: {', '.join(GROUPS)}, all"
+            )
     return tuple(g for g in GROUPS if g in chosen)

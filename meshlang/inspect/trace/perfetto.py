@@ -1,11 +1,12 @@
 """Perfetto's protobuf format, for ui.perfetto.dev and its trace processor. A cycle is 1 ns.
 
-A group of tracks a PE: its main thread (tasks, with the vector operations and stalls inside), its microthreads, and its router. A wavelet is
-a flow: arrows lead from the operation that sends it over the routers to the one that takes it. Its value stands where it begins, and that
-it comes from the ramp into the first router goes without saying: a long trace has a third fewer bytes so.
+A group of tracks a PE: its main thread (tasks, with the vector operations and stalls inside), its microthreads, and its
+router. A wavelet is a flow: arrows lead from the operation that sends it over the routers to the one that takes it. Its
+value stands where it begins, and that it comes from the ramp into the first router goes without saying: a long trace
+has a third fewer bytes so.
 
-The messages (perfetto/trace/trace_packet.proto and what it includes) need few fields, numbered below. All packets but the first are in
-compressed batches, which Perfetto reads as they are.
+The messages (perfetto/trace/trace_packet.proto and what it includes) need few fields, numbered below. All packets but
+the first are in compressed batches, which Perfetto reads as they are.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ EXPLICIT = 3
 # the annotations that events have
 PAYLOAD, ELEMENTS, TASK = 1, 2, 3
 ANNOTATIONS = {PAYLOAD: "payload", ELEMENTS: "elements", TASK: "task id"}
-BATCH = 1 << 22         # bytes that are compressed together
+BATCH = 1 << 22  # bytes that are compressed together
 # tracks of PE p have the numbers 32 p + these
 GROUP, MAIN, ROUTER, THREADS = 1, 2, 3, 8
 
@@ -59,7 +60,8 @@ class _Rows:
     """Rows of several shapes, written in one common order."""
 
     def __init__(self) -> None:
-        self.parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []        # time, rank, second key, messages
+        # time, rank, second key, messages
+        self.parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
 
     def add(self, time: np.ndarray, rank: int, second: np.ndarray, parts: list[Part]) -> None:
         if len(time):
@@ -77,7 +79,7 @@ class _Rows:
         lengths = np.array([p[3].shape[1] for p in self.parts])
         per_batch = max(1, BATCH // int(lengths.max()))
         for at in range(0, len(order), per_batch):
-            picked = order[at:at + per_batch]
+            picked = order[at : at + per_batch]
             size = lengths[shape[picked]]
             offset = np.cumsum(size) - size
             data = np.empty(int(size.sum()), np.uint8)
@@ -92,16 +94,37 @@ def write_perfetto(trace: Trace, file: BinaryIO) -> None:
     names = _Names()
     rows = _Rows()
     tracks: dict[int, set[int]] = {int(pe): set() for pe in np.flatnonzero(trace.mask)}
-    _slices(trace, trace.tasks, names, rows, tracks, TASK, lambda e, row: trace.task_name(
-        int(e["pe"]), int(e["task"]), int(e["pc"])))
+    _slices(
+        trace,
+        trace.tasks,
+        names,
+        rows,
+        tracks,
+        TASK,
+        lambda e, row: trace.task_name(int(e["pe"]), int(e["task"]), int(e["pc"])),
+    )
     for slices in (trace.operations, trace.bulk):
-        _slices(trace, slices, names, rows, tracks, ELEMENTS, lambda e, row: trace.op_name(int(e["pe"]), int(e["pc"])) + _at(trace, e))
+        _slices(
+            trace,
+            slices,
+            names,
+            rows,
+            tracks,
+            ELEMENTS,
+            lambda e, row: trace.op_name(int(e["pe"]), int(e["pc"])) + _at(trace, e),
+        )
     _slices(trace, trace.stalls, names, rows, tracks, None, lambda e, row: "stall: " + STALLS[int(e["extra"])])
     _instants(trace, names, rows, tracks)
 
     head = wire.field(SEQUENCE, 1) + wire.field(FLAGS, STATE_CLEARED)
-    interned = b"".join(wire.field(INTERNED_NAMES, wire.field(1, number) + wire.field(2, text)) for text, number in names.numbers.items())
-    interned += b"".join(wire.field(INTERNED_ANNOTATIONS, wire.field(1, number) + wire.field(2, text)) for number, text in ANNOTATIONS.items())
+    interned = b"".join(
+        wire.field(INTERNED_NAMES, wire.field(1, number) + wire.field(2, text))
+        for text, number in names.numbers.items()
+    )
+    interned += b"".join(
+        wire.field(INTERNED_ANNOTATIONS, wire.field(1, number) + wire.field(2, text))
+        for number, text in ANNOTATIONS.items()
+    )
     file.write(wire.field(TRACE_PACKET, head + wire.field(INTERNED, interned)))
     _compressed(file, _descriptors(trace, tracks))
     rows.write(lambda data: _compressed(file, data))
@@ -121,7 +144,9 @@ def _descriptors(trace: Trace, tracks: dict[int, set[int]]) -> bytes:
     for pe, used in tracks.items():
         x, y = trace.xy(pe)
         tile = trace.tile(pe)
-        out.append(_descriptor(32 * pe + GROUP, f"PE {x},{y}" + (f" {tile.name}" if tile is not None else ""), None, pe))
+        out.append(
+            _descriptor(32 * pe + GROUP, f"PE {x},{y}" + (f" {tile.name}" if tile is not None else ""), None, pe)
+        )
         for track in sorted(used):
             name = {MAIN: "main thread", ROUTER: "router"}.get(track, f"microthread {track - THREADS - 1}")
             out.append(_descriptor(32 * pe + track, name, 32 * pe + GROUP, track))
@@ -134,21 +159,37 @@ def _descriptor(uuid: int, name: str, parent: int | None, rank: int) -> bytes:
         body += wire.field(ORDERING, EXPLICIT)
     else:
         body += wire.field(PARENT, parent)
-    return wire.field(TRACE_PACKET, wire.field(SEQUENCE, 1) + wire.field(FLAGS, STATE_NEEDED) + wire.field(DESCRIPTOR, body))
+    return wire.field(
+        TRACE_PACKET, wire.field(SEQUENCE, 1) + wire.field(FLAGS, STATE_NEEDED) + wire.field(DESCRIPTOR, body)
+    )
 
 
 def _packet(time: np.ndarray, event: list[Part]) -> list[Part]:
-    return [wire.tag(TIMESTAMP, wire.VARINT), Varint(time, 6), wire.field(SEQUENCE, 1), wire.field(FLAGS, STATE_NEEDED),
-            *wire.message(TRACK_EVENT, event)]
+    return [
+        wire.tag(TIMESTAMP, wire.VARINT),
+        Varint(time, 6),
+        wire.field(SEQUENCE, 1),
+        wire.field(FLAGS, STATE_NEEDED),
+        *wire.message(TRACK_EVENT, event),
+    ]
 
 
-def _event(kind: int, track: np.ndarray, name: np.ndarray | None, annotation: int | None, value: np.ndarray | None,
-           flow: np.ndarray | None) -> list[Part]:
+def _event(
+    kind: int,
+    track: np.ndarray,
+    name: np.ndarray | None,
+    annotation: int | None,
+    value: np.ndarray | None,
+    flow: np.ndarray | None,
+) -> list[Part]:
     parts: list[Part] = [wire.field(EVENT_TYPE, kind)]
     if name is not None:
         parts += [wire.tag(EVENT_NAME, wire.VARINT), Varint(name, 3)]
     if annotation is not None and value is not None:
-        parts += wire.message(EVENT_ANNOTATION, [wire.field(ANNOTATION_NAME, annotation), wire.tag(ANNOTATION_UINT, wire.VARINT), Varint(value, 5)])
+        parts += wire.message(
+            EVENT_ANNOTATION,
+            [wire.field(ANNOTATION_NAME, annotation), wire.tag(ANNOTATION_UINT, wire.VARINT), Varint(value, 5)],
+        )
     # what differs from event to event stands together: a quarter of the compressed bytes
     parts += [wire.tag(EVENT_TRACK, wire.VARINT), Varint(track, 4)]
     if flow is not None:
@@ -156,9 +197,17 @@ def _event(kind: int, track: np.ndarray, name: np.ndarray | None, annotation: in
     return parts
 
 
-def _slices(trace: Trace, slices: Slices, names: _Names, rows: _Rows, tracks: dict[int, set[int]], annotation: int | None,
-            name_of: Callable[[np.void, int], str]) -> None:
-    """Ends come first in a cycle, then beginnings, longer ones first, then what takes no time: so slices on a track nest."""
+def _slices(
+    trace: Trace,
+    slices: Slices,
+    names: _Names,
+    rows: _Rows,
+    tracks: dict[int, set[int]],
+    annotation: int | None,
+    name_of: Callable[[np.void, int], str],
+) -> None:
+    """Ends come first in a cycle, then beginnings, longer ones first, then what takes no time: so slices on a track
+    nest."""
     keep = trace.mask.ravel()[slices.pe]
     events = slices.events[keep]
     pe, thread = slices.pe[keep].astype(np.int64), slices.thread[keep].astype(np.int64)
@@ -167,16 +216,36 @@ def _slices(trace: Trace, slices: Slices, names: _Names, rows: _Rows, tracks: di
     for p, t in np.unique(np.stack([pe, offset], 1), axis=0).tolist():
         tracks[p].add(t)
     # few different names: found once per kind of event
-    key = np.stack([trace.tile_of[pe].astype(np.int64), events["pc"].astype(np.int64), events["task"].astype(np.int64),
-                    events["extra"].astype(np.int64) if annotation is None else np.zeros(len(pe), np.int64)], 1)
+    key = np.stack(
+        [
+            trace.tile_of[pe].astype(np.int64),
+            events["pc"].astype(np.int64),
+            events["task"].astype(np.int64),
+            events["extra"].astype(np.int64) if annotation is None else np.zeros(len(pe), np.int64),
+        ],
+        1,
+    )
     _, first, where = np.unique(key, axis=0, return_index=True, return_inverse=True)
-    name = np.array([names.of(name_of(events[i], int(i))) for i in first], np.int64)[where.reshape(-1)] if len(pe) else np.zeros(0, np.int64)
+    name = (
+        np.array([names.of(name_of(events[i], int(i))) for i in first], np.int64)[where.reshape(-1)]
+        if len(pe)
+        else np.zeros(0, np.int64)
+    )
     value = events["task" if annotation == TASK else "value"].astype(np.int64)
     track = 32 * pe + offset
     long = stop > start
     for chosen, kind, rank in ((long, SLICE_BEGIN, 1), (~long, INSTANT, 2)):
-        rows.add(start[chosen], rank, -stop[chosen], _packet(start[chosen], _event(
-            kind, track[chosen], name[chosen], annotation, None if annotation is None else value[chosen], None)))
+        rows.add(
+            start[chosen],
+            rank,
+            -stop[chosen],
+            _packet(
+                start[chosen],
+                _event(
+                    kind, track[chosen], name[chosen], annotation, None if annotation is None else value[chosen], None
+                ),
+            ),
+        )
     rows.add(stop[long], 0, track[long], _packet(stop[long], _event(SLICE_END, track[long], None, None, None, None)))
 
 
@@ -184,7 +253,8 @@ def _instants(trace: Trace, names: _Names, rows: _Rows, tracks: dict[int, set[in
     ev = trace.events
     number = wavelets(trace)
     inside = np.flatnonzero(trace.mask.ravel()[ev["pe"]] & (number > 0))
-    begins = np.zeros(len(ev), bool)            # the first event of a wavelet on the PEs that are shown, which has its value
+    # the first event of a wavelet on the PEs that are shown, which has its value
+    begins = np.zeros(len(ev), bool)
     begins[inside[np.unique(number[inside], return_index=True)[1]]] = True
     for rank, kind in enumerate(("send", "enter", "move", "held", "take", "control", "switch")):
         at = trace.of_kinds(kind)
@@ -209,11 +279,29 @@ def _instants(trace: Trace, names: _Names, rows: _Rows, tracks: dict[int, set[in
         name = np.array([names.of(_instant_name(trace, kind, part[i])) for i in first], np.int64)[where.reshape(-1)]
         value = part["value"].astype(np.int64)
         track = 32 * pe + offset
-        order = rank << 52 | name << 32 | pe        # like events of a cycle one after the other: they compress best so
+        order = rank << 52 | name << 32 | pe  # like events of a cycle one after the other: they compress best so
         flow, first, wavelet = number[at], begins[at], kind not in ("control", "switch")
-        for chosen, shows, flows in ((flow == 0, wavelet, False), ((flow > 0) & first, True, True), ((flow > 0) & ~first, False, True)):
-            rows.add(part["cycle"][chosen], 3, order[chosen], _packet(part["cycle"][chosen], _event(
-                INSTANT, track[chosen], name[chosen], PAYLOAD if shows else None, value[chosen] if shows else None, flow[chosen] if flows else None)))
+        for chosen, shows, flows in (
+            (flow == 0, wavelet, False),
+            ((flow > 0) & first, True, True),
+            ((flow > 0) & ~first, False, True),
+        ):
+            rows.add(
+                part["cycle"][chosen],
+                3,
+                order[chosen],
+                _packet(
+                    part["cycle"][chosen],
+                    _event(
+                        INSTANT,
+                        track[chosen],
+                        name[chosen],
+                        PAYLOAD if shows else None,
+                        value[chosen] if shows else None,
+                        flow[chosen] if flows else None,
+                    ),
+                ),
+            )
 
 
 def _instant_name(trace: Trace, kind: str, e: np.void) -> str:

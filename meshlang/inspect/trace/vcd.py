@@ -44,7 +44,11 @@ def write_vcd(trace: Trace, file: BinaryIO) -> None:
         colors[pe].append(color)
     ident: dict[tuple[int, str], str] = {}
     width: dict[str, int] = {}
-    head = ["$comment MeshLang: " + trace.program.source.replace("$", "") + " $end", "$timescale 1ns $end", "$scope module fabric $end"]
+    head = [
+        "$comment MeshLang: " + trace.program.source.replace("$", "") + " $end",
+        "$timescale 1ns $end",
+        "$scope module fabric $end",
+    ]
     for pe in pes:
         x, y = trace.xy(pe)
         head.append(f"$scope module pe_{x}_{y} $end")
@@ -67,14 +71,16 @@ def write_vcd(trace: Trace, file: BinaryIO) -> None:
     for stop, pe in zip(tasks.stop.tolist(), tasks.pe.tolist()):
         if stop < trace.last:
             changes[stop].update({ident[pe, "busy"]: 0, ident[pe, "task"]: None, ident[pe, "line"]: None})
-    for first, stop, pe, task in zip(tasks.start.tolist(), tasks.stop.tolist(), tasks.pe.tolist(), tasks.events["task"].tolist()):
+    for first, stop, pe, task in zip(
+        tasks.start.tolist(), tasks.stop.tolist(), tasks.pe.tolist(), tasks.events["task"].tolist()
+    ):
         if stop > first:
             changes[max(first, start)].update({ident[pe, "busy"]: 1, ident[pe, "task"]: task})
     for row in trace.of_kinds("op", "issue", "inst").tolist():
         e = ev[row]
         place = trace.place(int(e["pe"]), int(e["pc"]))
         if place is not None and ident[int(e["pe"]), "busy"] is not None:
-            changes[int(e["cycle"])][ident[int(e["pe"]), "line"]] = place[1] & 0xffff
+            changes[int(e["cycle"])][ident[int(e["pe"]), "line"]] = place[1] & 0xFFFF
     for slices, name in ((trace.operations, "ops"), (trace.stalls, "stalled")):
         for cycle, pe, count in _counts(slices, start, trace.last):
             changes[cycle][ident[pe, name]] = min(count, 15)

@@ -1,4 +1,5 @@
-"""Why nothing moves: explain() follows what waits to the root (walk.py); rules.py says what each root is called and what to change."""
+"""Why nothing moves: explain() follows what waits to the root (walk.py); rules.py says what each root is called and
+what to change."""
 
 from .explanation import explain
 from .findings import Explanation, Finding

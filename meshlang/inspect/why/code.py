@@ -1,4 +1,5 @@
-"""What the code of a PE could do, in words: who would send, who would activate or unblock a task, who would unblock the command stream.
+"""What the code of a PE could do, in words: who would send, who would activate or unblock a task, who would unblock the
+command stream.
 
 It says only what the code says for certain (lint/facts.py), and nothing where an id or DSD is computed at run time.
 """
@@ -15,13 +16,13 @@ from meshlang.ir import isa
 from meshlang.ir.isa import DsdKind, Op
 from meshlang.ir.program import TaskBinding, TileProgram
 
-MOST = 3        # places named
+MOST = 3  # places named
 SENDS_NOTHING = "the code there sends nothing on color {color}"
 NOBODY = "nothing in the code there activates it"
 
 
 def place(tile: TileProgram, pc: int) -> str:
-    """"on_x (pe.csl:22)": the function and the line of an instruction."""
+    """ "on_x (pe.csl:22)": the function and the line of an instruction."""
     function = max((f for f in tile.functions if f.entry <= pc), key=lambda f: f.entry, default=None)
     span = next((tile.spans[i] for i in range(min(pc, len(tile.spans) - 1), -1, -1) if tile.spans[i] is not None), None)
     return f"{function.name if function is not None else '?'} ({names.place(span)})"
@@ -47,8 +48,11 @@ def senders(tile: TileProgram, color: int) -> str:
 
 def activators(tile: TileProgram, task: TaskBinding) -> list[TaskBinding]:
     """The tasks whose own code activates a local task."""
-    functions = {max((f.entry, i) for i, f in enumerate(tile.functions) if f.entry <= pc)[1]
-                 for pc in facts_of(tile).activated.get(task.id, []) if pc >= 0}
+    functions = {
+        max((f.entry, i) for i, f in enumerate(tile.functions) if f.entry <= pc)[1]
+        for pc in facts_of(tile).activated.get(task.id, [])
+        if pc >= 0
+    }
     return [b for b in tile.tasks if b.function in functions]
 
 
@@ -61,7 +65,9 @@ def starts(tile: TileProgram, task: TaskBinding) -> str:
 def unblocks(tile: TileProgram, task: TaskBinding) -> str:
     """Who would unblock a task. "" if that cannot be told."""
     facts = facts_of(tile)
-    return _doers(tile, facts, facts.unblocked.get(task.id, []), "nothing in the code there unblocks it", "it is unblocked in")
+    return _doers(
+        tile, facts, facts.unblocked.get(task.id, []), "nothing in the code there unblocks it", "it is unblocked in"
+    )
 
 
 def _doers(tile: TileProgram, facts: Facts, pcs: list[int], nobody: str, somebody: str) -> str:

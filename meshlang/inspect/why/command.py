@@ -1,4 +1,5 @@
-"""Why a launched function that has returned is not done: who was to unblock the command stream, and what that task waits for."""
+"""Why a launched function that has returned is not done: who was to unblock the command stream, and what that task
+waits for."""
 
 from __future__ import annotations
 
@@ -30,9 +31,14 @@ def command(machine: Machine, place: Place, because: list[str]) -> str | None:
         return "no_unblock"
     others = [b for b in tasks if b.kind != "local"]
     # a task that nothing activates is not where the program was to end, if there is another
-    local = [(b, how) for b in tasks if b.kind == "local" and ((how := code.starts(tile, b)) != code.NOBODY or not others)]
+    local = [
+        (b, how) for b in tasks if b.kind == "local" and ((how := code.starts(tile, b)) != code.NOBODY or not others)
+    ]
     for b, how in local[:2]:
-        because.append(f"unblock_cmd_stream is called in task {b.name} (id {b.id}), which is not active" + (f"; {how}" if how else ""))
+        because.append(
+            f"unblock_cmd_stream is called in task {b.name} (id {b.id}), which is not active"
+            + (f"; {how}" if how else "")
+        )
     if local:
         return _not_started(machine, place, tile, local[0][0], because) if len(local) == 1 else "not_activated"
     for b in others[:1]:
@@ -44,7 +50,8 @@ def command(machine: Machine, place: Place, because: list[str]) -> str | None:
 
 
 def _not_started(machine: Machine, place: Place, tile: TileProgram, task: TaskBinding, because: list[str]) -> str:
-    """From a task that was not activated to the one that would have activated it, as far as there is one and it has not run."""
+    """From a task that was not activated to the one that would have activated it, as far as there is one and it has not
+    run."""
     started = _started(machine, machine.pe(*place))
     seen = {task.id}
     while started is not None:
@@ -78,15 +85,21 @@ def _wavelet_task(machine: Machine, place: Place, task: TaskBinding, because: li
     if machine.state.W[s.G_WSE3]:
         color = next((q.color for q in query.queues(machine, *place) if not q.output and q.id == task.id), None)
     if task.kind != "data" or color is None:
-        because.append(f"{task.name} is a {task.kind} task; PE {place[0]},{place[1]} has taken {wavelets(int(machine.received()[pe]))} in all")
+        because.append(
+            f"{task.name} is a {task.kind} task; PE {place[0]},{place[1]} has taken {wavelets(int(machine.received()[pe]))} in all"
+        )
         return "too_few"
     here = query.channel(machine, color, *place)
     if here is None or "RAMP" not in here.tx:
         route = "no route" if here is None else f"the route {query.route_text(here)}, without RAMP in tx,"
-        because.append(f"the data task {task.name} waits for color {color}, and PE {place[0]},{place[1]} has {route} for it")
+        because.append(
+            f"the data task {task.name} waits for color {color}, and PE {place[0]},{place[1]} has {route} for it"
+        )
         return "no_ramp"
-    because.append(f"the data task {task.name} waits for color {color}; PE {place[0]},{place[1]} has taken "
-                   f"{wavelets(int(machine.received()[pe]))} in all")
+    because.append(
+        f"the data task {task.name} waits for color {color}; PE {place[0]},{place[1]} has taken "
+        f"{wavelets(int(machine.received()[pe]))} in all"
+    )
     ends = routes.upstream(machine, color, place).ends
     idle_notes(machine, color, [p for p in ends if not query.operations(machine, machine.pe(*p))], because)
     return "too_few"

@@ -1,4 +1,5 @@
-"""Why nothing moves: what waits, each with the root that walk.py comes to; what only follows from others stands apart."""
+"""Why nothing moves: what waits, each with the root that walk.py comes to; what only follows from others stands
+apart."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from .walk import follow, held_up, walked
 if TYPE_CHECKING:
     from meshlang.fabric.machine import Machine
 
-MOST_WALKS = 64         # groups whose root is looked for; beyond that, groups repeat each other
+MOST_WALKS = 64  # groups whose root is looked for; beyond that, groups repeat each other
 
 
 def explain(machine: Machine, until: Any = None) -> Explanation:
@@ -26,10 +27,16 @@ def explain(machine: Machine, until: Any = None) -> Explanation:
     machine.settle()
     open_ = machine.commands_outstanding
     W = machine.state.W
-    unfinished = f"; {machine.command} has not finished on {open_} of {machine.width * machine.height} PEs" if open_ else ""
+    unfinished = (
+        f"; {machine.command} has not finished on {open_} of {machine.width * machine.height} PEs" if open_ else ""
+    )
     if int(W[s.G_OCC_R]) | int(W[s.G_OCC_C]):
-        return Explanation(False, f"cycle {machine.cycle}: slow, not hung: there is still work to do{unfinished}",
-                           [*rings(machine), *busy(machine)], last=_last_wavelet(machine))
+        return Explanation(
+            False,
+            f"cycle {machine.cycle}: slow, not hung: there is still work to do{unfinished}",
+            [*rings(machine), *busy(machine)],
+            last=_last_wavelet(machine),
+        )
     groups = machine.waiting()
     findings: list[Finding] = []
     held: list[Finding] = []
@@ -37,21 +44,28 @@ def explain(machine: Machine, until: Any = None) -> Explanation:
         findings.append(_host_waits(machine, until))
     elif not groups:
         return Explanation(False, f"cycle {machine.cycle}: at rest, and nothing waits", [])
-    concerned = {p for g in groups if g.kind in ("operation", "element", "output") or g.text.startswith("local task") for p in g.pes}
+    concerned = {
+        p
+        for g in groups
+        if g.kind in ("operation", "element", "output") or g.text.startswith("local task")
+        for p in g.pes
+    }
     share = max(1, MOST_WALKS // max(1, len(groups)))
     circles: set[Place] = set()
     for i, g in enumerate(sorted(groups, key=_pump)):
         if _pump(g) and any(f.rule for f in findings):
-            continue        # it waits by design
+            continue  # it waits by design
         if g.kind == "command" and all(p in concerned for p in g.pes):
-            continue        # the function waits for what another group names
+            continue  # the function waits for what another group names
         for finding in walked(machine, g, share if i < MOST_WALKS else 0):
             (held if _follows(machine, g, finding, findings) else findings).append(finding)
             if finding.rule == "circle":
                 if finding.pes[0] in circles:
                     finding.because = ["it is in that circle, too"]
                 circles |= finding.path
-    return Explanation(True, f"cycle {machine.cycle}: nothing can move any more{unfinished}", findings, held, _last_wavelet(machine))
+    return Explanation(
+        True, f"cycle {machine.cycle}: nothing can move any more{unfinished}", findings, held, _last_wavelet(machine)
+    )
 
 
 def _pump(group: Any) -> bool:
@@ -63,13 +77,27 @@ def _follows(machine: Machine, group: Any, finding: Finding, others: list[Findin
     """Is it a consequence of what other findings say?"""
     if group.task is not None and finding.rule == "task_blocked":
         # a running operation will unblock the task: what that operation waits for is the cause
-        return all(any(op.unblocks == group.task and op.wants is not None for op in query.operations(machine, machine.pe(*place)))
-                   for place in finding.pes)
+        return all(
+            any(
+                op.unblocks == group.task and op.wants is not None
+                for op in query.operations(machine, machine.pe(*place))
+            )
+            for place in finding.pes
+        )
     if finding.rule == "no_queue":
         return any(f.rule == "wrong_color" and set(f.pes) & set(finding.pes) for f in others)
     # a full queue or router follows from what an operation waits for, if both lead to the same root
-    return group.kind in ("task", "output", "router") and group.span is None and (finding.rule is None or any(
-        finding.rule == f.rule and (not finding.because or finding.because[-1:] == f.because[-1:]) for f in others))
+    return (
+        group.kind in ("task", "output", "router")
+        and group.span is None
+        and (
+            finding.rule is None
+            or any(
+                finding.rule == f.rule and (not finding.because or finding.because[-1:] == f.because[-1:])
+                for f in others
+            )
+        )
+    )
 
 
 def _last_wavelet(machine: Machine) -> str:
@@ -110,8 +138,10 @@ def _host_waits(machine: Machine, until: tuple) -> Finding:
         if op is None:
             idle.append(source)
             continue
-        finding.because.append(f"color {color} comes from PE {source[0]},{source[1]}, where {op.thread} is at {op.name} ({names.place(op.span)}) "
-                               f"and {op.waits}")
+        finding.because.append(
+            f"color {color} comes from PE {source[0]},{source[1]}, where {op.thread} is at {op.name} ({names.place(op.span)}) "
+            f"and {op.waits}"
+        )
         finding.rule = follow(machine, source, op, finding.because, {(source, op.thread)})
         return finding
     idle_notes(machine, color, idle, finding.because)

@@ -15,9 +15,9 @@ class Finding:
     pes: list[Place]
     text: str
     span: Any = None
-    because: list[str] = field(default_factory=list)    # the walk to the root
+    because: list[str] = field(default_factory=list)  # the walk to the root
     rule: str | None = None
-    path: set[Place] = field(default_factory=set)       # PEs the walk came through
+    path: set[Place] = field(default_factory=set)  # PEs the walk came through
 
 
 @dataclass
@@ -25,8 +25,8 @@ class Explanation:
     hung: bool
     headline: str
     findings: list[Finding]
-    held: list[Finding] = field(default_factory=list)   # full queues and routers, because of the findings
-    last: str = ""                                      # the last wavelet that moved
+    held: list[Finding] = field(default_factory=list)  # full queues and routers, because of the findings
+    last: str = ""  # the last wavelet that moved
 
     def causes(self) -> list[str]:
         """Names of the rules found, the most telling first."""

@@ -16,7 +16,7 @@ from .notes import tasks
 if TYPE_CHECKING:
     from meshlang.fabric.machine import Machine
 
-LOOPING = 10_000        # cycles of one task after which others that wait for it are worth a word
+LOOPING = 10_000  # cycles of one task after which others that wait for it are worth a word
 
 
 def rings(machine: Machine) -> Iterator[Finding]:
@@ -36,7 +36,9 @@ def rings(machine: Machine) -> Iterator[Finding]:
 def busy(machine: Machine) -> Iterator[Finding]:
     """Who still works, and with what, for a fabric that is slow and not hung."""
     P = machine.records()
-    pes = np.flatnonzero((P[:, s.P_TILE] >= 0) & ((P[:, s.P_ST] != s.ST_IDLE) | (P[:, s.P_UTMASK] != 0) | (P[:, s.P_CMD] != 0)))
+    pes = np.flatnonzero(
+        (P[:, s.P_TILE] >= 0) & ((P[:, s.P_ST] != s.ST_IDLE) | (P[:, s.P_UTMASK] != 0) | (P[:, s.P_CMD] != 0))
+    )
 
     def describe(x: int, y: int) -> tuple:
         view = query.pe_view(machine, x, y)
@@ -48,7 +50,9 @@ def busy(machine: Machine) -> Iterator[Finding]:
         if view.command == "not started":
             return f"{machine.command} has been launched, and starts soon", None
         kept = _kept_waiting(machine, view)
-        return f"{view.state} in {view.task}" + (f", for more than {LOOPING} cycles; until it ends, {kept} cannot run" if kept else ""), view.span
+        return f"{view.state} in {view.task}" + (
+            f", for more than {LOOPING} cycles; until it ends, {kept} cannot run" if kept else ""
+        ), view.span
 
     for group in query.grouped([(int(p) % machine.width, int(p) // machine.width) for p in pes], describe):
         text, span = group.what
@@ -67,6 +71,13 @@ def _kept_waiting(machine: Machine, view: query.PEView) -> str:
     for q in query.queues(machine, *view.pe):
         ident = q.id if machine.state.W[s.G_WSE3] else q.color
         for b in tasks(machine, view.pe):
-            if not q.output and q.contents and not q.used and b.kind == "data" and b.id == ident and not blocked >> b.id & 1:
+            if (
+                not q.output
+                and q.contents
+                and not q.used
+                and b.kind == "data"
+                and b.id == ident
+                and not blocked >> b.id & 1
+            ):
                 return f"data task {b.name} (id {b.id}), for which a wavelet has come,"
     return ""

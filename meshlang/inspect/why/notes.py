@@ -38,5 +38,7 @@ def idle_notes(machine: Machine, color: int, idle: list[Place], because: list[st
         if not has_code:
             because.append(f"color {color} comes from {who}, where no code is")
             continue
-        because.append(f"color {color} comes from {who}, where {'no operation sends on it' if works else 'nothing is running any more'}; "
-                       f"{'it has' if len(group.pes) == 1 else 'each has'} sent {wavelets(sent)} in all")
+        because.append(
+            f"color {color} comes from {who}, where {'no operation sends on it' if works else 'nothing is running any more'}; "
+            f"{'it has' if len(group.pes) == 1 else 'each has'} sent {wavelets(sent)} in all"
+        )

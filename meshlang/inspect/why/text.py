@@ -10,7 +10,7 @@ from meshlang.inspect import names, query
 from .findings import Explanation
 from .rules import RULES
 
-MOST_NOTES = 5      # steps of a walk that a diagnostic shows: the first two, and those at the root
+MOST_NOTES = 5  # steps of a walk that a diagnostic shows: the first two, and those at the root
 
 
 def explanation_lines(e: Explanation) -> Iterator[tuple[str, str | None]]:
@@ -25,8 +25,12 @@ def explanation_lines(e: Explanation) -> Iterator[tuple[str, str | None]]:
     if len(e.findings) > 12:
         yield f"and {len(e.findings) - 12} more groups", None
     if e.held:
-        yield "and so: " + "; ".join(f"{query.places(f.pes)}: {f.text}" for f in e.held[:4]) + (
-            f"; and {len(e.held) - 4} more" if len(e.held) > 4 else ""), None
+        yield (
+            "and so: "
+            + "; ".join(f"{query.places(f.pes)}: {f.text}" for f in e.held[:4])
+            + (f"; and {len(e.held) - 4} more" if len(e.held) > 4 else ""),
+            None,
+        )
     if e.last:
         yield e.last, None
     for name in e.causes():
@@ -35,13 +39,15 @@ def explanation_lines(e: Explanation) -> Iterator[tuple[str, str | None]]:
 
 
 def annotate(diagnostic: Any, e: Explanation) -> None:
-    """Add what explains a deadlock to its diagnostic: the walk to the root as notes, what to change as help. Likewise for a run that was
-    stopped because it takes too long: who is at work."""
+    """Add what explains a deadlock to its diagnostic: the walk to the root as notes, what to change as help. Likewise
+    for a run that was stopped because it takes too long: who is at work."""
     causes = e.causes()
     if not e.hung:
         diagnostic.notes.append(e.headline.partition(": ")[2])
         for f in e.findings[:12]:
-            diagnostic.notes.append(f"{query.places(f.pes)}: {f.text}" + (f" ({names.place(f.span)})" if f.span is not None else ""))
+            diagnostic.notes.append(
+                f"{query.places(f.pes)}: {f.text}" + (f" ({names.place(f.span)})" if f.span is not None else "")
+            )
         if len(e.findings) > 12:
             diagnostic.notes.append(f"and {len(e.findings) - 12} more groups")
         diagnostic.notes += [*(f"cause: {RULES[name].title}" for name in causes), e.last]
@@ -50,7 +56,11 @@ def annotate(diagnostic: Any, e: Explanation) -> None:
         return
     for name in causes[:3]:
         first = next(f for f in e.findings if f.rule == name)
-        shown = first.because if len(first.because) <= MOST_NOTES else [*first.because[:2], "...", *first.because[2 - MOST_NOTES:]]
+        shown = (
+            first.because
+            if len(first.because) <= MOST_NOTES
+            else [*first.because[:2], "...", *first.because[2 - MOST_NOTES :]]
+        )
         diagnostic.notes += [f"because {line}" for line in shown]
         diagnostic.notes.append(f"cause: {RULES[name].title}")
     diagnostic.notes.append(e.last)
@@ -61,9 +71,19 @@ def annotate(diagnostic: Any, e: Explanation) -> None:
 def as_data(e: Explanation) -> dict[str, Any]:
     """The explanation as plain values, for --json."""
     return {
-        "hung": e.hung, "headline": e.headline,
+        "hung": e.hung,
+        "headline": e.headline,
         "causes": [{"rule": name, "title": RULES[name].title, "change": RULES[name].change} for name in e.causes()],
-        "groups": [{"pes": f.pes, "text": f.text, "source": names.place(f.span) if f.span is not None else None,
-                    "because": f.because, "rule": f.rule} for f in e.findings],
-        "held_up": [{"pes": f.pes, "text": f.text} for f in e.held], "last_wavelet": e.last,
+        "groups": [
+            {
+                "pes": f.pes,
+                "text": f.text,
+                "source": names.place(f.span) if f.span is not None else None,
+                "because": f.because,
+                "rule": f.rule,
+            }
+            for f in e.findings
+        ],
+        "held_up": [{"pes": f.pes, "text": f.text} for f in e.held],
+        "last_wavelet": e.last,
     }

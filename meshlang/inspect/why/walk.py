@@ -1,7 +1,7 @@
 """From what waits, along the routes and the operations, to the root: its rule, and why.
 
-Each wait is followed: who could end it, and what is that PE doing? The walk ends at a root (an idle sender, a broken route, a blocked task, a
-command stream that no one unblocks) or where it began (a circle).
+Each wait is followed: who could end it, and what is that PE doing? The walk ends at a root (an idle sender, a broken
+route, a blocked task, a command stream that no one unblocks) or where it began (a circle).
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ CLOSES = "which closes the circle"
 
 
 def walked(machine: Machine, group: Any, walks: int) -> list[Finding]:
-    """What a group waits for, by rule: PEs at the same place may wait for different reasons. Of many PEs some are looked at, evenly spread."""
+    """What a group waits for, by rule: PEs at the same place may wait for different reasons. Of many PEs some are
+    looked at, evenly spread."""
     if not walks:
         return [Finding(group.pes, group.text, group.span)]
-    sample = group.pes[::-(-len(group.pes) // walks)]
+    sample = group.pes[:: -(-len(group.pes) // walks)]
     found: dict[tuple, Finding] = {}
     for place in sample:
         finding = Finding([place], group.text, group.span)
@@ -106,7 +107,9 @@ def _no_taker(machine: Machine, place: Place, queue: int | None, color: int | No
         return "data_blocked"
     here = query.channel(machine, color, *place) if color is not None else None
     if here is not None and here.position is not None and len({p.partition(": ")[2] for p in here.positions}) > 1:
-        because.append(f"the switch of color {color} at PE {place[0]},{place[1]} is at position {here.position} of {', '.join(here.positions)}")
+        because.append(
+            f"the switch of color {color} at PE {place[0]},{place[1]} is at position {here.position} of {', '.join(here.positions)}"
+        )
         return "switch"
     taken = int(machine.received()[machine.pe(*place)])
     if taken and not any(b.kind == "data" for b in tasks(machine, place)):
@@ -133,18 +136,25 @@ def follow(machine: Machine, place: Place, op: query.OperationView, because: lis
         _teardown_notes(machine, place, color, because)
         return "teardown"
     if here is None or "RAMP" not in here.tx:
-        because.append(f"the route of color {color} at PE {place[0]},{place[1]} is {query.route_text(here)}, without RAMP in tx"
-                       if here is not None else f"PE {place[0]},{place[1]} has no route for color {color}")
+        because.append(
+            f"the route of color {color} at PE {place[0]},{place[1]} is {query.route_text(here)}, without RAMP in tx"
+            if here is not None
+            else f"PE {place[0]},{place[1]} has no route for color {color}"
+        )
         return _other_color(machine, place, because) or "no_ramp"
     filtered = here.kept > 0
     if filtered:
-        because.append(f"the filter of color {color} at PE {place[0]},{place[1]} has kept {here.kept} wavelets from the PE")
+        because.append(
+            f"the filter of color {color} at PE {place[0]},{place[1]} has kept {here.kept} wavelets from the PE"
+        )
     trace = routes.upstream(machine, color, place)
     if trace.host and not trace.ends:
         because.append(f"color {color} comes from the host")
         return "host"
     if not trace.ends:
-        because += trace.breaks[:4] or [f"no PE sends to PE {place[0]},{place[1]} on color {color}: the route goes round without a RAMP in rx"]
+        because += trace.breaks[:4] or [
+            f"no PE sends to PE {place[0]},{place[1]} on color {color}: the route goes round without a RAMP in rx"
+        ]
         return _other_color(machine, place, because) or _break_rule(machine, trace, color, because) or "no_source"
     idle: list[Place] = []
     for source in trace.ends:
@@ -152,8 +162,10 @@ def follow(machine: Machine, place: Place, op: query.OperationView, because: lis
         if other is None:
             idle.append(source)
             continue
-        because.append(f"color {color} comes from PE {source[0]},{source[1]}, where {other.thread} is at {other.name} "
-                       f"({names.place(other.span)}) and {other.waits or 'can go on'}")
+        because.append(
+            f"color {color} comes from PE {source[0]},{source[1]}, where {other.thread} is at {other.name} "
+            f"({names.place(other.span)}) and {other.waits or 'can go on'}"
+        )
         return _on(machine, source, other, because, seen)
     rule = _idle_sources(machine, color, idle, op, because)
     return "filter" if filtered and rule in ("extent", "one_more") else rule
@@ -169,7 +181,8 @@ def _on(machine: Machine, place: Place, op: query.OperationView, because: list[s
 
 
 def held_up(machine: Machine, place: Place, color: int) -> query.OperationView | None:
-    """The operation that keeps a PE from sending on a color: one that sends on it, or one that the code has to get past. None: there is no such."""
+    """The operation that keeps a PE from sending on a color: one that sends on it, or one that the code has to get
+    past. None: there is no such."""
     ops = query.operations(machine, machine.pe(*place))
     sending = [o for o in ops if any(v.kind == s.K_OUT and v.color == color for v in o.operands)]
     if sending:
@@ -186,7 +199,9 @@ def _other_color(machine: Machine, place: Place, because: list[str]) -> str | No
     for color in names.colors_of(machine):
         view = query.channel(machine, color, *place)
         if view is not None and "RAMP" in view.tx and view.queue is None:
-            because.append(f"color {color} leads there, and the PE has no input queue for it: is that the color to receive?")
+            because.append(
+                f"color {color} leads there, and the PE has no input queue for it: is that the color to receive?"
+            )
             return "wrong_color"
     return None
 
@@ -208,14 +223,22 @@ def _teardown_notes(machine: Machine, place: Place, color: int | None, because: 
         span = fabric.spans.get((color, int(fabric.color[color][y, x])))
     view = query.pe_view(machine, x, y)
     if view is not None and not view.operations and view.state == "idle":
-        doing = "nothing is running any more" if view.command is not None or not machine.command else f"{machine.command} is done"
+        doing = (
+            "nothing is running any more"
+            if view.command is not None or not machine.command
+            else f"{machine.command} is done"
+        )
         because.append(f"on PE {x},{y}, where the color is in teardown, {doing}")
     if span is not None and Path(span.file.path).is_relative_to(stdlib_dir()):
         library = Path(span.file.path).relative_to(stdlib_dir()).with_suffix("")
-        because.append(f"<{library}> sets the route of color {color} when it is called; here it has not been, or with other arguments than elsewhere")
+        because.append(
+            f"<{library}> sets the route of color {color} when it is called; here it has not been, or with other arguments than elsewhere"
+        )
 
 
-def _idle_sources(machine: Machine, color: int, idle: list[Place], op: query.OperationView, because: list[str]) -> str | None:
+def _idle_sources(
+    machine: Machine, color: int, idle: list[Place], op: query.OperationView, because: list[str]
+) -> str | None:
     """Nothing runs on the PEs a color comes from."""
     idle_notes(machine, color, idle, because)
     x, y = idle[0]
@@ -238,7 +261,10 @@ def _idle_sources(machine: Machine, color: int, idle: list[Place], op: query.Ope
             because.append(who)
         idle_tasks = [b for b in tile.tasks if b.kind == "local" and f" {b.name} (" in who]
         for b in idle_tasks[:2]:
-            because.append(f"task {b.name} (id {b.id}) of PE {x},{y} is not active" + (f"; {how}" if (how := code.starts(tile, b)) else ""))
+            because.append(
+                f"task {b.name} (id {b.id}) of PE {x},{y} is not active"
+                + (f"; {how}" if (how := code.starts(tile, b)) else "")
+            )
         return "never_sent"
     if op.done == 0:
         because.append("what it has sent was taken by receives before this one")
@@ -258,14 +284,22 @@ def _fifo(machine: Machine, place: Place, op: query.OperationView, because: list
     """The other side of a FIFO that is full or empty."""
     pops = op.operands[0].kind != s.K_FIFO
     fifo = next(v.text for v in op.operands if v.kind == s.K_FIFO)
-    others = [o for o in query.operations(machine, machine.pe(*place)) if o.thread != op.thread and any(
-        v.kind == s.K_FIFO and v.text == fifo and (v.role == "destination") == pops for v in o.operands)]
+    others = [
+        o
+        for o in query.operations(machine, machine.pe(*place))
+        if o.thread != op.thread
+        and any(v.kind == s.K_FIFO and v.text == fifo and (v.role == "destination") == pops for v in o.operands)
+    ]
     if not others:
-        because.append(f"on PE {place[0]},{place[1]} no operation {'puts anything into' if pops else 'takes anything from'} {fifo}")
+        because.append(
+            f"on PE {place[0]},{place[1]} no operation {'puts anything into' if pops else 'takes anything from'} {fifo}"
+        )
         return "fifo"
     other = others[0]
-    because.append(f"{fifo} is {'filled' if pops else 'emptied'} by {other.thread}, which is at {other.name} ({names.place(other.span)}) "
-                   f"and {other.waits or 'can go on'}")
+    because.append(
+        f"{fifo} is {'filled' if pops else 'emptied'} by {other.thread}, which is at {other.name} ({names.place(other.span)}) "
+        f"and {other.waits or 'can go on'}"
+    )
     return _on(machine, place, other, because, seen) or "fifo"
 
 
@@ -278,8 +312,10 @@ def _downstream(machine: Machine, place: Place, color: int | None, because: list
         _teardown_notes(machine, place, color, because)
         return "teardown"
     if here is not None and "RAMP" not in here.rx and "HOST" not in here.rx and not here.contents:
-        because.append(f"the router of PE {place[0]},{place[1]} receives color {color} from {'+'.join(here.rx) or 'nowhere'}, not from RAMP"
-                       + (f" (its switch is at position {here.position})" if here.position is not None else ""))
+        because.append(
+            f"the router of PE {place[0]},{place[1]} receives color {color} from {'+'.join(here.rx) or 'nowhere'}, not from RAMP"
+            + (f" (its switch is at position {here.position})" if here.position is not None else "")
+        )
         return "switch" if here.position is not None else "broken_route"
     trace = routes.downstream(machine, color, place)
     if trace.breaks:
@@ -294,19 +330,29 @@ def _downstream(machine: Machine, place: Place, color: int | None, because: list
             return "no_queue"
         if len(queue.contents) < queue.capacity and not view.contents:
             continue
-        ops = [o for o in query.operations(machine, machine.pe(x, y)) if any(v.kind == s.K_IN and v.queue == queue.id for v in o.operands)]
+        ops = [
+            o
+            for o in query.operations(machine, machine.pe(x, y))
+            if any(v.kind == s.K_IN and v.queue == queue.id for v in o.operands)
+        ]
         if ops:
-            because.append(f"color {color} leads to PE {x},{y}, where {ops[0].name} ({names.place(ops[0].span)}) {ops[0].waits or 'takes it'}")
+            because.append(
+                f"color {color} leads to PE {x},{y}, where {ops[0].name} ({names.place(ops[0].span)}) {ops[0].waits or 'takes it'}"
+            )
             return _on(machine, (x, y), ops[0], because, seen)
         holding = [o for o in query.operations(machine, machine.pe(x, y)) if o.wants is not None]
-        because.append(f"color {color} leads to PE {x},{y}, whose input queue {queue.id} holds {len(queue.contents)} wavelets that nothing takes")
+        because.append(
+            f"color {color} leads to PE {x},{y}, whose input queue {queue.id} holds {len(queue.contents)} wavelets that nothing takes"
+        )
         if holding:
             other = holding[0]
             because.append(f"there {other.thread} is at {other.name} ({names.place(other.span)}) and {other.waits}")
             return _on(machine, (x, y), other, because, seen)
         return _no_taker(machine, (x, y), queue.id, color, because)
     if not trace.ends and not trace.host:
-        because.append(f"the route of color {color} goes round through {query.places(trace.seen)}, and never leads to a ramp")
+        because.append(
+            f"the route of color {color} goes round through {query.places(trace.seen)}, and never leads to a ramp"
+        )
         return "ring"
     return None
 

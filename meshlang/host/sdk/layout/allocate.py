@@ -14,7 +14,8 @@ from .plan import STEPS, Net, Plan, first
 
 
 def occupied(plan: Plan, net: Net) -> np.ndarray:
-    """[cells] where a net must be alone with its value: its PEs, and PEs that it sends to (a stray wavelet would be taken for another's)."""
+    """[cells] where a net must be alone with its value: its PEs, and PEs that it sends to (a stray wavelet would be
+    taken for another's)."""
     found = net.present.reshape(plan.height, plan.width).copy()
     sends = np.array([sum(1 << d for d in STEPS if any(tx >> d & 1 for _, tx in p)) for p in plan.routes] + [0])
     out = sends[net.route].reshape(plan.height, plan.width)
@@ -43,12 +44,15 @@ def conflicts(plan: Plan) -> list[set[int]]:
 
 
 def allocate(plan: Plan, met: list[set[int]], banned: dict[int, set[int]]) -> list[int]:
-    """A value for each net. `banned`: values that a net must not get. MS0954 two given values clash, MS0963 none is left.
+    """A value for each net. `banned`: values that a net must not get. MS0954 two given values clash, MS0963 none is
+    left.
 
     Nets are taken in order of how few values are left to them (DSATUR); each gets the lowest.
     """
     arch = plan.layout.platform.target.arch
-    switched = {i for i, net in enumerate(plan.nets) if any(len(plan.routes[n]) > 1 for n in np.unique(net.route) if n >= 0)}
+    switched = {
+        i for i, net in enumerate(plan.nets) if any(len(plan.routes[n]) > 1 for n in np.unique(net.route) if n >= 0)
+    }
     values: dict[int, int] = {}
     for i, net in enumerate(plan.nets):
         if net.value is None:
@@ -60,7 +64,11 @@ def allocate(plan: Plan, met: list[set[int]], banned: dict[int, set[int]]) -> li
 
     def left(i: int) -> list[int]:
         taken = {values[j] for j in met[i] if j in values} | banned.get(i, set())
-        return [v for v in range(MAX_COLOR + 1) if v not in taken and (arch != "wse3" or i not in switched or v in SWITCH_COLORS_WSE3)]
+        return [
+            v
+            for v in range(MAX_COLOR + 1)
+            if v not in taken and (arch != "wse3" or i not in switched or v in SWITCH_COLORS_WSE3)
+        ]
 
     open_ = [i for i in range(len(plan.nets)) if i not in values]
     while open_:
@@ -92,9 +100,13 @@ def _none_left(plan: Plan, i: int, met: list[set[int]], switched: set[int], arch
     others = sorted(plan.nets[j].name for j in met[i])
     notes = [f"it meets {len(others)} other colors: {', '.join(others[:30])}{', ...' if len(others) > 30 else ''}"]
     if i in switched and arch == "wse3":
-        notes.append(f"it has switch positions, and on wse3 only the colors {', '.join(map(str, sorted(SWITCH_COLORS_WSE3)))} have switches")
+        notes.append(
+            f"it has switch positions, and on wse3 only the colors {', '.join(map(str, sorted(SWITCH_COLORS_WSE3)))} have switches"
+        )
     if banned:
-        notes.append(f"code at its PEs uses {', '.join(map(str, sorted(banned)))} itself, as colors{' or task ids' if arch == 'wse2' else ''}")
+        notes.append(
+            f"code at its PEs uses {', '.join(map(str, sorted(banned)))} itself, as colors{' or task ids' if arch == 'wse2' else ''}"
+        )
     raise MeshlangError(
         Diagnostic(
             "MS0963",

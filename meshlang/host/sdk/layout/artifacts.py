@@ -1,8 +1,8 @@
 """What SdkLayout.compile writes and SdkRuntime reads: a program folder, and beside it
 
-    layout.json     streams: name, direction, color, PE
-    colors.json     global name -> value of each color
-    port_map.json   the streams again, when asked for
+layout.json     streams: name, direction, color, PE
+colors.json     global name -> value of each color
+port_map.json   the streams again, when asked for
 """
 
 from __future__ import annotations
@@ -41,8 +41,11 @@ class SdkCompileArtifacts:
         return f"SdkCompileArtifacts({self.path!r})"
 
     @classmethod
-    def write(cls, folder: str, program: Program, ports: list[Port], colors: dict[str, int], port_map: bool) -> SdkCompileArtifacts:
-        """Save a compiled layout to a folder, with its ports and the values of its colors; `port_map`: with a port map, too."""
+    def write(
+        cls, folder: str, program: Program, ports: list[Port], colors: dict[str, int], port_map: bool
+    ) -> SdkCompileArtifacts:
+        """Save a compiled layout to a folder, with its ports and the values of its colors; `port_map`: with a port map,
+        too."""
         path = serial.save(program, folder)
         rows = [asdict(p) for p in ports]
         _dump(path / "layout.json", {"ports": rows})
@@ -60,7 +63,9 @@ def read_ports(folder: str | os.PathLike) -> list[Port]:
     try:
         return [Port(**p) for p in json.loads(path.read_text(encoding="utf-8"))["ports"]]
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise MeshlangError(Diagnostic("MS0902", f"{path} is damaged: {error}", help="compile the layout again")) from None
+        raise MeshlangError(
+            Diagnostic("MS0902", f"{path} is damaged: {error}", help="compile the layout again")
+        ) from None
 
 
 def _dump(path: Path, value: object) -> None:

@@ -100,11 +100,18 @@ def _read(plan: Plan) -> tuple[dict[str, ast.Module], dict[str, Code]]:
     return trees, codes
 
 
-def _compile(plan: Plan, values: list[int], trees: dict[str, ast.Module], codes: dict[str, Code], libs: list[str], fp16: str) -> Program:
+def _compile(
+    plan: Plan, values: list[int], trees: dict[str, ast.Module], codes: dict[str, Code], libs: list[str], fp16: str
+) -> Program:
     target = plan.layout.platform.target
     compiler = Compiler(
         Options(
-            arch=target.arch, import_paths=libs, fabric_dims=(plan.width, plan.height), fabric_offsets=(0, 0), fp16=fp16, simd=_simd(plan, codes)
+            arch=target.arch,
+            import_paths=libs,
+            fabric_dims=(plan.width, plan.height),
+            fabric_offsets=(0, 0),
+            fp16=fp16,
+            simd=_simd(plan, codes),
         )
     )
     compiler.trees.update(trees)
@@ -139,7 +146,8 @@ def _compile(plan: Plan, values: list[int], trees: dict[str, ast.Module], codes:
 
 
 def _simd(plan: Plan, codes: dict[str, Code]) -> int:
-    """How fabric DSDs without simd_mode treat 16-bit data: the dialect is told by the type of the params that take colors.
+    """How fabric DSDs without simd_mode treat 16-bit data: the dialect is told by the type of the params that take
+    colors.
 
     SDK 1.4 gives a `color`, and a wavelet carries one element; 2.10 gives an integer, and a wavelet carries two.
     """
@@ -174,7 +182,9 @@ def _variants(plan: Plan, values: list[int], region: CodeRegion) -> tuple[list[d
     if not names:
         return [{}], np.zeros(region.width * region.height, np.int32)
     rows, which = np.unique(np.stack(columns, axis=1).astype(np.int64), axis=0, return_inverse=True)
-    return [{n: int(row[2 * i + 1]) for i, n in enumerate(names) if row[2 * i]} for row in rows], which.reshape(-1).astype(np.int32)
+    return [{n: int(row[2 * i + 1]) for i, n in enumerate(names) if row[2 * i]} for row in rows], which.reshape(
+        -1
+    ).astype(np.int32)
 
 
 def _known(code: Code, param: Param, value: int) -> Known:
@@ -264,7 +274,10 @@ def _preloads(plan: Plan, program: Program) -> list[Preload]:
                 where = f"PE ({place % region.width}, {place // region.width}) of code region {region.name!r}"
                 if variable is None:
                     close = difflib.get_close_matches(symbol.name, [o.name for o in code.objects], 1)
-                    message, help = f"{where} has no variable {symbol.name!r}", f"did you mean {close[0]!r}?" if close else "declare it `export var`"
+                    message, help = (
+                        f"{where} has no variable {symbol.name!r}",
+                        f"did you mean {close[0]!r}?" if close else "declare it `export var`",
+                    )
                 elif variable.size != nbytes:
                     message = f"the data of {symbol.name!r} are {nbytes} bytes for each PE; {where} has {variable.type}, {variable.size} bytes"
                     help = "set_symbol_all(symbol, data, width, height) cuts the matrix into one tile for each PE"
@@ -273,7 +286,9 @@ def _preloads(plan: Plan, program: Program) -> list[Preload]:
                     continue
                 plan.error("MS0958", message, symbol.span, help=help)
                 break
-            found.append(Preload(x, y, address, np.ascontiguousarray(symbol.data).view(np.uint8).reshape(*part.shape, nbytes)))
+            found.append(
+                Preload(x, y, address, np.ascontiguousarray(symbol.data).view(np.uint8).reshape(*part.shape, nbytes))
+            )
     plan.diagnostics.raise_if_errors()
     return found
 

@@ -41,7 +41,8 @@ class Code:
         return isinstance(decl.type, ast.Ident) and decl.type.name == "color"
 
     def used(self, arch: str) -> frozenset[int]:
-        """Values that colors of the layout should not have here: on WSE-2 a wavelet of a color also starts the task of that id."""
+        """Values that colors of the layout should not have here: on WSE-2 a wavelet of a color also starts the task of
+        that id."""
         return self.colors | self.tasks if arch == "wse2" else self.colors
 
 

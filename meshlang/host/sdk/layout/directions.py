@@ -82,7 +82,11 @@ class EdgeRouteInfo:
 
     def __init__(self, edge: Edge, routes: Sequence[RoutingPosition]):
         if not isinstance(edge, Edge):
-            fail("MS0953", f"get_edge_routing takes an Edge first, found {edge!r}", help="Edge.TOP, BOTTOM, LEFT or RIGHT")
+            fail(
+                "MS0953",
+                f"get_edge_routing takes an Edge first, found {edge!r}",
+                help="Edge.TOP, BOTTOM, LEFT or RIGHT",
+            )
         self.edge, self.routes = edge, list(routes)
 
 
@@ -113,7 +117,8 @@ def names(bits: int) -> str:
 
 
 def masks(positions: Any, what: str, *, inputs: bool = True, outputs: bool = True) -> tuple[tuple[int, int], ...]:
-    """Routing positions as (rx, tx) masks. `inputs`, `outputs`: whether that side must be given (True) or must not (False). MS0953."""
+    """Routing positions as (rx, tx) masks. `inputs`, `outputs`: whether that side must be given (True) or must not
+    (False). MS0953."""
     try:
         found = list(positions)
     except TypeError:
@@ -135,6 +140,9 @@ def masks(positions: Any, what: str, *, inputs: bool = True, outputs: bool = Tru
                     help=f"leave set_{side} out",
                 )
         if rx & tx & ~(1 << RAMP):
-            fail("MS0953", f"{what}: routing position {i} sends back to where it receives from ({names(rx & tx & ~(1 << RAMP))})")
+            fail(
+                "MS0953",
+                f"{what}: routing position {i} sends back to where it receives from ({names(rx & tx & ~(1 << RAMP))})",
+            )
         result.append((rx, tx))
     return tuple(result)

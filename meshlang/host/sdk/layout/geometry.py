@@ -62,8 +62,8 @@ class IntRectangle:
 def within(rect: Any, width: int, height: int, region: str) -> tuple[int, int, int, int]:
     """A rectangle inside a region of width x height PEs, as x, y, w, h. MS0952 when it is not inside.
 
-    The second vector is width and height, as documented. A published example passes the lower right corner instead (exclusive); so a
-    rectangle that leaves the region as documented and fits as a pair of corners is read so.
+    The second vector is width and height, as documented. A published example passes the lower right corner instead
+    (exclusive); so a rectangle that leaves the region as documented and fits as a pair of corners is read so.
     """
     try:
         (x, y), (a, b) = rect.origin, rect.dims

@@ -1,8 +1,8 @@
 """Routes between ports: shortest paths over routers that the net does not use otherwise.
 
-A step over a free PE costs 1, over a PE of a code region 1 + CROSSING: routes go around regions where that is not much longer, and
-else through their routers, which does not touch their code. The PEs of a port are connected in order, by paths that share no
-router; where one path blocks another, they are laid again in another order.
+A step over a free PE costs 1, over a PE of a code region 1 + CROSSING: routes go around regions where that is not much
+longer, and else through their routers, which does not touch their code. The PEs of a port are connected in order, by
+paths that share no router; where one path blocks another, they are laid again in another order.
 """
 
 from __future__ import annotations
@@ -108,7 +108,14 @@ def _attempt(
 
 
 def _shortest(
-    plan: Plan, start: int, goal: int, preference: tuple[int, ...], blocked: np.ndarray, cost: np.ndarray, tx_used: int, rx_used: int
+    plan: Plan,
+    start: int,
+    goal: int,
+    preference: tuple[int, ...],
+    blocked: np.ndarray,
+    cost: np.ndarray,
+    tx_used: int,
+    rx_used: int,
 ) -> list[int] | None:
     """The cells of a cheapest path, both ends included (A*; among equal ones it keeps to the preferred directions)."""
     gx, gy = plan.coordinates(goal)

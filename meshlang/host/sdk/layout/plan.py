@@ -1,6 +1,7 @@
 """The layout over the fabric: where regions stand, which colors are one, and the routes of each at every router.
 
-A *net* is what gets one value: colors of one name, and colors that connect() joins (a route keeps its value from port to port).
+A *net* is what gets one value: colors of one name, and colors that connect() joins (a route keeps its value from port
+to port).
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class Net:
     given: Color | None  # the color that gives it
     number: int = 0  # its place in Plan.nets
     route: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # [cells] number in Plan.routes, -1: none
-    present: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))  # [cells] the value means something to this PE
+    # [cells] the value means something to this PE
+    present: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
 
     @property
     def name(self) -> str:
@@ -50,10 +52,13 @@ class Plan:
         self.diagnostics = Diagnostics()
         self.regions: list[CodeRegion] = list(layout.regions)
         self.routes: list[Positions] = []
-        self.places: dict[tuple[int, int], Span | None] = {}  # (net, route) -> where the script gives that net that route first
+        # (net, route) -> where the script gives that net that route first
+        self.places: dict[tuple[int, int], Span | None] = {}
         self._route_numbers: dict[Positions, int] = {}
         if not self.regions:
-            raise MeshlangError(Diagnostic("MS0951", "the layout has no code regions", help="create one with create_code_region"))
+            raise MeshlangError(
+                Diagnostic("MS0951", "the layout has no code regions", help="create one with create_code_region")
+            )
         self._check_ports()
         self._extents()
         self._place_streams()
@@ -62,8 +67,17 @@ class Plan:
         self._paint()
         self.diagnostics.raise_if_errors()
 
-    def error(self, code: str, message: str, span: Span | None, labels: list[tuple[Span | None, str]] | None = None, help: str | None = None) -> None:
-        self.diagnostics.add(Diagnostic(code, message, span, "error", [Label(s, t) for s, t in labels or [] if s is not None], [], help))
+    def error(
+        self,
+        code: str,
+        message: str,
+        span: Span | None,
+        labels: list[tuple[Span | None, str]] | None = None,
+        help: str | None = None,
+    ) -> None:
+        self.diagnostics.add(
+            Diagnostic(code, message, span, "error", [Label(s, t) for s, t in labels or [] if s is not None], [], help)
+        )
 
     # ------------------------------------------------------------ places
 
@@ -82,7 +96,9 @@ class Plan:
     def cells_of(self, region: CodeRegion) -> np.ndarray:
         """[height, width] cells of a region."""
         x, y = region.origin
-        return (np.arange(y, y + region.height)[:, None] * self.width + np.arange(x, x + region.width)[None, :]).astype(np.int64)
+        return (np.arange(y, y + region.height)[:, None] * self.width + np.arange(x, x + region.width)[None, :]).astype(
+            np.int64
+        )
 
     def _check_ports(self) -> None:
         for region in self.regions:
@@ -103,7 +119,11 @@ class Plan:
         target = self.layout.platform.target.name
         right = bottom = 0
         rectangles = [(r.origin, r.width, r.height, f"code region {r.name!r}", r.placed) for r in self.regions]
-        rectangles += [(s.location, 1, 1, f"the host's end of stream {s.name!r}", s.span) for s in self.layout.streams if s.location is not None]
+        rectangles += [
+            (s.location, 1, 1, f"the host's end of stream {s.name!r}", s.span)
+            for s in self.layout.streams
+            if s.location is not None
+        ]
         for (x, y), w, h, what, span in rectangles:
             if x < 0 or y < 0 or x + w > limit_x or y + h > limit_y:
                 place = f"({x}, {y})" if w == h == 1 else f"({x}, {y}) to ({x + w - 1}, {y + h - 1})"
@@ -133,13 +153,16 @@ class Plan:
                 f"code regions {other.name!r} and {region.name!r} overlap at PE ({x + i}, {y + j})",
                 region.placed,
                 [(other.placed, f"{other.name!r} is {other.width} x {other.height} at {other.origin}")],
-                help=f"{unplaced[0]!r} is not placed, so it stands at (0, 0): call place(x, y)" if unplaced else "move one of them with place(x, y)",
+                help=f"{unplaced[0]!r} is not placed, so it stands at (0, 0): call place(x, y)"
+                if unplaced
+                else "move one of them with place(x, y)",
             )
             return
         part[:] = number
 
     def _place_streams(self) -> None:
-        """Give each stream with a buffer its PE: the one asked for, else the nearest free one at the western or eastern edge."""
+        """Give each stream with a buffer its PE: the one asked for, else the nearest free one at the western or eastern
+        edge."""
         streams = [s for s in self.layout.streams if s.region is not None]
         for stream in sorted(streams, key=lambda s: s.location is None):
             assert stream.region is not None and stream.port is not None
@@ -156,7 +179,12 @@ class Plan:
         px, py = ox + port.pes[0][0], oy + port.pes[0][1]
         free = [(x, int(y)) for x in (0, self.width - 1) for y in np.flatnonzero(self.owner[:, x] < 0)]
         if not free:
-            self.error("MS0962", f"there is no free PE at an edge of the fabric for stream {stream.name!r}", stream.span, help="give it an io_loc")
+            self.error(
+                "MS0962",
+                f"there is no free PE at an edge of the fabric for stream {stream.name!r}",
+                stream.span,
+                help="give it an io_loc",
+            )
             self.diagnostics.raise_if_errors()
         return min(free, key=lambda p: (abs(p[0] - px) + abs(p[1] - py), p))
 
@@ -273,7 +301,11 @@ class Plan:
         if old < 0:
             positions: Positions = (((host, 1 << RAMP) if stream.incoming else (1 << RAMP, host)),)
             if stream.region is None and self.owner[y, x] < 0:
-                self.error("MS0962", f"there is no code at PE ({x}, {y}), where stream {stream.name!r} meets the fabric", stream.span)
+                self.error(
+                    "MS0962",
+                    f"there is no code at PE ({x}, {y}), where stream {stream.name!r} meets the fabric",
+                    stream.span,
+                )
         elif len(self.routes[old]) > 1:
             self.error(
                 "MS0962",
@@ -303,4 +335,3 @@ class Plan:
 
 def first(mask: np.ndarray) -> int:
     return int(np.argmax(mask))
-

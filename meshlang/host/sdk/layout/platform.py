@@ -1,4 +1,5 @@
-"""What a program runs on. MeshLang has one machine; the vendor's simulator options are accepted and change nothing, except for cores."""
+"""What a program runs on. MeshLang has one machine; the vendor's simulator options are accepted and change nothing,
+except for cores."""
 
 from __future__ import annotations
 
@@ -73,7 +74,9 @@ def get_simulator(config: SimfabConfig | None = None, target: SdkTarget = SdkTar
     return SdkExecutionPlatform(target, config or SimfabConfig())
 
 
-def get_platform(cmaddr: str | None = None, config: SimfabConfig | None = None, target: SdkTarget = SdkTarget.WSE3) -> SdkExecutionPlatform:
+def get_platform(
+    cmaddr: str | None = None, config: SimfabConfig | None = None, target: SdkTarget = SdkTarget.WSE3
+) -> SdkExecutionPlatform:
     """The platform. MS0922 with a cmaddr: there is no real system."""
     if cmaddr:
         return get_system(cmaddr)

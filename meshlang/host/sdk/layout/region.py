@@ -92,7 +92,10 @@ class CodeRegion:
 
     def __init__(self, source: str, name: str, width: int, height: int):
         self.source, self.name = str(source), str(name)
-        self.width, self.height = _count(width, f"the width of code region {name!r}"), _count(height, f"the height of code region {name!r}")
+        self.width, self.height = (
+            _count(width, f"the width of code region {name!r}"),
+            _count(height, f"the height of code region {name!r}"),
+        )
         self.origin: tuple[int, int] = (0, 0)
         self.paintings: dict[str, Painting] = {}
         self.params: dict[str, Param] = {}
@@ -140,7 +143,9 @@ class CodeRegion:
         shape = (self.height, self.width)
         p = self.params.get(name)
         if p is None:
-            p = self.params[name] = Param(name, np.zeros(shape, bool), np.zeros(shape, np.int64), np.full(shape, -1, np.int32))
+            p = self.params[name] = Param(
+                name, np.zeros(shape, bool), np.zeros(shape, np.int64), np.full(shape, -1, np.int32)
+            )
         x, y, w, h = where
         part = np.s_[y : y + h, x : x + w]
         if isinstance(value, Color):
@@ -151,13 +156,18 @@ class CodeRegion:
             try:
                 p.grid[part] = operator.index(value)
             except (TypeError, OverflowError):
-                fail("MS0957", f"param {name!r} takes an integer or a Color, found {value!r}", help="params of SdkLayout are integers")
+                fail(
+                    "MS0957",
+                    f"param {name!r} takes an integer or a Color, found {value!r}",
+                    help="params of SdkLayout are integers",
+                )
             p.color[part] = -1
         p.given[part] = True
         p.span = here()
 
     def set_symbol_all(self, symbol: str, data: Any, width: int, height: int) -> None:
-        """Initial data of an exported variable: a matrix of `height` rows and `width` columns, cut into a tile per PE, rows first."""
+        """Initial data of an exported variable: a matrix of `height` rows and `width` columns, cut into a tile per PE,
+        rows first."""
         array = np.asarray(data)
         if array.dtype.type not in _SYMBOL_TYPES:
             fail(
@@ -174,7 +184,9 @@ class CodeRegion:
                 help="its rows and columns must be multiples of the region's",
             )
         h, w = height // self.height, width // self.width
-        tiles = array.reshape(self.height, h, self.width, w).transpose(0, 2, 1, 3).reshape(self.height, self.width, h * w)
+        tiles = (
+            array.reshape(self.height, h, self.width, w).transpose(0, 2, 1, 3).reshape(self.height, self.width, h * w)
+        )
         self.symbols[symbol] = Symbol(symbol, tiles.copy(), here())
 
     # ------------------------------------------------------------ routes
@@ -188,8 +200,11 @@ class CodeRegion:
         """The routes of a color at the PEs of an IntRectangle. A later call replaces routes of an earlier one."""
         self._paint(RANGE, within(rect, self.width, self.height, self.name), color, masks(routes, "paint_range"))
 
-    def paint_all(self, color: Color, routes: list[RoutingPosition], edge_routes: list[EdgeRouteInfo] | None = None) -> None:
-        """The routes of a color at all PEs; other ones at the PEs of some edges (a corner takes the last of its edges)."""
+    def paint_all(
+        self, color: Color, routes: list[RoutingPosition], edge_routes: list[EdgeRouteInfo] | None = None
+    ) -> None:
+        """The routes of a color at all PEs; other ones at the PEs of some edges (a corner takes the last of its
+        edges)."""
         self._paint(ALL, (0, 0, self.width, self.height), color, masks(routes, "paint_all"))
         painting = self.paintings[color.get_global_name()]
         for info in edge_routes or ():
@@ -232,15 +247,22 @@ class CodeRegion:
 
     # ------------------------------------------------------------ ports
 
-    def create_input_port(self, color: Color, edge: Edge, routes: list[RoutingPosition], data_size: int, prefix: str = "") -> PortHandle:
-        """A port for data coming in: the routing positions have outputs only, where they come from is found by connect()."""
+    def create_input_port(
+        self, color: Color, edge: Edge, routes: list[RoutingPosition], data_size: int, prefix: str = ""
+    ) -> PortHandle:
+        """A port for data coming in: the routing positions have outputs only, where they come from is found by
+        connect()."""
         return self._port(color, edge, masks(routes, "create_input_port", inputs=False), data_size, prefix, False)
 
-    def create_output_port(self, color: Color, edge: Edge, routes: list[RoutingPosition], data_size: int, prefix: str = "") -> PortHandle:
+    def create_output_port(
+        self, color: Color, edge: Edge, routes: list[RoutingPosition], data_size: int, prefix: str = ""
+    ) -> PortHandle:
         """A port for data going out: the routing positions have inputs only, where they go to is found by connect()."""
         return self._port(color, edge, masks(routes, "create_output_port", outputs=False), data_size, prefix, True)
 
-    def _port(self, color: Color, edge: Edge, positions: Positions, data_size: int, prefix: str, output: bool) -> PortHandle:
+    def _port(
+        self, color: Color, edge: Edge, positions: Positions, data_size: int, prefix: str, output: bool
+    ) -> PortHandle:
         if not isinstance(color, Color):
             fail("MS0954", f"expected a Color, found {color!r}")
         if not isinstance(edge, Edge):

@@ -25,8 +25,8 @@ BUFFER_LIMIT = 11_000  # words of a stream's buffer: they stand in the memory of
 class Stream:
     """A stream between the host and the fabric.
 
-    With a port, the PE at `location` passes it on through a buffer: `region` is its code, `port` the port beside the user's.
-    Without, the host is attached to `color` at `location`.
+    With a port, the PE at `location` passes it on through a buffer: `region` is its code, `port` the port beside the
+    user's. Without, the host is attached to `color` at `location`.
     """
 
     name: str
@@ -59,7 +59,8 @@ class SdkLayout:
         return region
 
     def hstack(self, children: Sequence[CodeRegion], origin: IntVector | None = None) -> int:
-        """Place regions side by side, from `origin` or from where the first one stands. Returns their width together."""
+        """Place regions side by side, from `origin` or from where the first one stands. Returns their width
+        together."""
         return self._stack(children, origin, 0)
 
     def vstack(self, children: Sequence[CodeRegion], origin: IntVector | None = None) -> int:
@@ -89,7 +90,11 @@ class SdkLayout:
         """Send what leaves the output port `tx` to the input port `rx`: PE by PE along the two edges."""
         for port, output, which in ((tx, True, "first"), (rx, False, "second")):
             if not isinstance(port, PortHandle):
-                fail("MS0959", f"connect takes two ports, found {port!r}", help="what create_output_port and create_input_port return")
+                fail(
+                    "MS0959",
+                    f"connect takes two ports, found {port!r}",
+                    help="what create_output_port and create_input_port return",
+                )
             self._own(port.region)
             if port.output is not output:
                 fail(
@@ -119,19 +124,28 @@ class SdkLayout:
     @staticmethod
     def _join(port: PortHandle, peer: Any) -> None:
         if port.peer is not None:
-            fail("MS0959", f"port {port.name!r} is connected already", labels=[(port.joined, "here")], help="a port has one connection")
+            fail(
+                "MS0959",
+                f"port {port.name!r} is connected already",
+                labels=[(port.joined, "here")],
+                help="a port has one connection",
+            )
         port.peer, port.joined = peer, here()
 
     # ------------------------------------------------------------ streams
 
     def create_input_stream(self, port: PortHandle, io_loc: IntVector | None = None, io_buffer_size: int = 1024) -> str:
-        """A stream from the host to an input port of one PE, through a buffer of `io_buffer_size` words at the PE `io_loc`.
+        """A stream from the host to an input port of one PE, through a buffer of `io_buffer_size` words at the PE
+        `io_loc`.
 
-        Without io_loc a free PE at the western or eastern edge of the fabric is taken. Returns the name for SdkRuntime.send.
+        Without io_loc a free PE at the western or eastern edge of the fabric is taken. Returns the name for
+        SdkRuntime.send.
         """
         return self._stream(port, io_loc, io_buffer_size, True)
 
-    def create_output_stream(self, port: PortHandle, io_loc: IntVector | None = None, io_buffer_size: int = 1024) -> str:
+    def create_output_stream(
+        self, port: PortHandle, io_loc: IntVector | None = None, io_buffer_size: int = 1024
+    ) -> str:
         """A stream from an output port of one PE to the host, likewise. Returns the name for SdkRuntime.receive."""
         return self._stream(port, io_loc, io_buffer_size, False)
 
@@ -149,11 +163,17 @@ class SdkLayout:
             )
         size = _count(size, "the size of a stream's buffer")
         if size > BUFFER_LIMIT:
-            fail("MS0960", f"a buffer of {size} words does not fit in the memory of a PE", help=f"the limit is {BUFFER_LIMIT}")
+            fail(
+                "MS0960",
+                f"a buffer of {size} words does not fit in the memory of a PE",
+                help=f"the limit is {BUFFER_LIMIT}",
+            )
         stream = Stream(self._stream_name(port.name), incoming, Color(f"io {port.name}"), None, here())
         if io_loc is not None:
             stream.location = IntVector(*io_loc).x, IntVector(*io_loc).y
-        region = stream.region = CodeRegion(str(stdlib_dir() / "system" / "stream_buffer.csl"), f"io {stream.name}", 1, 1)
+        region = stream.region = CodeRegion(
+            str(stdlib_dir() / "system" / "stream_buffer.csl"), f"io {stream.name}", 1, 1
+        )
         region.set_param_all("size", size)
         ramp_in, ramp_out = RoutingPosition().set_input([Route.RAMP]), RoutingPosition().set_output([Route.RAMP])
         region.set_param_all("rx" if incoming else "tx", stream.color)
@@ -168,11 +188,13 @@ class SdkLayout:
         return stream.name
 
     def create_input_stream_from_loc(self, loc: IntVector, color: Color, prefix: str = "") -> str:
-        """Attach the host to a color at PE `loc`, where a code region takes what comes. Returns the name for SdkRuntime.send."""
+        """Attach the host to a color at PE `loc`, where a code region takes what comes. Returns the name for
+        SdkRuntime.send."""
         return self._attach(loc, color, prefix, True)
 
     def create_output_stream_from_loc(self, loc: IntVector, color: Color, prefix: str = "") -> str:
-        """Attach the host to a color at PE `loc`, where a code region sends. Returns the name for SdkRuntime.receive."""
+        """Attach the host to a color at PE `loc`, where a code region sends. Returns the name for
+        SdkRuntime.receive."""
         return self._attach(loc, color, prefix, False)
 
     def _attach(self, loc: Any, color: Any, prefix: str, incoming: bool) -> str:
@@ -182,7 +204,12 @@ class SdkLayout:
         name = f"{prefix}{color.get_global_name()}"
         for other in self.streams:
             if other.name == name:
-                fail("MS0956", f"there is a stream {name!r} already", labels=[(other.span, "created here")], help="give one of them a prefix")
+                fail(
+                    "MS0956",
+                    f"there is a stream {name!r} already",
+                    labels=[(other.span, "created here")],
+                    help="give one of them a prefix",
+                )
         self.streams.append(Stream(name, incoming, color, (at.x, at.y), here()))
         return name
 
@@ -200,9 +227,11 @@ class SdkLayout:
         save_port_map: bool = False,
         f16_type: FP16TYPE = FP16TYPE.F16,
     ) -> SdkCompileArtifacts:
-        """Find routes and values, compile the code, and write the folder `out_prefix`. Raises MeshlangError with all that is wrong.
+        """Find routes and values, compile the code, and write the folder `out_prefix`. Raises MeshlangError with all
+        that is wrong.
 
-        libs: folders with libraries for imports in < >. cslc_prefix has no effect. save_port_map: write port_map.json, too.
+        libs: folders with libraries for imports in < >. cslc_prefix has no effect. save_port_map: write port_map.json,
+        too.
         """
         from .assemble import assemble
 

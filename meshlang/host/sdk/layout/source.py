@@ -52,4 +52,8 @@ def fail(
 ) -> NoReturn:
     """Refuse with a diagnostic. `span` None: the call under way."""
     at = span if span is not None else here()
-    raise MeshlangError(Diagnostic(code, message, at, "error", [Label(s, t) for s, t in labels or [] if s is not None], notes or [], help))
+    raise MeshlangError(
+        Diagnostic(
+            code, message, at, "error", [Label(s, t) for s, t in labels or [] if s is not None], notes or [], help
+        )
+    )

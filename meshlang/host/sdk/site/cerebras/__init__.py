@@ -1,4 +1,5 @@
-"""Stand-ins for the vendor's host modules, on MeshLang's machine. Importable below `meshlang cs_python` and `meshlang sdk` only."""
+"""Stand-ins for the vendor's host modules, on MeshLang's machine. Importable below `meshlang cs_python` and `meshlang
+sdk` only."""
 
 import sys as _sys
 
