@@ -20,9 +20,9 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .diag import Diagnostic, MeshlangError
-    from .host import llama, llama_reference, placement
     from .host.api import CompiledProgram, FabricHandle, compile, load
     from .host.context import RunContext, params, run_context
+    from .models import llama, llama_reference, placement
 
 _LAZY = {
     "compile": "meshlang.host.api",
@@ -35,7 +35,7 @@ _LAZY = {
     "MeshlangError": "meshlang.diag",
     "Diagnostic": "meshlang.diag",
 }
-_LAZY_MODULES = {name: f"meshlang.host.{name}" for name in ("llama", "llama_reference", "placement")}
+_LAZY_MODULES = {name: f"meshlang.models.{name}" for name in ("llama", "llama_reference", "placement")}
 
 __all__ = [
     "CompiledProgram",

@@ -1,6 +1,6 @@
 """Builtins on the configuration space: words at word addresses.
 
-MeshLang models the routes and switches of colors (fabric/switch.py: which addresses, and their layout). The words from
+MeshLang models the routes and switches of colors (fabric/engine/switch.py: which addresses, and their layout). The words from
 PLAIN_REGISTERS on, where the documentation has its examples, hold what is stored in them and do nothing. No other
 address is known, and none is guessed.
 """

@@ -239,7 +239,7 @@ def vector(n: int = 1024, times: int = 20_000) -> dict[str, Any]:
 
 def start() -> dict[str, Any]:
     """Seconds until the engine can run: from the cache, or compiled if it is the first time."""
-    from .engine import engine
+    from .engine.loop import engine
 
     began = time.perf_counter()
     engine()

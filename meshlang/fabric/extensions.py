@@ -7,7 +7,7 @@ import numpy as np
 
 from ..ir import isa
 from ..ir.program import EAST, ColorConfig, Program, TileProgram
-from . import state as s
+from .engine import state as s
 
 EXTENSION_LIMIT = (1 << 32 - s.S_EXTENSION) - 1
 POP_MODES = ("no_pop", "always_pop", "pop_on_advance", "pop_on_advance_nop")

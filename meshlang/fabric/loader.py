@@ -15,12 +15,12 @@ import numpy as np
 from ..diag import Diagnostic, MeshlangError
 from ..ir import isa
 from ..ir.program import EAST, HOST, NORTH, RAMP, SOUTH, WEST, Program, TileProgram
-from . import state as s
-from .bulk import MEMORY_START
+from .engine import state as s
+from .engine.bulk import MEMORY_START
+from .engine.trace import FLIGHT, FLIGHT_WORDS
 from .extensions import EXTENSION_LIMIT, Extensions
 from .tables import Tables, build_tables
 from .timing import Profile
-from .trace import FLIGHT, FLIGHT_WORDS
 
 O = isa.Op
 PLOG_RECORDS = 1 << 14

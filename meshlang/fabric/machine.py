@@ -11,8 +11,8 @@ import numpy as np
 
 from ..diag import Diagnostic, MeshlangError
 from ..ir.program import Program
-from . import state as s
-from .engine import STOP_COMMANDS, STOP_FAULT, STOP_LIMIT, STOP_QUIET, engine
+from .engine import state as s
+from .engine.loop import STOP_COMMANDS, STOP_FAULT, STOP_LIMIT, STOP_QUIET, engine
 from .loader import State, load
 from .notes import left_over, read_notes
 from .recording import Recorder, TraceOptions

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .faults import Fault
+from .engine.faults import Fault
 
 # fault -> (code, message with {a} {b} {c} and the names prepared by report.py, help)
 MESSAGES: dict[Fault, tuple[str, str, str | None]] = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..diag import Diagnostic
 from ..ir.program import TileProgram
-from . import state as s
+from .engine import state as s
 from .report import OPERANDS, place_of, task_name
 
 if TYPE_CHECKING:

@@ -76,7 +76,7 @@ class _Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> Any:
         package, _, name = fullname.rpartition(".")
         if (
-            package != "meshlang.fabric"
+            package != "meshlang.fabric.engine"
             or name == "trace"
             or not path
             or not (file := Path(path[0]) / f"{name}.py").is_file()
@@ -122,10 +122,11 @@ def _child(what: str) -> None:
 
 def _run(what: str) -> dict[str, float]:
     """The rates of a process without something (or of the engine as it is)."""
-    from . import cache, jit
+    from . import cache
+    from .engine import jit
 
     environment = dict(os.environ)
-    directory = jit.cache_directory(Path(__file__).with_name("engine.py"))
+    directory = jit.cache_directory(Path(jit.__file__).with_name("loop.py"))
     if what and directory is not None:
         own = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
         environment["MESHLANG_CACHE_DIR"] = str(directory.parent / f"without-{what}-{own}")

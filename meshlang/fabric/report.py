@@ -11,8 +11,8 @@ from ..diag import Diagnostic, Label, MeshlangError
 from ..ir import isa
 from ..ir.dsdops import DsdOpCode
 from ..ir.program import DIRECTIONS
-from . import state as s
-from .faults import Fault
+from .engine import state as s
+from .engine.faults import Fault
 from .messages import MESSAGES
 from .recording.flight import flight_notes
 

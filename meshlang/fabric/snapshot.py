@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..diag import Diagnostic, MeshlangError
-from . import state as s
+from .engine import state as s
 
 if TYPE_CHECKING:
     from ..ir.program import Program

@@ -11,9 +11,9 @@ from ..diag import Diagnostic, MeshlangError
 from ..ir import isa
 from ..ir.dsdops import DSD_OPS, DsdOpCode
 from ..ir.program import Program, TileProgram
-from . import alu
-from . import state as s
-from .exceptions import CHECKED, CHECKED_OPS
+from .engine import alu
+from .engine import state as s
+from .engine.exceptions import CHECKED, CHECKED_OPS
 from .timing import Profile
 
 O = isa.Op

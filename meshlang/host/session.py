@@ -37,7 +37,8 @@ POLL_LIMIT = 1_000  # polls of a machine with nothing to do before that is calle
 
 def announce_compilation(traced: bool = False) -> None:
     """Say so when the first run on this machine (or after an update) will compile the engine, which takes a while."""
-    from meshlang.fabric import engine, jit
+    from meshlang.fabric.engine import jit
+    from meshlang.fabric.engine import loop as engine
 
     if not jit.COMPILED or engine.ready(traced):
         return

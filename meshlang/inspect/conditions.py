@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from meshlang.fabric import state as s
+from meshlang.fabric.engine import state as s
 
 from . import names
 from .registry import mistake

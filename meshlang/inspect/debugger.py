@@ -23,8 +23,8 @@ import numpy as np
 
 from meshlang.diag import Diagnostic, MeshlangError
 from meshlang.fabric import snapshot
-from meshlang.fabric import state as s
-from meshlang.fabric.faults import Fault
+from meshlang.fabric.engine import state as s
+from meshlang.fabric.engine.faults import Fault
 from meshlang.fabric.machine import Machine
 from meshlang.fabric.report import deadlock_error
 from meshlang.fabric.snapshot import Snapshot

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from meshlang.fabric import state as s
+from meshlang.fabric.engine import state as s
 from meshlang.ir import isa
 from meshlang.ir.dsdops import DsdOpCode
 from meshlang.ir.program import DIRECTIONS

@@ -162,7 +162,7 @@ class Sys(IntEnum):
     FLUSH_STATUS = 22  # r[a] = mask of flushed queues: inputs in bits 0-7, outputs in 8-15
     FLUSH_EXIT = 23  # queue r[b] (bit 3: output)
     QUEUE_COLOR = 24  # queue r[b] & 7 (bit 3: output) is bound to color r[b] >> 8; it must be empty
-    REGISTER_GET = 25  # r[a] = the word at word address r[b] of the configuration space (fabric.switch)
+    REGISTER_GET = 25  # r[a] = the word at word address r[b] of the configuration space (fabric.engine.switch)
     REGISTER_SET = 26  # r[b + 1] is stored there
     TRANSFORM_MASK = 27  # r[b]: its low six bits are the mask of DSDs with control_transform
     EXCEPTION_MASK = 28  # r[b]: a bit that is 0 lets that exception (FP_*) stop the PE
@@ -258,7 +258,7 @@ R_TEARDOWN = (54, 1)
 FILTER_FIELDS = ("counter", "max_counter", "limit1")
 
 # word addresses of the configuration space that are registers: a color's routes, and its switch (layout:
-# fabric/switch.py)
+# fabric/engine/switch.py)
 COLOR_REGISTERS, SWITCH_REGISTERS, COLORS = 0x7F20, 0x7F40, 24
 # and words that only hold what is stored in them
 PLAIN_REGISTERS, PLAIN_COUNT = 0x7E00, 0x100

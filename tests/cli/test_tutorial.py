@@ -11,7 +11,7 @@ import shlex
 from pathlib import Path
 
 from meshlang.cli import main
-from meshlang.fabric.engine import engine
+from meshlang.fabric.engine.loop import engine
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "tutorial.md"
 FILE = re.compile(r"```(?:csl|python)\n(?://|#) (\w+/\w+\.\w+)\n(.*?)```\n", re.DOTALL)

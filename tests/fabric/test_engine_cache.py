@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 import meshlang
-from meshlang.fabric import cache, engine, jit
+from meshlang.fabric import cache
+from meshlang.fabric.engine import jit
+from meshlang.fabric.engine import loop as engine
 from meshlang.inspect.report import counting
 
 ROOT = Path(meshlang.__file__).parent.parent  # of the package that runs: a checkout, or where it is installed
@@ -92,7 +94,7 @@ def test_imports_are_read_as_python_reads_them(name):
 def test_texts_are_not_in_the_key():
     names = {path.name for path in cache.sources(Path(engine.__file__))}
     assert {
-        "engine.py",
+        "loop.py",
         "core.py",
         "dsd.py",
         "router.py",
@@ -123,13 +125,13 @@ def test_key_changes_with_each_source(tmp_path, monkeypatch):
     for folder in ("fabric", "ir"):
         shutil.copytree(ROOT / "meshlang" / folder, package / folder, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(cache, "__file__", str(package / "fabric" / "cache.py"))
-    entry = package / "fabric" / "engine.py"
+    entry = package / "fabric" / "engine" / "loop.py"
     keys = {cache.key(entry, ["1.0"]), cache.key(entry, ["1.1"])}
     copies = {path.relative_to(package) for path in cache.sources(entry)}
     assert copies == {
         path.relative_to(ROOT / "meshlang")
         for path in cache.sources(Path(engine.__file__))
-        if path.parent.name in ("fabric", "ir")
+        if path.parent.name in ("fabric", "engine", "ir")
     }
     for path in sorted(package.rglob("*.py")):
         before = cache.key(entry, ["1.0"])

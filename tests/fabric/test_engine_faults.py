@@ -4,8 +4,8 @@ import pytest
 from asm import E, R, Tile, W, fabin, fabout, mem, program
 
 from meshlang.diag import MeshlangError
-from meshlang.fabric import state as s
-from meshlang.fabric.faults import Fault
+from meshlang.fabric.engine import state as s
+from meshlang.fabric.engine.faults import Fault
 from meshlang.fabric.loader import load
 from meshlang.fabric.machine import Machine
 from meshlang.fabric.messages import MESSAGES

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from meshlang.fabric import f16
-from meshlang.fabric.jit import COMPILED, HAS_FMA, HAS_HALF, standalone
+from meshlang.fabric.engine import f16
+from meshlang.fabric.engine.jit import COMPILED, HAS_FMA, HAS_HALF, standalone
 
 HERE = Path(__file__).parent
 

@@ -5,7 +5,7 @@ import pytest
 from asm import E, N, R, S, Tile, W, fabin, fabout, mem, program
 
 from meshlang.diag import MeshlangError
-from meshlang.fabric import state as s
+from meshlang.fabric.engine import state as s
 from meshlang.fabric.machine import Machine
 from meshlang.ir.isa import INFINITE, RC_COLUMNS, Action, Op, Ty
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from asm import E, R, Tile, W, fabin, fabout, mem, program
 
-from meshlang.fabric import state as s
+from meshlang.fabric.engine import state as s
 from meshlang.fabric.machine import Machine
 from meshlang.ir import isa
 from meshlang.ir.isa import Action, Op, Ty

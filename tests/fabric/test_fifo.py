@@ -223,7 +223,7 @@ fn main() void {
     )
     with row(tmp_path, 2, LOOP, pe) as fabric:
         fabric.launch("main")
-        from meshlang.fabric import state
+        from meshlang.fabric.engine import state
 
         # a busy main thread looks up every 63 cycles
         assert fabric.session.machine.state.W[state.G_VISITS_C] * 30 < fabric.cycles

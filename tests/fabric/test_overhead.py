@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from meshlang.fabric import bulk, core, elements, engine, instructions, overhead, queues, router, switch, tasks, threads
+from meshlang.fabric import overhead
+from meshlang.fabric.engine import bulk, core, elements, instructions, loop, queues, router, switch, tasks, threads
 
-ENGINE = [bulk, core, elements, engine, instructions, queues, router, switch, tasks, threads]
+ENGINE = [bulk, core, elements, loop, instructions, queues, router, switch, tasks, threads]
 
 
 @pytest.mark.parametrize("module", ENGINE)

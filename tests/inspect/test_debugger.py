@@ -12,7 +12,7 @@ import pytest
 
 from meshlang import MeshlangError
 from meshlang.fabric import snapshot
-from meshlang.fabric import state as s
+from meshlang.fabric.engine import state as s
 from meshlang.host.build import build
 from meshlang.inspect import arguments
 from meshlang.inspect import debugger as module

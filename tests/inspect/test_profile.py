@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from meshlang.cli import main
-from meshlang.fabric import state as s
+from meshlang.fabric.engine import state as s
 from meshlang.fabric.machine import Machine
 from meshlang.host.build import build
 from meshlang.inspect.profile import Collector, listing, profile_options, report, speedscope

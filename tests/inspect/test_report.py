@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import meshlang
 from meshlang.cli import main
-from meshlang.fabric import state as s
+from meshlang.fabric.engine import state as s
 from meshlang.fabric.recording import KINDS
 from meshlang.host.context import RunContext, set_context
 from meshlang.host.script import run_script

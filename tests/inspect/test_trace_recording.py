@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from meshlang.diag import MeshlangError
-from meshlang.fabric import state as s
+from meshlang.fabric.engine import state as s
 from meshlang.fabric.machine import Machine
 from meshlang.fabric.recording import EVENT, GROUPS, KINDS, TraceOptions
 from meshlang.fabric.recording.flight import flight

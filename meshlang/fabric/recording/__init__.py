@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...diag import Diagnostic, MeshlangError
-from .. import state as s
+from ..engine import state as s
 
 if TYPE_CHECKING:
     from collections.abc import Callable

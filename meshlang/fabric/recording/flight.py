@@ -10,8 +10,8 @@ import numpy as np
 
 from ...ir import isa
 from ...ir.dsdops import DsdOpCode
-from .. import state as s
-from ..trace import FLIGHT, FLIGHT_WORDS
+from ..engine import state as s
+from ..engine.trace import FLIGHT, FLIGHT_WORDS
 from . import KINDS
 
 if TYPE_CHECKING:

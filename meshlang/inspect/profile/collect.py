@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from meshlang.fabric import state as s
+from meshlang.fabric.engine import state as s
 from meshlang.fabric.recording import KINDS, TraceOptions
 from meshlang.inspect.trace.model import Trace
 from meshlang.ir.isa import Op

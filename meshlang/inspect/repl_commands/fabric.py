@@ -154,7 +154,7 @@ def heat(repl: Repl, text: str) -> None:
     """A figure over the mesh as a grid: cycles busy, wavelets sent or received, tasks started, cycles since start not
     busy, memory. A digit is tenths of the largest value; a dot is zero. On a terminal the cells are coloured.
     """
-    from meshlang.fabric import state as s
+    from meshlang.fabric.engine import state as s
 
     body, place = arguments.split_place(text)
     what = body or "busy"

@@ -109,7 +109,7 @@ def pe(repl: Repl, text: str) -> None:
 
 def _counters(repl: Repl, pes: list[tuple[int, int]]) -> list[str]:
     """The counters of a group of PEs, as ranges."""
-    from meshlang.fabric import state as s
+    from meshlang.fabric.engine import state as s
 
     machine = repl.debugger.machine
     numbers = [machine.pe(x, y) for x, y in pes]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from meshlang.fabric import state as s
+from meshlang.fabric.engine import state as s
 from meshlang.inspect import arguments, names
 from meshlang.inspect.registry import command, mistake
 

@@ -19,9 +19,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from meshlang.fabric import trace
-from meshlang.fabric.jit import inline, top_level
-from meshlang.fabric.state import *
+from meshlang.fabric.engine import trace
+from meshlang.fabric.engine.jit import inline, top_level
+from meshlang.fabric.engine.state import *
 from meshlang.ir import isa
 
 (EV_TASK, EV_END, EV_ISSUE, EV_DONE, EV_STALL, EV_SEND, EV_ENTER, EV_MOVE, EV_TAKE, EV_OP) = (
@@ -277,7 +277,7 @@ _compiled: list = []
 def counter():
     """`count_events`, compiled (or from the cache) on first use."""
     if not _compiled:
-        from meshlang.fabric.jit import COMPILED
+        from meshlang.fabric.engine.jit import COMPILED
 
         if COMPILED:
             from numba import types

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from meshlang.fabric import state as s
+from meshlang.fabric.engine import state as s
 
 from .collect import SIDES, Collector, Phase
 from .memory import memory_maps

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from meshlang.fabric import state as s
+from meshlang.fabric.engine import state as s
+from meshlang.fabric.engine.trace import FLIGHT
 from meshlang.fabric.recording.flight import flight
-from meshlang.fabric.trace import FLIGHT
 from meshlang.inspect import names, query, routes
 from meshlang.ir.program import TaskBinding, TileProgram
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from meshlang.fabric import state as s
+from meshlang.fabric.engine import state as s
 from meshlang.inspect import names, query
 from meshlang.ir.program import TaskBinding
 

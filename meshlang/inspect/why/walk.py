@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from meshlang.fabric import state as s
+from meshlang.fabric.engine import state as s
 from meshlang.inspect import names, query, routes
 from meshlang.paths import stdlib_dir
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..ir import isa
+from ...ir import isa
 
 (
     NOP,

@@ -29,7 +29,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
-from . import cache
+from .. import cache
 
 COMPILED = not config.DISABLE_JIT
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..ir import isa
+from ...ir import isa
 from . import alu
 from .alu import float_to_int16, scale, signed16
 from .f16 import half_to_f32

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..ir.dsdops import DsdOpCode
+from ...ir.dsdops import DsdOpCode
 from .alu import ADDC16, element
 from .bulk import add_with_carry, fetch_memory
 from .dsr import save_addresses

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..ir.dsdops import DsdOpCode as D
+from ...ir.dsdops import DsdOpCode as D
 from .f16 import NAN16, NAN32, fmach, fmachs, fmacs, h_of, h_of64, half_to_f32, s_of
 from .jit import f32_of, inline, jit
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..ir import isa
+from ...ir import isa
 from .jit import COMPILED, inline, jit
 from .state import *
 

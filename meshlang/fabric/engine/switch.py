@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..ir import isa
+from ...ir import isa
 from .faults import Fault
 from .jit import cold, ctz, inline, jit
 from .state import *

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from ..ir.isa import MathFn, Ty
+from ...ir.isa import MathFn, Ty
 from .alu import leading_zeros, population, trailing_zeros
 from .f16 import h_of, h_of64, half_to_f32, s_of, s_of64
 from .jit import f32_of, inline, jit
