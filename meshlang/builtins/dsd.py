@@ -7,8 +7,8 @@ from typing import Any
 
 from ..ir import isa
 from ..ir.isa import Action, Op, Simd
-from ..sema import types as T
-from ..sema.values import VOID, Dsd, FnValue, Known, Mem, Pointer, Reg
+from ..sema.model import types as T
+from ..sema.model.values import VOID, Dsd, FnValue, Known, Mem, Pointer, Reg
 from .registry import builtin, config, flag
 
 CIRCBUF_FIELDS = dict.fromkeys(("base_address", "extent", "wraparound"), "")

@@ -7,8 +7,8 @@ from typing import Any
 from ..ir import isa
 from ..ir.dsdops import DSD_OPS, DsdOp, DsdOpCode
 from ..ir.isa import Op, Operand
-from ..sema import types as T
-from ..sema.values import VOID, FnValue, Known, Reg
+from ..sema.model import types as T
+from ..sema.model.values import VOID, FnValue, Known, Reg
 from ..syntax import ast
 from .dsd import ACTION_FIELDS, dsr_index, op_config
 from .registry import builtin, config

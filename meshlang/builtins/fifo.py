@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..ir.isa import FIFO_FAULT, FIFO_SUSPEND, FIFO_TERMINATE, FIFO_TEST, Op, Sys
-from ..sema import types as T
-from ..sema.values import VOID, Dsd, FnValue, Known, Mem, Pointer
+from ..sema.model import types as T
+from ..sema.model.values import VOID, Dsd, FnValue, Known, Mem, Pointer
 from .dsd import PRIORITY, choice, integer
 from .registry import builtin, config
 from .tasks import action_target, check_bound

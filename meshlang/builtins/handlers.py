@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..ir.isa import Op, Sys
-from ..sema import types as T
-from ..sema.values import VOID, FnValue, Known
+from ..sema.model import types as T
+from ..sema.model.values import VOID, FnValue, Known
 from .registry import builtin
 
 
@@ -59,7 +59,7 @@ def queue_flush(cx, node, hint):
 
 def dispatcher_params(unit) -> dict[str, Known] | None:
     """The params of <system/task29>, or None where the program has no handlers."""
-    from ..sema.context import FN
+    from ..sema.analysis.context import FN
 
     if not unit.teardown_handlers and not unit.empty_handlers:
         return None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..ir.program import Export
-from ..sema import types as T
-from ..sema.values import VOID, ArrayValue, FnValue, Known, Mem
+from ..sema.model import types as T
+from ..sema.model.values import VOID, ArrayValue, FnValue, Known, Mem
 from .registry import builtin
 from .values import text_arg
 
@@ -157,8 +157,8 @@ def export_name(cx, node, hint):
     "export_symbol", "symbol[, name]", phase="top", doc="Advertise a variable or function of this PE under a name."
 )
 def export_symbol(cx, node, hint):
-    from ..sema.analyzer import plain_instance
-    from ..sema.context import FN
+    from ..sema.analysis.analyzer import plain_instance
+    from ..sema.analysis.context import FN
 
     unit = cx.unit
     target = node.args[0]
@@ -217,8 +217,8 @@ def has_exported_tensors(cx, node, hint):
 
 @builtin("get_symbol_id", "symbol", phase="comptime", doc="The number of an advertised symbol.")
 def get_symbol_id(cx, node, hint):
-    from ..sema.analyzer import plain_instance
-    from ..sema.context import FN
+    from ..sema.analysis.analyzer import plain_instance
+    from ..sema.analysis.context import FN
 
     target = node.args[0]
     place = cx.ev(target)

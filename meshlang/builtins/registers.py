@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from ..ir import isa
 from ..ir.isa import Op, Sys
-from ..sema import types as T
-from ..sema.values import VOID, Known, Reg
+from ..sema.model import types as T
+from ..sema.model.values import VOID, Known, Reg
 from .registry import builtin
 
 # What a comptime block may not set (facts 3.6), as far as the addresses are known.

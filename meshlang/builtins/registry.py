@@ -98,7 +98,7 @@ def builtin(name: str, args: str = "", *, phase: str = "any", arch: tuple[str, .
 def config(cx: Any, node: Any, allowed: dict[str, str], what: str) -> dict[str, Any]:
     """A configuration struct as a dict of values (Known or run-time). Unknown fields are errors."""
     value = cx.rv(node)
-    from ..sema import types as T
+    from ..sema.model import types as T
 
     if not isinstance(value.ty, T.StructType):
         cx.fail("MS0301", f"{what} takes a struct, found {value.ty}", node, "write .{ .field = value }")
@@ -121,8 +121,8 @@ def config(cx: Any, node: Any, allowed: dict[str, str], what: str) -> dict[str, 
 
 
 def flag(cx: Any, value: Any, node: Any) -> bool:
-    from ..sema import types as T
-    from ..sema.values import Known
+    from ..sema.model import types as T
+    from ..sema.model.values import Known
 
     if not isinstance(value, Known) or value.ty is not T.BOOL:
         cx.fail("MS0301", "expected a bool known at compile time", node)

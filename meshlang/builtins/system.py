@@ -9,9 +9,9 @@ import re
 
 from ..ir.isa import MathFn, Op, Print, Sys
 from ..ir.program import HOST, RAMP, ColorConfig
-from ..sema import ops
-from ..sema import types as T
-from ..sema.values import VOID, Known, Reg
+from ..sema.model import ops
+from ..sema.model import types as T
+from ..sema.model.values import VOID, Known, Reg
 from .registry import builtin
 from .values import text_arg
 

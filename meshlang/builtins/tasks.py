@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..ir.isa import Op
-from ..sema import types as T
-from ..sema.unit import Bound, QueueState
-from ..sema.values import VOID, FnValue, Known, Reg
+from ..sema.model import types as T
+from ..sema.model.unit import Bound, QueueState
+from ..sema.model.values import VOID, FnValue, Known, Reg
 from .registry import builtin, config
 
 ROTATING_PAIRS = 2
@@ -138,7 +138,7 @@ def bind_any_task(cx, node, hint):
 
 
 def bind_task(cx, node, kind: str, fn: FnValue, number: int) -> None:
-    from ..sema.analyzer import plain_instance
+    from ..sema.analysis.analyzer import plain_instance
 
     unit = cx.unit
     decl = fn.decl

@@ -10,9 +10,9 @@ import numpy as np
 
 from ..diag import MeshlangError
 from ..ir.isa import Op, Sys
-from ..sema import ops
-from ..sema import types as T
-from ..sema.values import FALSE, TRUE, VOID, ArrayValue, Known, Pointer, RangeValue, Reg
+from ..sema.model import ops
+from ..sema.model import types as T
+from ..sema.model.values import FALSE, TRUE, VOID, ArrayValue, Known, Pointer, RangeValue, Reg
 from ..syntax import ast
 from .registry import builtin
 

@@ -124,7 +124,7 @@ class ColorConfig:
     position: int = 0
     ring: bool = False
     pop: str = "no_pop"
-    filter: tuple | None = None  # (kind, ((field, value), ...)), see sema.layout.FILTER_FIELDS
+    filter: tuple | None = None  # (kind, ((field, value), ...)), see sema.model.layout.FILTER_FIELDS
     teardown: bool = False
     swap_x: bool = False
     swap_y: bool = False

@@ -18,13 +18,13 @@ from ..ir.verify import verify
 from ..paths import stdlib_dir
 from ..syntax import ast
 from ..syntax.parser import parse_file
-from . import types as T
-from .analyzer import Analyzer, compile_instance
-from .context import INLINE_LIMIT, LOOP_LIMIT, POISON
-from .layout import LayoutState, TileSpec
-from .modules import ModuleInstance
-from .unit import QueueState, Unit, memory_map
-from .values import Known, Mem, Shared
+from .analysis.analyzer import Analyzer, compile_instance
+from .analysis.context import INLINE_LIMIT, LOOP_LIMIT, POISON
+from .model import types as T
+from .model.layout import LayoutState, TileSpec
+from .model.modules import ModuleInstance
+from .model.unit import QueueState, Unit, memory_map
+from .model.values import Known, Mem, Shared
 
 MEMCPY_IDS = frozenset((21, 22, 23, 27, 28, 30))
 

@@ -33,8 +33,8 @@ def test_the_example_of_a_new_builtin(tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "BUILTINS", dict(registry.BUILTINS))
     scope: dict = {}
     exec(
-        "from meshlang.builtins.registry import builtin\nfrom meshlang.sema import types as T\n"
-        "from meshlang.sema.values import Known, Reg\nfrom meshlang.ir.isa import MathFn, Op\n" + code,
+        "from meshlang.builtins.registry import builtin\nfrom meshlang.sema.model import types as T\n"
+        "from meshlang.sema.model.values import Known, Reg\nfrom meshlang.ir.isa import MathFn, Op\n" + code,
         scope,
     )
     program = compile_files(

@@ -23,7 +23,9 @@ def test_chunk(chunk, tmp_path):
 
 def codes_used() -> set[str]:
     root = Path(meshlang.__file__).parent
-    text = "".join(p.read_text(encoding="utf-8") for d in ("sema", "builtins") for p in sorted((root / d).glob("*.py")))
+    text = "".join(
+        p.read_text(encoding="utf-8") for d in ("sema", "builtins") for p in sorted((root / d).rglob("*.py"))
+    )
     return set(re.findall(r'"(MS0[2-7]\d\d)"', text))
 
 

@@ -7,7 +7,7 @@ from typing import NoReturn
 import numpy as np
 
 from meshlang.diag import Diagnostic, Label, MeshlangError
-from meshlang.sema.layout import SWITCH_COLORS_WSE3
+from meshlang.sema.model.layout import SWITCH_COLORS_WSE3
 
 from .color import MAX_COLOR
 from .plan import STEPS, Net, Plan, first

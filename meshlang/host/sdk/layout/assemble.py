@@ -12,10 +12,10 @@ from meshlang.diag import MeshlangError
 from meshlang.host.progress import busy
 from meshlang.ir.isa import Simd
 from meshlang.ir.program import ColorConfig, Preload, Program, TileProgram
-from meshlang.sema import types as T
 from meshlang.sema.compiler import Compiler, Options, check_options
-from meshlang.sema.layout import LayoutState, TileSpec
-from meshlang.sema.values import Known
+from meshlang.sema.model import types as T
+from meshlang.sema.model.layout import LayoutState, TileSpec
+from meshlang.sema.model.values import Known
 from meshlang.syntax import ast
 from meshlang.syntax.parser import parse_file
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from ..diag import MeshlangError
-from ..ir.isa import Op
-from ..syntax import ast
-from . import ops
-from . import types as T
+from ...diag import MeshlangError
+from ...ir.isa import Op
+from ...syntax import ast
+from ..model import ops
+from ..model import types as T
+from ..model.values import VOID, BitsRef, Cell, ElemRef, Fields, GlobalVar, Known, Mem, Reg, RegVar, own
 from .context import POISON, Context, ReturnSignal
-from .values import VOID, BitsRef, Cell, ElemRef, Fields, GlobalVar, Known, Mem, Reg, RegVar, own
 
 
 class Statements(Context):

@@ -5,17 +5,17 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
-from ..diag import Diagnostic, Label, MeshlangError
-from ..ir.isa import Op, Ty
-from ..ir.program import DIRECTIONS
-from ..syntax import ast
-from . import ops
-from . import types as T
-from .codegen import FunctionBuilder
-from .modules import ModuleInstance, Resolving, bind_param
-from .ops import Fail
-from .unit import Instance, Unit
-from .values import (
+from ...diag import Diagnostic, Label, MeshlangError
+from ...ir.isa import Op, Ty
+from ...ir.program import DIRECTIONS
+from ...syntax import ast
+from ..model import ops
+from ..model import types as T
+from ..model.codegen import FunctionBuilder
+from ..model.modules import ModuleInstance, Resolving, bind_param
+from ..model.ops import Fail
+from ..model.unit import Instance, Unit
+from ..model.values import (
     VOID,
     BitsRef,
     Cell,

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..diag import MeshlangError
-from ..ir.program import DIRECTIONS, ColorConfig
+from ...diag import MeshlangError
+from ...ir.program import DIRECTIONS, ColorConfig
 from . import types as T
 from .values import KeyedCache, Known
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.isa import Op, Ty
-from . import ops
-from . import types as T
+from ...ir.isa import Op, Ty
+from ..model import ops
+from ..model import types as T
+from ..model.values import ArrayValue, BitsRef, Cell, ElemRef, Fields, GlobalVar, Known, Mem, Reg, RegVar
 from .context import Context
-from .values import ArrayValue, BitsRef, Cell, ElemRef, Fields, GlobalVar, Known, Mem, Reg, RegVar
 
 
 class UnionPayload(int):

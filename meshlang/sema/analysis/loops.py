@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import Any
 
-from ..ir.isa import Op
-from ..syntax import ast
-from . import ops
-from . import types as T
+from ...ir.isa import Op
+from ...syntax import ast
+from ..model import ops
+from ..model import types as T
+from ..model.values import VOID, Cell, ElemRef, Known, Mem, RangeValue, Reg
 from .context import BreakSignal, Context, ContinueSignal, Target
-from .values import VOID, Cell, ElemRef, Known, Mem, RangeValue, Reg
 
 
 class Loops(Context):

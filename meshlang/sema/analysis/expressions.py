@@ -5,13 +5,12 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
-from ..ir.isa import Op, Ty
-from ..syntax import ast
-from . import ops
-from . import types as T
-from .context import FN, Context
-from .modules import ModuleInstance
-from .values import (
+from ...ir.isa import Op, Ty
+from ...syntax import ast
+from ..model import ops
+from ..model import types as T
+from ..model.modules import ModuleInstance
+from ..model.values import (
     FALSE,
     TRUE,
     VOID,
@@ -27,6 +26,7 @@ from .values import (
     RegVar,
     key,
 )
+from .context import FN, Context
 
 _INT_OPS = {
     "+": Op.ADD,

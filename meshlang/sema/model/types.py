@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any, NamedTuple
 
-from ..ir.isa import COLORS, Ty  # COLORS: those that can be routed, 0 to 23 on both machines (facts 4.3)
+from ...ir.isa import COLORS, Ty  # COLORS: those that can be routed, 0 to 23 on both machines (facts 4.3)
 
 _interned: dict[tuple, Type] = {}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ir.isa import FREE, Op, Ty
+from ...ir.isa import FREE, Op, Ty
 
 
 class Label:

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.isa import PE_MEMORY, Op, Ty
-from ..syntax import ast
-from . import ops
-from . import types as T
-from .context import POISON, Context, Silent
-from .values import (
+from ...ir.isa import PE_MEMORY, Op, Ty
+from ...syntax import ast
+from ..model import ops
+from ..model import types as T
+from ..model.values import (
     ArrayValue,
     Fields,
     GlobalVar,
@@ -21,6 +20,7 @@ from .values import (
     Pointer,
     Reg,
 )
+from .context import POISON, Context, Silent
 
 MOST_ELEMENTS = 1 << 24  # of an array of comptime code; every element is kept
 

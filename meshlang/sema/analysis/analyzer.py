@@ -8,21 +8,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..diag import Label, MeshlangError
-from ..ir.isa import Op
-from ..syntax import ast
-from . import types as T
+from ...diag import Label, MeshlangError
+from ...ir.isa import Op
+from ...syntax import ast
+from ..model import types as T
+from ..model.codegen import FunctionBuilder
+from ..model.unit import Instance, Unit
+from ..model.values import FnValue
 from .bits import Bits
 from .calls import Calls, holds_array, taken
 from .choices import Choices
-from .codegen import FunctionBuilder
 from .context import Frame
 from .expressions import Expressions
 from .literals import Literals
 from .loops import Loops
 from .statements import Statements
-from .unit import Instance, Unit
-from .values import FnValue
 
 
 class Analyzer(Expressions, Literals, Bits, Choices, Calls, Statements, Loops):

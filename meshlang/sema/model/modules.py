@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..syntax import ast
+from ...syntax import ast
 from . import types as T
 from .ops import Fail, convert
 from .values import FnValue, Known

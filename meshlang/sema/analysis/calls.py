@@ -6,12 +6,11 @@ import difflib
 from functools import lru_cache
 from typing import Any
 
-from ..ir.isa import Op
-from ..syntax import ast
-from . import types as T
-from .context import FN, Context, Frame, ReturnSignal
-from .unit import Instance
-from .values import (
+from ...ir.isa import Op
+from ...syntax import ast
+from ..model import types as T
+from ..model.unit import Instance
+from ..model.values import (
     VOID,
     Cell,
     FnValue,
@@ -21,6 +20,7 @@ from .values import (
     RegVar,
     key,
 )
+from .context import FN, Context, Frame, ReturnSignal
 
 
 class Calls(Context):
@@ -266,7 +266,7 @@ class Calls(Context):
     def ev_builtin(self, node, hint):
         found = self.unit.compiler.builtin(node.name)
         if found is None:
-            from ..builtins import names
+            from ...builtins import names
 
             close = difflib.get_close_matches(node.name, names(), 1)
             self.fail(

@@ -5,19 +5,19 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import Any
 
-from ..diag import MeshlangError
-from ..ir.isa import Op
-from ..syntax import ast
-from . import ops
-from . import types as T
-from .codegen import FunctionBuilder
-from .context import BreakSignal, Context, Silent, Target
-from .values import (
+from ...diag import MeshlangError
+from ...ir.isa import Op
+from ...syntax import ast
+from ..model import ops
+from ..model import types as T
+from ..model.codegen import FunctionBuilder
+from ..model.values import (
     VOID,
     Cell,
     Known,
     own,
 )
+from .context import BreakSignal, Context, Silent, Target
 
 
 class Choices(Context):

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..diag import Diagnostics
-from ..ir import isa
-from ..ir.isa import Op
-from ..ir.program import Export, Function, MemoryObject, Queue, TaskBinding, TileProgram
+from ...diag import Diagnostics
+from ...ir import isa
+from ...ir.isa import Op
+from ...ir.program import Export, Function, MemoryObject, Queue, TaskBinding, TileProgram
 from . import ops
 from . import types as T
 from .codegen import FunctionBuilder
@@ -289,7 +289,7 @@ class Unit:
         help: str | None = None,
         severity: str = "error",
     ) -> None:
-        from ..diag import Diagnostic, Label
+        from ...diag import Diagnostic, Label
 
         self.diagnostics.add(
             Diagnostic(code, message, span, severity, [Label(s, t) for s, t in labels or [] if s is not None], [], help)
@@ -309,7 +309,7 @@ class Unit:
 
     def function_index(self, fn: FnValue) -> int:
         """The index of a plain function (no comptime parameters), compiled when first asked for."""
-        from .analyzer import plain_instance
+        from ..analysis.analyzer import plain_instance
 
         inst = plain_instance(self, fn)
         self.pointed.add(inst.index)
