@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from meshlang import files
+
 HELP = "run all programs below a folder that expect the vendor's SDK, and show a scoreboard"
 EXAMPLES = """\
 examples:
@@ -163,7 +165,7 @@ def execute(args: argparse.Namespace) -> int:
         if args.keep_logs:
             folder = Path(args.keep_logs)
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / (result.script.replace("/", "__") + ".log")).write_text(output)
+            files.write_text(folder / (result.script.replace("/", "__") + ".log"), output)
         return result
 
     with ThreadPoolExecutor(max(1, args.j)) as pool:

@@ -60,8 +60,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    import shutil
 
+    from meshlang import files
     from meshlang.diag import Diagnostic, MeshlangError
     from meshlang.host.build import build
     from meshlang.ir.serial import save
@@ -92,7 +92,7 @@ def execute(args: argparse.Namespace) -> int:
         )
     out = save(program, args.out)
     if args.output_json:
-        shutil.copyfile(out / "out.json", args.output_json)
+        files.write_bytes(args.output_json, (out / "out.json").read_bytes())
     if args.verbose:
         print(f"compiled {args.file} into {out}", file=sys.stderr)
     return 0

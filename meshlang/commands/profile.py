@@ -86,14 +86,11 @@ def _show(args: argparse.Namespace, profiles: list[Profile]) -> None:
 
 def _write_speedscope(file: str, profiles: list[Profile]) -> None:
     """The first fabric's profile to FILE, others to FILE-2, ..."""
-    from meshlang.diag import Diagnostic, MeshlangError
+    from meshlang import files
     from meshlang.inspect.profile import speedscope
 
     path = Path(file)
     for number, profile in enumerate(profiles, 1):
         where = path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
-        try:
-            where.write_text(json.dumps(speedscope(profile)), encoding="utf-8")
-        except OSError as error:
-            raise MeshlangError(Diagnostic("MS0901", f"cannot write {where}: {error.strerror or error}")) from None
+        files.write_text(where, json.dumps(speedscope(profile)))
         print(f"meshlang: call stacks in {where}", file=sys.stderr)

@@ -275,13 +275,10 @@ def _set(fabric: FabricHandle, item: str, seed: int) -> None:
 def _save(file: str, value: Any) -> None:
     import numpy as np
 
-    from meshlang.diag import Diagnostic, MeshlangError
+    from meshlang import files
 
-    try:
-        with open(file, "wb") as out:
-            np.save(out, value)
-    except OSError as error:
-        raise MeshlangError(Diagnostic("MS0901", f"cannot write {file}: {error.strerror or error}")) from None
+    with files.replacing(file) as out:
+        np.save(out, value)
 
 
 # ---------------------------------------------------------------- afterwards

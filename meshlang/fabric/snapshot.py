@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import files
 from ..diag import Diagnostic, MeshlangError
 from .engine import state as s
 
@@ -191,11 +192,8 @@ def save(path: str | Path, machine: Machine, extra: dict[str, Any] | None = None
     }
     arrays: dict[str, Any] = {name: getattr(shot, name) for name in ("W", "U", "M8", "host_in", "segments", "tails")}
     arrays |= {f"out{c}": a for c, a in shot.out.items()} | {f"outn{c}": a for c, a in shot.out_counts.items()}
-    try:
-        with open(path, "wb") as file:
-            np.savez_compressed(file, meta=np.frombuffer(json.dumps(meta).encode(), np.uint8), **arrays)
-    except OSError as error:
-        raise MeshlangError(Diagnostic("MS0901", f"cannot write {path}: {error.strerror or error}")) from None
+    with files.replacing(path) as file:
+        np.savez_compressed(file, meta=np.frombuffer(json.dumps(meta).encode(), np.uint8), **arrays)
 
 
 def restore(path: str | Path, machine: Machine) -> dict[str, Any]:

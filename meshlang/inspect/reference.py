@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from meshlang import files
+
 from . import registry
 from .why import RULES
 
@@ -60,4 +62,4 @@ def updated(page: str) -> str:
 
 if __name__ == "__main__":
     for name in sys.argv[1:]:
-        Path(name).write_text(updated(Path(name).read_text(encoding="utf-8")), encoding="utf-8")
+        files.write_text(name, updated(Path(name).read_text(encoding="utf-8")))

@@ -2,10 +2,12 @@
 
     out.json             {"params": {name: text}}: what host scripts read
     bin/out_rpc.json     exported symbols, in the vendor's shape
-    bin/program.json     everything but arrays, tagged (see `_Encoder`)
+    bin/program.json     everything but arrays, tagged (see `_Encoder`); begins with a digest of itself and the arrays
     bin/program.npz      the arrays
 
-Nothing in the folder is executed when it is loaded (no pickle). A folder belongs to one format: `FORMAT` and the field
+Nothing in the folder is executed when it is loaded (no pickle). Each file is replaced in one step and program.json comes
+last, so that after an interrupted `save` the digest tells whether the two belong together.
+A folder belongs to one format: `FORMAT` and the field
 names of every record are written with it, and a folder that differs is refused with MS0903, never misread. Errors:
 MS0901 unreadable, MS0902 not such a folder or damaged, MS0903 written by another version.
 """
@@ -13,6 +15,8 @@ MS0901 unreadable, MS0902 not such a folder or damaged, MS0903 written by anothe
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import io
 import json
 import zipfile
 import zlib
@@ -21,13 +25,14 @@ from typing import Any
 
 import numpy as np
 
+from meshlang import files
 from meshlang.diag import Diagnostic, Label, MeshlangError
 from meshlang.syntax.source import SourceFile, Span
 from meshlang.version import __version__
 
 from . import program as P
 
-FORMAT = 1
+FORMAT = 2
 MAGIC = "meshlang program"
 
 RECORDS: dict[str, type] = {
@@ -67,15 +72,30 @@ def save(program: P.Program, folder: str | Path) -> Path:
         "sources": [{"path": s.path, "text": s.text} for s in encoder.sources],
         "program": body,
     }
+    arrays = io.BytesIO()
+    np.savez_compressed(arrays, **encoder.arrays)  # type: ignore[arg-type]
     try:
         (folder / "bin").mkdir(parents=True, exist_ok=True)
-        _dump(folder / "bin" / "program.json", document, indent=None)
-        np.savez_compressed(folder / "bin" / "program.npz", **encoder.arrays)  # type: ignore[arg-type]
-        _dump(folder / "bin" / "out_rpc.json", {"rpc_symbols": rpc_symbols(program)})
-        _dump(folder / "out.json", {"params": program.params, "colors": {}, "target": program.arch})
     except OSError as error:
-        raise MeshlangError(Diagnostic("MS0901", f"cannot write {folder}: {error.strerror or error}")) from None
+        raise files.cannot_write(folder, error) from None
+    files.write_bytes(folder / "bin" / "program.npz", arrays.getvalue())
+    _dump(folder / "bin" / "out_rpc.json", {"rpc_symbols": rpc_symbols(program)})
+    _dump(folder / "out.json", {"params": program.params, "colors": {}, "target": program.arch})
+    files.write_text(folder / "bin" / "program.json", sealed(json.dumps(document), arrays.getvalue()))
     return folder
+
+
+_SEAL = '{"digest": "%s", '  # how program.json begins; the digest is of what follows, and of program.npz
+
+
+def sealed(document: str, arrays: bytes) -> str:
+    """The text of program.json for a document in JSON and the bytes of program.npz."""
+    rest = document[1:]
+    return _SEAL % _digest(rest, arrays) + rest + "\n"
+
+
+def _digest(text: str, arrays: bytes) -> str:
+    return hashlib.sha256(text.rstrip().encode() + b"\0" + arrays).hexdigest()
 
 
 def load(folder: str | Path) -> P.Program:
@@ -104,7 +124,14 @@ def load(folder: str | Path) -> P.Program:
             )
         )
     try:
-        with np.load(folder / "bin" / "program.npz", allow_pickle=False) as file:
+        content = (folder / "bin" / "program.npz").read_bytes()
+    except OSError as error:
+        raise _damaged(folder / "bin" / "program.npz", error.strerror or str(error)) from None
+    digest = document.get("digest")
+    if not isinstance(digest, str) or _digest(text[len(_SEAL % digest) :], content) != digest:
+        raise _damaged(path, "it and program.npz are not what one `save` wrote")
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         sources = [SourceFile(s["path"], s["text"]) for s in document["sources"]]
         program = _Decoder(arrays, sources).decode(document["program"])
@@ -159,8 +186,8 @@ def rpc_symbols(program: P.Program) -> list[dict[str, Any]]:
     return rows
 
 
-def _dump(path: Path, value: Any, indent: int | None = 2) -> None:
-    path.write_text(json.dumps(value, indent=indent) + "\n", encoding="utf-8")
+def _dump(path: Path, value: Any) -> None:
+    files.write_text(path, json.dumps(value, indent=2) + "\n")
 
 
 def _foreign(folder: Path) -> MeshlangError:

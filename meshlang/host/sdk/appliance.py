@@ -22,6 +22,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from meshlang import files
 from meshlang.diag import Diagnostic, MeshlangError
 
 from . import runtime
@@ -116,7 +117,7 @@ def _pack(out: Path, code: Path, target: Path) -> str:
     if not target.name.endswith(".tar.gz"):
         target = target / f"cs_{hashlib.sha256(content).hexdigest()[:16]}.tar.gz"
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(content)
+    files.write_bytes(target, content)
     return str(target)
 
 
@@ -255,8 +256,10 @@ class SdkLauncher:
         if source.is_dir():
             if not target.name.endswith(".tar.gz"):
                 target = target.with_name(target.name + ".tar.gz")
-            with tarfile.open(target, "w:gz") as archive:
+            with files.replacing(target) as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
                 archive.add(source, source.name)
         else:
-            shutil.copy2(source, target)
+            with files.replacing(target) as file, open(source, "rb") as content:
+                shutil.copyfileobj(content, file)
+            shutil.copystat(source, target)
         return str(target)

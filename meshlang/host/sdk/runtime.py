@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from meshlang import files
 from meshlang.diag import Diagnostic, MeshlangError
 from meshlang.host.memory import Region
 from meshlang.host.session import Session, Task
@@ -432,9 +433,8 @@ class SdkRuntime:
 
         def store() -> None:
             n = session.machine.stream_out_available(stream.color, stream.x, stream.y)
-            np.asarray(session.machine.stream_out_take(stream.color, stream.x, stream.y, 1, 1, n)).astype("<u4").tofile(
-                outfile
-            )
+            words = np.asarray(session.machine.stream_out_take(stream.color, stream.x, stream.y, 1, 1, n))
+            files.write_bytes(outfile, words.astype("<u4").tobytes())
 
         task = Task(f"stream to {outfile}")
         if nonblock:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from meshlang import files
 from meshlang.diag import Diagnostic, MeshlangError
 from meshlang.inspect import arguments, query
 from meshlang.inspect.registry import command, mistake
@@ -180,11 +181,8 @@ def read(repl: Repl, text: str) -> None:
 def _save(file: str, value: np.ndarray) -> None:
     if not file:
         raise mistake("a file name is missing after >")
-    try:
-        with open(file, "wb") as out:
-            np.save(out, value)
-    except OSError as error:
-        raise MeshlangError(Diagnostic("MS0901", f"cannot write {file}: {error.strerror or error}")) from None
+    with files.replacing(file) as out:
+        np.save(out, value)
 
 
 @command(

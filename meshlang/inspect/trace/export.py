@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from meshlang import files
 from meshlang.diag import Diagnostic, MeshlangError
 
 if TYPE_CHECKING:
@@ -46,8 +47,5 @@ def writer_for(path: str | Path) -> Writer:
 def export(trace: Trace, path: str | Path) -> None:
     """Write a trace. MS1005: unknown ending; MS0901: the file cannot be written."""
     write = writer_for(path)
-    try:
-        with open(path, "wb") as file:
-            write(trace, file)
-    except OSError as error:
-        raise MeshlangError(Diagnostic("MS0901", f"cannot write {path}: {error.strerror or error}")) from None
+    with files.replacing(path) as file:
+        write(trace, file)

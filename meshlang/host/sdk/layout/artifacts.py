@@ -12,6 +12,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from meshlang import files
 from meshlang.diag import Diagnostic, MeshlangError
 from meshlang.ir import serial
 from meshlang.ir.program import Program
@@ -69,4 +70,4 @@ def read_ports(folder: str | os.PathLike) -> list[Port]:
 
 
 def _dump(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    files.write_text(path, json.dumps(value, indent=2) + "\n")

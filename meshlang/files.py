@@ -1,0 +1,77 @@
+"""Writing files so that nobody ever finds half of one.
+
+What is written goes to a file beside the target, which takes the target's place in one step when it is complete. Whatever
+ends the process or fills the disk in between, the target holds what it held before or all of the new content.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from .diag import Diagnostic, MeshlangError
+
+_numbers = itertools.count()
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """A file to write to ("wb", or "w" for UTF-8 text) that becomes `path` when the block ends without an error.
+
+    Devices and pipes are written to as they are: there is nothing in them to keep. Errors: MS0901, with `path` as it was.
+    """
+    try:
+        target = Path(os.path.realpath(path))  # a link goes on pointing to the file that is replaced
+        with _open(target, mode) as file:
+            yield file
+    except OSError as error:
+        raise cannot_write(path, error) from None
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Replace a file by UTF-8 text. Errors: MS0901, with the file as it was."""
+    with replacing(path, "w") as file:
+        file.write(text)
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Replace a file by bytes. Errors: MS0901, with the file as it was."""
+    with replacing(path) as file:
+        file.write(data)
+
+
+def cannot_write(path: str | Path, error: OSError) -> MeshlangError:
+    return MeshlangError(Diagnostic("MS0901", f"cannot write {path}: {error.strerror or error}"))
+
+
+@contextlib.contextmanager
+def _open(target: Path, mode: str) -> Iterator[IO[Any]]:
+    encoding = None if "b" in mode else "utf-8"
+    try:
+        before = target.stat()
+    except FileNotFoundError:
+        before = None
+    if before is not None and not stat.S_ISREG(before.st_mode):
+        with open(target, mode, encoding=encoding) as file:
+            yield file
+        return
+    if before is not None and not os.access(target, os.W_OK):
+        raise PermissionError(13, "Permission denied", str(target))  # renaming over it would not ask
+    beside = target.with_name(f".{target.name[:100]}.{os.getpid()}-{next(_numbers)}.tmp")
+    try:
+        with open(beside, mode.replace("w", "x"), encoding=encoding) as file:
+            if before is not None:
+                os.chmod(beside, stat.S_IMODE(before.st_mode))
+            yield file
+            file.flush()
+            os.fsync(file.fileno())  # else the name may reach the disk before the content does
+        os.replace(beside, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise
