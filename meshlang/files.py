@@ -12,7 +12,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from .diag import Diagnostic, MeshlangError
 
@@ -20,7 +20,7 @@ _numbers = itertools.count()
 
 
 @contextlib.contextmanager
-def replacing(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
+def replacing(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[Any]:
     """A file to write to ("wb", or "w" for UTF-8 text) that becomes `path` when the block ends without an error.
 
     Devices and pipes are written to as they are: there is nothing in them to keep. Errors: MS0901, with `path` as it was.
@@ -33,24 +33,24 @@ def replacing(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
         raise cannot_write(path, error) from None
 
 
-def write_text(path: str | Path, text: str) -> None:
+def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Replace a file by UTF-8 text. Errors: MS0901, with the file as it was."""
     with replacing(path, "w") as file:
         file.write(text)
 
 
-def write_bytes(path: str | Path, data: bytes) -> None:
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Replace a file by bytes. Errors: MS0901, with the file as it was."""
     with replacing(path) as file:
         file.write(data)
 
 
-def cannot_write(path: str | Path, error: OSError) -> MeshlangError:
+def cannot_write(path: str | os.PathLike[str], error: OSError) -> MeshlangError:
     return MeshlangError(Diagnostic("MS0901", f"cannot write {path}: {error.strerror or error}"))
 
 
 @contextlib.contextmanager
-def _open(target: Path, mode: str) -> Iterator[IO[Any]]:
+def _open(target: Path, mode: str) -> Iterator[Any]:
     encoding = None if "b" in mode else "utf-8"
     try:
         before = target.stat()
