@@ -21,6 +21,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from .diag import Diagnostic, MeshlangError
     from .host.api import CompiledProgram, FabricHandle, compile, load
+    from .host.compare import largest_error
     from .host.context import RunContext, params, run_context
     from .models import llama, llama_reference, placement
 
@@ -29,6 +30,7 @@ _LAZY = {
     "load": "meshlang.host.api",
     "CompiledProgram": "meshlang.host.api",
     "FabricHandle": "meshlang.host.api",
+    "largest_error": "meshlang.host.compare",
     "params": "meshlang.host.context",
     "run_context": "meshlang.host.context",
     "RunContext": "meshlang.host.context",
@@ -45,6 +47,7 @@ __all__ = [
     "RunContext",
     "__version__",
     "compile",
+    "largest_error",
     "llama",
     "llama_reference",
     "load",

@@ -52,6 +52,15 @@ class RunContext:
         if not ok:
             raise MeshlangError(Diagnostic("MS0923", f"the program's own check failed: {message}"))
 
+    def check_error(self, error: float, bound: float, what: str = "") -> None:
+        """`check` that an error (`meshlang.largest_error`) is within a bound. NaN and infinity never are."""
+        from .compare import passes
+
+        self.check(
+            passes(error, bound),
+            f"{what + ': ' if what else ''}the largest error {error:.3e} is above the bound {bound:.3e}",
+        )
+
 
 _current = RunContext()
 

@@ -231,8 +231,10 @@ class Placement:
         final_norm, w_head with `head`; turned_norms with `prompt`. With `prompt` they are where <llm/prefill> wants
         them, or, `settled`, where it leaves them for <llm/decoder>.
 
-        MS0994 for weights that are missing or have another shape than the configuration says.
+        MS0994 for weights that are missing or have another shape than the configuration says, MS1401 for weights that
+        nothing takes.
         """
+        self.config.check_names(weights)
         turned = self.prompt > 0 and not settled
         parts: dict[str, list[np.ndarray]] = {n: [] for n in ("norms", "w_qkv", "w_output", "w_gate_up", "w_down")}
         for i in range(self.layers):
@@ -255,6 +257,13 @@ class Placement:
         out = {name: np.concatenate(arrays, 2) for name, arrays in parts.items()}
         if self.head:
             name = "model.embed_tokens.weight" if self.config.tied_embeddings else "lm_head.weight"
+            if self.config.tied_embeddings and "lm_head.weight" in weights:
+                if not np.array_equal(weights["lm_head.weight"], weights[name]):
+                    raise llama_error(
+                        "MS1401",
+                        "nothing takes the weight 'lm_head.weight', which is not the embedding table",
+                        "the configuration says that they are one (tie_word_embeddings)",
+                    )
             out["final_norm"] = self.hidden_vector(self._weight(weights, "model.norm.weight"))
             tiles = _take(
                 self._weight(weights, name).T,

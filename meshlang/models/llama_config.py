@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from meshlang.diag import Diagnostic, MeshlangError
-
-
-def llama_error(code: str, message: str, help: str | None = None) -> MeshlangError:
-    """A mistake in what is said about a model (MS099x)."""
-    return MeshlangError(Diagnostic(code, message, help=help))
+from .families import family_of, rotary_of
+from .families import model_error as llama_error
 
 
 @dataclass(frozen=True)
@@ -39,7 +35,7 @@ class LlamaConfig:
     def __post_init__(self) -> None:
         for name in ("hidden_size", "heads", "kv_heads", "head_size", "feed_forward_size", "layers", "vocabulary"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if not _positive(value):
                 raise llama_error("MS0990", f"the model's {name} must be a positive integer, found {value!r}")
         if self.heads % self.kv_heads:
             raise llama_error(
@@ -51,7 +47,7 @@ class LlamaConfig:
             raise llama_error(
                 "MS0990", f"the rotary embedding turns pairs of elements: a head size of {self.head_size} is odd"
             )
-        if not self.norm_epsilon > 0 or not self.rotary_base > 1:
+        if not 0 < self.norm_epsilon < math.inf or not 1 < self.rotary_base < math.inf:
             raise llama_error(
                 "MS0990",
                 f"norm_epsilon must be positive and rotary_base above 1, found {self.norm_epsilon} and {self.rotary_base}",
@@ -64,8 +60,10 @@ class LlamaConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> LlamaConfig:
-        """From the fields of a Hugging Face `config.json` of a Llama model. MS0990 for missing fields and for what is
-        not supported."""
+        """From the fields of a Hugging Face `config.json`. MS0990 for missing and contradictory fields, MS1400 for a
+        family or a field that is not supported (families.py)."""
+        family = family_of(values)
+        values = {**family.defaults, **values}
 
         def need(name: str) -> Any:
             if values.get(name) is None:
@@ -74,36 +72,33 @@ class LlamaConfig:
                 )
             return values[name]
 
-        for name, allowed in (("hidden_act", ("silu", "swish")), ("attention_bias", (False,)), ("mlp_bias", (False,))):
-            if values.get(name) is not None and values[name] not in allowed:
-                raise llama_error(
-                    "MS0990", f"{name} {values[name]!r} is not supported", f"supported: {', '.join(map(str, allowed))}"
-                )
-        rope = dict(values.get("rope_scaling") or {}) | dict(values.get("rope_parameters") or {})
-        kind = rope.get("rope_type", rope.get("type", "default"))
-        if kind != "default":
-            raise llama_error("MS0990", f"rotary scaling of type {kind!r} is not supported", "supported: default")
+        activation = values.get("hidden_act", "silu")
+        if activation not in ("silu", "swish"):
+            raise llama_error("MS1400", f"hidden_act {activation!r} is not supported", "supported: silu")
+        rope = rotary_of(values)
         hidden, heads = need("hidden_size"), need("num_attention_heads")
         head_size = values.get("head_dim")
         if head_size is None:
-            if not isinstance(heads, int) or heads < 1 or hidden % heads:
+            if not _positive(hidden) or not _positive(heads) or hidden % heads:
                 raise llama_error(
                     "MS0990",
-                    f"the hidden size {hidden} does not divide among {heads} heads, and 'head_dim' is not given",
+                    f"the hidden size {hidden!r} does not divide among {heads!r} heads, and 'head_dim' is not given",
                 )
             head_size = hidden // heads
+        kv_heads = values.get("num_key_value_heads")
         return cls(
             hidden_size=hidden,
             heads=heads,
-            kv_heads=values.get("num_key_value_heads") or heads,
+            kv_heads=heads if kv_heads is None else kv_heads,
             head_size=head_size,
             feed_forward_size=need("intermediate_size"),
             layers=need("num_hidden_layers"),
             vocabulary=need("vocab_size"),
-            norm_epsilon=float(values.get("rms_norm_eps", 1e-6)),
-            rotary_base=float(rope.get("rope_theta", values.get("rope_theta", 10000.0))),
-            interleaved=bool(values.get("rope_interleaved", False)),
-            tied_embeddings=bool(values.get("tie_word_embeddings", False)),
+            norm_epsilon=_number(values, "rms_norm_eps", 1e-6),
+            rotary_base=_number(rope, "rope_theta", 10000.0),
+            interleaved=_flag(values, "rope_interleaved"),
+            tied_embeddings=_flag(values, "tie_word_embeddings"),
+            **family.read(values),
         )
 
     @classmethod
@@ -140,6 +135,22 @@ class LlamaConfig:
             out["lm_head.weight"] = (self.vocabulary, E)
         return out
 
+    def check_names(self, names: Iterable[str]) -> None:
+        """MS1401 for weights that the model does not use: what they would do would be left out."""
+        unknown = [name for name in names if name not in self.shapes() and not self._redundant(name)]
+        if unknown:
+            more = f" and {len(unknown) - 4} more" if len(unknown) > 4 else ""
+            raise llama_error(
+                "MS1401",
+                f"nothing takes the weight{'s' if len(unknown) > 1 else ''} {', '.join(map(repr, sorted(unknown)[:4]))}{more}",
+                "the model computes something with them that this configuration does not say",
+            )
+
+    def _redundant(self, name: str) -> bool:
+        """A copy of the embedding table as output projection, and the rotary embedding's frequencies, which older
+        versions of transformers saved: both follow from the configuration."""
+        return (self.tied_embeddings and name == "lm_head.weight") or name.endswith("rotary_emb.inv_freq")
+
     def random_weights(self, seed: int = 0, dtype: Any = np.float32) -> dict[str, np.ndarray]:
         """Weights as `shapes` names them, whose layers keep the size of what goes through them: uniform, of variance 1
         / inputs; norms around 1."""
@@ -160,3 +171,23 @@ class LlamaConfig:
     def pair(self, p: Any) -> tuple[Any, Any]:
         """The two elements of a head that pair number p joins."""
         return (2 * p, 2 * p + 1) if self.interleaved else (p, p + self.head_size // 2)
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _number(values: Mapping[str, Any], name: str, default: float) -> float:
+    value = values.get(name)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise llama_error("MS0990", f"{name} must be a number, found {value!r}")
+    return float(value)
+
+
+def _flag(values: Mapping[str, Any], name: str) -> bool:
+    value = values.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise llama_error("MS0990", f"{name} must be true or false, found {value!r}")
+    return bool(value)

@@ -29,11 +29,12 @@ def silu(x: np.ndarray) -> np.ndarray:
 class Reference:
     """The model with its keys and values so far.
 
-    weights: as in `LlamaConfig.shapes`, in any float type. layers: how many of the model's layers (all). keys and
+    weights: as in `LlamaConfig.shapes`, in any float type; MS1401 for others. layers: how many of the model's layers (all). keys and
     values: a float64 array [kv_heads, tokens, head_size] for each layer.
     """
 
     def __init__(self, config: LlamaConfig, weights: Mapping[str, Any], layers: int | None = None):
+        config.check_names(weights)
         self.config = config
         self.weights = {name: np.asarray(w, np.float64) for name, w in weights.items()}
         self.layers = config.layers if layers is None else layers

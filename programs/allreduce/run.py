@@ -66,8 +66,8 @@ for N in sizes:
             got = fabric.read("v", count=padded)[0, :, :n]
             ticks = fabric.read("ticks", count=6).astype(np.int64)
         context.check(bool((got == got[0]).all()), f"{name}, N = {N}: every PE should have the same result")
-        error = float(np.abs(got[0] - expected).max())
-        context.check(error <= bound, f"{name}, N = {N}: the largest error {error:.3e} is above the bound {bound:.3e}")
+        error = meshlang.largest_error(got[0], expected)
+        context.check_error(error, bound, f"{name}, N = {N}")
         cycles = int((ticks[..., 3:6] @ [1, 1 << 16, 1 << 32] - ticks[..., 0:3] @ [1, 1 << 16, 1 << 32]).max())
         used = int(np.sum([configured >= 0 for configured in program.ir.fabric.color.values()], axis=0).max())
         nbytes = max(t["memory"] for t in program.resources()["tiles"])

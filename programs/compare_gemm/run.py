@@ -74,10 +74,8 @@ for size, (W, H) in zip(sizes, meshes):
             C = placement.unblock(fabric.read("C", count=tile * tile), (M, N))
             ticks = fabric.read("ticks", count=6).astype(np.int64)
             step_cycles = fabric.read("step_cycles", count=1)
-        error = float(np.abs(C - expected).max())
-        context.check(
-            error <= bound, f"{name}, {W} x {H} PEs: the largest error {error:.3e} is above the bound {bound:.3e}"
-        )
+        error = meshlang.largest_error(C, expected)
+        context.check_error(error, bound, f"{name}, {W} x {H} PEs")
         cycles = float((ticks[..., 3:6] @ [1, 1 << 16, 1 << 32] - ticks[..., 0:3] @ [1, 1 << 16, 1 << 32]).max())
         used = np.sum([configured >= 0 for configured in program.ir.fabric.color.values()], axis=0)
         nbytes = max(t["memory"] for t in program.resources()["tiles"])

@@ -63,8 +63,8 @@ for P in sizes:
             ticks = fabric.read("ticks", count=6).astype(np.int64)
         y = y.swapaxes(0, 1) if args["rows"] else y
         context.check(bool((y == y[0]).all()), f"{name}, P = {P}: every PE of a line should have the same result")
-        error = float(np.abs(y[0].reshape(-1) - expected).max())
-        context.check(error <= bound, f"{name}, P = {P}: the largest error {error:.3e} is above the bound {bound:.3e}")
+        error = meshlang.largest_error(y[0].reshape(-1), expected)
+        context.check_error(error, bound, f"{name}, P = {P}")
         cycles = int((ticks[..., 3:6] @ [1, 1 << 16, 1 << 32] - ticks[..., 0:3] @ [1, 1 << 16, 1 << 32]).max())
         used = int(np.sum([configured >= 0 for configured in program.ir.fabric.color.values()], axis=0).max())
         nbytes = max(t["memory"] for t in program.resources()["tiles"])

@@ -61,12 +61,12 @@ with program.start() as fabric:
 
 reference = llama_reference.Reference(config, weights)
 expected = reference.decode(x)
-error, bound = float(np.abs(y - expected).max()), llama.tolerance(config, dtype) * float(np.abs(expected).max())
+error, bound = meshlang.largest_error(y, expected), llama.tolerance(config, dtype) * float(np.abs(expected).max())
 print(f"last token, hidden[:4] = {y[-1, :4]}   numpy: {expected[-1, :4].astype(dtype)}")
 print(
     f"{config.layers} layer(s) of {config.hidden_size} elements, {config.heads} heads, {config.kv_heads} key-value heads of {config.head_size}, "
     f"feed-forward {config.feed_forward_size}, {dtype.__name__}, on {W} x {H} PEs"
 )
 print(f"{tokens} tokens: {cycles} cycles, {cycles / tokens:.0f} a token; largest error {error:.2e} (bound {bound:.2e})")
-context.check(error <= bound, f"the largest error {error:.3e} is above the bound {bound:.3e}")
+context.check_error(error, bound)
 context.result(hidden=y, keys=keys, cycles=cycles, max_error=error, bound=bound)

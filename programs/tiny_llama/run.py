@@ -102,7 +102,7 @@ with program.start() as fabric, progress() as bar:
         decode_cycles.append(cycles())
         logits = place.collect_logits(fabric.read("logits", count=place.vocabulary))
         expected = reference.logits(reference.decode(reference.embed(tokens[-1:])))[0]
-        error = max(error, float(np.abs(logits - expected).max() / np.abs(expected).max()))
+        error = max(error, meshlang.largest_error(logits, expected, relative=True))
         agreed += int(logits.argmax() == expected.argmax())
         tokens.append(int(logits.argmax()))
     loads = fabric.read("loads", count=1)[:, 0, 0]
@@ -120,7 +120,7 @@ print(
 print(
     f"{agreed} of {new} tokens are those of numpy in float64; largest error of a logit {error:.2e} of the largest logit (bound {bound:.2e})"
 )
-context.check(error <= bound, f"the largest error {error:.3e} is above the bound {bound:.3e}")
+context.check_error(error, bound)
 context.check(agreed == new or args["f16"], f"{new - agreed} of {new} tokens differ from the reference's")
 context.result(
     tokens=tokens, prefill_cycles=prefill_cycles, decode_cycles=decode_cycles, max_error=error, agreed=agreed

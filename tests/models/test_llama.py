@@ -13,6 +13,7 @@ import meshlang
 from meshlang import llama, llama_reference
 
 HF = {
+    "model_type": "llama",
     "hidden_size": 64,
     "num_attention_heads": 8,
     "num_key_value_heads": 2,
@@ -55,9 +56,12 @@ def test_config_json(tmp_path):
         ({"num_attention_heads": 6}, "64 does not divide among 6 heads"),
         ({"num_key_value_heads": 3}, "8 query heads do not divide among 3"),
         ({"head_dim": 7}, "a head size of 7 is odd"),
-        ({"hidden_act": "gelu"}, "hidden_act 'gelu' is not supported"),
-        ({"attention_bias": True}, "attention_bias True is not supported"),
-        ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "rotary scaling of type 'llama3'"),
+        ({"hidden_size": "64"}, "the hidden size '64' does not divide"),
+        ({"num_key_value_heads": 0}, "kv_heads must be a positive integer, found 0"),
+        ({"tie_word_embeddings": "yes"}, "tie_word_embeddings must be true or false, found 'yes'"),
+        ({"rms_norm_eps": float("nan")}, "norm_epsilon must be positive"),
+        ({"rms_norm_eps": "1e-6"}, "rms_norm_eps must be a number, found '1e-6'"),
+        ({"rope_theta": float("inf")}, "rotary_base above 1"),
         ({"num_hidden_layers": 0}, "layers must be a positive integer, found 0"),
         ({"intermediate_size": 1.5}, "feed_forward_size must be a positive integer, found 1.5"),
         ({"rms_norm_eps": 0.0}, "norm_epsilon must be positive"),

@@ -1,0 +1,185 @@
+"""Which model families are understood, and every field of their Hugging Face configurations by name.
+
+A configuration is read only if each of its fields is known: what the model computes with it (`Family.read` and the
+sizes), or that it changes nothing (NEUTRAL), or that it changes nothing at this value (HARMLESS). Everything else is
+refused by its name, so that a model that differs in one field from those we know never runs as if it did not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from meshlang.diag import Diagnostic, MeshlangError
+
+
+def model_error(code: str, message: str, help: str | None = None) -> MeshlangError:
+    """A mistake in what is said about a model (MS099x, MS14xx)."""
+    return MeshlangError(Diagnostic(code, message, help=help))
+
+
+# What says nothing about the arithmetic of a forward pass: tokens, training, how results are returned, how and with what
+# it was written. A prefix "_" marks what transformers keeps for itself.
+NEUTRAL = frozenset(
+    """
+    architectures attention_dropout attn_dropout embd_dropout resid_dropout hidden_dropout dropout classifier_dropout
+    initializer_range use_cache transformers_version torch_dtype dtype pretraining_tp max_position_embeddings
+    bos_token_id eos_token_id pad_token_id sep_token_id cls_token_id mask_token_id unk_token_id image_token_id
+    decoder_start_token_id forced_bos_token_id forced_eos_token_id suppress_tokens begin_suppress_tokens
+    return_dict output_hidden_states output_attentions output_scores return_dict_in_generate torchscript
+    use_bfloat16 tf_legacy_loss chunk_size_feed_forward is_decoder tokenizer_class prefix problem_type
+    finetuning_task task_specific_params id2label label2id num_labels remove_invalid_values exponential_decay_length_penalty
+    max_length min_length do_sample early_stopping num_beams num_beam_groups diversity_penalty temperature top_k top_p
+    typical_p repetition_penalty length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size bad_words_ids
+    num_return_sequences name_or_path unsloth_version unsloth_fixed rope_theta rope_scaling rope_parameters
+    """.split()
+)
+
+# Fields with values that leave the arithmetic as it is, in whatever family they stand.
+HARMLESS: dict[str, tuple[Any, ...]] = {
+    "attention_bias": (False,),
+    "mlp_bias": (False,),
+    "use_bias": (False,),
+    "partial_rotary_factor": (1.0,),
+    "use_sliding_window": (False,),
+    "sliding_window": (None,),
+    "use_bidirectional_attention": (False,),
+    "is_encoder_decoder": (False,),
+    "add_cross_attention": (False,),
+    "tie_encoder_decoder": (False,),
+    "cross_attention_hidden_size": (None,),
+    "residual_multiplier": (1.0,),
+    "embedding_multiplier": (1.0,),
+    "logits_scaling": (1.0,),
+    "logit_scale": (1.0,),
+    "use_qk_norm": (False,),
+    "quantization_config": (None,),
+    "num_experts": (0,),
+    "num_local_experts": (0,),
+}
+
+
+@dataclass(frozen=True)
+class Family:
+    """A `model_type`: what of its configuration is read, and what is assumed where a field is not there."""
+
+    name: str
+    architecture: str  # the class whose weights we know
+    fields: frozenset[str] = frozenset()  # fields that `read` takes, beside the sizes
+    defaults: Mapping[str, Any] = field(default_factory=dict)  # of fields that may be missing
+    # further arguments of LlamaConfig from all fields
+    read: Callable[[Mapping[str, Any]], dict[str, Any]] = lambda values: {}
+
+
+# the fields that all families have, which LlamaConfig.from_dict takes
+SIZES = frozenset(
+    """
+    model_type hidden_size num_attention_heads num_key_value_heads head_dim intermediate_size num_hidden_layers vocab_size
+    rms_norm_eps hidden_act tie_word_embeddings rope_interleaved
+    """.split()
+)
+
+
+def _mistral(values: Mapping[str, Any]) -> dict[str, Any]:
+    window = values["sliding_window"]
+    if window is not None:
+        raise model_error(
+            "MS1400",
+            f"sliding_window {window!r} is not supported: attention would see too many tokens",
+            "supported: null (attention to all tokens)",
+        )
+    return {}
+
+
+FAMILIES = {
+    family.name: family
+    for family in (
+        Family("llama", "LlamaForCausalLM"),
+        Family(
+            "mistral",
+            "MistralForCausalLM",
+            frozenset({"sliding_window"}),
+            {"num_key_value_heads": 8, "sliding_window": 4096},
+            _mistral,
+        ),
+    )
+}
+
+
+def family_of(values: Mapping[str, Any]) -> Family:
+    """The family that a configuration names, all of whose fields are known. MS1400 for a family or a field that is
+    not supported, by its name."""
+    name = values.get("model_type")
+    if name is None:
+        raise model_error(
+            "MS1400",
+            "the configuration has no 'model_type': what its fields mean depends on the family",
+            f"supported: {', '.join(sorted(FAMILIES))}",
+        )
+    family = FAMILIES.get(name) if isinstance(name, str) else None
+    if family is None:
+        raise model_error(
+            "MS1400", f"models of type {name!r} are not supported", f"supported: {', '.join(sorted(FAMILIES))}"
+        )
+    architectures = values.get("architectures")
+    if architectures and architectures != [family.architecture]:
+        raise model_error(
+            "MS1400",
+            f"architectures {architectures!r} is not supported: a model of type {name!r} is read as {family.architecture}",
+        )
+    for key in sorted(values):
+        if not isinstance(key, str) or not _known(family, key, values[key]):
+            raise model_error(
+                "MS1400",
+                f"the field {key!r} of a configuration of type {name!r} is not supported: {_short(values[key])}",
+                f"supported: {', '.join(map(repr, HARMLESS[key]))}"
+                if key in HARMLESS
+                else "it may change what the model computes; if it does not, take it out of config.json",
+            )
+    return family
+
+
+def _known(family: Family, key: str, value: Any) -> bool:
+    if key in SIZES or key in family.fields or key in NEUTRAL or key.startswith("_"):
+        return True
+    if value is None or value in ([], {}, ""):
+        return True
+    if key == "layer_types":
+        return isinstance(value, list) and all(kind == "full_attention" for kind in value)
+    return key in HARMLESS and any(
+        value == good and isinstance(value, bool) == isinstance(good, bool) for good in HARMLESS[key]
+    )
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def rotary_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of the rotary embedding in one dictionary, whatever form they stand in. MS1400 for a scaling that is
+    not supported."""
+    parts = []
+    for key in ("rope_scaling", "rope_parameters"):
+        part = values.get(key)
+        if part is not None and not isinstance(part, Mapping):
+            raise model_error("MS0990", f"{key} is {_short(part)}, not an object")
+        parts.append({k: v for k, v in (part or {}).items() if v is not None})
+    rope = parts[0] | parts[1]
+    rope.setdefault("rope_type", rope.pop("type", "default"))
+    rope.pop("type", None)
+    theta = values.get("rope_theta")
+    rope.setdefault("rope_theta", 10000.0 if theta is None else theta)
+    if rope.get("partial_rotary_factor") == 1.0:
+        del rope["partial_rotary_factor"]
+    if rope["rope_type"] != "default":
+        raise model_error(
+            "MS1400", f"rotary scaling of type {rope['rope_type']!r} is not supported", "supported: default"
+        )
+    unknown = sorted(set(rope) - {"rope_type", "rope_theta"})
+    if unknown:
+        raise model_error(
+            "MS1400", f"the rotary embedding's {unknown[0]!r} is not supported: {_short(rope[unknown[0]])}"
+        )
+    return rope
