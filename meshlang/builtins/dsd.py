@@ -10,6 +10,7 @@ from ..ir.isa import Action, Op, Simd
 from ..sema.model import types as T
 from ..sema.model.values import VOID, Dsd, FnValue, Known, Mem, Pointer, Reg
 from .registry import builtin, config, flag
+from .tasks import action_target, check_bound
 
 CIRCBUF_FIELDS = dict.fromkeys(("base_address", "extent", "wraparound"), "")
 MEM_FIELDS = dict.fromkeys(("tensor_access", "base_address", "extent", "stride", "offset", "wavelet_index_offset"), "")
@@ -430,8 +431,6 @@ def action(cx, node, cfg: dict[str, Any]) -> tuple[Action, Any]:
         if value is None:
             continue
         if isinstance(value, Known) and isinstance(value.v, FnValue):
-            from .tasks import action_target
-
             return code, Known(T.U16, action_target(cx, value, node))
         wse2 = cx.unit.arch == "wse2"
         allowed: tuple[T.Type, ...] = (
@@ -446,8 +445,6 @@ def action(cx, node, cfg: dict[str, Any]) -> tuple[Action, Any]:
         if value.ty not in allowed:
             cx.fail("MS0301", f"'.{name}' takes a {allowed[0]} or a task, found {value.ty}", node)
         if code is Action.ACTIVATE and isinstance(value, Known):
-            from .tasks import check_bound
-
             cx.unit.hooks.append(lambda v=value: check_bound(cx, v.v, node))
         return code, value
     return Action.NONE, None

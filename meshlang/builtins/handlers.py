@@ -55,20 +55,3 @@ def queue_flush(cx, node, hint):
     number = queue_number(cx, node, node.args[0])
     cx.emit(node, Op.SYS, cx.fb.reg(), cx.to_reg(Known(T.U16, number), node), Sys.QUEUE_FLUSH)
     return VOID
-
-
-def dispatcher_params(unit) -> dict[str, Known] | None:
-    """The params of <system/task29>, or None where the program has no handlers."""
-    from ..sema.analysis.context import FN
-
-    if not unit.teardown_handlers and not unit.empty_handlers:
-        return None
-
-    def table(entries):
-        numbers = {str(i): Known(T.U16, n) for i, n in enumerate(entries)}
-        fns = {str(i): Known(FN, fn) for i, (fn, _) in enumerate(entries.values())}
-        return [Known(T.struct(tuple((k, v.ty) for k, v in d.items()), True), d) for d in (numbers, fns)]
-
-    colors, teardown = table(unit.teardown_handlers)
-    queues, empty = table(unit.empty_handlers)
-    return {"colors": colors, "teardown": teardown, "queues": queues, "empty": empty}

@@ -157,18 +157,15 @@ def export_name(cx, node, hint):
     "export_symbol", "symbol[, name]", phase="top", doc="Advertise a variable or function of this PE under a name."
 )
 def export_symbol(cx, node, hint):
-    from ..sema.analysis.analyzer import plain_instance
-    from ..sema.analysis.context import FN
-
     unit = cx.unit
     target = node.args[0]
     place = cx.ev(target)
     name = text_arg(cx, node.args[1]) if len(node.args) > 1 else getattr(target, "name", target.span.text())
-    if isinstance(place, Known) and place.ty is FN:
+    if isinstance(place, Known) and place.ty is T.FN:
         fn: FnValue = place.v
         t = cx.function_type(fn, node)
         mutable = False
-        inst = plain_instance(unit, fn)
+        inst = unit.plain_instance(fn)
         export = Export(name, "fn", t.name, function=inst.index, params=tuple(p.name for p in t.params), mutable=False)
     else:
         if isinstance(place, Known):
@@ -217,16 +214,13 @@ def has_exported_tensors(cx, node, hint):
 
 @builtin("get_symbol_id", "symbol", phase="comptime", doc="The number of an advertised symbol.")
 def get_symbol_id(cx, node, hint):
-    from ..sema.analysis.analyzer import plain_instance
-    from ..sema.analysis.context import FN
-
     target = node.args[0]
     place = cx.ev(target)
     name = getattr(target, "name", target.span.text())
     names = list(cx.unit.layout.exports) if cx.unit.layout is not None else []
     for n, e in cx.unit.exports.items():
-        if isinstance(place, Known) and place.ty is FN:
-            same = e.kind == "fn" and e.function == plain_instance(cx.unit, place.v).index
+        if isinstance(place, Known) and place.ty is T.FN:
+            same = e.kind == "fn" and e.function == cx.unit.plain_instance(place.v).index
         elif isinstance(place, Mem) and place.var is not None:
             same = e.kind != "fn" and place.var.address >= 0 and e.address == place.offset + place.var.address
         else:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from ..sema.model import types as T
+from ..sema.model.values import Known
 
 BUILTINS: dict[str, Builtin] = {}
 
@@ -98,16 +102,12 @@ def builtin(name: str, args: str = "", *, phase: str = "any", arch: tuple[str, .
 def config(cx: Any, node: Any, allowed: dict[str, str], what: str) -> dict[str, Any]:
     """A configuration struct as a dict of values (Known or run-time). Unknown fields are errors."""
     value = cx.rv(node)
-    from ..sema.model import types as T
-
     if not isinstance(value.ty, T.StructType):
         cx.fail("MS0301", f"{what} takes a struct, found {value.ty}", node, "write .{ .field = value }")
     if value.ty.tuple and value.ty.fields:
         cx.fail("MS0301", f"{what} takes named fields", node, "write .{ .field = value }")
     for name in value.v:
         if name not in allowed:
-            import difflib
-
             close = difflib.get_close_matches(name, allowed, 1)
             span = next((f.span for f in getattr(node, "fields", []) if f.name == name), node)
             cx.fail(
@@ -121,9 +121,6 @@ def config(cx: Any, node: Any, allowed: dict[str, str], what: str) -> dict[str, 
 
 
 def flag(cx: Any, value: Any, node: Any) -> bool:
-    from ..sema.model import types as T
-    from ..sema.model.values import Known
-
     if not isinstance(value, Known) or value.ty is not T.BOOL:
         cx.fail("MS0301", "expected a bool known at compile time", node)
     return value.v

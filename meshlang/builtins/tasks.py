@@ -138,8 +138,6 @@ def bind_any_task(cx, node, hint):
 
 
 def bind_task(cx, node, kind: str, fn: FnValue, number: int) -> None:
-    from ..sema.analysis.analyzer import plain_instance
-
     unit = cx.unit
     decl = fn.decl
     if kind == "local" and decl.params:
@@ -183,7 +181,7 @@ def bind_task(cx, node, kind: str, fn: FnValue, number: int) -> None:
             node,
             labels=[(again.span, "first bound here")],
         )
-    inst = plain_instance(unit, fn)
+    inst = unit.plain_instance(fn)
     bits = 0
     for (name, t), p in zip(inst.params, fn.decl.params, strict=True):
         if t.size not in (2, 4) or t.ty is None or isinstance(t, (T.PtrType, T.DsdType)):

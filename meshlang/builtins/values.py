@@ -12,7 +12,7 @@ from ..diag import MeshlangError
 from ..ir.isa import Op, Sys
 from ..sema.model import ops
 from ..sema.model import types as T
-from ..sema.model.values import FALSE, TRUE, VOID, ArrayValue, Known, Pointer, RangeValue, Reg
+from ..sema.model.values import FALSE, TRUE, VOID, ArrayValue, Known, Pointer, RangeValue, Reg, show
 from ..syntax import ast
 from .registry import builtin
 
@@ -409,29 +409,6 @@ def assert_(cx, node, hint):
     return VOID
 
 
-def show(value) -> str:
-    """A comptime value as text, for messages and @comptime_print."""
-    if not isinstance(value, Known):
-        return f"<run-time {value.ty}>"
-    v = value.v
-    if isinstance(v, dict):
-        inner = ", ".join(show(f) if value.ty.tuple else f".{n} = {show(f)}" for n, f in v.items())
-        return f".{{ {inner} }}" if inner else ".{}"
-    if isinstance(v, ArrayValue):
-        return f"{value.ty} {{ {', '.join(str(x) for x in list(v.data)[:64])}{', ...' if len(v.data) > 64 else ''} }}"
-    if isinstance(v, bool):
-        return "true" if v else "false"
-    if isinstance(value.ty, T.EnumType):
-        return next((n for n, m in value.ty.members.items() if m == v), str(v))
-    if value.ty is T.DIRECTION:
-        from ..ir.program import DIRECTIONS
-
-        return DIRECTIONS[v]
-    if v is None:
-        return "{}"
-    return str(v)
-
-
 @builtin("comptime_print", "value, ...", doc="Print values while compiling.")
 def comptime_print(cx, node, hint):
     cx.unit.compiler.print(" ".join(show(cx.rv(a)) for a in node.args))
@@ -467,4 +444,4 @@ def get_int(cx, node, hint):
     return Known(t2, value.v) if isinstance(value, Known) else Reg(t2, value.reg)
 
 
-__all__ = ["show", "text_arg"]
+__all__ = ["text_arg"]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meshlang.diag import Diagnostic, MeshlangError
+from meshlang.sema.model.options import CompileOptions
 
 from .progress import busy
 
@@ -49,6 +50,14 @@ def layout_of(path: str | Path) -> str:
     return str(path)
 
 
+def compile_program(path: str, options: CompileOptions) -> Program:
+    """Compile a top file: the analysis with its builtins. Raises MeshlangError with every error found."""
+    from meshlang import builtins
+    from meshlang.sema import compiler
+
+    return compiler.compile_program(path, options, builtins)
+
+
 def build(
     path: str | Path,
     *,
@@ -62,8 +71,12 @@ def build(
     max_inlined_iterations: int | None = None,
 ) -> Program:
     """Compile a layout file. Loads the compiler. Raises MeshlangError with everything that is wrong."""
-    from meshlang.sema import compile_program
-
+    options = CompileOptions(
+        arch, dict(params or {}), dict(colors or {}), list(import_paths), fabric_dims, fabric_offsets
+    )
+    options.fp16_format = fp16_format
+    if max_inlined_iterations is not None:
+        options.max_inlined_iterations = max_inlined_iterations
     try:
         with open(path, "rb") as file:
             file.read(1)
@@ -71,16 +84,6 @@ def build(
         raise unreadable(path, error) from None
     try:
         with busy(f"compiling {path}"):
-            return compile_program(
-                str(path),
-                arch=arch,
-                params=dict(params or {}),
-                colors=colors,
-                import_paths=list(import_paths),
-                fabric_dims=fabric_dims,
-                fabric_offsets=fabric_offsets,
-                fp16_format=fp16_format,
-                max_inlined_iterations=max_inlined_iterations,
-            )
+            return compile_program(str(path), options)
     except UnicodeDecodeError as error:
         raise unreadable(path, error) from None

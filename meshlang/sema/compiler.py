@@ -6,8 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,40 +17,30 @@ from ..ir.verify import verify
 from ..paths import stdlib_dir
 from ..syntax import ast
 from ..syntax.parser import parse_file
-from .analysis.analyzer import Analyzer, compile_instance
-from .analysis.context import INLINE_LIMIT, LOOP_LIMIT, POISON
+from .analysis.analyzer import Analyzer, compile_instance, plain_instance
 from .model import types as T
 from .model.layout import LayoutState, TileSpec
 from .model.modules import ModuleInstance
-from .model.unit import QueueState, Unit, memory_map
-from .model.values import Known, Mem, Shared
+from .model.options import CompileOptions
+from .model.unit import Instance, QueueState, Unit, memory_map
+from .model.values import POISON, FnValue, Known, Mem, Shared, show
 
 MEMCPY_IDS = frozenset((21, 22, 23, 27, 28, 30))
 
 
-@dataclass
-class Options:
-    arch: str = "wse2"
-    params: dict[str, Any] = field(default_factory=dict)
-    colors: dict[str, int] = field(default_factory=dict)
-    import_paths: list[str] = field(default_factory=list)
-    fabric_dims: tuple[int, int] | None = None
-    fabric_offsets: tuple[int, int] | None = None
-    fp16: str = "f16"
-    simd: int = 0  # isa.Simd of a fabric DSD without simd_mode
-    inline_limit: int = INLINE_LIMIT
-    loop_limit: int = LOOP_LIMIT
-    comptime_depth: int = 200
+class Builtins(Protocol):
+    """The registry of builtins, which stands above the analysis (it is `meshlang.builtins`)."""
+
+    def lookup(self, name: str) -> Any: ...
+    def names(self) -> list[str]: ...
 
 
 class Compiler:
     """One compilation. Files are parsed once; every tile program has a Unit of its own."""
 
-    def __init__(self, options: Options):
-        from ..builtins import lookup  # the builtins import the analysis
-
+    def __init__(self, options: CompileOptions, builtins: Builtins):
         self.options = options
-        self.builtin = lookup
+        self.builtins = builtins
         self.diagnostics = Diagnostics()
         self.trees: dict[str, ast.Module] = {}
         self.printed: list[str] = []
@@ -131,6 +120,9 @@ class Compiler:
                 cx.warn("MS0216", f"module '{path}' has no param '{n}'", node)
         self.instantiate(module)
         return module
+
+    def plain_instance(self, unit: Unit, fn: FnValue) -> Instance:
+        return plain_instance(unit, fn)
 
     def instantiate(self, module: ModuleInstance, comptime: bool = True) -> None:
         """Resolve a module's imports, then run its comptime blocks, both in textual order (facts 2.3)."""
@@ -272,7 +264,7 @@ class Compiler:
         return program
 
     def unit(self, name: str, layout: LayoutState, is_layout: bool = False) -> Unit:
-        return Unit(self.options.arch, self.options.fp16, name, self.diagnostics, self, layout, is_layout)
+        return Unit(self.options.arch, self.options.fp16_format, name, self.diagnostics, self, layout, is_layout)
 
     def top_params(self, tree: ast.Module, path: str) -> dict[str, Known]:
         """--params and --colors as bindings of the top file."""
@@ -313,8 +305,6 @@ class Compiler:
         return bindings
 
     def param_text(self, top: ModuleInstance) -> dict[str, str]:
-        from ..builtins.values import show
-
         out = {}
         for name in top.param_names():
             try:
@@ -326,9 +316,6 @@ class Compiler:
         return out
 
     def compile_tile(self, spec: TileSpec, layout: LayoutState, name: str, bindings: dict[str, Known]) -> Unit:
-        from ..builtins.handlers import dispatcher_params
-        from ..builtins.values import show
-
         unit = self.unit(name, layout)
         unit.param_text = {n: show(v) for n, v in spec.params.items()}
         try:
@@ -348,7 +335,7 @@ class Compiler:
         for item in tree.items:
             if isinstance(item, ast.Decl) and item.export:
                 self.guarded(lambda item=item: self.keep_exported(unit, module, item))
-        handlers = dispatcher_params(unit)
+        handlers = unit.dispatcher_params()
         if handlers is not None:
             path = str(stdlib_dir() / "system" / "task29.csl")
             self.instantiate(ModuleInstance("task29", path, self.tree(path), unit, handlers))
@@ -572,52 +559,11 @@ def fixed_literals(tree: ast.Module) -> dict[int, Any]:
     return {} if named & set(DIRECTIONS) else found
 
 
-def check_options(arch: str, fp16_format: str) -> None:
-    """MS0214, MS0399."""
-    if arch not in ("wse2", "wse3"):
-        raise MeshlangError(
-            Diagnostic("MS0214", f"there is no architecture '{arch}'", help="use wse2 or wse3"), exit_code=2
-        )
-    if fp16_format not in ("f16", "bf16", "cb16"):
-        raise MeshlangError(
-            Diagnostic("MS0214", f"there is no 16-bit float format '{fp16_format}'", help="use f16"), exit_code=2
-        )
-    if fp16_format != "f16":
-        raise MeshlangError(
-            Diagnostic("MS0399", f"--fp16-format={fp16_format} is not supported yet: programs run in f16")
-        )
-
-
-def compile_program(
-    path: str,
-    *,
-    arch: str = "wse2",
-    params: dict[str, Any] | None = None,
-    colors: dict[str, int] | None = None,
-    import_paths: list[str] | tuple[str, ...] = (),
-    fabric_dims: tuple[int, int] | None = None,
-    fabric_offsets: tuple[int, int] | None = None,
-    fp16_format: str = "f16",
-    max_inlined_iterations: int | None = None,
-    comptime_depth: int | None = None,
-    max_comptime_steps: int | None = None,
-) -> Program:
-    """Compile a top file (the one with the layout block).
-
-    params, colors: values of the top file's params. Raises MeshlangError with every error found.
-    """
-    check_options(arch, fp16_format)
-    options = Options(
-        arch, dict(params or {}), dict(colors or {}), list(import_paths), fabric_dims, fabric_offsets, fp16_format
-    )
-    if max_inlined_iterations is not None:
-        options.inline_limit = max_inlined_iterations
-    if max_comptime_steps is not None:
-        options.loop_limit = max_comptime_steps
-    if comptime_depth is not None:
-        options.comptime_depth = comptime_depth
+def compile_program(path: str, options: CompileOptions, builtins: Builtins) -> Program:
+    """Compile a top file (the one with the layout block). Raises MeshlangError with every error found."""
+    options.check()
     with deep_recursion():
-        return Compiler(options).compile(path)
+        return Compiler(options, builtins).compile(path)
 
 
 @contextlib.contextmanager
@@ -631,4 +577,4 @@ def deep_recursion() -> Iterator[None]:
         sys.setrecursionlimit(limit)
 
 
-__all__ = ["Compiler", "Options", "compile_program"]
+__all__ = ["Compiler", "compile_program"]

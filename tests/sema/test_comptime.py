@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshlang.diag import MeshlangError
-from meshlang.sema import compile_program
+from meshlang.host.build import compile_program
+from meshlang.sema.model.options import CompileOptions
 
 
 def holds(tmp_path, source: str, **options) -> None:
@@ -451,7 +452,7 @@ def test_imports_beside_the_top_file(tmp_path):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    compile_program(str(tmp_path / "top.csl"), import_paths=[str(tmp_path / "elsewhere")])
+    compile_program(str(tmp_path / "top.csl"), CompileOptions(import_paths=[str(tmp_path / "elsewhere")]))
 
 
 def test_a_remembered_call_shares_nothing_that_changes(tmp_path):

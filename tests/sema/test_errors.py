@@ -10,7 +10,8 @@ from compiling import check, compile_files, diagnostics, read_chunks
 import meshlang
 from meshlang.diag import MeshlangError
 from meshlang.diag.catalog import titles
-from meshlang.sema import compile_program
+from meshlang.host.build import compile_program
+from meshlang.sema.model.options import CompileOptions
 
 ERRORS = Path(__file__).parent / "errors"
 CHUNKS = [c for path in sorted(ERRORS.glob("*.csl")) for c in read_chunks(path)]
@@ -40,7 +41,7 @@ def test_every_code_has_a_chunk():
 def test_a_file_without_a_layout(tmp_path):
     (tmp_path / "pe.csl").write_text("fn f() void { }\n")
     with pytest.raises(MeshlangError) as e:
-        compile_program(str(tmp_path / "pe.csl"))
+        compile_program(str(tmp_path / "pe.csl"), CompileOptions())
     assert [d.code for d in e.value.diagnostics] == ["MS0610"]
 
 

@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from meshlang.diag import Diagnostic, MeshlangError
+from meshlang.host.build import compile_program
 from meshlang.ir.program import Program
-from meshlang.sema import compile_program
+from meshlang.sema.model.options import CompileOptions
 
 LAYOUT = """layout {{
   @set_rectangle(1, 1);
@@ -129,7 +130,8 @@ def write_files(folder: Path, files: dict[str, str]) -> Path:
 
 
 def compile_files(folder: Path, files: dict[str, str] | str, **options: Any) -> Program:
-    return compile_program(str(write_files(folder, parse_files(files) if isinstance(files, str) else files)), **options)
+    top = write_files(folder, parse_files(files) if isinstance(files, str) else files)
+    return compile_program(str(top), CompileOptions(**options))
 
 
 def diagnostics(folder: Path, chunk: Chunk) -> list[Diagnostic]:

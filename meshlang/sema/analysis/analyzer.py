@@ -13,12 +13,12 @@ from ...ir.isa import Op
 from ...syntax import ast
 from ..model import types as T
 from ..model.codegen import FunctionBuilder
+from ..model.scopes import Frame
 from ..model.unit import Instance, Unit
 from ..model.values import FnValue
 from .bits import Bits
 from .calls import Calls, holds_array, taken
 from .choices import Choices
-from .context import Frame
 from .expressions import Expressions
 from .literals import Literals
 from .loops import Loops

@@ -9,6 +9,7 @@ from typing import Any
 from ...ir.isa import Op
 from ...syntax import ast
 from ..model import types as T
+from ..model.scopes import Frame, ReturnSignal
 from ..model.unit import Instance
 from ..model.values import (
     VOID,
@@ -20,7 +21,7 @@ from ..model.values import (
     RegVar,
     key,
 )
-from .context import FN, Context, Frame, ReturnSignal
+from .context import Context
 
 
 class Calls(Context):
@@ -95,7 +96,7 @@ class Calls(Context):
                     and (
                         v.ty.comptime_only
                         or v.ty is T.VOID
-                        or v.ty is FN
+                        or v.ty is T.FN
                         or isinstance(v.ty, T.StructType)
                         and v.ty.size == 0
                     )
@@ -213,10 +214,10 @@ class Calls(Context):
     def evaluate_call(self, fn: FnValue, args: list, ret: T.Type, node: Any) -> Known:
         inner = self.__class__(self.unit, fn.module)
         inner.top_level, inner.in_layout, inner.call_depth = self.top_level, self.in_layout, self.call_depth + 1
-        if inner.call_depth > self.unit.compiler.options.comptime_depth:
+        if inner.call_depth > self.unit.compiler.options.comptime_func_depth_limit:
             self.fail(
                 "MS0309",
-                f"comptime calls are nested more than {self.unit.compiler.options.comptime_depth} deep",
+                f"comptime calls are nested more than {self.unit.compiler.options.comptime_func_depth_limit} deep",
                 node,
                 "is the recursion endless? --comptime-func-depth-limit raises the limit",
             )
@@ -264,11 +265,9 @@ class Calls(Context):
         return self.unflat(ret, list(frame.regs))
 
     def ev_builtin(self, node, hint):
-        found = self.unit.compiler.builtin(node.name)
+        found = self.unit.compiler.builtins.lookup(node.name)
         if found is None:
-            from ...builtins import names
-
-            close = difflib.get_close_matches(node.name, names(), 1)
+            close = difflib.get_close_matches(node.name, self.unit.compiler.builtins.names(), 1)
             self.fail(
                 "MS0209",
                 f"there is no builtin '@{node.name}'",

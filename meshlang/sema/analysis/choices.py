@@ -11,13 +11,14 @@ from ...syntax import ast
 from ..model import ops
 from ..model import types as T
 from ..model.codegen import FunctionBuilder
+from ..model.scopes import BreakSignal, Silent, Target
 from ..model.values import (
     VOID,
     Cell,
     Known,
     own,
 )
-from .context import BreakSignal, Context, Silent, Target
+from .context import Context
 
 
 class Choices(Context):

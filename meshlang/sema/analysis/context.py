@@ -14,8 +14,10 @@ from ..model import types as T
 from ..model.codegen import FunctionBuilder
 from ..model.modules import ModuleInstance, Resolving, bind_param
 from ..model.ops import Fail
+from ..model.scopes import Frame, Silent, Target
 from ..model.unit import Instance, Unit
 from ..model.values import (
+    POISON,
     VOID,
     BitsRef,
     Cell,
@@ -29,60 +31,6 @@ from ..model.values import (
     RegVar,
     own,
 )
-
-FN = T.Type("function", comptime_only=True)  # the type of a bare function name
-POISON = Known(T.Type("<error>"), None)  # stands for a value whose computation was reported
-# unrolled iterations and comptime loop steps without --max-inlined-iterations
-INLINE_LIMIT = 100_000
-# steps of one comptime function or block; a wafer has half a million PEs
-LOOP_LIMIT = 20_000_000
-
-
-class Silent(MeshlangError):
-    """Raised where an error was already reported."""
-
-    def __init__(self):
-        super().__init__()
-
-
-class BreakSignal(Exception):
-    def __init__(self, label: str | None, value: Any):
-        self.label, self.value = label, value
-
-
-class ContinueSignal(Exception):
-    def __init__(self, label: str | None):
-        self.label = label
-
-
-class ReturnSignal(Exception):
-    def __init__(self, value: Any):
-        self.value = value
-
-
-class Target:
-    """A loop or labelled block that `break` and `continue` can name, in run-time code."""
-
-    def __init__(self, label: str | None, is_loop: bool, depth: int):
-        self.label, self.is_loop, self.depth = label, is_loop, depth
-        self.end: Any = None
-        self.cont: Any = None
-        self.types: list[T.Type] | None = None  # collecting the types of break values
-        self.result: int | None = None  # register of the block's value
-        self.result_type: T.Type | None = None
-        self.known: Any = None  # the value, if the only break is unconditional and comptime-known
-        self.broke = False  # left unconditionally
-        self.breaks = 0
-
-
-class Frame:
-    """Where `return` goes: the function itself (label None) or an inlined call."""
-
-    def __init__(self, ret: T.Type, label: Any, depth: int):
-        self.ret, self.label, self.depth = ret, label, depth
-        self.result: int | None = None
-        self.known: Any = None
-        self.jumps = 0
 
 
 class Context:
@@ -185,7 +133,7 @@ class Context:
         if decl.extern:
             return self.exported(decl, node)
         if isinstance(decl, ast.FnDecl):
-            return Known(FN, FnValue(decl, module))
+            return Known(T.FN, FnValue(decl, module))
         if decl.kind in ("param", "color"):
             t = T.COLOR if decl.kind == "color" else self.type_expr(decl.type) if decl.type is not None else None
             value = module.bindings.get(decl.name)
@@ -432,9 +380,9 @@ class Context:
         ):
             return self.make_bits(t, value, node)
         if isinstance(value, Known):
-            if value.ty is FN and isinstance(t, T.PtrType) and isinstance(t.elem, T.FnType):
+            if value.ty is T.FN and isinstance(t, T.PtrType) and isinstance(t.elem, T.FnType):
                 return self.coerce(self.function_pointer(value.v, node), t, node)
-            if value.ty is FN and isinstance(t, T.FnType):
+            if value.ty is T.FN and isinstance(t, T.FnType):
                 return Known(t, value.v)
             return self.op(node, ops.coerce, value, t)
         value = self.load(value, node)

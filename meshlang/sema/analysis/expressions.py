@@ -26,7 +26,7 @@ from ..model.values import (
     RegVar,
     key,
 )
-from .context import FN, Context
+from .context import Context
 
 _INT_OPS = {
     "+": Op.ADD,
@@ -107,7 +107,7 @@ class Expressions(Context):
 
     def binary(self, node: Any, op: str, a: Any, b: Any, hint: T.Type | None = None) -> Any:
         if isinstance(a, Known) and isinstance(b, Known):
-            functions = a.ty is FN, b.ty is FN
+            functions = a.ty is T.FN, b.ty is T.FN
             if op in ("==", "!=") and (
                 all(functions) or isinstance(a.v, (Pointer, FnValue)) and isinstance(b.v, (Pointer, FnValue))
             ):
@@ -208,7 +208,7 @@ class Expressions(Context):
         target = node.operand
         if isinstance(target, ast.Ident):
             value = self.lookup(target)
-            if isinstance(value, Known) and value.ty is FN:
+            if isinstance(value, Known) and value.ty is T.FN:
                 return self.function_pointer(value.v, node)
             if isinstance(value, Known) and (
                 T.kept_in_memory(value.ty) or (value.ty.ty is not None and not value.ty.comptime_only)
@@ -296,7 +296,7 @@ class Expressions(Context):
         if isinstance(p, Known):
             v = p.v
             if isinstance(v, FnValue):
-                return Known(FN, v)
+                return Known(T.FN, v)
             return Mem(elem, 0, v.offset, p.ty.const, v.var)
         return Mem(elem, p.reg, 0, p.ty.const)
 

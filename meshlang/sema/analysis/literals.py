@@ -11,7 +11,9 @@ from ...ir.isa import PE_MEMORY, Op, Ty
 from ...syntax import ast
 from ..model import ops
 from ..model import types as T
+from ..model.scopes import Silent
 from ..model.values import (
+    POISON,
     ArrayValue,
     Fields,
     GlobalVar,
@@ -20,7 +22,7 @@ from ..model.values import (
     Pointer,
     Reg,
 )
-from .context import POISON, Context, Silent
+from .context import Context
 
 MOST_ELEMENTS = 1 << 24  # of an array of comptime code; every element is kept
 

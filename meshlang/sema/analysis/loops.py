@@ -9,8 +9,9 @@ from ...ir.isa import Op
 from ...syntax import ast
 from ..model import ops
 from ..model import types as T
+from ..model.scopes import BreakSignal, ContinueSignal, Target
 from ..model.values import VOID, Cell, ElemRef, Known, Mem, RangeValue, Reg
-from .context import BreakSignal, Context, ContinueSignal, Target
+from .context import Context
 
 
 class Loops(Context):
@@ -76,7 +77,7 @@ class Loops(Context):
             self.while_steps(node)
 
     def while_steps(self, node):
-        limit = self.unit.compiler.options.loop_limit
+        limit = self.unit.compiler.options.max_comptime_steps
         while True:
             cond = self.condition(node.cond)
             if not isinstance(cond, Known):
@@ -110,7 +111,7 @@ class Loops(Context):
                 self.fail("MS0310", "the condition of an inline while must be known at compile time", node.cond)
             if not cond.v:
                 break
-            self.step(node, self.unit.compiler.options.inline_limit)
+            self.step(node, self.unit.compiler.options.max_inlined_iterations)
             target.cont = fb.label()
             self.sub(node.body)
             fb.place(target.cont)
@@ -165,7 +166,11 @@ class Loops(Context):
     def for_unrolled(self, node, value):
         fb = self.fb
         target = Target(node.label, True, self.depth)
-        limit = self.unit.compiler.options.loop_limit if fb is None else self.unit.compiler.options.inline_limit
+        limit = (
+            self.unit.compiler.options.max_comptime_steps
+            if fb is None
+            else self.unit.compiler.options.max_inlined_iterations
+        )
         if fb is not None:
             target.end = fb.label()
             self.targets.append(target)

@@ -11,8 +11,9 @@ from ...ir.isa import Op
 from ...syntax import ast
 from ..model import ops
 from ..model import types as T
-from ..model.values import VOID, BitsRef, Cell, ElemRef, Fields, GlobalVar, Known, Mem, Reg, RegVar, own
-from .context import POISON, Context, ReturnSignal
+from ..model.scopes import ReturnSignal
+from ..model.values import POISON, VOID, BitsRef, Cell, ElemRef, Fields, GlobalVar, Known, Mem, Reg, RegVar, own
+from .context import Context
 
 
 class Statements(Context):

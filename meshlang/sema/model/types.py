@@ -245,6 +245,7 @@ MODULE = Type("imported_module", comptime_only=True)
 ANYTYPE = Type("anytype", comptime_only=True)
 ANYOPAQUE = Type("anyopaque", comptime_only=True)
 RANGE = Type("range", comptime_only=True)
+FN = Type("function", comptime_only=True)  # the type of a bare function name
 
 DIRECTION = IdType("direction", 2, Ty.U16)
 COLOR = IdType("color", 2, Ty.U16)

@@ -307,16 +307,32 @@ class Unit:
             self.pending.append(found)
         return found
 
+    def plain_instance(self, fn: FnValue) -> Instance:
+        """The instance of a function or task without comptime parameters."""
+        return self.compiler.plain_instance(self, fn)
+
     def function_index(self, fn: FnValue) -> int:
         """The index of a plain function (no comptime parameters), compiled when first asked for."""
-        from ..analysis.analyzer import plain_instance
-
-        inst = plain_instance(self, fn)
+        inst = self.plain_instance(fn)
         self.pointed.add(inst.index)
         return inst.index
 
     def task_id(self, fn: FnValue) -> int | None:
         return next((b.id for b in self.bound.values() if b.fn.decl is fn.decl and b.fn.module is fn.module), None)
+
+    def dispatcher_params(self) -> dict[str, Known] | None:
+        """The params of <system/task29>, or None where the program has no handlers."""
+        if not self.teardown_handlers and not self.empty_handlers:
+            return None
+
+        def table(entries: dict[int, tuple[FnValue, Any]]) -> list[Known]:
+            numbers = {str(i): Known(T.U16, n) for i, n in enumerate(entries)}
+            fns = {str(i): Known(T.FN, fn) for i, (fn, _) in enumerate(entries.values())}
+            return [Known(T.struct(tuple((k, v.ty) for k, v in d.items()), True), d) for d in (numbers, fns)]
+
+        colors, teardown = table(self.teardown_handlers)
+        queues, empty = table(self.empty_handlers)
+        return {"colors": colors, "teardown": teardown, "queues": queues, "empty": empty}
 
     # ------------------------------------------------------------ assembly
 

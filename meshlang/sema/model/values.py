@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...ir.program import DIRECTIONS
 from . import types as T
 
 
@@ -183,6 +184,7 @@ class Dsd:
 
 
 VOID = Known(T.VOID, None)
+POISON = Known(T.Type("<error>"), None)  # stands for a value whose computation was reported
 TRUE, FALSE = Known(T.BOOL, True), Known(T.BOOL, False)
 
 
@@ -259,3 +261,24 @@ def key(value: Any) -> Any:
     if v.__hash__ is None:
         return (value.ty, id(v))
     return (value.ty, v)
+
+
+def show(value: Any) -> str:
+    """A comptime value as text, for messages and @comptime_print."""
+    if not isinstance(value, Known):
+        return f"<run-time {value.ty}>"
+    v = value.v
+    if isinstance(v, dict):
+        inner = ", ".join(show(f) if value.ty.tuple else f".{n} = {show(f)}" for n, f in v.items())
+        return f".{{ {inner} }}" if inner else ".{}"
+    if isinstance(v, ArrayValue):
+        return f"{value.ty} {{ {', '.join(str(x) for x in list(v.data)[:64])}{', ...' if len(v.data) > 64 else ''} }}"
+    if isinstance(v, bool):
+        return "true" if v else "false"
+    if isinstance(value.ty, T.EnumType):
+        return next((n for n, m in value.ty.members.items() if m == v), str(v))
+    if value.ty is T.DIRECTION:
+        return DIRECTIONS[v]
+    if v is None:
+        return "{}"
+    return str(v)

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from meshlang import builtins
 from meshlang.diag import MeshlangError
 from meshlang.host.progress import busy
 from meshlang.ir.isa import Simd
 from meshlang.ir.program import ColorConfig, Preload, Program, TileProgram
-from meshlang.sema.compiler import Compiler, Options, check_options
+from meshlang.sema.compiler import Compiler
 from meshlang.sema.model import types as T
 from meshlang.sema.model.layout import LayoutState, TileSpec
+from meshlang.sema.model.options import CompileOptions
 from meshlang.sema.model.values import Known
 from meshlang.syntax import ast
 from meshlang.syntax.parser import parse_file
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 def assemble(layout: SdkLayout, libs: list[str], fp16: str) -> tuple[Program, list[Port], dict[str, int]]:
     """Plan, route, allocate, compile. Values are chosen again when they turn out to be used by the code itself."""
-    check_options(layout.platform.target.arch, fp16)
+    CompileOptions(layout.platform.target.arch, fp16_format=fp16).check()
     plan = _routed(layout)
     trees, codes = _read(plan)
     met = conflicts(plan)
@@ -105,14 +107,15 @@ def _compile(
 ) -> Program:
     target = plan.layout.platform.target
     compiler = Compiler(
-        Options(
+        CompileOptions(
             arch=target.arch,
             import_paths=libs,
             fabric_dims=(plan.width, plan.height),
             fabric_offsets=(0, 0),
-            fp16=fp16,
+            fp16_format=fp16,
             simd=_simd(plan, codes),
-        )
+        ),
+        builtins,
     )
     compiler.trees.update(trees)
     layout = LayoutState(target.arch, plan.width, plan.height)
