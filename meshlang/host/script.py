@@ -6,12 +6,16 @@ import os
 import sys
 import traceback
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import CodeType
 
 from meshlang.diag import MeshlangError
 
 from .build import unreadable
+
+# text and path of a script -> its code
+Compiler = Callable[[str, str], CodeType]
 
 # what published host scripts import beside numpy; the extra `scripts` of pyproject.toml
 SCRIPT_PACKAGES = ("matplotlib", "pandas", "scipy")
@@ -30,31 +34,46 @@ def enable_vendor_modules() -> None:
 
 
 def run_arguments(arguments: Sequence[str], vendor: bool = False) -> int:
-    """`SCRIPT ARGS`, `-m MODULE ARGS` or `-c CODE ARGS`, as the python command takes them. Returns the exit code."""
+    """`SCRIPT ARGS`, `-m MODULE ARGS` or `-c CODE ARGS`, as the python command takes them. Returns the exit code.
+
+    vendor: it expects the vendor's Python, that is `cerebras...` and the arithmetic of NumPy 1.
+    """
     if vendor:
+        from .sdk.promotion import compiled, modules_of_the_script
+
         enable_vendor_modules()
+        with modules_of_the_script():
+            return _run(arguments, compiled)
+    return _run(arguments, _plain)
+
+
+def _run(arguments: Sequence[str], compiler: Compiler) -> int:
     first, rest = arguments[0], list(arguments[1:])
     if first == "-c" and rest:
-        return _execute(rest[0], "<string>", ["-c", *rest[1:]], folder="")
+        return _execute(rest[0], "<string>", ["-c", *rest[1:]], "", compiler)
     if first == "-m" and rest:
         import runpy
 
         sys.path.insert(0, "")
         sys.argv = rest
         return _guard(lambda: runpy.run_module(rest[0], run_name="__main__", alter_sys=True), None)
-    return run_script(first, rest)
+    return run_script(first, rest, compiler)
 
 
-def run_script(path: str | Path, arguments: Sequence[str] = ()) -> int:
+def _plain(source: str, path: str) -> CodeType:
+    return compile(source, path, "exec", dont_inherit=True)
+
+
+def run_script(path: str | Path, arguments: Sequence[str] = (), compiler: Compiler = _plain) -> int:
     """Run a script file. Returns its exit code; errors are printed. MS0901 when it cannot be read."""
     try:
         source = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise unreadable(path, error) from None
-    return _execute(source, str(path), [str(path), *arguments], folder=str(Path(path).resolve().parent))
+    return _execute(source, str(path), [str(path), *arguments], str(Path(path).resolve().parent), compiler)
 
 
-def _execute(source: str, path: str, argv: list[str], folder: str) -> int:
+def _execute(source: str, path: str, argv: list[str], folder: str, compiler: Compiler) -> int:
     module = types.ModuleType("__main__")
     module.__file__ = path
     module.__builtins__ = __builtins__  # type: ignore[attr-defined]
@@ -63,12 +82,24 @@ def _execute(source: str, path: str, argv: list[str], folder: str) -> int:
     sys.path.insert(0, folder)
 
     def body() -> None:
-        exec(compile(source, path, "exec"), module.__dict__)
+        exec(compiler(source, path), module.__dict__)
 
     try:
         return _guard(body, path)
     finally:
         sys.argv, sys.modules["__main__"], sys.path[:] = saved
+
+
+def _print_error(error: BaseException) -> None:
+    """The traceback without the frames that stand for the script's operators (sdk/promotion.py)."""
+    ours = str(Path(__file__).parent / "sdk" / "promotion.py")
+    shown: traceback.TracebackException | None = traceback.TracebackException.from_exception(error)
+    whole = shown
+    while shown is not None:
+        shown.stack = traceback.StackSummary.from_list([f for f in shown.stack if f.filename != ours])
+        shown = shown.__cause__ or shown.__context__
+    assert whole is not None
+    print("".join(whole.format()), end="", file=sys.stderr)
 
 
 def _guard(body, path: str | None) -> int:
@@ -98,7 +129,7 @@ def _guard(body, path: str | None) -> int:
         while tb is not None and path is not None and tb.tb_frame.f_code.co_filename != path:
             tb = tb.tb_next
         sys.stdout.flush()
-        traceback.print_exception(type(error), error, tb or error.__traceback__)
+        _print_error(error.with_traceback(tb or error.__traceback__))
         if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in SCRIPT_PACKAGES:
             print(
                 f"meshlang: {error.name} comes with the vendor's SDK, and not with MeshLang: pip install 'meshlang[scripts]'",
