@@ -238,7 +238,11 @@ for _name, _op in DSD_OPS.items():
 def is_small(decl: Any) -> bool:
     """Whether a mapped function is expanded in the loop: a few plain statements, as any compiler would."""
     stmts = decl.body.stmts
-    return len(stmts) <= 4 and all(isinstance(s, (ast.ExprStmt, ast.Assign, ast.Return, ast.Decl)) for s in stmts)
+    return (
+        not decl.noinline
+        and len(stmts) <= 4
+        and all(isinstance(s, (ast.ExprStmt, ast.Assign, ast.Return, ast.Decl)) for s in stmts)
+    )
 
 
 @builtin("map", "fn, operands, ...", phase="run", doc="Call a function for each step of its vector operands.")

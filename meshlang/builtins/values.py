@@ -14,6 +14,7 @@ from ..sema.model import ops
 from ..sema.model import types as T
 from ..sema.model.values import FALSE, TRUE, VOID, ArrayValue, Known, Pointer, RangeValue, Reg, show
 from ..syntax import ast
+from ..syntax.text import from_bytes, to_bytes
 from .registry import builtin
 
 
@@ -101,7 +102,7 @@ def constants(cx, node, hint):
     t = array_arg(cx, node, 0)
     value = cx.coerce(cx.rv(node.args[1], t.elem), t.elem, node.args[1])
     if isinstance(value, Known):
-        return Known(t, ops.fill(t, value.v))
+        return Known(t, ops.fill(t, ops.element(t, value)))
     cx.fail(
         "MS0310",
         "@constants takes a value known at compile time",
@@ -234,23 +235,26 @@ def text_arg(cx, node) -> str:
 
 @builtin("strcat", "a, ...", doc="Strings joined.")
 def strcat(cx, node, hint):
-    return Known(T.COMPTIME_STRING, "".join(text_arg(cx, a) for a in node.args))
+    return Known(T.COMPTIME_STRING, from_bytes(b"".join(to_bytes(text_arg(cx, a)) for a in node.args)))
 
 
 @builtin("strlen", "s", doc="The number of bytes of a string.")
 def strlen(cx, node, hint):
-    return Known(T.COMPTIME_INT, len(text_arg(cx, node.args[0]).encode()))
+    return Known(T.COMPTIME_INT, len(to_bytes(text_arg(cx, node.args[0]))))
 
 
 @builtin("get_array", "s", doc="The bytes of a string, as [n]u8.")
 def get_array(cx, node, hint):
-    data = np.frombuffer(text_arg(cx, node.args[0]).encode(), dtype=np.uint8).copy()
+    data = np.frombuffer(to_bytes(text_arg(cx, node.args[0])), dtype=np.uint8).copy()
     return Known(T.array((len(data),), T.U8), ArrayValue(data))
 
 
 @builtin("get_string_from_byte", "b", doc="The one-byte string of a byte.")
 def get_string_from_byte(cx, node, hint):
-    return Known(T.COMPTIME_STRING, bytes([cx.known_int(node.args[0])]).decode("latin-1"))
+    byte = cx.known_int(node.args[0])
+    if not 0 <= byte <= 0xFF:
+        cx.fail("MS0302", f"{byte} is not a byte (0 to 255)", node.args[0])
+    return Known(T.COMPTIME_STRING, from_bytes(bytes([byte])))
 
 
 # ---------------------------------------------------------------- modules and the world
@@ -290,7 +294,7 @@ def json_array(cx, node, data: list, t: T.ArrayType, where: str) -> Known:
         if not all(isinstance(row, list) and len(row) == d for row in flat):
             cx.fail("MS0218", f"{where}: expected lists in the shape of {t}", node)
         flat = [item for row in flat for item in row]
-    values = [json_value(cx, node, item, t.elem, where).v for item in flat]
+    values = [ops.element(t, json_value(cx, node, item, t.elem, where)) for item in flat]
     dtype = ops.dtype(t.elem)
     return Known(t, ArrayValue(np.array(values, dtype) if dtype else values))
 

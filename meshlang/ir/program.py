@@ -50,6 +50,7 @@ class Function:
     entry: int  # pc
     params: int
     frame: int  # registers used, including r0 and outgoing calls' link slots
+    noinline: bool = False  # `noinline fn`: nothing may expand it where it is called
 
 
 @dataclass(slots=True)

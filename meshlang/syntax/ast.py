@@ -77,6 +77,7 @@ class FnDecl(Node):
     body: Block | None
     is_task: bool = False
     inline: bool = False
+    noinline: bool = False
     export: bool = False
     extern: bool = False
     linkname: Expr | None = None
@@ -197,7 +198,7 @@ class FloatLit(Node):
 
 @dataclass(slots=True, eq=False)
 class StringLit(Node):
-    """A byte string; `value` has the escapes resolved (latin-1 for \\xNN, UTF-8 source kept as text)."""
+    """A byte string; `value` has the escapes resolved, in the form of text.py."""
 
     value: str
 

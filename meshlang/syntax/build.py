@@ -15,6 +15,7 @@ from ..diag import Diagnostic, Label
 from . import ast
 from .source import SourceFile, Span
 from .tables import Tables
+from .text import from_bytes, to_bytes
 
 # Tight to loose; operators of one row associate to the left.
 _LEVELS = (
@@ -37,6 +38,7 @@ ABSENT_VALUES = {
 }
 
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u\{[0-9a-fA-F]{1,6}\}|.)", re.DOTALL)
+_BYTE = 0xDC00  # of the surrogates that stand for bytes (text.py)
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", "'": "'", '"': '"', "0": "\0"}
 
 
@@ -225,6 +227,17 @@ class Builder:
         self._report("MS0127", "an `inline` function has no address and cannot be exported", self._at(c[0]))
         return self.item_inline(c[1:])
 
+    def item_noinline(self, c: list) -> ast.FnDecl:
+        node = c[1]
+        node.span = Span(self.file, c[0][2], node.span.end)
+        node.noinline = True
+        self._check_fn(node)
+        return node
+
+    def item_export_noinline(self, c: list) -> ast.FnDecl:
+        c[2].noinline = True
+        return self.item_export([c[0], c[2]])
+
     def fn_head(self, c: list) -> ast.FnDecl:
         kw, name, params = c[0], c[1], c[3]
         attrs, ret = c[5], None
@@ -292,6 +305,10 @@ class Builder:
 
     def comptime_block(self, c: list) -> ast.ComptimeBlock:
         return ast.ComptimeBlock(self._span(c), c[1])
+
+    def comptime_stmt(self, c: list) -> ast.ComptimeBlock:
+        """`comptime if (...) ...` and the like: the statement, all of it at compile time."""
+        return ast.ComptimeBlock(self._span(c), ast.Block(c[1].span, [c[1]]))
 
     def layout_block(self, c: list) -> ast.LayoutBlock:
         return ast.LayoutBlock(self._span(c), c[1])
@@ -509,7 +526,8 @@ class Builder:
 
     def char_lit(self, c: list) -> ast.IntLit:
         value = self._unescape(c[0])
-        return ast.IntLit(self._at(c[0]), ord(value[0]) if value else 0)
+        number = ord(value[0]) if value else 0
+        return ast.IntLit(self._at(c[0]), number - _BYTE if _BYTE <= number <= _BYTE + 0xFF else number)
 
     def _unescape(self, token: tuple) -> str:
         body = token[1][1:-1]
@@ -520,7 +538,9 @@ class Builder:
             code = m.group(1)
             if len(code) > 1:
                 number = int(code.strip("xu{}"), 16)
-                if number < 0x110000:
+                if code[0] == "x" and number > 0x7F:
+                    return chr(_BYTE + number)
+                if number < 0x110000 and not 0xD800 <= number < 0xE000:
                     return chr(number)
             elif code in _ESCAPES:
                 return _ESCAPES[code]
@@ -533,7 +553,8 @@ class Builder:
             self._report("MS0109", f"unknown escape `{m.group(0)}`", Span(self.file, at, at + len(m.group(0))), help)
             return ""
 
-        return _ESCAPE.sub(resolve, body)
+        value = _ESCAPE.sub(resolve, body)
+        return value if value.isascii() or len(value) == 1 else from_bytes(to_bytes(value))
 
     def asm(self, c: list) -> ast.Asm:
         return ast.Asm(self._at(c[0]), c[0][1])

@@ -31,7 +31,9 @@ _ERRORS_LAST = r"""
 """
 
 # Words that are keywords only beside a certain neighbour, see _soft_words.
-_SOFT = frozenset({"layout", "packed", "align", "linksection", "linkname", "color", "asm", "elif", "elseif", "elsif"})
+_SOFT = frozenset(
+    {"layout", "packed", "noinline", "align", "linksection", "linkname", "color", "asm", "elif", "elseif", "elsif"}
+)
 
 
 @cache
@@ -75,6 +77,10 @@ def tokenize(file: SourceFile) -> tuple[list[Token], list[Diagnostic]]:
             sign = text[start:end]
             if sign == ".":
                 after_dot = end
+            if sign == "{" and tokens and tokens[-1][0] == "DOT":
+                # `. {`: blanks, line ends and comments may stand between the two signs of a struct value
+                tokens[-1] = ("DOTLBRACE", ".{", tokens[-1][2], end)
+                continue
             add((punctuation[sign], sign, start, end))
         elif kind == "END":
             add((END, "", end, end))
@@ -101,6 +107,8 @@ def _soft_words(file: SourceFile, tokens: list[Token], places: list[int], errors
             kind = "LAYOUT"
         elif word == "packed" and following in ("STRUCT", "UNION"):
             kind = "PACKED"
+        elif word == "noinline" and following in ("FN", "TASK"):
+            kind = "NOINLINE"
         elif (
             word in ("align", "linksection", "linkname")
             and following == "LPAR"

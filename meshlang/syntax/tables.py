@@ -109,7 +109,15 @@ def compile_grammar() -> Tables:
     rules: list[tuple[int, str, str]] = []
     actions: list[dict[str, int]] = []
     gotos: list[dict[str, int]] = []
-    terminals = {t.name for t in parser.terminals} | {"LAYOUT", "PACKED", "ATTR", "COLORDECL", "ASM", "$END"}
+    terminals = {t.name for t in parser.terminals} | {
+        "LAYOUT",
+        "PACKED",
+        "NOINLINE",
+        "ATTR",
+        "COLORDECL",
+        "ASM",
+        "$END",
+    }
     for state in range(len(table.states)):
         shifts: dict[str, int] = {}
         jumps: dict[str, int] = {}

@@ -55,9 +55,12 @@ KEYWORDS = frozenset(
         "VAR",
         "WHILE",
         "LAYOUT",
+        "NOINLINE",
     }
 )
-ITEM_WORDS = frozenset({"FN", "TASK", "PARAM", "EXPORT", "EXTERN", "LAYOUT", "INLINE", "CONST", "VAR", "COMPTIME"})
+ITEM_WORDS = frozenset(
+    {"FN", "TASK", "PARAM", "EXPORT", "EXTERN", "LAYOUT", "INLINE", "NOINLINE", "CONST", "VAR", "COMPTIME"}
+)
 OPERAND_END = frozenset({"IDENT", "INT", "FLOAT", "STRING", "CHAR", "TRUE", "FALSE", "RPAR", "RSQB", "RBRACE", "DEREF"})
 
 

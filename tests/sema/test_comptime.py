@@ -516,3 +516,108 @@ fn f(x: i16) i16 { return x; }
 comptime { @comptime_print(f, &a, &a[1], @range(i16, 3), .{ f, true }); }""",
     )
     assert capsys.readouterr().out.strip() == "f &a &a + 4 bytes @range(i16, 0, 3, 1) .{ f, true }"
+
+
+def test_arrays_of_structs(tmp_path):
+    """An array of comptime_struct keeps each struct as it was given, and shares nothing with its copies."""
+    holds(
+        tmp_path,
+        """
+const S = struct { a: i16, b: i16 };
+const Nested = struct { s: comptime_struct, n: u16 };
+fn pick(x: u16) comptime_struct { if (x == 0) { return .{ .k = 5 }; } return .{ .k = 6, .z = 3 }; }
+fn sum(items: [2]comptime_struct) u16 { var s: u16 = 0; for (items) |e| { s += e.k; } return s; }
+const items = [2]comptime_struct{ .{ .k = 10 }, .{ .k = 20, .z = true } };
+comptime {
+  @comptime_assert(items[1].k == 20 and items[1].z);
+  @comptime_assert(@has_field(items[1], "z") and !@has_field(items[0], "z"));
+  @comptime_assert(sum(items) == 30);
+  @comptime_assert(@concat_structs(items[1], .{ .q = 1 }).q == 1);
+  var v = items;
+  v[0].k = 7;
+  @comptime_assert(v[0].k == 7 and items[0].k == 10);
+  v[1] = .{ .q = 4 };
+  @comptime_assert(v[1].q == 4 and !@has_field(v[1], "k"));
+  const c = @constants([3]comptime_struct, pick(1));
+  var d = c;
+  d[1].k = 1;
+  @comptime_assert(c[2].z == 3 and d[0].k == 6 and d[1].k == 1);
+  var x: comptime_struct = .{ .k = 4 };
+  x.k = 5;
+  @comptime_assert(x.k == 5);
+  x = pick(1);
+  @comptime_assert(x.z == 3);
+  var first = [2]S{ S{ .a = 1, .b = 2 }, S{ .a = 3, .b = 4 } };
+  var second = first;
+  second[0].a = 9;
+  @comptime_assert(first[0].a == 1 and second[0].a == 9);
+  var e: [2]comptime_struct;
+  for (@range(u16, 2)) |i| { e[i] = @concat_structs(items[i], .{ .i = i }); }
+  @comptime_assert(e[1].i == 1 and e[1].k == 20);
+  var n = Nested{ .s = .{ .k = 3 }, .n = 1 };
+  n.s.k = 4;
+  @comptime_assert(n.s.k == 4);
+}""",
+    )
+
+
+def test_an_array_of_structs_as_a_param(tmp_path):
+    holds(
+        tmp_path,
+        {
+            "layout.csl": """
+const items = [2]comptime_struct{ .{ .k = 10 }, .{ .k = 20 } };
+layout {
+  @set_rectangle(2, 1);
+  for (@range(u16, 2)) |x| {
+    @set_tile_code(x, 0, "pe.csl", @concat_structs(items[x], .{ .all = items, .x = x }));
+  }
+}""",
+            "pe.csl": """
+param all: [2]comptime_struct; param k: u16; param x: u16;
+comptime { @comptime_assert(k == 10 * (x + 1) and all[1].k == 20); }""",
+        },
+    )
+
+
+def test_strings_are_bytes(tmp_path):
+    holds(
+        tmp_path,
+        r"""
+const a = @get_array("\x01\xff\x80\x7f");
+comptime {
+  @comptime_assert(@strlen("\xff") == 1 and @element_count(@type_of(a)) == 4);
+  @comptime_assert(a[0] == 1 and a[1] == 255 and a[2] == 128 and a[3] == 127);
+  @comptime_assert(@strlen("é") == 2 and @get_array("é")[0] == 0xc3 and @strlen("\u{e9}") == 2);
+  @comptime_assert("\xc3\xa9" == "é" and "\xc3" != "é" and @strcat("\xc3", "\xa9") == "é");
+  @comptime_assert('\xff' == 255 and '\x41' == 'A' and 'é' == 0xe9);
+  @comptime_assert(@get_string_from_byte(255) == "\xff" and @get_array(@get_string_from_byte(0xc3))[0] == 0xc3);
+}""",
+    )
+
+
+def test_comptime_in_front_of_choices_and_loops(tmp_path):
+    holds(
+        tmp_path,
+        """
+param last: bool = true;
+const n = comptime if (last) 1 else 2;
+const m = comptime (if (last) 1 else 2);
+fn f(x: i16) i16 { return x + comptime if (last) 10 else 20; }
+fn main() void {
+  comptime var sum = 0;
+  comptime for (@range(i16, 4)) |i| { sum += i; }
+  comptime if (last) { sum += 1; } else { @comptime_assert(false); }
+  comptime switch (sum) { 7 => sum = 8, else => sum = 9 }
+  @comptime_assert(sum == 8 and n == 1 and m == 1);
+  _ = f(sum);
+}""",
+    )
+
+
+def test_noinline_reaches_the_program(tmp_path):
+    program = compile_files(
+        tmp_path,
+        "noinline fn f() i16 { return 1; }\nvar y: i16;\nfn main() void { y = f(); }\n",
+    )
+    assert {f.name: f.noinline for f in program.tiles[0].functions} == {"main": False, "f": True}

@@ -113,6 +113,18 @@ EXPRESSIONS = [
     ),
     ("blk: { break :blk 5; }", "(Block stmts=[(Break label=blk value=5)] label=blk)"),
     ("comptime blk: { break :blk 5; }", "(ComptimeExpr expr=(Block stmts=[(Break label=blk value=5)] label=blk))"),
+    # `comptime` stands in front of any expression
+    ("comptime if (c) 1 else 2", "(ComptimeExpr expr=(If cond=c then=1 orelse=2))"),
+    ("f(comptime if (c) 1 else 2)", "(Call callee=f args=[(ComptimeExpr expr=(If cond=c then=1 orelse=2))])"),
+    ("1 + comptime if (c) 1 else 2", "(+ 1 (ComptimeExpr expr=(If cond=c then=1 orelse=2)))"),
+    (
+        "comptime |i|{n} -> A[i]",
+        "(ComptimeExpr expr=(TensorAccess vars=[i] lengths=[n] target=A indices=[i]))",
+    ),
+    # the two signs of `.{` may stand apart
+    (". { .a = 1 }", "(StructLit fields=[(FieldInit name=a value=1)])"),
+    (".\n  // why\n  { 1, 2 }", "(TupleLit elems=[1 2])"),
+    ("f(. {})", "(Call callee=f args=[(StructLit fields=[])])"),
     # tensor access
     ("|i|{n} -> A[i]", "(TensorAccess vars=[i] lengths=[n] target=A indices=[i])"),
     ("|i, j| {n, m} -> A[i+j, 2*i]", "(TensorAccess vars=[i j] lengths=[n m] target=A indices=[(+ i j) (* 2 i)])"),
@@ -158,6 +170,21 @@ STATEMENTS = [
         "comptime { x = 1; } comptime { };",
         "(ComptimeBlock body=(Block stmts=[(= x 1)])) (ComptimeBlock body=(Block stmts=[]))",
     ),
+    (
+        "comptime if (a) { f(); } else g();",
+        "(ComptimeBlock body=(Block stmts=[(If cond=a then=(Block stmts=[(ExprStmt expr=(Call callee=f args=[]))]) "
+        "orelse=(ExprStmt expr=(Call callee=g args=[])))]))",
+    ),
+    (
+        "comptime switch (v) { else => {} }",
+        "(ComptimeBlock body=(Block stmts=[(Switch value=v prongs=[(Prong values=[] body=(Block stmts=[]))])]))",
+    ),
+    (
+        "comptime for (a) |e| f(e); comptime while (a) f();",
+        "(ComptimeBlock body=(Block stmts=[(For iter=a elem=e body=(ExprStmt expr=(Call callee=f args=[e])))])) "
+        "(ComptimeBlock body=(Block stmts=[(While cond=a body=(ExprStmt expr=(Call callee=f args=[])))]))",
+    ),
+    ("const noinline = 1;", "(Decl kind=const name=noinline init=1)"),
     ("comptime f();", "(ExprStmt expr=(ComptimeExpr expr=(Call callee=f args=[])))"),
     ("comptime var x: i16 = 0;", "(Decl kind=var name=x type=i16 init=0 comptime)"),
     ("const x = y;;", "(Decl kind=const name=x init=y)"),
@@ -197,6 +224,9 @@ ITEMS = [
         "fn f() struct { a: i16 } { }",
         "(FnDecl name=f params=[] ret=(StructType fields=[(FieldDecl name=a type=i16)]) body=(Block stmts=[]))",
     ),
+    ("noinline fn f() void {}", "(FnDecl name=f params=[] ret=void body=(Block stmts=[]) noinline)"),
+    ("export noinline fn f() void {}", "(FnDecl name=f params=[] ret=void body=(Block stmts=[]) noinline export)"),
+    ("noinline task t() void {}", "(FnDecl name=t params=[] ret=void body=(Block stmts=[]) is_task noinline)"),
     ("inline fn f() void {}", "(FnDecl name=f params=[] ret=void body=(Block stmts=[]) inline)"),
     (
         'export fn f() linkname("g") void {}',

@@ -431,6 +431,7 @@ class Context:
             self.emit(node, Op.I2F, r, value.reg, s.ty, self.scalar(t, node))
         elif isinstance(t, (T.IntType, T.EnumType)) and T.is_float(s):
             self.emit(node, Op.F2I, r, value.reg, s.ty, self.scalar(t, node))
+            self.saturate(r, t, node)
         elif T.is_float(t) and T.is_float(s):
             self.emit(node, Op.F2F, r, value.reg, s.ty, self.scalar(t, node))
         else:
@@ -439,13 +440,26 @@ class Context:
 
     def narrow(self, r: int, t: T.Type, node: Any) -> None:
         """Reduce a register to an integer type whose width is not that of its container (2.10: u5, i12, ...)."""
+        t = t.base if isinstance(t, T.EnumType) else t
         if not isinstance(t, T.IntType) or t.bits == 8 * t.size:
             return
         mark = self.fb.mark()
-        if t.signed:
+        if t.signed and t.bits:
             n = self.fb.constant(64 - t.bits)
             self.emit(node, Op.SHL, r, r, n, Ty.I64)
             self.emit(node, Op.SHR, r, r, n, Ty.I64)
         else:
             self.emit(node, Op.AND, r, r, self.fb.constant((1 << t.bits) - 1), Ty.I64)
+        self.fb.release(mark)
+
+    def saturate(self, r: int, t: T.Type, node: Any) -> None:
+        """Bring what a float was cut to (F2I saturates to the container) into such a type: its nearest value."""
+        t = t.base if isinstance(t, T.EnumType) else t
+        if not isinstance(t, T.IntType) or t.bits == 8 * t.size:
+            return
+        mark = self.fb.mark()
+        for limit, below in ((t.hi, True), (t.lo, False)) if t.signed else ((t.hi, True),):
+            bound, inside = self.fb.constant(limit), self.fb.reg()
+            self.emit(node, Op.LE, inside, *((r, bound) if below else (bound, r)), self.scalar(t, node))
+            self.emit(node, Op.SEL, r, inside, bound)
         self.fb.release(mark)

@@ -397,7 +397,7 @@ class Expressions(Context):
             return (base.v if isinstance(base, Cell) else base.get()).v
 
         def store(value: Known) -> None:
-            payload().data[n] = value.v
+            payload().data[n] = ops.element(t, value)
 
         return ElemRef(t.elem, lambda: ops.get_element(t, payload(), n), store)
 
@@ -415,6 +415,8 @@ class Expressions(Context):
         if isinstance(t, T.PtrType) and not t.many and isinstance(t.elem, (T.StructType, T.BitsType)):
             base = self.pointee(self.load(base, node), t.elem)
             t = t.elem
+        if t is T.COMPTIME_STRUCT and isinstance(base, (Cell, ElemRef)):
+            t = (base.v if isinstance(base, Cell) else base.get()).ty  # whatever struct it is at the moment
         if isinstance(t, T.RangeType):
             self.fail("MS0202", f"a range has no field '{name}'", node, "use @range_start, @range_stop, @range_step")
         if isinstance(t, T.BitsType) and name in t.parts:

@@ -96,7 +96,7 @@ class Literals(Context):
         values = [self.coerce(self.rv(e, t.elem), t.elem, e) for e in node.elems]
         if all(isinstance(v, Known) for v in values):
             d = ops.dtype(t.elem)
-            data = [v.v for v in values]
+            data = [ops.element(t, v) for v in values]
             return Known(t, ArrayValue(np.array(data, dtype=d) if d else data))
         if self.fb is None:
             self.fail("MS0310", "the elements must be known at compile time", node)

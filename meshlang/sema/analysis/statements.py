@@ -53,7 +53,7 @@ class Statements(Context):
         if isinstance(node.expr, (ast.If, ast.Switch, ast.Block)):
             return False
         if not isinstance(node.expr, (ast.Call, ast.BuiltinCall, ast.ComptimeExpr)):
-            self.fail("MS0327", "the value of this expression is not used", node, "assign it: _ = ...;")
+            self.warn("MS0327", "the value of this expression is not used", node, "assign it: _ = ...;")
         return value is None
 
     def st_decl(self, node: ast.Decl):
@@ -77,7 +77,7 @@ class Statements(Context):
             if value is None:
                 if t is None:
                     self.fail("MS0208", f"'{node.name}' needs a type or a value", node.name_span)
-                value = Known(t, ops.zero(t))
+                value = ops.zeroed(t)
             if node.kind == "const":
                 scope[node.name] = value
             else:

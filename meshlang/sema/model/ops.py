@@ -376,17 +376,31 @@ def fill(t: T.ArrayType, v: Any) -> ArrayValue:
     return ArrayValue(np.full(t.count, v, dtype=d) if d else [v] * t.count)
 
 
+def element(t: T.ArrayType, value: Known) -> Any:
+    """What an array of type `t` keeps of an element. A comptime_struct is as it was given: a struct of its own type."""
+    return value.v if value.ty is t.elem else value
+
+
 def get_element(t: T.ArrayType, value: ArrayValue, i: int) -> Known:
     v = value.data[i]
+    if v.__class__ is Known:
+        return v
     return Known(t.elem, v.item() if isinstance(v, np.generic) else v)
+
+
+def zeroed(t: T.Type) -> Known:
+    """The value of an uninitialised comptime variable."""
+    return Known(T.struct(()), {}) if t is T.COMPTIME_STRUCT else Known(t, zero(t))
 
 
 def zero(t: T.Type) -> Any:
     """The payload of an uninitialised variable (memory starts zeroed)."""
     if isinstance(t, T.ArrayType):
-        return fill(t, zero(t.elem) if not T.is_float(t.elem) else 0.0)
+        if dtype(t.elem) is not None:
+            return fill(t, 0)
+        return ArrayValue([element(t, zeroed(t.elem)) for _ in range(t.count)])
     if isinstance(t, T.StructType):
-        return {n: Known(f, zero(f)) for n, f in t.fields}
+        return {n: zeroed(f) for n, f in t.fields}
     if T.is_float(t):
         return 0.0
     if t is T.BOOL:

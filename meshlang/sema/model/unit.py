@@ -12,6 +12,7 @@ from ...diag import Diagnostics
 from ...ir import isa
 from ...ir.isa import Op
 from ...ir.program import Export, Function, MemoryObject, Queue, TaskBinding, TileProgram
+from ...syntax.text import shown
 from . import ops
 from . import types as T
 from .codegen import FunctionBuilder
@@ -275,6 +276,8 @@ class Unit:
         return table.setdefault(row, len(table))
 
     def string(self, text: str) -> int:
+        """The number of a text that the run may print."""
+        text = shown(text)
         return self.strings.setdefault(text, len(self.strings))
 
     def dsr(self, file: str, number: int) -> int:
@@ -352,7 +355,7 @@ class Unit:
                 code.append(word)
             spans.extend(fb.spans)
         functions = [
-            Function(i.fn.decl.name, e, sum(len(T.flatten(t)) for _, t in i.params), i.builder.high)
+            Function(i.fn.decl.name, e, sum(len(T.flatten(t)) for _, t in i.params), i.builder.high, i.fn.decl.noinline)
             for i, e in zip(self.instances, entries, strict=True)
         ]
         stack, recursive = self.stack_size()

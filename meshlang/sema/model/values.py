@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...ir.program import DIRECTIONS
+from ...syntax.text import shown
 from . import types as T
 
 
@@ -146,7 +147,9 @@ class RangeValue:
 
 
 class ArrayValue:
-    """A comptime array: numpy data for numeric elements, a list of payloads otherwise. Copied on assignment."""
+    """A comptime array: numpy data for numeric elements, a list of payloads otherwise. Copied on assignment.
+
+    An element whose own type is not the array's (a struct in an array of comptime_struct) is kept as a Known."""
 
     __slots__ = ("data",)
 
@@ -154,7 +157,9 @@ class ArrayValue:
         self.data = data
 
     def copy(self) -> ArrayValue:
-        return ArrayValue(self.data.copy() if isinstance(self.data, np.ndarray) else list(self.data))
+        if isinstance(self.data, np.ndarray):
+            return ArrayValue(self.data.copy())
+        return ArrayValue([_own_element(e) for e in self.data])
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +201,13 @@ def own(value: Known) -> Known:
     if isinstance(v, dict):
         return Known(value.ty, {n: own(f) for n, f in v.items()})
     return value
+
+
+def _own_element(e: Any) -> Any:
+    """The same for what an array keeps of an element."""
+    if isinstance(e, Known):
+        return own(e)
+    return {n: own(f) for n, f in e.items()} if isinstance(e, dict) else e
 
 
 class KeyedCache:
@@ -253,7 +265,9 @@ def key(value: Any) -> Any:
         return (value.ty, tuple((n, key(f)) for n, f in v.items()))
     if isinstance(v, ArrayValue):
         data = v.data
-        return (value.ty, data.tobytes() if isinstance(data, np.ndarray) else tuple(data))
+        if isinstance(data, np.ndarray):
+            return (value.ty, data.tobytes())
+        return (value.ty, tuple(key(e if isinstance(e, Known) else Known(value.ty.elem, e)) for e in data))
     if isinstance(v, FnValue):
         return (value.ty, id(v.decl), id(v.module))
     if isinstance(v, float):
@@ -272,7 +286,9 @@ def show(value: Any) -> str:
         inner = ", ".join(show(f) if value.ty.tuple else f".{n} = {show(f)}" for n, f in v.items())
         return f".{{ {inner} }}" if inner else ".{}"
     if isinstance(v, ArrayValue):
-        return f"{value.ty} {{ {', '.join(str(x) for x in list(v.data)[:64])}{', ...' if len(v.data) > 64 else ''} }}"
+        first = v.data[:64].tolist() if isinstance(v.data, np.ndarray) else v.data[:64]
+        items = ", ".join(show(e if isinstance(e, Known) else Known(value.ty.elem, e)) for e in first)
+        return f"{value.ty} {{ {items}{', ...' if len(v.data) > 64 else ''} }}"
     if isinstance(v, bool):
         return "true" if v else "false"
     if isinstance(value.ty, T.EnumType):
@@ -281,4 +297,4 @@ def show(value: Any) -> str:
         return DIRECTIONS[v]
     if v is None:
         return "{}"
-    return str(v)
+    return shown(str(v))
