@@ -12,11 +12,12 @@ import numpy as np
 from ..diag import Diagnostic, MeshlangError
 from ..ir.program import Program
 from .engine import state as s
-from .engine.loop import STOP_COMMANDS, STOP_FAULT, STOP_LIMIT, STOP_QUIET, engine
+from .engine.loop import STOP_COMMANDS, STOP_FAULT, STOP_LIMIT, STOP_QUIET
 from .loader import State, load
 from .notes import left_over, read_notes
 from .recording import Recorder, TraceOptions
 from .report import Waiting, deadlock_error, fault_error, find_waiting
+from .startup import run_loop, settled
 from .timing import Profile, load_profile
 
 _PERIOD = 1 << 30  # arrival times have 32 bits: old ones are brought forward this often
@@ -81,7 +82,7 @@ class Machine:
             c: np.zeros(self.width * self.height, np.int64) for c in program.fabric.host_out
         }
         self._period = 0
-        self._chunk = 4096
+        self._chunk = 4096 if settled() else 8  # cycles of one call of the run loop, for about as long each
         for p in program.preloads:
             self.write_bytes(p.x, p.y, p.data.shape[1], p.data.shape[0], p.address, p.data)
         self.recorder = Recorder(self, trace, sink) if trace is not None else None
@@ -231,7 +232,7 @@ class Machine:
             if now - began < 0.1 and self.cycle - start >= self._chunk:
                 self._chunk = min(self._chunk * 2, 1 << 40)
             elif now - began > 0.5:
-                self._chunk = max(self._chunk // 2, 16)
+                self._chunk = max(self._chunk // 2, 1)
             self._drain()
             if self.progress is not None and now - last >= 0.3:
                 last = now
@@ -253,7 +254,7 @@ class Machine:
         st = self.state
         with np.errstate(all="ignore"):
             traced = self.recorder is not None and self.recorder.active
-            return int(engine(traced)(st.W, st.U, st.C, st.T, st.M8, st.M16, st.M32, self._host_in, self._segments))
+            return int(run_loop(traced)(st.W, st.U, st.C, st.T, st.M8, st.M16, st.M32, self._host_in, self._segments))
 
     def _bring_forward(self) -> None:
         """Arrival times are kept modulo 2^32: bring those long past up to now, before they could look like the

@@ -9,7 +9,6 @@ the machine has nothing left to do before that, it is a deadlock (exit code 3). 
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,23 +32,6 @@ if TYPE_CHECKING:
 
 POLL_CYCLES = 10_000  # how far the machine runs for one is_task_done
 POLL_LIMIT = 1_000  # polls of a machine with nothing to do before that is called a deadlock
-
-
-def announce_compilation(traced: bool = False) -> None:
-    """Say so when the first run on this machine (or after an update) will compile the engine, which takes a while."""
-    from meshlang.fabric.engine import jit
-    from meshlang.fabric.engine import loop as engine
-
-    if not jit.COMPILED or engine.ready(traced):
-        return
-    directory = jit.cache_directory(engine.__file__)
-    # the ordinary engine and the one that records are a file each
-    if directory is None or sum(1 for _ in directory.rglob("*.nbc")) < 1 + traced:
-        print(
-            "meshlang: compiling the fabric engine for this machine (once; less than a minute)",
-            file=sys.stderr,
-            flush=True,
-        )
 
 
 @dataclass(eq=False)
@@ -125,7 +107,6 @@ class Session:
         self.program = program
         self.symbols = Symbols(program)
         self.max_cycles = max_cycles
-        announce_compilation(trace is not None or context.trace is not None)
         self.machine = Machine(
             program,
             profile,

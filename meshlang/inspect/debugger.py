@@ -30,7 +30,6 @@ from meshlang.fabric.report import deadlock_error
 from meshlang.fabric.snapshot import Snapshot
 from meshlang.host.memory import Memory
 from meshlang.host.printing import LogLine, Output
-from meshlang.host.session import announce_compilation
 from meshlang.host.symbols import Symbols, launch_arguments
 from meshlang.host.warnings import RunWarnings
 from meshlang.ir.isa import Op
@@ -81,7 +80,6 @@ class Debugger:
         self.program = program
         self.profile = profile
         self.symbols = Symbols(program)
-        announce_compilation()
         self.machine = Machine(program, profile)
         self.machine.step_by_step()
         self._pending: list[Diagnostic] = []  # warnings of copies, to be shown

@@ -2,6 +2,7 @@
 engine."""
 
 import hashlib
+import itertools
 import sys
 from pathlib import Path
 
@@ -77,7 +78,19 @@ def build(arch, seed):
     return program([[0, 1]], [a, b], routes, arch)
 
 
+def alternate():
+    """One call of the run loop compiled, the next uncompiled, on the same arrays."""
+    from meshlang.fabric import machine, startup
+    from meshlang.fabric.engine.loop import engine
+
+    turns = itertools.cycle([startup.uncompiled(), engine()])
+    machine.run_loop = lambda traced=False: next(turns)
+    machine.settled = lambda: False
+
+
 def main():
+    if "alternate" in sys.argv:
+        alternate()
     for arch in ("wse2", "wse3"):
         for seed in (1, 2):
             machine = Machine(build(arch, seed))

@@ -14,11 +14,11 @@ from meshlang.fabric.engine.jit import COMPILED, HAS_FMA, HAS_HALF, standalone
 HERE = Path(__file__).parent
 
 
-def digests(**env):
+def digests(*arguments, **env):
     root = str(HERE.parent.parent)
     path = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH")) if p)
     done = subprocess.run(
-        [sys.executable, str(HERE / "mode_program.py")],
+        [sys.executable, str(HERE / "mode_program.py"), *arguments],
         env={**os.environ, "PYTHONPATH": path, **env},
         capture_output=True,
         text=True,
@@ -31,6 +31,7 @@ def test_compiled_equals_uncompiled():
     compiled = digests()
     assert len(compiled.splitlines()) == 4
     assert digests(NUMBA_DISABLE_JIT="1") == compiled
+    assert digests("alternate") == compiled
 
 
 def _widen(function):

@@ -1,6 +1,7 @@
 """How the engine is compiled: the decorators, the few LLVM intrinsics, and the entry point (from the cache: cache.py).
 
-With NUMBA_DISABLE_JIT=1 every function here has a plain Python twin that gives the same bits.
+With NUMBA_DISABLE_JIT=1, and in the package `fabric.uncompiled`, every function here has a plain Python twin that gives
+the same bits.
 
 Two rules keep both modes equal, and are followed in all engine sources: a value loaded from an unsigned array is
 widened with `np.int64(...)` before arithmetic (numpy would keep the narrow type, Numba would not), and what is stored
@@ -19,19 +20,23 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-import llvmlite
-import numba
 import numpy as np
-from llvmlite import binding, ir
-from numba import njit, types
-from numba.core import codegen, config, targetconfig
-from numba.core.compiler_lock import global_compiler_lock
-from numba.extending import intrinsic
-from numba.np import arrayobj
 
 from .. import cache
 
-COMPILED = not config.DISABLE_JIT
+# this source is also a module of `fabric.uncompiled`
+COMPILED = not __name__.startswith("meshlang.fabric.uncompiled.")
+if COMPILED:
+    import llvmlite
+    import numba
+    from llvmlite import binding, ir
+    from numba import njit, types
+    from numba.core import codegen, config, targetconfig
+    from numba.core.compiler_lock import global_compiler_lock
+    from numba.extending import intrinsic
+    from numba.np import arrayobj
+
+    COMPILED = not config.DISABLE_JIT
 
 
 def _features() -> dict[str, bool]:
@@ -41,7 +46,7 @@ def _features() -> dict[str, bool]:
         return {}
 
 
-_CPU = _features()
+_CPU = _features() if COMPILED else {}
 _ARM = platform.machine().lower() in ("aarch64", "arm64")
 # LLVM lowers half <-> float conversions without hardware support to calls of a runtime library that a JIT does not link
 HAS_HALF = _ARM or _CPU.get("f16c", False)
@@ -51,15 +56,19 @@ if os.environ.get("MESHLANG_NO_F16C"):
 
 # what compiled code depends on besides its sources: the tools' versions and the processor
 _DEPENDS_ON = (
-    numba.__version__,
-    llvmlite.__version__,
-    np.__version__,
-    sys.version,
-    platform.machine(),
-    binding.get_host_cpu_name(),
-    repr(sorted(_CPU.items())),
-    str(HAS_HALF),
-    str(HAS_FMA),
+    (
+        numba.__version__,
+        llvmlite.__version__,
+        np.__version__,
+        sys.version,
+        platform.machine(),
+        binding.get_host_cpu_name(),
+        repr(sorted(_CPU.items())),
+        str(HAS_HALF),
+        str(HAS_FMA),
+    )
+    if COMPILED
+    else ()
 )
 
 _OPTIONS = {"error_model": "numpy", "nogil": True, "_nrt": False}

@@ -7,11 +7,13 @@ Cycles in which nothing is to do are skipped.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from .core import compute
 from .express import leave_everywhere
-from .jit import COMPILED, cold, ctz, top_level
+from .jit import COMPILED, cache_directory, cold, ctz, top_level
 from .router import route
 from .state import *
 from .trace import full, resumed
@@ -139,9 +141,24 @@ def engine(traced: bool = False):
                 arr(types.int64),
             )
             _compiled[traced] = top_level(run_loop, signature)
+            mark = _mark(traced)
+            if mark is not None:
+                mark.touch()
         else:
             _compiled[traced] = run_loop
     return _compiled[traced]
+
+
+def _mark(traced: bool) -> Path | None:
+    """A file that stands in the cache beside a compiled version."""
+    directory = cache_directory(__file__)
+    return None if directory is None else directory / ("traced" if traced else "ordinary")
+
+
+def cached(traced: bool = False) -> bool:
+    """Does the cache hold the compiled version?"""
+    mark = _mark(traced)
+    return mark is not None and mark.exists()
 
 
 def ready(traced: bool = False) -> bool:
