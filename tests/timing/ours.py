@@ -1,6 +1,6 @@
 """The timing model beside published cycle counts: the rows of docs/timing.md.
 
-`python tests/timing/published.py` prints the tables; test_published.py checks the bounds and that the page is up to
+`python tests/timing/ours.py` prints the tables; test_published.py checks the bounds and that the page is up to
 date.
 """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from published import ROOT, allreduce_table, gemm_rows, gemv_rows, stream_rows, table
+from ours import ROOT, allreduce_table, gemm_rows, gemv_rows, stream_rows, table
 
 PAGE = ROOT / "docs" / "timing.md"
 
