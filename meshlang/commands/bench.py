@@ -24,9 +24,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    from meshlang.fabric import bench
+    from meshlang.fabric import bench, overhead
 
-    rows = bench.run(args.trace, args.off)
+    rows = bench.run(args.trace) + (overhead.overhead() if args.off else [])
     if args.json:
         print(json.dumps(rows, indent=2, default=str))
         return 0

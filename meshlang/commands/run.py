@@ -15,7 +15,7 @@ from . import _trace
 if TYPE_CHECKING:
     from meshlang.fabric.recording import TraceOptions
     from meshlang.host.api import CompiledProgram, FabricHandle
-    from meshlang.host.context import RunContext
+    from meshlang.host.context import RunContext, Started
 
 FULL_TABLES = 3  # programs whose resource table is printed in full after a run
 LINES = 16  # programs that get a line each when there are more
@@ -290,7 +290,7 @@ def _print_summary(context: RunContext) -> None:
     if context.json:
         print(json.dumps(_summary(context), indent=2, default=_plain))
         return
-    programs: dict[tuple, list[FabricHandle]] = {}
+    programs: dict[tuple, list[Started]] = {}
     for handle in context.handles:
         ir = handle.program.ir
         programs.setdefault((ir.source, *ir.params.items(), resource_table(ir)), []).append(handle)
@@ -311,7 +311,7 @@ def _print_summary(context: RunContext) -> None:
         print(table)
 
 
-def _print_many(programs: list[list[FabricHandle]]) -> None:
+def _print_many(programs: list[list[Started]]) -> None:
     """A line for each program of a host script that started many."""
     from meshlang.host.report import resources
 

@@ -314,11 +314,6 @@ def recording() -> list[dict[str, Any]]:
     return rows
 
 
-def run(trace: bool = False, off: bool = False) -> list[dict[str, Any]]:
-    """All rows; if asked for, those of recording, and what the recorders cost when nobody records."""
-    rows = [start(), scalar(), tasks(), hops(), hops(deliver=False), vector(), *(recording() if trace else [])]
-    if off:
-        from .overhead import overhead
-
-        rows += overhead()
-    return rows
+def run(trace: bool = False) -> list[dict[str, Any]]:
+    """All rows; if asked for, those of recording."""
+    return [start(), scalar(), tasks(), hops(), hops(deliver=False), vector(), *(recording() if trace else [])]

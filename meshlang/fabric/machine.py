@@ -1,4 +1,4 @@
-"""The machine: a loaded program, and everything Python does with it."""
+"""The machine: a loaded program that runs, and everything Python does with it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..diag import Diagnostic, MeshlangError
 from ..ir.program import Program
 from .engine import state as s
 from .engine.loop import STOP_COMMANDS, STOP_FAULT, STOP_LIMIT, STOP_QUIET
-from .loader import State, load
+from .loaded import Loaded
 from .notes import left_over, read_notes
 from .recording import Recorder, TraceOptions
 from .report import Waiting, deadlock_error, fault_error, find_waiting
-from .startup import run_loop, settled
-from .timing import Profile, load_profile
+from .startup import settled
+from .timing import Profile
 
 _PERIOD = 1 << 30  # arrival times have 32 bits: old ones are brought forward this often
 
@@ -43,7 +43,7 @@ class PrintRecord:
     string: str | None
 
 
-class Machine:
+class Machine(Loaded):
     """A program on a fabric.
 
     profile: the name of a timing profile, a Profile, or None for the one of the program's architecture.
@@ -63,20 +63,11 @@ class Machine:
         trace: TraceOptions | None = None,
         sink: Callable[[np.ndarray], None] | None = None,
     ):
-        self.program = program
-        if profile is None:
-            profile = program.arch
-        self.profile = load_profile(profile) if isinstance(profile, str) else profile
+        super().__init__(program, profile)
         self.progress = progress
-        self.width, self.height = program.fabric.width, program.fabric.height
-        self.state: State = load(program, self.profile)
         self.state.W[s.G_STRICT] = strict
-        self.command: str | None = None  # name of the outstanding command
         self._print_log: list[np.ndarray] = []
-        self._host_in = np.zeros(1, np.uint32)
-        heads = max(1, len(self.state.hin_index)) * self.width * self.height
-        self._segments = np.full(heads, -1, np.int64)
-        self._tails = np.full(heads, -1, np.int64)
+        self._tails = np.full(len(self._segments), -1, np.int64)
         self._out: dict[int, list[np.ndarray]] = {c: [] for c in program.fabric.host_out}
         self._out_counts: dict[int, np.ndarray] = {
             c: np.zeros(self.width * self.height, np.int64) for c in program.fabric.host_out
@@ -86,50 +77,6 @@ class Machine:
         for p in program.preloads:
             self.write_bytes(p.x, p.y, p.data.shape[1], p.data.shape[0], p.address, p.data)
         self.recorder = Recorder(self, trace, sink) if trace is not None else None
-
-    # ------------------------------------------------------------ time
-
-    @property
-    def cycle(self) -> int:
-        """The next cycle to run."""
-        return int(self.state.W[s.G_NOW])
-
-    @property
-    def commands_outstanding(self) -> int:
-        """PEs that have not finished the launched function."""
-        return int(self.state.W[s.G_CMDS])
-
-    def pe(self, x: int, y: int) -> int:
-        """Number of a PE."""
-        if not (0 <= x < self.width and 0 <= y < self.height):
-            raise MeshlangError(
-                Diagnostic("MS0843", f"PE ({x}, {y}) is outside the {self.width} x {self.height} rectangle")
-            )
-        return y * self.width + x
-
-    def records(self) -> np.ndarray:
-        """The PE records, int64 [pe, field] (fields: state.P_*). A view."""
-        npe = self.width * self.height
-        return self.state.W[s.P0 : s.P0 + npe * s.PK].reshape(npe, s.PK)
-
-    def received(self) -> np.ndarray:
-        """Wavelets that each compute element has taken from its input queues (int64 [pe]), modulo 2^32."""
-        npe = self.width * self.height
-        return self.state.U[: npe * s.RK].reshape(npe, s.RK)[:, s.R_TAKEN].astype(np.int64)
-
-    def step_by_step(self) -> None:
-        """Make memory and queues hold in every cycle exactly what they hold then; slower, same results and cycles
-        (express.py)."""
-        self.settle()
-        self.state.W[s.G_EXPRESS] = 0
-
-    def settle(self) -> None:
-        """Bring the records of operations up to date, as reports need them (express.py)."""
-        W = self.state.W
-        if W[s.G_EXPRESSING]:
-            until, W[s.G_UNTIL] = int(W[s.G_UNTIL]), 3
-            self._call()
-            W[s.G_UNTIL] = until
 
     # ------------------------------------------------------------ commands
 
@@ -245,16 +192,13 @@ class Machine:
                 return Stop("commands_done", self.cycle)
             if code == STOP_QUIET:
                 if until is not None and not (isinstance(until, tuple) and self._stream_missing(until) == 0):
-                    raise deadlock_error(self, until)
+                    have = None
+                    if isinstance(until, tuple):
+                        have = self._out_counts[until[1]][self._region(*until[2:6])]
+                    raise deadlock_error(self, until, have)
                 return Stop("quiescent", self.cycle)
             if code == STOP_LIMIT and self.cycle >= limit:
                 return Stop("max_cycles", self.cycle)
-
-    def _call(self) -> int:
-        st = self.state
-        with np.errstate(all="ignore"):
-            traced = self.recorder is not None and self.recorder.active
-            return int(run_loop(traced)(st.W, st.U, st.C, st.T, st.M8, st.M16, st.M32, self._host_in, self._segments))
 
     def _bring_forward(self) -> None:
         """Arrival times are kept modulo 2^32: bring those long past up to now, before they could look like the

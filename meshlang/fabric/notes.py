@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from ..diag import Diagnostic
 from ..ir.program import TileProgram
 from .engine import state as s
-from .report import OPERANDS, place_of, task_name
+from .report import OPERANDS, find_waiting, place_of, task_name
 
 if TYPE_CHECKING:
-    from .machine import Machine
+    from .loaded import Loaded
 
 
 @dataclass
@@ -31,7 +31,7 @@ class _Note:
     span: Any
 
 
-def read_notes(machine: Machine) -> list[Diagnostic]:
+def read_notes(machine: Loaded) -> list[Diagnostic]:
     """The warnings so far: one for each source line and array, in the order in which they came first."""
     groups: dict[tuple[int, int, str], list[_Note]] = {}
     for note in _notes(machine):
@@ -47,14 +47,14 @@ def read_notes(machine: Machine) -> list[Diagnostic]:
     ]
 
 
-def left_over(machine: Machine) -> list[Diagnostic]:
+def left_over(machine: Loaded) -> list[Diagnostic]:
     """Wavelets that nobody has taken, in a machine that has come to rest (else none): MS0854, and MS0855 where the task
     for them is blocked."""
     W = machine.state.W
     if W[s.G_OCC_R] or W[s.G_OCC_C] or W[s.G_FAULT] or machine.commands_outstanding:
         return []
     out = []
-    for group in machine.waiting():
+    for group in find_waiting(machine):
         if not group.wavelets:
             continue
         pes = group.places() + (f" (first PE {group.pes[0]})" if len(group.pes) > 4 else "")
@@ -83,7 +83,7 @@ _LEFT_HELP = {
 }
 
 
-def _notes(machine: Machine) -> list[_Note]:
+def _notes(machine: Loaded) -> list[_Note]:
     W = machine.state.W
     words = int(W[s.G_L0])
     out = []
@@ -113,7 +113,7 @@ def _object_at(tile: TileProgram, address: int) -> Any:
     return next(o for o in tile.objects if o.address == address)
 
 
-def _stray(machine: Machine, notes: list[_Note]) -> Diagnostic:
+def _stray(machine: Loaded, notes: list[_Note]) -> Diagnostic:
     """A vector that leaves its variable. If it is both read and written, the write is what matters."""
     note = next((n for n in notes if n.kind == s.N_WRITE), notes[0])
     tile = machine.program.tiles[note.tile]
@@ -153,7 +153,7 @@ def _stray(machine: Machine, notes: list[_Note]) -> Diagnostic:
     )
 
 
-def _length(machine: Machine, notes: list[_Note]) -> Diagnostic:
+def _length(machine: Loaded, notes: list[_Note]) -> Diagnostic:
     note = notes[0]
     message = f"the operation has {note.a} elements, but its {OPERANDS[note.what]} has {note.b}; the first source's length decides"
     lines = _circumstances(machine, notes)
@@ -162,7 +162,7 @@ def _length(machine: Machine, notes: list[_Note]) -> Diagnostic:
     return Diagnostic("MS0851", message, note.span, "warning", notes=lines)
 
 
-def _width(machine: Machine, notes: list[_Note]) -> Diagnostic:
+def _width(machine: Loaded, notes: list[_Note]) -> Diagnostic:
     note = notes[0]
     message = (
         f"the operation works on {8 * note.b}-bit elements, and walks its {OPERANDS[note.what]}, a DSD of {8 * note.a}-bit "
@@ -178,7 +178,7 @@ def _width(machine: Machine, notes: list[_Note]) -> Diagnostic:
     )
 
 
-def _circumstances(machine: Machine, notes: list[_Note]) -> list[str]:
+def _circumstances(machine: Loaded, notes: list[_Note]) -> list[str]:
     pes = 0
     for n in notes:
         pes |= n.pes

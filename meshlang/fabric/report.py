@@ -17,7 +17,7 @@ from .messages import MESSAGES
 from .recording.flight import flight_notes
 
 if TYPE_CHECKING:
-    from .machine import Machine
+    from .loaded import Loaded
 
 CALLS_SHOWN = 6
 OPERANDS = ("destination", "source 1", "source 2", "source 3")
@@ -50,11 +50,11 @@ class Waiting:
         return f"{len(self.pes)} PEs: {some}" + (", ..." if len(self.pes) > most else "")
 
 
-def place_of(machine: Machine, pe: int) -> str:
+def place_of(machine: Loaded, pe: int) -> str:
     return f"PE ({pe % machine.width}, {pe // machine.width})"
 
 
-def span_of(machine: Machine, tile: int, pc: int) -> Any:
+def span_of(machine: Loaded, tile: int, pc: int) -> Any:
     """Source place of an instruction number of the machine."""
     if tile < 0 or pc < 0:
         return None
@@ -67,7 +67,7 @@ def span_of(machine: Machine, tile: int, pc: int) -> Any:
     return None
 
 
-def calls_of(machine: Machine, pe: int) -> list[Any]:
+def calls_of(machine: Loaded, pe: int) -> list[Any]:
     """Source places of the calls a PE's running code is inside of, innermost first."""
     W, C = machine.state.W, machine.state.C
     tile, fp = int(machine.state.tile_of[pe]), int(machine.records()[pe, s.P_FP])
@@ -78,7 +78,7 @@ def calls_of(machine: Machine, pe: int) -> list[Any]:
     return spans
 
 
-def task_name(machine: Machine, tile: int, task: int) -> str | None:
+def task_name(machine: Loaded, tile: int, task: int) -> str | None:
     if task < 0 or tile < 0:
         return None
     if task == 128:
@@ -90,7 +90,7 @@ def task_name(machine: Machine, tile: int, task: int) -> str | None:
     return f"task {task & 63}"
 
 
-def _configured(machine: Machine, pe: int, color: int | None) -> Any:
+def _configured(machine: Loaded, pe: int, color: int | None) -> Any:
     """Where a color got a configuration like that of a PE first, or None if it has none."""
     fabric = machine.program.fabric
     if color is None or color not in fabric.color:
@@ -98,7 +98,7 @@ def _configured(machine: Machine, pe: int, color: int | None) -> Any:
     return fabric.spans.get((color, int(fabric.color[color].reshape(-1)[pe])))
 
 
-def fault_error(machine: Machine) -> MeshlangError:
+def fault_error(machine: Loaded) -> MeshlangError:
     """The exception for the fault the engine recorded."""
     machine.settle()
     W = machine.state.W
@@ -185,7 +185,7 @@ def fault_error(machine: Machine) -> MeshlangError:
     )
 
 
-def _function_span(machine: Machine, tile: int) -> Any:
+def _function_span(machine: Loaded, tile: int) -> Any:
     """The first source place in the code of the launched function."""
     program = machine.program.tiles[tile]
     export = program.exports.get(machine.command or "")
@@ -198,21 +198,16 @@ def _pes(count: int) -> str:
     return f"{count} PE{'' if count == 1 else 's'}"
 
 
-def deadlock_error(machine: Machine, until: Any) -> MeshlangError:
-    """The exception for a machine in which nothing can happen any more, while something is expected."""
+def deadlock_error(machine: Loaded, until: Any, have: np.ndarray | None = None) -> MeshlangError:
+    """The exception for a machine in which nothing can happen any more, while something is expected. have: how many
+    wavelets each PE has sent of the stream that `until` is about."""
     if until == "commands":
         what = f"{machine.command!r} has not finished on {_pes(machine.commands_outstanding)}"
     else:
-        have = np.array(
-            [
-                machine.stream_out_available(until[1], x, y)
-                for y in range(until[3], until[3] + until[5])
-                for x in range(until[2], until[2] + until[4])
-            ]
-        )
+        assert have is not None
         got = f"{have.min()}" if have.min() == have.max() else f"{have.min()} to {have.max()}"
         what = f"the host waits for {until[6]} wavelets of color {until[1]} from {'each of ' if have.size > 1 else ''}{_pes(have.size)} and got {got}"
-    groups = machine.waiting()
+    groups = find_waiting(machine)
     notes = [f"{g.places()}: {g.text}" for g in groups[:12]]
     if until == "commands" and groups and all(g.returned for g in groups):
         error = MeshlangError(
@@ -248,11 +243,11 @@ def deadlock_error(machine: Machine, until: Any) -> MeshlangError:
     return error
 
 
-def _data_task(machine: Machine, tile: int, channel: int | None) -> bool:
+def _data_task(machine: Loaded, tile: int, channel: int | None) -> bool:
     return any(b.kind == "data" and b.id == channel for b in machine.program.tiles[tile].tasks)
 
 
-def find_waiting(machine: Machine) -> list[Waiting]:
+def find_waiting(machine: Loaded) -> list[Waiting]:
     """All that is unfinished, grouped: operations, stuck instructions, tasks, output queues, wavelets in routers,
     commands."""
     machine.settle()

@@ -21,10 +21,9 @@ import numpy as np
 from meshlang.diag import Diagnostic, MeshlangError
 
 from .build import build, layout_of
-from .context import run_context
+from .context import open_session, run_context
 from .memory import Region
 from .report import resource_table, resources
-from .session import Session
 from .symbols import HostSymbol
 
 if TYPE_CHECKING:
@@ -170,7 +169,7 @@ class FabricHandle:
         trace: TraceOptions | None = None,
     ):
         self.program = program
-        self.session = Session(program.ir, profile, max_cycles, sim_log, strict, trace)
+        self.session = open_session(program.ir, profile, max_cycles, sim_log, strict, trace)
         if echo:
             self.session.on_lines = lambda lines: print(*lines, sep="\n")
 

@@ -10,17 +10,29 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from meshlang.diag import Diagnostic, MeshlangError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from meshlang.fabric.recording import TraceOptions
+    from meshlang.ir.program import Program
 
-    from .api import FabricHandle
     from .session import Session
+
+
+class Started(Protocol):
+    """A fabric that a script has started (api.FabricHandle), as commands report it afterwards."""
+
+    session: Session
+
+    @property
+    def program(self) -> Any: ...
+    @property
+    def cycles(self) -> int: ...
+    @property
+    def lines(self) -> list[str]: ...
+    def stats(self) -> dict[str, Any]: ...
 
 
 @dataclass
@@ -38,7 +50,7 @@ class RunContext:
     active: bool = False  # started by `meshlang run`
     used: set[str] = field(default_factory=set)
     results: dict[str, Any] = field(default_factory=dict)
-    handles: list[FabricHandle] = field(default_factory=list)
+    handles: list[Started] = field(default_factory=list)
     strict: bool = field(default_factory=lambda: os.environ.get("MESHLANG_STRICT", "") not in ("", "0"))
     observe: Callable[[Session], None] | None = None  # called with each new session, before it runs anything
     sessions: list[Session] | None = None  # a command that shows run-time warnings at its end keeps the sessions here
@@ -75,6 +87,27 @@ def set_context(context: RunContext) -> RunContext:
     global _current
     _current = context
     return context
+
+
+def open_session(
+    program: Program,
+    profile: str | None = None,
+    max_cycles: int | None = None,
+    sim_log: str | Path | None = None,
+    strict: bool | None = None,
+    trace: TraceOptions | None = None,
+) -> Session:
+    """A Session as the command wants it, which gets to see it. strict, trace: None is what the command says, or
+    MESHLANG_STRICT."""
+    from .session import Session
+
+    strict = _current.strict if strict is None else strict
+    session = Session(program, profile, max_cycles, sim_log, strict, _current.trace if trace is None else trace)
+    if _current.sessions is not None:
+        _current.sessions.append(session)
+    if _current.observe is not None:
+        _current.observe(session)
+    return session
 
 
 def params(defaults: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:

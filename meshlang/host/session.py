@@ -85,8 +85,10 @@ class Session:
     profile: name of a timing profile or path of a .toml file; None: the architecture's.
     max_cycles: MS0919 when the machine's clock passes it.
     sim_log: where the lines of <simprint> go; None: only to `output`.
-    strict: accesses past a variable are faults; None: what the command or MESHLANG_STRICT says.
-    trace: what to record, None: what the command says; `machine.recorder` has it.
+    strict: accesses past a variable are faults.
+    trace: what to record; `machine.recorder` has it.
+
+    `context.open_session` makes one as the command that runs the host script wants it.
     """
 
     def __init__(
@@ -95,14 +97,10 @@ class Session:
         profile: str | None = None,
         max_cycles: int | None = None,
         sim_log: str | Path | None = None,
-        strict: bool | None = None,
+        strict: bool = False,
         trace: TraceOptions | None = None,
     ):
         from meshlang.fabric.machine import Machine
-
-        from .context import run_context
-
-        context = run_context()
 
         self.program = program
         self.symbols = Symbols(program)
@@ -110,8 +108,8 @@ class Session:
         self.machine = Machine(
             program,
             profile,
-            strict=context.strict if strict is None else strict,
-            trace=context.trace if trace is None else trace,
+            strict=strict,
+            trace=trace,
         )
         self.warnings = RunWarnings()
         self.memory = Memory(program, self.machine, self.warnings)
@@ -126,10 +124,6 @@ class Session:
         # what stopped the machine: it does not go on after a fault or deadlock
         self.failed: MeshlangError | None = None
         self.on_command: Callable[[str], None] | None = None  # told what begins: "launch of 'main'"
-        if context.sessions is not None:
-            context.sessions.append(self)
-        if context.observe is not None:
-            context.observe(self)
 
     @property
     def cycle(self) -> int:

@@ -36,7 +36,7 @@ from ..engine import state as s
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..machine import Machine
+    from ..loaded import Loaded
 
 EVENT = np.dtype(
     [
@@ -125,9 +125,9 @@ class Recorder:
     sink: gets each batch (EVENT[n], in the order in which they happened on each PE) instead of `events` keeping it.
     """
 
-    def __init__(self, machine: Machine, options: TraceOptions, sink: Callable[[np.ndarray], None] | None = None):
+    def __init__(self, machine: Loaded, options: TraceOptions, sink: Callable[[np.ndarray], None] | None = None):
         self.machine, self.options, self.sink = machine, options, sink
-        self.active = True
+        self.active = machine.recording = True
         self.count = 0
         self.lost = 0
         self.full_at: int | None = None  # the cycle in which the limit was reached
@@ -205,7 +205,7 @@ class Recorder:
     def stop(self) -> None:
         """Record no more; the machine goes on with the ordinary engine."""
         if self.active:
-            self.active = False
+            self.active = self.machine.recording = False
             self.machine.state.W[s.G_EVENTKINDS] = 0
             self.drain()
 

@@ -15,7 +15,7 @@ from ..engine.trace import FLIGHT, FLIGHT_WORDS
 from . import KINDS
 
 if TYPE_CHECKING:
-    from ..machine import Machine
+    from ..loaded import Loaded
 
 SHOWN = 6  # entries of the PE at fault
 SHOWN_ELSEWHERE = 3
@@ -33,7 +33,7 @@ class FlightEntry:
     task: int
 
 
-def flight(machine: Machine) -> list[FlightEntry]:
+def flight(machine: Loaded) -> list[FlightEntry]:
     """What the flight recorder holds, oldest first."""
     W: Any = machine.state.W
     n, base, length = int(W[s.G_FLIGHTN]), int(W[s.G_FLIGHT]), int(FLIGHT)
@@ -45,7 +45,7 @@ def flight(machine: Machine) -> list[FlightEntry]:
     return out
 
 
-def flight_notes(machine: Machine, pe: int, name: Any) -> list[str]:
+def flight_notes(machine: Loaded, pe: int, name: Any) -> list[str]:
     """Notes for a fault at a PE: what it did last, and what other PEs did last. name(tile, task): a task in words."""
     entries = flight(machine)
     own = [e for e in entries if e.pe == pe][-SHOWN:]
@@ -63,14 +63,14 @@ def flight_notes(machine: Machine, pe: int, name: Any) -> list[str]:
     return notes
 
 
-def _words(machine: Machine, entry: FlightEntry, name: Any) -> str:
+def _words(machine: Loaded, entry: FlightEntry, name: Any) -> str:
     tile = int(machine.state.tile_of[entry.pe])
     if entry.kind == "task":
         return f"cycle {entry.cycle}: {name(machine, tile, entry.task)} starts"
     return f"cycle {entry.cycle}: {_operation(machine, tile, entry.pc)} done"
 
 
-def _operation(machine: Machine, tile: int, pc: int) -> str:
+def _operation(machine: Loaded, tile: int, pc: int) -> str:
     program = machine.program.tiles[tile]
     code = np.asarray(program.code).reshape(-1, 4)
     row = int(code[pc - machine.state.code_base[tile], 1])

@@ -8,14 +8,17 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from meshlang.diag import Diagnostic, MeshlangError
 from meshlang.fabric import snapshot
-from meshlang.host.session import Session
+from meshlang.host.context import open_session
 from meshlang.ir import serial
+
+if TYPE_CHECKING:
+    from meshlang.host.session import Session
 
 NAMES = ("corefile.cs1", "out.core")  # the documented name, and SimfabConfig's default
 
@@ -42,7 +45,7 @@ def profile_of(path: str | os.PathLike) -> str:
 
 def read_core(folder: str | os.PathLike, path: str | os.PathLike) -> Session:
     """The program of `folder` in the state of a core file. MS0901, MS0942 not a core of that program."""
-    session = Session(serial.load(Path(folder)), profile_of(path))
+    session = open_session(serial.load(Path(folder)), profile_of(path))
     extra = snapshot.restore(Path(path), session.machine)
     for pe, key, values in extra.get("traces", ()):
         session.output.traces[pe, key] = values

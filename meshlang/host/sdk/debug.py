@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from meshlang.host.session import Session
 
 
+# the last stopped run of each program folder: what debug_util looks at
+stopped: dict[str, Session] = {}
+
+
 def place(session: Session, x: int, y: int) -> tuple[int, int]:
     """Fabric coordinates -> rectangle coordinates. MS0927 outside."""
     dx, dy = session.program.fabric_offsets or (0, 0)
@@ -81,12 +85,11 @@ class debug_util:
         **kwargs: Any,
     ):
         from .core import NAMES, read_core
-        from .runtime import stopped
 
-        runtime = stopped.get(os.path.realpath(bindir))
+        session = stopped.get(os.path.realpath(bindir))
         found = core if core is not None else next((n for n in NAMES if os.path.exists(n)), None)
-        if core is None and runtime is not None and runtime._session is not None:
-            self._session = runtime._session
+        if core is None and session is not None:
+            self._session = session
         elif found is not None:
             self._session = read_core(bindir, found)
         else:

@@ -19,12 +19,13 @@ import numpy as np
 
 from meshlang import files
 from meshlang.diag import Diagnostic, MeshlangError
+from meshlang.host.context import open_session
 from meshlang.host.memory import Region
 from meshlang.host.session import Session, Task
 from meshlang.ir import serial
 
 from .core import write_core
-from .debug import read_variable
+from .debug import read_variable, stopped
 from .layout.artifacts import Port, read_ports
 from .layout.platform import platform_of
 from .unsupported import not_yet
@@ -45,9 +46,6 @@ class MemcpyOrder(Enum):
 
 
 REST_CYCLES = 20_000_000  # how long stop() waits for a program that takes no commands to come to rest
-
-# the last stopped runtime of each program folder: what debug_util looks at
-stopped: dict[str, SdkRuntime] = {}
 
 
 class SdkRuntime:
@@ -99,7 +97,9 @@ class SdkRuntime:
         """Put the program on the fabric, and begin a new sim.log in the current directory."""
         profile = os.environ.get("MESHLANG_PROFILE") or None
         limit = os.environ.get("MESHLANG_MAX_CYCLES")
-        self._session = Session(self._program, profile, int(limit) if limit else None, sim_log=Path.cwd() / "sim.log")
+        self._session = open_session(
+            self._program, profile, int(limit) if limit else None, sim_log=Path.cwd() / "sim.log"
+        )
 
     def run(self) -> None:
         """Start: commands are taken from here on."""
@@ -127,7 +127,7 @@ class SdkRuntime:
                 ),
                 exit_code=3,
             )
-        stopped[os.path.realpath(self.bindir)] = self
+        stopped[os.path.realpath(self.bindir)] = session
         while self._files:
             self._files.pop(0)()
         if self._core is not None:
@@ -165,7 +165,7 @@ class SdkRuntime:
         return self._session
 
     def _was_stopped(self) -> bool:
-        return stopped.get(os.path.realpath(self.bindir)) is self
+        return stopped.get(os.path.realpath(self.bindir)) is self._session
 
     # ------------------------------------------------------------ names
 

@@ -30,10 +30,10 @@ from .plan import Net, Plan, first
 from .region import CodeRegion, Param, Positions
 
 if TYPE_CHECKING:
-    from .sdklayout import SdkLayout
+    from .drawing import Drawing
 
 
-def assemble(layout: SdkLayout, libs: list[str], fp16: str) -> tuple[Program, list[Port], dict[str, int]]:
+def assemble(layout: Drawing, libs: list[str], fp16: str) -> tuple[Program, list[Port], dict[str, int]]:
     """Plan, route, allocate, compile. Values are chosen again when they turn out to be used by the code itself."""
     CompileOptions(layout.platform.target.arch, fp16_format=fp16).check()
     plan = _routed(layout)
@@ -53,7 +53,7 @@ def assemble(layout: SdkLayout, libs: list[str], fp16: str) -> tuple[Program, li
     return program, _ports(plan, values), _report(plan, values)
 
 
-def _routed(layout: SdkLayout) -> Plan:
+def _routed(layout: Drawing) -> Plan:
     """A plan with its routes. Where wide ports do not find room to go around regions, on a larger fabric."""
     plan = Plan(layout)
     widest = max((len(tx.pes) for tx, *_ in layout.connections), default=1)

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING
 
 from .source import fail, here
-
-if TYPE_CHECKING:
-    from .region import CodeRegion
 
 MAX_COLOR = 23
 
@@ -16,7 +12,7 @@ MAX_COLOR = 23
 class Color:
     """A color. Colors of one global name are one color; a value that is not given is chosen by `SdkLayout.compile`."""
 
-    def __init__(self, name: str, value: int | None = None, *, _region: CodeRegion | None = None):
+    def __init__(self, name: str, value: int | None = None, *, _region: str | None = None):
         if not isinstance(name, str) or not name:
             fail("MS0954", f"a color's name is a string, found {name!r}")
         if value is not None:
@@ -32,7 +28,7 @@ class Color:
 
     def get_global_name(self) -> str:
         """The name, behind that of its code region if it has one."""
-        return f"{self._region.name}_{self._name}" if self._region is not None else self._name
+        return f"{self._region}_{self._name}" if self._region is not None else self._name
 
     def get_local_param_name(self) -> str:
         """Its name as a param of the region's code."""

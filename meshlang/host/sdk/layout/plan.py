@@ -20,7 +20,7 @@ from .directions import names
 from .region import CodeRegion, Positions
 
 if TYPE_CHECKING:
-    from .sdklayout import SdkLayout, Stream
+    from .drawing import Drawing, Stream
 
 MARGIN = 2  # free columns and rows beyond the regions, for routes and for the PEs of streams
 STEPS = {NORTH: (0, -1), SOUTH: (0, 1), 2: (1, 0), WEST: (-1, 0)}
@@ -47,7 +47,7 @@ class Net:
 class Plan:
     """Cells are numbered y * width + x."""
 
-    def __init__(self, layout: SdkLayout, margin: int = MARGIN):
+    def __init__(self, layout: Drawing, margin: int = MARGIN):
         self.layout, self.margin = layout, margin
         self.diagnostics = Diagnostics()
         self.regions: list[CodeRegion] = list(layout.regions)

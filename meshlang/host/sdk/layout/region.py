@@ -116,7 +116,7 @@ class CodeRegion:
 
     def color(self, name: str, value: int | None = None) -> Color:
         """A color of this region only: its global name has the region's in front."""
-        return Color(name, value, _region=self)
+        return Color(name, value, _region=self.name)
 
     # ------------------------------------------------------------ params and symbols
 

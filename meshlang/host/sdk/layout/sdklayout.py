@@ -4,48 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from meshlang.paths import stdlib_dir
-from meshlang.syntax.source import Span
 
 from .artifacts import SdkCompileArtifacts
+from .assemble import assemble
 from .color import Color
 from .directions import Edge, Route, RoutingPosition
+from .drawing import Drawing, Stream
 from .geometry import IntVector
-from .platform import FABRIC, FP16TYPE, SdkExecutionPlatform, SdkTarget, platform_of
+from .platform import FP16TYPE, SdkExecutionPlatform, SdkTarget, platform_of
 from .region import CodeRegion, PortHandle, _count
 from .source import fail, here
 
 BUFFER_LIMIT = 11_000  # words of a stream's buffer: they stand in the memory of one PE
 
 
-@dataclass(eq=False)
-class Stream:
-    """A stream between the host and the fabric.
-
-    With a port, the PE at `location` passes it on through a buffer: `region` is its code, `port` the port beside the
-    user's. Without, the host is attached to `color` at `location`.
-    """
-
-    name: str
-    incoming: bool
-    color: Color
-    location: tuple[int, int] | None
-    span: Span | None
-    region: CodeRegion | None = None
-    port: PortHandle | None = None
-
-
-class SdkLayout:
+class SdkLayout(Drawing):
     """A program layout. `platform`: what get_platform returns, or an SdkTarget. msg_level has no effect."""
 
     def __init__(self, platform: SdkExecutionPlatform | SdkTarget, msg_level: str = "WARNING"):
-        self.platform = platform_of(platform)
-        self.regions: list[CodeRegion] = []
-        self.connections: list[tuple[PortHandle, PortHandle, Span | None]] = []
-        self.streams: list[Stream] = []
+        super().__init__(platform_of(platform))
 
     # ------------------------------------------------------------ regions
 
@@ -233,8 +213,6 @@ class SdkLayout:
         libs: folders with libraries for imports in < >. cslc_prefix has no effect. save_port_map: write port_map.json,
         too.
         """
-        from .assemble import assemble
-
         if not isinstance(f16_type, FP16TYPE):
             fail("MS0951", f"expected an FP16TYPE, found {f16_type!r}")
         program, streams, colors = assemble(self, [os.fspath(p) for p in libs], f16_type.value)
@@ -243,8 +221,3 @@ class SdkLayout:
 
             render_text(program.warnings)
         return SdkCompileArtifacts.write(os.fspath(out_prefix), program, streams, colors, save_port_map)
-
-    @property
-    def limits(self) -> tuple[int, int]:
-        """Width and height of the fabric there may be."""
-        return FABRIC[self.platform.target]

@@ -1,0 +1,83 @@
+"""A loaded program: the arrays of the engine, and what can be asked of them at any time. Reports, notes and recording
+look at this; `machine.py` runs it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..diag import Diagnostic, MeshlangError
+from ..ir.program import Program
+from .engine import state as s
+from .loader import State, load
+from .startup import run_loop
+from .timing import Profile, load_profile
+
+
+class Loaded:
+    """A program on a fabric, as it stands.
+
+    profile: the name of a timing profile, a Profile, or None for the one of the program's architecture.
+    """
+
+    def __init__(self, program: Program, profile: Profile | str | None = None):
+        self.program = program
+        if profile is None:
+            profile = program.arch
+        self.profile = load_profile(profile) if isinstance(profile, str) else profile
+        self.width, self.height = program.fabric.width, program.fabric.height
+        self.state: State = load(program, self.profile)
+        self.command: str | None = None  # name of the outstanding command
+        self.recording = False  # a Recorder takes events over: the engine's version with events runs
+        self._host_in = np.zeros(1, np.uint32)
+        heads = max(1, len(self.state.hin_index)) * self.width * self.height
+        self._segments = np.full(heads, -1, np.int64)
+
+    @property
+    def cycle(self) -> int:
+        """The next cycle to run."""
+        return int(self.state.W[s.G_NOW])
+
+    @property
+    def commands_outstanding(self) -> int:
+        """PEs that have not finished the launched function."""
+        return int(self.state.W[s.G_CMDS])
+
+    def pe(self, x: int, y: int) -> int:
+        """Number of a PE."""
+        if not (0 <= x < self.width and 0 <= y < self.height):
+            raise MeshlangError(
+                Diagnostic("MS0843", f"PE ({x}, {y}) is outside the {self.width} x {self.height} rectangle")
+            )
+        return y * self.width + x
+
+    def records(self) -> np.ndarray:
+        """The PE records, int64 [pe, field] (fields: state.P_*). A view."""
+        npe = self.width * self.height
+        return self.state.W[s.P0 : s.P0 + npe * s.PK].reshape(npe, s.PK)
+
+    def received(self) -> np.ndarray:
+        """Wavelets that each compute element has taken from its input queues (int64 [pe]), modulo 2^32."""
+        npe = self.width * self.height
+        return self.state.U[: npe * s.RK].reshape(npe, s.RK)[:, s.R_TAKEN].astype(np.int64)
+
+    def step_by_step(self) -> None:
+        """Make memory and queues hold in every cycle exactly what they hold then; slower, same results and cycles
+        (express.py)."""
+        self.settle()
+        self.state.W[s.G_EXPRESS] = 0
+
+    def settle(self) -> None:
+        """Bring the records of operations up to date, as reports need them (express.py)."""
+        W = self.state.W
+        if W[s.G_EXPRESSING]:
+            until, W[s.G_UNTIL] = int(W[s.G_UNTIL]), 3
+            self._call()
+            W[s.G_UNTIL] = until
+
+    def _call(self) -> int:
+        """Let the engine run, up to what the words of W say."""
+        st = self.state
+        with np.errstate(all="ignore"):
+            return int(
+                run_loop(self.recording)(st.W, st.U, st.C, st.T, st.M8, st.M16, st.M32, self._host_in, self._segments)
+            )
