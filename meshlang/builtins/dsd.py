@@ -7,31 +7,13 @@ from typing import Any
 
 from ..ir import isa
 from ..ir.isa import Action, Op, Simd
+from ..sema.model import ops
 from ..sema.model import types as T
+from ..sema.model.dsd_rules import RULES, Rule, fields
 from ..sema.model.values import VOID, Dsd, FnValue, Known, Mem, Pointer, Reg
 from .registry import builtin, config, flag
 from .tasks import action_target, check_bound
 
-CIRCBUF_FIELDS = dict.fromkeys(("base_address", "extent", "wraparound"), "")
-MEM_FIELDS = dict.fromkeys(("tensor_access", "base_address", "extent", "stride", "offset", "wavelet_index_offset"), "")
-FABIN_FIELDS = dict.fromkeys(
-    ("extent", "input_queue", "fabric_color", "priority", "simd_mode", "control_transform"), ""
-)
-FABOUT_FIELDS = dict.fromkeys(
-    (
-        "extent",
-        "output_queue",
-        "fabric_color",
-        "priority",
-        "simd_mode",
-        "control_transform",
-        "control",
-        "advance_switch",
-        "wavelet_index_offset",
-        "zero",
-    ),
-    "",
-)
 SIMD = {
     "simd_32": Simd.SIMD_32,
     "simd_64": Simd.SIMD_64,
@@ -58,19 +40,41 @@ def choice(cx, node, value: Any, names: Mapping[str, int], what: str) -> int:
     return names[name] if v.v else 0
 
 
-def integer(cx, node, value: Any, what: str, low: int, high: int) -> Any:
-    """An integer argument: int if known (range checked), else a Reg."""
+def integer(cx, node, value: Any, rule: Rule) -> Any:
+    """An integer argument as its rule has it: int if known (range checked), else a Reg of the rule's type."""
+    t = rule.type
     if isinstance(value, Known):
         if isinstance(value.ty, T.StructType) and value.ty.tuple and len(value.v) == 1:
             value = value.v["0"]
         if not T.is_int(value.ty):
-            cx.fail("MS0301", f"'{what}' must be an integer, found {value.ty}", node)
-        if not low <= value.v <= high:
-            cx.fail("MS0507", f"{what} {value.v} is out of range ({low} to {high})", node)
+            cx.fail("MS0301", f"{rule} must be an integer, found {value.ty}", node)
+        if rule.own_type:
+            check_own_type(cx, node, value, rule)
+        if not rule.low <= value.v <= rule.high:
+            cx.fail("MS0507", f"{rule} is {value.v}, out of range ({rule.low} to {rule.high})", node)
         return value.v
     value = cx.load(value, node)
-    if not isinstance(value.ty, T.IntType) or value.ty.bits > 32:
-        cx.fail("MS0301", f"'{what}' must be an integer of at most 16 bits, found {value.ty}", node)
+    if not isinstance(value.ty, T.IntType):
+        cx.fail("MS0301", f"{rule} must be an integer, found {value.ty}", node)
+    if rule.known:
+        cx.fail("MS0310", f"{rule} must be known at compile time", node, rule.instead or None)
+    check_own_type(cx, node, value, rule)
+    return cx.coerce(value, t, node)
+
+
+def check_own_type(cx, node, value: Any, rule: Rule) -> None:
+    if isinstance(value.ty, T.IntType) and not ops.widens(value.ty, rule.type):
+        cx.fail(
+            "MS0301",
+            f"{rule} takes {rule.type}, found {value.ty}",
+            node,
+            f"convert it with @as({rule.type}, value)",
+        )
+
+
+def known_field(cx, node, value: Any, rule: Rule) -> Any:
+    if rule.known and not isinstance(value, Known):
+        cx.fail("MS0310", f"{rule} must be known at compile time", node, rule.instead or None)
     return value
 
 
@@ -92,24 +96,25 @@ def element_of(cx, node, t: T.Type) -> T.Type:
 def get_dsd(cx, node, hint):
     kind = cx.type_expr(node.args[0])
     if kind is T.MEM1D:
-        return memory_dsd(cx, node, config(cx, node.args[1], MEM_FIELDS, "mem1d_dsd"))
+        return memory_dsd(cx, node, config(cx, node.args[1], fields("mem1d_dsd"), "mem1d_dsd"))
     if kind is T.MEM4D:
-        return memory_dsd(cx, node, config(cx, node.args[1], MEM_FIELDS, "mem4d_dsd"), four=True)
+        return memory_dsd(cx, node, config(cx, node.args[1], fields("mem4d_dsd"), "mem4d_dsd"), four=True)
     if kind is T.FABIN:
-        return fabric_dsd(cx, node, kind, config(cx, node.args[1], FABIN_FIELDS, "fabin_dsd"))
+        return fabric_dsd(cx, node, kind, config(cx, node.args[1], fields("fabin_dsd"), "fabin_dsd"))
     if kind is T.FABOUT:
-        return fabric_dsd(cx, node, kind, config(cx, node.args[1], FABOUT_FIELDS, "fabout_dsd"))
+        return fabric_dsd(cx, node, kind, config(cx, node.args[1], fields("fabout_dsd"), "fabout_dsd"))
     if kind is T.CIRCBUF:
-        return circular_buffer(cx, node, config(cx, node.args[1], CIRCBUF_FIELDS, "circbuf_dsd"))
+        return circular_buffer(cx, node, config(cx, node.args[1], fields("circbuf_dsd"), "circbuf_dsd"))
     cx.fail("MS0301", f"@get_dsd takes a DSD type, found {kind}", node.args[0])
 
 
 def memory_dsd(cx, node, cfg: dict[str, Any], four: bool = False) -> Any:
     where = node.args[1]
-    # the property is an i8 (facts 6.2); nothing published says what a tensor access may need: it has 16 bits here
-    least, most = -0x80, 0x7F
+    kind = "mem4d_dsd" if four else "mem1d_dsd"
+    stride_rule = RULES[kind, "stride"]
     if "tensor_access" in cfg:
-        least, most = -0x8000, 0x7FFF
+        # the property is an i8 (facts 6.2); nothing published says what a tensor access may need: it has 16 bits here
+        stride_rule = stride_rule._replace(type=T.I16, low=T.I16.lo, high=T.I16.hi)
         access = cfg.pop("tensor_access")
         if not isinstance(access.ty, T.StructType):
             cx.fail(
@@ -122,7 +127,7 @@ def memory_dsd(cx, node, cfg: dict[str, Any], four: bool = False) -> Any:
     for name in ("base_address", "extent"):
         if name not in cfg:
             cx.fail("MS0510", f"the DSD needs '{name}' or 'tensor_access'", where)
-    base = cfg["base_address"]
+    base = known_field(cx, where, cfg["base_address"], RULES[kind, "base_address"])
     elem = element_of(cx, where, base.ty)
     wio = flag(cx, cfg["wavelet_index_offset"], where) if "wavelet_index_offset" in cfg else False
     if four:
@@ -131,9 +136,9 @@ def memory_dsd(cx, node, cfg: dict[str, Any], four: bool = False) -> Any:
         v = cfg.get(name)
         if v is not None and isinstance(v.ty, T.StructType) and len(v.v) != 1:
             cx.fail("MS0502", f"a mem1d_dsd has one dimension, '{name}' gives {len(v.v)}", where, "use mem4d_dsd")
-    extent = integer(cx, where, cfg["extent"], "extent", 0, 0xFFFF)
-    stride = integer(cx, where, cfg["stride"], "stride", least, most) if "stride" in cfg else 1
-    offset = integer(cx, where, cfg["offset"], "offset", -0x8000, 0xFFFF) if "offset" in cfg else 0
+    extent = integer(cx, where, cfg["extent"], RULES[kind, "extent"])
+    stride = integer(cx, where, cfg["stride"], stride_rule) if "stride" in cfg else 1
+    offset = integer(cx, where, cfg["offset"], RULES[kind, "offset"]) if "offset" in cfg else 0
     start = Dsd(
         "mem1d",
         None,
@@ -158,32 +163,23 @@ def memory_dsd(cx, node, cfg: dict[str, Any], four: bool = False) -> Any:
 
 
 def memory_4d(cx, where, cfg, base, elem, wio):
-    def ints(value, low, high, what):
-        items = value.v.values() if isinstance(value.ty, T.StructType) else [value]
-        return tuple(integer(cx, where, v, what, low, high) for v in items)
+    def ints(name):
+        items = cfg[name].v.values() if isinstance(cfg[name].ty, T.StructType) else [cfg[name]]
+        return tuple(integer(cx, where, v, RULES["mem4d_dsd", name]) for v in items)
 
-    extents = ints(cfg["extent"], 0, 0xFFFF, "extent")
-    strides = ints(cfg["stride"], -0x8000, 0x7FFF, "stride") if "stride" in cfg else (1,) * len(extents)
+    extents = ints("extent")
+    strides = ints("stride") if "stride" in cfg else (1,) * len(extents)
     if len(strides) != len(extents) or len(extents) > 4:
         cx.fail(
             "MS0502",
             f"a mem4d_dsd has up to 4 dimensions: {len(extents)} extents and {len(strides)} strides are given",
             where,
         )
-    if not all(isinstance(n, int) for n in (*extents, *strides)):
-        cx.fail("MS0310", "the extents and strides of a mem4d_dsd must be known at compile time", where)
-    offset = integer(cx, where, cfg["offset"], "offset", -0x8000, 0xFFFF) if "offset" in cfg else 0
+    offset = integer(cx, where, cfg["offset"], RULES["mem4d_dsd", "offset"]) if "offset" in cfg else 0
     d = Dsd("mem4d", None, 0, 1, elem.size, extents, strides, wavelet_index_offset=wio)
-    if not isinstance(base, Known):
-        value = edit(cx, where, Op.DBASE, Known(T.MEM4D, d), base, elem.ty)
-    else:
-        moved = offset * elem.size if isinstance(offset, int) else 0
-        value = Known(T.MEM4D, d.with_(base=Pointer(base.v.var, base.v.offset + moved)))
-    if not isinstance(offset, int) or (offset and not isinstance(base, Known)):
-        value = edit(
-            cx, where, Op.DINC, value, offset if not isinstance(offset, int) else Known(T.I16, offset), elem.ty
-        )
-    return value
+    moved = offset * elem.size if isinstance(offset, int) else 0
+    value = Known(T.MEM4D, d.with_(base=Pointer(base.v.var, base.v.offset + moved)))
+    return value if isinstance(offset, int) else edit(cx, where, Op.DINC, value, offset, elem.ty)
 
 
 def circular_buffer(cx, node, cfg: dict[str, Any]) -> Known:
@@ -194,8 +190,7 @@ def circular_buffer(cx, node, cfg: dict[str, Any]) -> Known:
         if name not in cfg:
             cx.fail("MS0510", f"the circbuf_dsd needs '{name}'", where)
     for name, value in cfg.items():
-        if not isinstance(value, Known):
-            cx.fail("MS0310", f"'{name}' of a circbuf_dsd must be known at compile time", where)
+        known_field(cx, where, value, RULES["circbuf_dsd", name])
     base, elem = cfg["base_address"], element_of(cx, where, cfg["base_address"].ty)
     if elem.size == 1:
         cx.fail("MS0508", f"a circbuf_dsd walks 16-bit and 32-bit numbers, found {elem}", where)
@@ -208,8 +203,8 @@ def circular_buffer(cx, node, cfg: dict[str, Any]) -> Known:
         cx.fail(
             "MS0510", "the circbuf_dsd needs 'wraparound': its base address does not say how long the buffer is", where
         )
-    extent = integer(cx, where, cfg["extent"], "extent", 0, isa.INFINITE)
-    ring = integer(cx, where, cfg["wraparound"], "wraparound", 1, isa.INFINITE) if "wraparound" in cfg else room
+    extent = integer(cx, where, cfg["extent"], RULES["circbuf_dsd", "extent"])
+    ring = integer(cx, where, cfg["wraparound"], RULES["circbuf_dsd", "wraparound"]) if "wraparound" in cfg else room
     if room is not None and ring > room:
         cx.fail(
             "MS0517",
@@ -225,7 +220,7 @@ def fabric_dsd(cx, node, kind: T.Type, cfg: dict[str, Any]) -> Any:
     incoming = kind is T.FABIN
     if "extent" not in cfg:
         cx.fail("MS0510", f"the {kind} needs 'extent'", where)
-    extent = integer(cx, where, cfg["extent"], "extent", 0, 0x7FFF)
+    extent = integer(cx, where, cfg["extent"], RULES[kind.name, "extent"])
     queue_field, queue_type = ("input_queue", T.INPUT_QUEUE) if incoming else ("output_queue", T.OUTPUT_QUEUE)
     queue = color = None
     run_color = None
@@ -262,7 +257,7 @@ def fabric_dsd(cx, node, kind: T.Type, cfg: dict[str, Any]) -> Any:
     d = Dsd(
         kind.name.removesuffix("_dsd"),
         None,
-        extent if isinstance(extent, int) else 0,
+        extent,
         queue=queue,
         color=color,
         simd=choice(cx, where, cfg["simd_mode"], SIMD, "simd_mode")
@@ -272,9 +267,7 @@ def fabric_dsd(cx, node, kind: T.Type, cfg: dict[str, Any]) -> Any:
         zero=zero,
         **flags,
     )
-    value = Known(kind, d)
-    if not isinstance(extent, int):
-        value = edit(cx, node, Op.DLEN, value, extent)
+    value: Any = Known(kind, d)
     if run_color is not None:
         r = copy_reg(cx, node, value)
         first, width = isa.D_COLOR
@@ -350,7 +343,7 @@ def increment_dsd_offset(cx, node, hint):
     t = cx.type_expr(node.args[2])
     if t.size not in ELEMENTS:
         cx.fail("MS0508", f"a memory DSD walks 16-bit and 32-bit numbers, found {t}", node.args[2])
-    n = integer(cx, node.args[1], cx.rv(node.args[1], T.I16), "the increment", -0x8000, 0xFFFF)
+    n = integer(cx, node.args[1], cx.rv(node.args[1], T.I16), RULES["@increment_dsd_offset", "n"])
     if isinstance(dsd, Known) and isinstance(n, int):
         base = dsd.v.base
         return Known(dsd.ty, dsd.v.with_(base=Pointer(base.var, base.offset + n * t.size)))
@@ -360,9 +353,7 @@ def increment_dsd_offset(cx, node, hint):
 @builtin("set_dsd_length", "dsd, n", doc="The DSD with another number of steps.")
 def set_dsd_length(cx, node, hint):
     dsd = dsd_arg(cx, node, (T.MEM1D, T.FABIN, T.FABOUT, T.CIRCBUF))
-    n = integer(cx, node.args[1], cx.rv(node.args[1], T.U16), "the length", 0, 0xFFFF)
-    if isinstance(n, Reg) and n.ty is not T.U16:
-        cx.fail("MS0301", f"the length must be a u16, found {n.ty}", node.args[1], "use @as(u16, n)")
+    n = integer(cx, node.args[1], cx.rv(node.args[1], T.U16), RULES["@set_dsd_length", "n"])
     if isinstance(dsd, Known) and isinstance(n, int):
         return Known(dsd.ty, dsd.v.with_(length=n))
     if dsd.ty is T.CIRCBUF:
@@ -373,7 +364,7 @@ def set_dsd_length(cx, node, hint):
 @builtin("set_dsd_stride", "dsd, n", doc="The DSD with another stride, in elements.")
 def set_dsd_stride(cx, node, hint):
     dsd = dsd_arg(cx, node, (T.MEM1D,))
-    n = integer(cx, node.args[1], cx.rv(node.args[1], T.I8), "the stride", -128, 127)
+    n = integer(cx, node.args[1], cx.rv(node.args[1], T.I8), RULES["@set_dsd_stride", "n"])
     if isinstance(dsd, Known) and isinstance(n, int):
         return Known(dsd.ty, dsd.v.with_(stride=n))
     return edit(cx, node, Op.DSTRIDE, dsd, Known(T.I16, n) if isinstance(n, int) else n)
@@ -387,9 +378,9 @@ def get_dsr(cx, node, hint):
     t = cx.type_expr(node.args[0])
     if not isinstance(t, T.DsrType):
         cx.fail("MS0301", f"@get_dsr takes dsr_dest, dsr_src0 or dsr_src1, found {t}", node.args[0])
-    n = cx.known_int(node.args[1])
-    if not 0 <= n <= 15:
-        cx.fail("MS0404", f"DSR {n} is out of range (0 to 15)", node.args[1])
+    n, rule = cx.known_int(node.args[1]), RULES["@get_dsr", "n"]
+    if not rule.low <= n <= rule.high:
+        cx.fail("MS0404", f"DSR {n} is out of range ({rule.low} to {rule.high})", node.args[1])
     cx.unit.dsr_spans.setdefault((t.name.removeprefix("dsr_"), n), node.span)
     return Known(t, n)
 
@@ -416,10 +407,6 @@ def get_xdsr(cx, node, hint):
 )
 def get_sr(cx, node, hint):
     return Known(T.SR, cx.known_int(node.args[0]))
-
-
-ACTION_FIELDS = ("async", "activate", "unblock", "priority", "on_control", "ut_id")
-DSR_FIELDS = dict.fromkeys((*ACTION_FIELDS, "save_address", "single_step"), "")
 
 
 def action(cx, node, cfg: dict[str, Any]) -> tuple[Action, Any]:
@@ -533,7 +520,11 @@ def load(cx, node, dsd_node, cfg_node, kinds: tuple[T.Type, ...] = (T.MEM1D, T.M
         cx.fail("MS0503", "a fabin_dsd is a source: it cannot be loaded to a dsr_dest", node)
     if dsd.ty is T.FABOUT and dsr.ty is T.DSR_SRC1:
         cx.fail("MS0504", "a fabout_dsd is a destination: it cannot be loaded to a dsr_src1", node)
-    cfg = config(cx, cfg_node, DSR_FIELDS, "the DSR configuration") if cfg_node is not None else {}
+    cfg = (
+        config(cx, cfg_node, fields("operation", "@load_to_dsr"), "the DSR configuration")
+        if cfg_node is not None
+        else {}
+    )
     columns, id_, ctl_id = op_config(cx, node, cfg)
     if columns["async"] and dsd.ty not in (T.FABIN, T.FABOUT):
         cx.fail("MS0501", "only a fabric DSD can be asynchronous", node)

@@ -8,12 +8,11 @@ from ..ir import isa
 from ..ir.dsdops import DSD_OPS, DsdOp, DsdOpCode
 from ..ir.isa import Op, Operand
 from ..sema.model import types as T
+from ..sema.model.dsd_rules import fields
 from ..sema.model.values import VOID, FnValue, Known, Reg
 from ..syntax import ast
-from .dsd import ACTION_FIELDS, dsr_index, op_config
+from .dsd import dsr_index, op_config
 from .registry import builtin, config
-
-OP_FIELDS = dict.fromkeys((*ACTION_FIELDS, "index"), "")
 
 
 def element_types(cx, code: str) -> tuple[T.Type, ...]:
@@ -52,7 +51,7 @@ def lower(cx, node, name: str, op: DsdOp):
         values.pop()
     cfg = {}
     if cfg_node is not None:
-        cfg = config(cx, cfg_node, OP_FIELDS, f"the configuration of @{name}")
+        cfg = config(cx, cfg_node, fields("operation"), f"the configuration of @{name}")
     form = form_of(values)
     if form not in op.forms:
         forms = "; ".join(describe_form(f) for f in op.forms)

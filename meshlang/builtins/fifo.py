@@ -6,6 +6,7 @@ from typing import Any
 
 from ..ir.isa import FIFO_FAULT, FIFO_SUSPEND, FIFO_TERMINATE, FIFO_TEST, Op, Sys
 from ..sema.model import types as T
+from ..sema.model.dsd_rules import RULES
 from ..sema.model.values import VOID, Dsd, FnValue, Known, Mem, Pointer
 from .dsd import PRIORITY, choice, integer
 from .registry import builtin, config
@@ -83,7 +84,7 @@ def _set_length(name: str, fn: Sys):
         fifo = cx.known(node.args[0])
         if fifo.ty is not T.FIFO:
             cx.fail("MS0301", f"@{name} takes a FIFO, found {fifo.ty}", node.args[0])
-        n = integer(cx, node.args[1], cx.rv(node.args[1], T.U16), "the length", 0, 0x7FFF)
+        n = integer(cx, node.args[1], cx.rv(node.args[1], T.U16), RULES[f"@{name}", "n"])
         r = cx.fb.reg()
         if isinstance(n, int):
             cx.fb.constant(fifo.v.queue | n << 16, r)

@@ -448,13 +448,22 @@ class Compiler:
                 )
 
     def check_reserved(self, unit: Unit) -> None:
-        """Numbers that memcpy takes for itself on the machine (facts 8.1)."""
+        """Numbers that memcpy takes for itself on the machine (facts 8.1). An input queue of it is refused, as by the
+        vendor's compiler; a published program initialises output queue 0, so that is a warning like the rest."""
         if not unit.uses_memcpy:
             return
         taken = [(f"task id {b.id}", b.span) for b in unit.bound.values() if b.id in MEMCPY_IDS]
         queues = (0,) if unit.arch == "wse2" else (0, 1)
-        for what, states in (("input", unit.inputs), ("output", unit.outputs)):
-            taken += [(f"{what} queue {q}", states[q].span) for q in queues if q in states and not states[q].automatic]
+        for q in queues:
+            if q in unit.inputs and not unit.inputs[q].automatic:
+                unit.error(
+                    "MS0414",
+                    f"input queue {q} belongs to memcpy, which this program uses",
+                    unit.inputs[q].span,
+                    help=f"use another one, from {len(queues)} on",
+                )
+            if q in unit.outputs and not unit.outputs[q].automatic:
+                taken.append((f"output queue {q}", unit.outputs[q].span))
         taken += [
             (f"DSR 0 of dsr_{file}", unit.dsr_spans.get((file, 0)))
             for file, number in unit.dsrs

@@ -227,7 +227,7 @@ comptime { @bind_local_task(a, @get_local_task_id(9));
         "@bind_local_task(t, @get_local_task_id(28)); // <-\n}",
     ),
     "a queue that memcpy keeps for itself": (
-        "queue 0 is reserved for memcpy",
+        "input queue 0 belongs to memcpy",
         MEMCPY % "fn main() void { sys.unblock_cmd_stream(); }\ncomptime {\n"
         "@initialize_queue(@get_input_queue(0), .{ .color = @get_color(1) }); // <-\n}",
     ),

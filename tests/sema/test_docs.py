@@ -8,10 +8,12 @@ import pytest
 from compiling import compile_files
 from reference_vm import ReferenceVM
 
+import meshlang
 from meshlang.builtins import names, registry
 from meshlang.ir.dsdops import DSD_OPS
 from meshlang.paths import stdlib_dir
 from meshlang.sema import compiler
+from meshlang.sema.model import dsd_rules
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 
@@ -23,6 +25,27 @@ def test_the_language_reference_names_every_builtin():
     families = {f"{n}{t}" for n in named for t in ("h", "s")}  # @fadd stands for @faddh and @fadds
     assert set(names()) - named - (families & set(DSD_OPS)) == set()
     assert {n for n in named - set(names()) if f"{n}h" not in DSD_OPS} == set()
+
+
+@pytest.mark.skipif(not DOCS.is_dir(), reason="no docs beside the tests")
+def test_the_table_of_arguments_is_the_one_that_is_read():
+    """`python -m meshlang.sema.model.dsd_rules docs/language.md` writes it anew."""
+    page = (DOCS / "language.md").read_text(encoding="utf-8")
+    assert dsd_rules.updated(page) == page
+
+
+def test_every_number_of_the_table_of_arguments_is_checked():
+    """The rows with limits are those the builtins ask for: one that nobody reads would be a promise."""
+    sources = "".join(p.read_text(encoding="utf-8") for p in Path(meshlang.__file__).parent.rglob("*.py"))
+    for row in dsd_rules.ROWS:
+        if row.type is not None:
+            names = (
+                f'RULES["{row.owner}", "{row.name}"]',
+                f'RULES[kind, "{row.name}"]',
+                f'RULES[kind.name, "{row.name}"]',
+            )
+            names += ('RULES["mem4d_dsd", name]', 'RULES[f"@{name}", "n"]')
+            assert any(n in sources for n in names), row
 
 
 @pytest.mark.skipif(not DOCS.is_dir(), reason="no docs beside the tests")

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ...ir.isa import PE_MEMORY, Op, Ty
+from ...ir.isa import PE_MEMORY
 from ...syntax import ast
 from ..model import ops
 from ..model import types as T
+from ..model.dsd_rules import RULES
 from ..model.scopes import Silent
 from ..model.values import (
     POISON,
@@ -20,8 +21,8 @@ from ..model.values import (
     Known,
     Mem,
     Pointer,
-    Reg,
 )
+from .calls import mentions
 from .context import Context
 
 MOST_ELEMENTS = 1 << 24  # of an array of comptime code; every element is kept
@@ -237,6 +238,14 @@ class Literals(Context):
             elif t.many:
                 place = self.pointee(self.load(place, node), t.elem)
                 t = T.array((0x7FFF,), t.elem)
+        if isinstance(place, Mem) and place.base:
+            self.fail(
+                "MS0502",
+                f"where {self.what(target)} lies is not known at compile time: a tensor access takes a variable, or a pointer "
+                "that is known",
+                target,
+                "make the DSD of its parts: .{ .base_address = pointer, .extent = n, .stride = s }",
+            )
         if not isinstance(t, T.ArrayType):
             self.fail("MS0502", f"a tensor access needs an array, found {t}", target)
         if len(node.indices) != len(t.dims):
@@ -254,12 +263,8 @@ class Literals(Context):
             step *= dim
         if isinstance(place, Known):
             pointer = Known(T.pointer(t, const=True), Pointer(self.constant_storage(place, name, node), 0))
-        elif isinstance(place, Mem) and place.base == 0:
-            pointer = Known(T.pointer(t, const=place.const), Pointer(place.var, place.offset))
         elif isinstance(place, Mem):
-            r = self.fb.reg()
-            self.emit(node, Op.ADDI, r, place.base, self.place(place), Ty.U16)
-            pointer = Reg(T.pointer(t), r)
+            pointer = Known(T.pointer(t, const=place.const), Pointer(place.var, place.offset))
         else:
             self.fail("MS0502", "a tensor access needs an array in memory", target)
         coeffs = total[1]
@@ -296,12 +301,33 @@ class Literals(Context):
                 return c * d, [x * d + y * c for x, y in zip(k, m, strict=True)]
             s = 1 if node.op == "+" else -1
             return c + s * d, [x + s * y for x, y in zip(k, m, strict=True)]
-        if isinstance(node, ast.BuiltinCall) and node.name == "as" and len(node.args) == 2:
+        if (
+            isinstance(node, ast.BuiltinCall)
+            and node.name == "as"
+            and len(node.args) == 2
+            and mentions(node, set(names))
+        ):
+            self.check_index(self.type_expr(node.args[0]), node)
             return self.affine(node.args[1], names)
         self.scopes.append(dict.fromkeys(names, POISON))
         try:
-            return self.known_int(node), zero
+            value = self.known(node)
+            if not T.is_int(value.ty):
+                self.fail("MS0301", f"expected an integer, found {value.ty}", node)
+            self.check_index(value.ty, node)
+            return value.v, zero
         except Silent:
             self.fail("MS0502", "an index must be an affine expression of the induction variables", node)
         finally:
             self.scopes.pop()
+
+    def check_index(self, t: T.Type, node: Any) -> None:
+        """The parts of an index are of the induction variables' type, or of one that converts to it."""
+        rule = RULES["tensor access", "indices"]
+        if isinstance(t, T.IntType) and not ops.widens(t, rule.type):
+            self.fail(
+                "MS0301",
+                f"the index of a tensor access takes {rule.type}, found {t}",
+                node,
+                f"convert it with @as({rule.type}, value)",
+            )
