@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..sema.model import types as T
+from ..sema.model.together import Apart
 from ..sema.model.values import Known
 
 BUILTINS: dict[str, Builtin] = {}
@@ -31,6 +32,10 @@ PURE = frozenset(
     get_color get_local_task_id get_control_task_id get_data_task_id get_input_queue get_output_queue get_ut_id __math __direction
 """.split()
 )
+
+
+# Builtins besides those that may stand in a layout loop which is evaluated for all rounds at once.
+TOGETHER = frozenset(("set_tile_code", "set_color_config", "get_rectangle"))
 
 
 @dataclass(slots=True)
@@ -74,6 +79,8 @@ class Builtin:
             )
         if not self.pure:
             cx.unit.compiler.effects += 1
+            if cx.unit.compiler.space is not None and self.name not in TOGETHER:
+                raise Apart(f"@{self.name}")
         return self.fn(cx, node, hint)
 
 

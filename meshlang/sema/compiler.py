@@ -22,6 +22,7 @@ from .model import types as T
 from .model.layout import LayoutState, TileSpec
 from .model.modules import ModuleInstance
 from .model.options import CompileOptions
+from .model.together import Space
 from .model.unit import Instance, QueueState, Unit, memory_map
 from .model.values import POISON, FnValue, Known, Mem, Shared, show
 
@@ -48,6 +49,8 @@ class Compiler:
         self.shared = Shared()  # structs
         self.calls = Shared()  # results of comptime calls
         self.effects = 0  # calls of builtins that do more than give a value
+        self.space: Space | None = None  # the layout loops that are being evaluated at once
+        self.apart: dict[int, str] = {}  # loops that cannot be, and why
         self.fixed_literals: dict[int, dict[int, Any]] = {}
 
     # ------------------------------------------------------------ files

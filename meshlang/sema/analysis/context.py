@@ -111,6 +111,8 @@ class Context:
         found = module.values.get(name)
         if found is None:
             module.values[name] = Resolving()
+            compiler = self.unit.compiler
+            space, compiler.space = compiler.space, None  # a global is the same in all rounds of a loop
             try:
                 found = module.values[name] = self.__class__(self.unit, module).resolve(module.decls[name], node)
             except MeshlangError as e:
@@ -118,6 +120,8 @@ class Context:
                 for d in e.diagnostics:
                     self.unit.diagnostics.add(d)
                 raise Silent() from None
+            finally:
+                compiler.space = space
         if isinstance(found, Resolving):
             del module.values[name]
             self.fail("MS0205", f"the value of '{name}' depends on itself", node)

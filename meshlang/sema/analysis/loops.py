@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from operator import index as plain_int
 from typing import Any
+
+import numpy as np
 
 from ...ir.isa import Op
 from ...syntax import ast
 from ..model import ops
 from ..model import types as T
-from ..model.scopes import BreakSignal, ContinueSignal, Target
+from ..model.scopes import BreakSignal, ContinueSignal, ReturnSignal, Target
+from ..model.together import LEAST_INNER, LEAST_OUTER, Apart, Lanes, Space
 from ..model.values import VOID, Cell, ElemRef, Known, Mem, RangeValue, Reg
 from .context import Context
 
@@ -137,10 +141,62 @@ class Loops(Context):
         value = self.iteration(node)
         if self.fb is None:
             with self.inside(node.label, True):
-                return self.for_unrolled(node, value)
+                return self.for_together(node, value) or self.for_unrolled(node, value)
         if node.inline:
             return self.for_unrolled(node, value)
         return self.for_runtime(node, value)
+
+    def for_together(self, node: ast.For, value: Any) -> bool:
+        """A loop of the layout for all rounds at once, if that can be (see model/together.py). False: nothing was done."""
+        compiler = self.unit.compiler
+        if not (self.in_layout and compiler.options.together and isinstance(value, Known)):
+            return False
+        r = value.v
+        if not isinstance(r, RangeValue) or id(node) in compiler.apart:
+            return False
+        if not all(isinstance(b, Known) for b in (r.start, r.stop, r.step)):
+            return False
+        outermost = compiler.space is None
+        rounds = range(plain_int(r.start.v), plain_int(r.stop.v), plain_int(r.step.v))
+        if len(rounds) < (LEAST_OUTER if outermost else LEAST_INNER) or abs(r.start.v) + abs(r.stop.v) >= 1 << 40:
+            return False
+
+        def body(item: Lanes, number: Lanes) -> bool:
+            scope: dict[str, Any] = {}
+            if node.elem != "_":
+                scope[node.elem] = Known(r.elem, item)
+            if node.index is not None and node.index != "_":
+                scope[node.index] = Known(T.U16, number)
+            self.scopes.append(scope)
+            try:
+                return self.left(node)
+            except (BreakSignal, ContinueSignal, ReturnSignal):
+                return True
+            finally:
+                del self.scopes[depth:]
+
+        space = compiler.space = compiler.space or Space(compiler)
+        depth, targets, loops = len(self.scopes), len(self.targets), len(space.sizes)
+        try:
+            with space.attempt():
+                space.loop(np.arange(rounds.start, rounds.stop, rounds.step, dtype=np.int64), body)
+                if outermost:
+                    compiler.space = None
+                    space.apply(self.unit.layout.taken)
+            return True
+        except Apart as e:
+            if e.depth < loops and not outermost:
+                raise
+            compiler.apart[id(node)] = str(e)
+        except Exception as e:  # whatever it is: round by round it is said of the round, or it does not happen
+            if not outermost:
+                raise
+            compiler.apart[id(node)] = f"{type(e).__name__}: {e}"
+        finally:
+            if outermost:
+                compiler.space = None
+            del self.targets[targets:]
+        return False
 
     def known_items(self, value: Any, node: Any):
         if isinstance(value, Known) and isinstance(value.v, RangeValue):

@@ -207,6 +207,8 @@ class Statements(Context):
             self.fail(
                 "MS0329", f"'{target.name}' is a comptime variable: it cannot change under run-time control flow", node
             )
+        if self.unit.compiler.space is not None:
+            self.unit.compiler.space.assigned(self.root(node.target))
         t = target.ty
         with self.comptime():
             value = self.known(node.value, t)
@@ -221,6 +223,13 @@ class Statements(Context):
             target.v = value
         else:
             target.set(value)
+
+    def root(self, node: Any) -> Cell | None:
+        """The comptime variable that an assignment to a place changes."""
+        while isinstance(node, (ast.Index, ast.Field)):
+            node = node.base
+        found = self.lookup(node) if isinstance(node, ast.Ident) else None
+        return found if isinstance(found, Cell) else None
 
     def store(self, place: Any, value: Any, node: Any) -> None:
         """Store a value of the place's own type."""

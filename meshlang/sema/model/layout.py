@@ -11,6 +11,7 @@ import numpy as np
 from ...diag import MeshlangError
 from ...ir.program import DIRECTIONS, ColorConfig
 from . import types as T
+from .together import plain
 from .values import KeyedCache, Known
 
 MAX_WIDTH, MAX_HEIGHT = 1024, 1280  # above any wafer (762 x 1172, facts 4.7); guards against absurd requests
@@ -99,6 +100,12 @@ class LayoutState:
 
     def set_tile(self, cx, node, x: int, y: int, path: str | None, params: Any) -> None:
         at = self.place(cx, node, x, y)
+        space = cx.unit.compiler.space
+        if space is not None:
+            params = plain(params)
+            cx.unit.compiler.tile_path(cx, path, node)  # an error comes out now
+            space.effect("tile", at, lambda places: self.set_tiles(cx, node, places, path, params))
+            return
         if self.tile[at] >= 0:
             cx.fail(
                 "MS0604",
@@ -106,6 +113,17 @@ class LayoutState:
                 node,
                 labels=[(self.specs[self.tile[at]].span, "its program was first used here")],
             )
+        number = self.spec_number(cx, node, path, params)
+        self.tile[at] = number
+        self.specs[number].count += 1
+
+    def set_tiles(self, cx, node, places: np.ndarray, path: str | None, params: Any) -> None:
+        """`set_tile` for many places that have no code yet."""
+        number = self.spec_number(cx, node, path, params)
+        np.frombuffer(self.tile, np.int32)[places] = number
+        self.specs[number].count += len(places)
+
+    def spec_number(self, cx, node, path: str | None, params: Any) -> int:
         cache = self.spec_of.get(path)
         if cache is None:
             cache = self.spec_of[path] = KeyedCache()
@@ -114,17 +132,24 @@ class LayoutState:
             self.specs.append(TileSpec(cx.unit.compiler.tile_path(cx, path, node), params.v, node.span))
             return len(self.specs) - 1
 
-        number = cache.get(params, make)
-        self.tile[at] = number
-        self.specs[number].count += 1
+        return cache.get(params, make)
+
+    def taken(self, table: Any) -> np.ndarray:
+        """Which PEs have their code ("tile") or a configuration of a color."""
+        rows = self.tile if table == "tile" else self.colors.get(table)
+        return np.zeros(self.width * self.height, bool) if rows is None else np.frombuffer(rows, np.int32) >= 0
 
     def set_color(self, cx, node, x: int, y: int, color: int, value: Known) -> None:
         at = self.place(cx, node, x, y)
+        space = cx.unit.compiler.space
+        if space is not None:
+            color = int(color)
+            parsed = self.parse_config(cx, node, plain(value))
+            space.effect(color, at, lambda places: self.set_colors(cx, node, places, color, parsed))
+            return
         cfg = self.color_config(cx, node, value)
         number = self.config_of[cfg]
-        table = self.colors.get(color)
-        if table is None:
-            table = self.colors[color] = array("i", [-1]) * (self.width * self.height)
+        table = self.color_table(color)
         if table[at] >= 0:
             cx.fail(
                 "MS0603",
@@ -132,9 +157,24 @@ class LayoutState:
                 node,
                 "at most one configuration per PE and color; join them into one",
             )
-        if cfg.positions and self.arch == "wse3" and color not in SWITCH_COLORS_WSE3:
-            cx.warn("MS0608", f"color {color} has no switch on wse3", node, "use one of 0-9, 12, 13, 16, 17, 20, 21")
         table[at] = number
+        self.configured(cx, node, color, number)
+
+    def set_colors(self, cx, node, places: np.ndarray, color: int, cfg: ColorConfig) -> None:
+        """`set_color` for many places at which the color has no configuration yet."""
+        number = self.config_of[self.intern(cfg)]
+        np.frombuffer(self.color_table(color), np.int32)[places] = number
+        self.configured(cx, node, color, number)
+
+    def color_table(self, color: int) -> Any:
+        table = self.colors.get(color)
+        if table is None:
+            table = self.colors[color] = array("i", [-1]) * (self.width * self.height)
+        return table
+
+    def configured(self, cx, node, color: int, number: int) -> None:
+        if self.configs[number].positions and self.arch == "wse3" and color not in SWITCH_COLORS_WSE3:
+            cx.warn("MS0608", f"color {color} has no switch on wse3", node, "use one of 0-9, 12, 13, 16, 17, 20, 21")
         self.config_spans.setdefault((color, number), node.span)
 
     def intern(self, cfg: ColorConfig) -> ColorConfig:

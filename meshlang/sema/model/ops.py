@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import types as T
+from .together import Lanes
 from .values import FALSE, TRUE, ArrayValue, FnValue, Known, Pointer
 
 
@@ -382,6 +383,10 @@ def element(t: T.ArrayType, value: Known) -> Any:
 
 
 def get_element(t: T.ArrayType, value: ArrayValue, i: int) -> Known:
+    if i.__class__ is Lanes:
+        found = i.gather(value.data)
+        if found is not None:
+            return Known(t.elem, found)
     v = value.data[i]
     if v.__class__ is Known:
         return v

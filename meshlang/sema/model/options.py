@@ -25,6 +25,7 @@ class CompileOptions:
         20_000_000  # rounds of loops in one comptime function or block: half a million PEs, or more
     )
     comptime_func_depth_limit: int = 200  # comptime calls inside each other
+    together: bool = True  # evaluate loops of the layout for all their rounds at once; results are the same
     simd: int = 0  # isa.Simd of a fabric DSD without simd_mode
 
     def check(self) -> None:

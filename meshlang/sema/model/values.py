@@ -78,9 +78,12 @@ class Cell:
     """A `comptime var` (or any `var` of comptime code). `v` is Known; `open`: no type was declared, later values may
     change it."""
 
-    __slots__ = ("ty", "v", "depth", "name", "open")
+    __slots__ = ("ty", "v", "depth", "name", "open", "born")
+    count = 0  # how many there have been
 
     def __init__(self, ty: T.Type | None, v: Known, depth: int, name: str):
+        Cell.count += 1
+        self.born = Cell.count
         self.ty, self.v, self.depth, self.name = ty or v.ty, v, depth, name
         self.open = ty is None and v.ty.comptime_only
 
