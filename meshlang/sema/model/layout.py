@@ -84,7 +84,7 @@ class LayoutState:
         self.width, self.height, self.rectangle_span, self.refused = w, h, node.span, False
         self.tile = array("i", [-1]) * (w * h)
 
-    def place(self, cx, node, x: int, y: int) -> int:
+    def check_place(self, cx, node, x: int, y: int) -> None:
         if self.refused:
             raise MeshlangError()  # reported where the rectangle was set
         if not self.width:
@@ -96,16 +96,16 @@ class LayoutState:
                 node,
                 "coordinates are (column, row) and start at 0",
             )
-        return y * self.width + x
 
     def set_tile(self, cx, node, x: int, y: int, path: str | None, params: Any) -> None:
-        at = self.place(cx, node, x, y)
+        self.check_place(cx, node, x, y)
         space = cx.unit.compiler.space
         if space is not None:
             params = plain(params)
             cx.unit.compiler.tile_path(cx, path, node)  # an error comes out now
-            space.effect("tile", at, lambda places: self.set_tiles(cx, node, places, path, params))
+            space.effect("tile", x, y, self.width, lambda places: self.set_tiles(cx, node, places, path, params))
             return
+        at = y * self.width + x
         if self.tile[at] >= 0:
             cx.fail(
                 "MS0604",
@@ -140,13 +140,14 @@ class LayoutState:
         return np.zeros(self.width * self.height, bool) if rows is None else np.frombuffer(rows, np.int32) >= 0
 
     def set_color(self, cx, node, x: int, y: int, color: int, value: Known) -> None:
-        at = self.place(cx, node, x, y)
+        self.check_place(cx, node, x, y)
         space = cx.unit.compiler.space
         if space is not None:
             color = int(color)
             parsed = self.parse_config(cx, node, plain(value))
-            space.effect(color, at, lambda places: self.set_colors(cx, node, places, color, parsed))
+            space.effect(color, x, y, self.width, lambda places: self.set_colors(cx, node, places, color, parsed))
             return
+        at = y * self.width + x
         cfg = self.color_config(cx, node, value)
         number = self.config_of[cfg]
         table = self.color_table(color)

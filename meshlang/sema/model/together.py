@@ -283,7 +283,9 @@ class Effect:
     """A call that changes the layout: `apply(places)` does it, in the order of `key`."""
 
     table: Any  # what must not be set twice at a place
-    at: Any  # Lanes or int: the place
+    x: Any  # Lanes or int: the PE; its place is y * width + x
+    y: Any
+    width: int
     apply: Callable[[np.ndarray], None]
     rounds: Rounds
     steps: tuple[int, ...]  # which statement of the loops around it was, outermost first
@@ -292,7 +294,8 @@ class Effect:
         return tuple(n for pair in zip(self.rounds.first(), self.steps, strict=True) for n in pair)
 
     def places(self) -> np.ndarray:
-        return self.rounds.of(self.at.a if isinstance(self.at, Lanes) else np.int64(self.at))
+        x, y = (self.rounds.of(v.a if isinstance(v, Lanes) else np.int64(v)) for v in (self.x, self.y))
+        return y * self.width + x
 
 
 class Space:
@@ -409,10 +412,10 @@ class Space:
                 raise Apart("a variable from outside the loop changes", depth)
             return
 
-    def effect(self, table: Any, at: Any, apply: Callable[[np.ndarray], None]) -> None:
-        """To be done at a place in each of the present rounds, when all have been walked."""
+    def effect(self, table: Any, x: Any, y: Any, width: int, apply: Callable[[np.ndarray], None]) -> None:
+        """To be done at a PE in each of the present rounds, when all have been walked."""
         self.steps[-1] += 1
-        self.effects.append(Effect(table, at, apply, self.rounds, tuple(self.steps)))
+        self.effects.append(Effect(table, x, y, width, apply, self.rounds, tuple(self.steps)))
 
     def apply(self, taken: Callable[[Any], np.ndarray]) -> None:
         """Do everything, in the order in which the loops as written do it. `taken(table)`: which places are set.
