@@ -7,6 +7,7 @@ refused by its name, so that a model that differs in one field from those we kno
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -157,29 +158,6 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def rotary_of(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of the rotary embedding in one dictionary, whatever form they stand in. MS1400 for a scaling that is
-    not supported."""
-    parts = []
-    for key in ("rope_scaling", "rope_parameters"):
-        part = values.get(key)
-        if part is not None and not isinstance(part, Mapping):
-            raise model_error("MS0990", f"{key} is {_short(part)}, not an object")
-        parts.append({k: v for k, v in (part or {}).items() if v is not None})
-    rope = parts[0] | parts[1]
-    rope.setdefault("rope_type", rope.pop("type", "default"))
-    rope.pop("type", None)
-    theta = values.get("rope_theta")
-    rope.setdefault("rope_theta", 10000.0 if theta is None else theta)
-    if rope.get("partial_rotary_factor") == 1.0:
-        del rope["partial_rotary_factor"]
-    if rope["rope_type"] != "default":
-        raise model_error(
-            "MS1400", f"rotary scaling of type {rope['rope_type']!r} is not supported", "supported: default"
-        )
-    unknown = sorted(set(rope) - {"rope_type", "rope_theta"})
-    if unknown:
-        raise model_error(
-            "MS1400", f"the rotary embedding's {unknown[0]!r} is not supported: {_short(rope[unknown[0]])}"
-        )
-    return rope
+def is_number(value: Any) -> bool:
+    """A number of a configuration: JSON's true and false are none, nor are NaN and infinity."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

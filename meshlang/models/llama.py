@@ -320,9 +320,10 @@ class Placement:
         out[self.hidden_index] = array[:, 0]
         return out[:-1]
 
-    def rotary(self, position: int) -> tuple[np.ndarray, np.ndarray]:
-        """cos and sin of a position: [H, W, head_elements / 2] each, for the pairs each column has."""
-        tables = self.config.rotary([position])
+    def rotary(self, position: int, length: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """cos and sin of a position: [H, W, head_elements / 2] each, for the pairs each column has. length: as in
+        `LlamaConfig.rotary`."""
+        tables = self.config.rotary([position], length)
         out = []
         for table in tables:
             row = np.append(table[0], 0.0).astype(self.dtype)[self.pairs]
@@ -370,10 +371,11 @@ class Placement:
             rows[:, index] = tile.transpose(2, 0, 1, 3)
         return np.concatenate([out[y, : len(t), :-1] for y, t in enumerate(self.prompt_tokens(tokens))])
 
-    def prompt_rotary(self, tokens: int) -> tuple[np.ndarray, np.ndarray]:
-        """cos and sin of a prompt's positions: [H, W, prompt_rows * head_elements / 2] each."""
+    def prompt_rotary(self, tokens: int, length: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """cos and sin of a prompt's positions: [H, W, prompt_rows * head_elements / 2] each. length: as in
+        `LlamaConfig.rotary`."""
         out = []
-        for table in self.config.rotary(range(tokens)):
+        for table in self.config.rotary(range(tokens), length):
             padded = np.zeros((self.height, self.prompt_rows, self.config.head_size // 2 + 1), self.dtype)
             for y, t in enumerate(self.prompt_tokens(tokens)):
                 padded[y, : len(t), :-1] = table[t.start : t.stop]

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .families import family_of, rotary_of
+from .families import family_of, is_number
 from .families import model_error as llama_error
+from .rotary import RotaryScaling, rotary_of
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class LlamaConfig:
     # the rotary embedding pairs elements 2 i and 2 i + 1 (Meta); else i and i + head_size / 2 (Hugging Face)
     interleaved: bool = False
     tied_embeddings: bool = False  # the output projection is the embedding table
+    rotary_scaling: RotaryScaling | None = None
 
     def __post_init__(self) -> None:
         for name in ("hidden_size", "heads", "kv_heads", "head_size", "feed_forward_size", "layers", "vocabulary"):
@@ -75,7 +77,7 @@ class LlamaConfig:
         activation = values.get("hidden_act", "silu")
         if activation not in ("silu", "swish"):
             raise llama_error("MS1400", f"hidden_act {activation!r} is not supported", "supported: silu")
-        rope = rotary_of(values)
+        base, scaling = rotary_of(values)
         hidden, heads = need("hidden_size"), need("num_attention_heads")
         head_size = values.get("head_dim")
         if head_size is None:
@@ -95,7 +97,8 @@ class LlamaConfig:
             layers=need("num_hidden_layers"),
             vocabulary=need("vocab_size"),
             norm_epsilon=_number(values, "rms_norm_eps", 1e-6),
-            rotary_base=_number(rope, "rope_theta", 10000.0),
+            rotary_base=base,
+            rotary_scaling=scaling,
             interleaved=_flag(values, "rope_interleaved"),
             tied_embeddings=_flag(values, "tie_word_embeddings"),
             **family.read(values),
@@ -162,11 +165,14 @@ class LlamaConfig:
             weights[name] = values.astype(dtype)
         return weights
 
-    def rotary(self, positions: Any) -> tuple[np.ndarray, np.ndarray]:
-        """cos and sin for each position and pair: float64 [positions, head_size / 2]."""
-        frequency = self.rotary_base ** (-2.0 * np.arange(self.head_size // 2) / self.head_size)
-        angle = np.asarray(positions, np.float64)[:, None] * frequency
-        return np.cos(angle), np.sin(angle)
+    def rotary(self, positions: Any, length: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """cos and sin for each position and pair: float64 [positions, head_size / 2]. length: tokens of the sequence
+        when they are computed (up to the last position), which the dynamic scaling depends on."""
+        positions = np.asarray(positions, np.float64)
+        scaling = self.rotary_scaling or RotaryScaling("linear", 1.0)
+        last = int(positions.max()) + 1 if length is None else length
+        angle = positions[:, None] * scaling.frequencies(self.rotary_base, self.head_size, last)
+        return scaling.amplitude * np.cos(angle), scaling.amplitude * np.sin(angle)
 
     def pair(self, p: Any) -> tuple[Any, Any]:
         """The two elements of a head that pair number p joins."""
@@ -181,7 +187,7 @@ def _number(values: Mapping[str, Any], name: str, default: float) -> float:
     value = values.get(name)
     if value is None:
         return default
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not is_number(value):
         raise llama_error("MS0990", f"{name} must be a number, found {value!r}")
     return float(value)
 

@@ -55,7 +55,7 @@ class Reference:
         """The next n tokens through all layers: hidden states [n, hidden_size] in and out, float64; their keys and
         values are kept."""
         x = np.asarray(x, np.float64)
-        cos, sin = self.config.rotary(self.tokens + np.arange(len(x)))
+        cos, sin = self.config.rotary(self.tokens + np.arange(len(x)), self.tokens + len(x))
         for i in range(self.layers):
             x = self._layer(i, x, cos, sin)
         return x

@@ -147,10 +147,11 @@ TINY = {
 }
 
 
-def yarn(**more):
-    return {"rope_parameters": {"rope_type": "yarn", "factor": 4.0, "rope_theta": 1e4} | more}
+def rope(kind, factor=4.0, theta=1e4, **more):
+    return {"rope_parameters": {"rope_type": kind, "factor": factor, "rope_theta": theta} | more}
 
 
+LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 32}
 MODELS = {
     "llama": ("Llama", {}, True),
     "llama tied": ("Llama", {"tie_word_embeddings": True}, True),
@@ -158,7 +159,27 @@ MODELS = {
     "mistral": ("Mistral", {"sliding_window": None, "head_dim": 8}, True),
     "mistral window": ("Mistral", {"sliding_window": 4, "head_dim": 8}, None),
     "llama biases": ("Llama", {"attention_bias": True, "mlp_bias": True}, None),
-    "llama yarn": ("Llama", yarn(), None),
+    "llama linear": ("Llama", rope("linear"), True),
+    "llama dynamic": ("Llama", rope("dynamic", 2.0) | {"max_position_embeddings": 12, "head_dim": 16}, True),
+    "llama dynamic, short": ("Llama", rope("dynamic", 2.0), True),
+    "llama 3.1": ("Llama", rope("llama3", 8.0, **LLAMA3) | {"head_dim": 16}, True),
+    "llama yarn": ("Llama", rope("yarn", original_max_position_embeddings=16) | {"head_dim": 16}, True),
+    "llama yarn, all fields": (
+        "Llama",
+        rope(
+            "yarn",
+            8.0,
+            original_max_position_embeddings=32,
+            beta_fast=4.0,
+            beta_slow=2,
+            truncate=False,
+            mscale=0.7,
+            mscale_all_dim=0.4,
+        )
+        | {"head_dim": 20},
+        True,
+    ),
+    "llama yarn, attention factor": ("Llama", rope("yarn", attention_factor=1.3), True),
     "qwen2": ("Qwen2", {}, None),
     "qwen3": ("Qwen3", {"head_dim": 8}, None),
     "gemma": ("Gemma", {"head_dim": 8}, None),
