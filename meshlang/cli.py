@@ -30,6 +30,7 @@ COMMANDS = (
     "explain",
     "profile",
     "bench",
+    "llm",
     "cslc",
     "cs_python",
     "csdb",

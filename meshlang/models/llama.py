@@ -16,17 +16,35 @@ Weights are named and shaped as in Hugging Face's Llama (`model.layers.0.self_at
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from meshlang.ir.isa import PE_MEMORY
+from meshlang.paths import stdlib_dir
 
 from .llama_config import LlamaConfig, llama_error
 from .placement import lcm_panels, panel_numbers, ring
 
 __all__ = ["LlamaConfig", "Placement", "line_group", "tolerance"]
+
+MODEL = stdlib_dir() / "llm/model/layout.csl"  # the program of a whole model
+COUNTED = 0xFFFF  # tokens are counted in u16, and a row's number is added (<llm/kv_cache>)
+
+
+def check_count(tokens: int, height: int) -> None:
+    """MS0993 for more tokens than the mesh can count."""
+    if tokens + height > COUNTED:
+        raise llama_error(
+            "MS0993", f"{tokens} tokens are more than the mesh can count: {COUNTED - height} on {height} rows"
+        )
+
+
+def rows_of(weights: Mapping[str, Any], name: str, index: Any) -> np.ndarray:
+    """Rows of a matrix; a checkpoint reads only these."""
+    read = getattr(weights, "rows", None)
+    return read(name, index) if read is not None else np.asarray(weights[name])[index]
 
 
 def _split(total: int, parts: int) -> np.ndarray:
@@ -50,7 +68,8 @@ class Placement:
     (all). shift: the cache's form. head: the final norm and the output projection are on the mesh too. prompt: the
     longest prompt that is prefilled, 0 if none; it takes at least 2 x 2 PEs. Then the hidden vector is cut into
     lcm(height, width) panels, the rows have theirs in the order of MeshGEMM's ring (`placement.ring`), and weights are
-    placed for <llm/prefill>. MS0991 for shapes that cannot be placed, MS0992 when a PE's memory is too small.
+    placed for <llm/prefill>. pieces: of the output projection, of which a PE holds one at a time. MS0991 for shapes
+    that cannot be placed, MS0992 when a PE's memory is too small.
     """
 
     def __init__(
@@ -65,6 +84,7 @@ class Placement:
         shift: bool = True,
         head: bool = False,
         prompt: int = 0,
+        pieces: int = 1,
     ):
         self.config, self.height, self.width = config, height, width
         self.capacity, self.shift, self.head = capacity, shift, head
@@ -87,7 +107,8 @@ class Placement:
         pairs = -(-(c.head_size // 2) // self.group)
         self.head_elements = 2 * pairs
         self.feed = -(-c.feed_forward_size // width)
-        self.vocabulary = -(-c.vocabulary // width)
+        self.pieces = pieces
+        self.vocabulary = -(-c.vocabulary // (width * pieces))  # of a piece
 
         # the elements each column has: [W, kv_heads, queries, head_elements] of queries, [W, kv_heads, head_elements]
         # of keys and values
@@ -175,6 +196,10 @@ class Placement:
             "buffers": buffers * size + 4 * singles + scalars,
         }
 
+    def free(self) -> int:
+        """Bytes of a PE that are left."""
+        return PE_MEMORY - sum(self.memory().values())
+
     def check_memory(self) -> None:
         """MS0992 if `memory` is more than a PE has."""
         need = self.memory()
@@ -193,6 +218,7 @@ class Placement:
 
     def check_tokens(self, tokens: int, prefilled: int = 0) -> None:
         """MS0993 if `tokens` tokens, the first `prefilled` of them spread over the rows, do not fit."""
+        check_count(tokens, self.height)
         full = self.tokens() if self.shift else prefilled + self.capacity - -(-prefilled // self.height)
         if tokens > full:
             form = "shift" if self.shift else "concatenate"
@@ -203,8 +229,7 @@ class Placement:
             )
 
     def params(self, tree: bool = True) -> dict[str, Any]:
-        """Parameters of the layouts of programs/decoder, and with `prompt` of tiny_llama. tree: how the lines are laid,
-        see <llm/line_layout>."""
+        """Parameters of the layout of programs/decoder. tree: how the lines are laid, see <llm/line_layout>."""
         size = line_group if tree else int
         return self._common_params(tree) | {
             "hidden": self.hidden, "shift": self.shift, "vocabulary": self.vocabulary if self.head else 0, "column_size": size(self.height),
@@ -213,6 +238,11 @@ class Placement:
     def prefill_params(self, tree: bool = True) -> dict[str, Any]:
         """Parameters of the layout of programs/prefill, which does not decode."""
         return self._common_params(tree)
+
+    def model_params(self) -> dict[str, Any]:
+        """Parameters of the program of a whole model, <llm/model>."""
+        tree = not self.prompt  # a prefill takes the queues of the trees
+        return self.params(tree) | ({} if self.prompt else {"panel": 0, "prompt_rows": 0})
 
     def _common_params(self, tree: bool) -> dict[str, Any]:
         c, size = self.config, (line_group if tree else int)
@@ -235,43 +265,66 @@ class Placement:
         nothing takes.
         """
         self.config.check_names(weights)
-        turned = self.prompt > 0 and not settled
-        parts: dict[str, list[np.ndarray]] = {n: [] for n in ("norms", "w_qkv", "w_output", "w_gate_up", "w_down")}
+        parts: dict[str, list[np.ndarray]] = {}
         for i in range(self.layers):
-
-            def get(name: str, layer: int = i) -> np.ndarray:
-                return self._weight(weights, f"model.layers.{layer}.{name}.weight")
-
-            q, k, v, o = (get(f"self_attn.{n}_proj") for n in "qkvo")
-            gate, up, down = (get(f"mlp.{n}_proj") for n in ("gate", "up", "down"))
-            norms = [get("input_layernorm"), get("post_attention_layernorm")]
-            parts["norms"] += map(self.hidden_vector, norms)
-            if self.prompt:
-                parts.setdefault("turned_norms", []).extend(map(self.turned_vector, norms))
-            parts["w_qkv"].append(
-                self.stand_side_by_side([(q, self._flat_q()), (k, self._flat_kv()), (v, self._flat_kv())], turned)
-            )
-            parts["w_output"].append(self.columns_to_rows(o, self._flat_q(), turned))
-            parts["w_gate_up"].append(self.stand_side_by_side([(gate, self.feed_index), (up, self.feed_index)], turned))
-            parts["w_down"].append(self.columns_to_rows(down, self.feed_index, turned))
+            for name, array in self.layer_weights(weights, i, settled):
+                parts.setdefault(name, []).append(array)
         out = {name: np.concatenate(arrays, 2) for name, arrays in parts.items()}
         if self.head:
-            name = "model.embed_tokens.weight" if self.config.tied_embeddings else "lm_head.weight"
-            if self.config.tied_embeddings and "lm_head.weight" in weights:
-                if not np.array_equal(weights["lm_head.weight"], weights[name]):
-                    raise llama_error(
-                        "MS1401",
-                        "nothing takes the weight 'lm_head.weight', which is not the embedding table",
-                        "the configuration says that they are one (tie_word_embeddings)",
-                    )
-            out["final_norm"] = self.hidden_vector(self._weight(weights, "model.norm.weight"))
-            tiles = _take(
-                self._weight(weights, name).T,
-                self.hidden_index[:, None].repeat(self.width, 1),
-                _split(self.config.vocabulary, self.width),
-            )
-            out["w_head"] = tiles.reshape(self.height, self.width, -1)
+            out |= dict(self.head_weights(weights))
         return out
+
+    def layer_weights(
+        self, weights: Mapping[str, Any], layer: int, settled: bool = False
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """The arrays of one layer, one at a time (a large model's do not stand side by side in the host's memory)."""
+        turned = self.prompt > 0 and not settled
+
+        def get(name: str) -> np.ndarray:
+            return self._weight(weights, f"model.layers.{layer}.{name}.weight")
+
+        norms = [get("input_layernorm"), get("post_attention_layernorm")]
+        yield "norms", np.concatenate([self.hidden_vector(n) for n in norms], 2)
+        if self.prompt:
+            yield "turned_norms", np.concatenate([self.turned_vector(n) for n in norms], 2)
+        q, kv = self._flat_q(), self._flat_kv()
+        yield (
+            "w_qkv",
+            self.stand_side_by_side([(get(f"self_attn.{n}_proj"), kv if n in "kv" else q) for n in "qkv"], turned),
+        )
+        yield "w_output", self.columns_to_rows(get("self_attn.o_proj"), q, turned)
+        yield (
+            "w_gate_up",
+            self.stand_side_by_side([(get(f"mlp.{n}_proj"), self.feed_index) for n in ("gate", "up")], turned),
+        )
+        yield "w_down", self.columns_to_rows(get("mlp.down_proj"), self.feed_index, turned)
+
+    def head_weights(self, weights: Mapping[str, Any], piece: int = 0) -> Iterator[tuple[str, np.ndarray]]:
+        """The final norm and a piece of the output projection: of the tokens in `piece_tokens`."""
+        if piece == 0:
+            self._check_tied(weights)
+        name = "model.embed_tokens.weight" if self.config.tied_embeddings else "lm_head.weight"
+        yield "final_norm", self.hidden_vector(self._weight(weights, "model.norm.weight"))
+        tokens = self.piece_tokens(piece)
+        rows = self.converted(name, rows_of(weights, name, slice(tokens.start, tokens.stop)))
+        columns = _split(self.width * self.vocabulary, self.width)
+        columns = np.where(columns < len(tokens), columns, -1)
+        tiles = _take(rows.T, self.hidden_index[:, None].repeat(self.width, 1), columns)
+        yield "w_head", tiles.reshape(self.height, self.width, -1)
+
+    def _check_tied(self, weights: Mapping[str, Any]) -> None:
+        if self.config.tied_embeddings and "lm_head.weight" in weights:
+            if not np.array_equal(weights["lm_head.weight"], weights["model.embed_tokens.weight"]):
+                raise llama_error(
+                    "MS1401",
+                    "nothing takes the weight 'lm_head.weight', which is not the embedding table",
+                    "the configuration says that they are one (tie_word_embeddings)",
+                )
+
+    def piece_tokens(self, piece: int) -> range:
+        """The part of the vocabulary that a piece of the output projection is for."""
+        n = self.width * self.vocabulary
+        return range(min(piece * n, self.config.vocabulary), min((piece + 1) * n, self.config.vocabulary))
 
     def _weight(self, weights: Mapping[str, Any], name: str) -> np.ndarray:
         shape = self.config.shapes()[name]
@@ -282,7 +335,23 @@ class Placement:
             raise llama_error(
                 "MS0994", f"{name!r} has shape {list(array.shape)}, but the configuration says {list(shape)}"
             )
-        return array.astype(self.dtype)
+        return self.converted(name, array)
+
+    def converted(self, name: str, array: np.ndarray) -> np.ndarray:
+        """In the model's type. MS1402 for what is no finite number in it."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            out = array.astype(self.dtype)
+        if not np.isfinite(out).all():
+            finite = np.isfinite(array)
+            if finite.all():
+                value = float(np.abs(array).max())
+                raise llama_error(
+                    "MS1402",
+                    f"{name!r} has elements up to {value:.6g}, which {self.dtype.name} cannot hold",
+                    "use float32",
+                )
+            raise llama_error("MS1402", f"{name!r} has {int((~finite).sum())} elements that are no finite numbers")
+        return out
 
     def _flat_q(self) -> np.ndarray:
         return self.q_index.reshape(self.width, -1)
@@ -330,9 +399,9 @@ class Placement:
             out.append(np.ascontiguousarray(np.broadcast_to(row, (self.height, *row.shape))))
         return out[0], out[1]
 
-    def collect_logits(self, array: np.ndarray) -> np.ndarray:
-        """[H, W, n] -> [vocabulary], from the first row."""
-        return array[0].reshape(-1)[: self.config.vocabulary]
+    def collect_logits(self, array: np.ndarray, piece: int = 0) -> np.ndarray:
+        """[H, W, n] -> the logits of `piece_tokens`, from the first row."""
+        return array[0].reshape(-1)[: len(self.piece_tokens(piece))]
 
     # ------------------------------------------------------------ prompts
 

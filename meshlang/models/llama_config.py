@@ -108,15 +108,7 @@ class LlamaConfig:
     def from_json(cls, path: str | Path) -> LlamaConfig:
         """Read a Hugging Face `config.json`. MS0901 if it cannot be read, MS0990 as `from_dict` and for a file that is
         no JSON object."""
-        try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise llama_error("MS0901", f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
-        except ValueError as error:
-            raise llama_error("MS0990", f"{path} is not JSON: {error}") from None
-        if not isinstance(values, dict):
-            raise llama_error("MS0990", f"{path} holds no JSON object")
-        return cls.from_dict(values)
+        return cls.from_dict(read_object(path))
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The names and shapes of all weights; matrices are [outputs, inputs]."""
@@ -177,6 +169,19 @@ class LlamaConfig:
     def pair(self, p: Any) -> tuple[Any, Any]:
         """The two elements of a head that pair number p joins."""
         return (2 * p, 2 * p + 1) if self.interleaved else (p, p + self.head_size // 2)
+
+
+def read_object(path: str | Path, code: str = "MS0990") -> dict[str, Any]:
+    """A file with a JSON object. MS0901 if it cannot be read, `code` if it is none."""
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise llama_error("MS0901", f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+    except (ValueError, RecursionError) as error:
+        raise llama_error(code, f"{path} is not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise llama_error(code, f"{path} holds no JSON object")
+    return values
 
 
 def _positive(value: Any) -> bool:

@@ -76,7 +76,7 @@ def progress():
     return Progress(console=Console(stderr=True), transient=True)
 
 
-program = meshlang.compile("layout.csl", params=place.params(tree=False))
+program = meshlang.compile(llama.MODEL, params=place.model_params())
 bound, error, agreed, decode_cycles, prefill_cycles = llama.tolerance(config, dtype), 0.0, 0, [], 0
 with program.start() as fabric, progress() as bar:
     job = bar.add_task("prompt", total=total) if bar else None

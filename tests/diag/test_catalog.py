@@ -12,7 +12,7 @@ PACKAGE = Path(meshlang.__file__).parent
 def test_every_code_in_use_has_a_page():
     used = {}
     for path in sorted(PACKAGE.rglob("*.py")):
-        for code in re.findall(r"""["'](MS0[1-9]\d\d)["']""", path.read_text(encoding="utf-8")):
+        for code in re.findall(r"""["'](MS[01]\d{3})["']""", path.read_text(encoding="utf-8")):
             used.setdefault(code, path.relative_to(PACKAGE))
     missing = {code: str(path) for code, path in sorted(used.items()) if page(code) is None}
     assert not missing

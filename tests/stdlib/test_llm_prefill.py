@@ -1,4 +1,4 @@
-"""<llm/prefill> through programs/prefill and programs/tiny_llama against a float64 model: any prompt, hand-over,
+"""<llm/prefill> through programs/prefill and <llm/model> against a float64 model: any prompt, hand-over,
 decoding after it."""
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def generate(config, W, H, prompt, new, dtype, arch, shift=True, room=0):
     reference = llama_reference.Reference(config, weights)
     tokens = np.random.default_rng(prompt).integers(0, config.vocabulary, prompt).tolist()
     table = weights["model.embed_tokens.weight"]
-    program = meshlang.compile(PROGRAMS / "tiny_llama/layout.csl", arch=arch, params=place.params(tree=False))
+    program = meshlang.compile(llama.MODEL, arch=arch, params=place.model_params())
     error, agreed = 0.0, 0
     with program.start() as fabric:
         for name, array in place.weights(weights).items():
@@ -193,7 +193,7 @@ def test_prefill_then_decode(W, H, prompt, new, shift, arch):
 def test_entries_in_the_wrong_order():
     """Decoding before `settle`, prefilling or settling after it, and a token out of turn stop the machine."""
     place = llama.Placement(SMALL, 2, 2, capacity=4, prompt=4, head=True)
-    program = meshlang.compile(PROGRAMS / "tiny_llama/layout.csl", params=place.params(tree=False))
+    program = meshlang.compile(llama.MODEL, params=place.model_params())
     for calls in (
         [("decode", 0)],
         [("settle", 0), ("prefill", 2)],
@@ -214,9 +214,7 @@ def test_stated_cost():
     for H, W in ((8, 8), (4, 6)):
         place = llama.Placement(SMALL, H, W, capacity=4, prompt=16, head=True)
         for arch, outputs in (("wse2", 4), ("wse3", 6)):
-            program = meshlang.compile(
-                PROGRAMS / "tiny_llama/layout.csl", arch=arch, params=place.params(tree=False)
-            ).ir
+            program = meshlang.compile(llama.MODEL, arch=arch, params=place.model_params()).ir
             assert (
                 max(len(t.inputs) for t in program.tiles) <= 6 and max(len(t.outputs) for t in program.tiles) <= outputs
             )

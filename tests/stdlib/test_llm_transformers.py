@@ -58,7 +58,7 @@ def logits_of(model, tokens):
 
 
 class Session:
-    """programs/tiny_llama with a prompt of which all but the last token are prefilled."""
+    """<llm/model> with a prompt of which all but the last token are prefilled."""
 
     def __init__(self, config, weights, prompt, new, dtype, W=4, H=4, arch="wse3"):
         total = len(prompt) + new - 1
@@ -66,7 +66,7 @@ class Session:
             config, H, W, capacity=-(-total // H), dtype=dtype, head=True, prompt=len(prompt) - 1
         )
         self.table, self.position = weights["model.embed_tokens.weight"].astype(dtype), len(prompt) - 1
-        program = meshlang.compile(PROGRAMS / "tiny_llama/layout.csl", arch=arch, params=self.place.params(tree=False))
+        program = meshlang.compile(llama.MODEL, arch=arch, params=self.place.model_params())
         self.fabric = program.start().__enter__()
         for name, array in self.place.weights(weights).items():
             self.fabric.write(name, array)

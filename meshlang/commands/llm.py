@@ -1,0 +1,271 @@
+"""`meshlang llm`: models in Hugging Face folders, on a mesh."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from meshlang.models.checkpoint import Checkpoint
+    from meshlang.models.generate import Turn
+    from meshlang.models.text import Tokenizer
+
+HELP = "generate text with a language model on a mesh, or see what fits where"
+DESCRIPTION = """\
+Run a language model from a Hugging Face folder (config.json, *.safetensors, tokenizer.json) on a mesh of PEs: the prompt is prefilled by
+MeshGEMM, then tokens are decoded one by one. Everything but the embedding table and the choice of a token is computed on the mesh.
+"""
+EXAMPLES = """\
+examples:
+  meshlang llm info FOLDER --mesh 96x96                                 what fits where
+  meshlang llm generate FOLDER --prompt "The capital of France is" --new 20 --mesh 16x16
+  meshlang llm generate FOLDER --tokens 5,9,11 --new 12 --mesh 4x4 --dtype f32 --json
+  meshlang llm generate FOLDER --prompt "Once" --new 50 --mesh 16x16 --temperature 0.8 --top-p 0.9 --seed 1
+  meshlang llm generate FOLDER --prompt "Hello." --prompt "And now?" --new 20 --mesh 16x16     two turns
+
+Families: docs/stdlib-llm.md. Text needs the extra: pip install 'meshlang[llm]'
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(metavar="COMMAND", dest="llm_command", required=True)
+    generate = commands.add_parser(
+        "generate",
+        help="go on with a prompt",
+        description="Go on with a prompt. Text goes to stdout as it comes, cycles to stderr.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    _common(generate)
+    start = generate.add_mutually_exclusive_group(required=True)
+    start.add_argument("--prompt", action="append", metavar="TEXT", help="the text to go on with; again: the next turn")
+    start.add_argument("--tokens", action="append", metavar="N,N,...", help="token numbers instead of a text")
+    generate.add_argument(
+        "--new", type=int, default=20, metavar="N", help="tokens to add at most, each turn (default 20)"
+    )
+    generate.add_argument(
+        "--layers",
+        choices=("auto", "resident", "streamed"),
+        default="auto",
+        help="all layers on the PEs, or one at a time (default: as many as fit)",
+    )
+    generate.add_argument(
+        "--temperature", type=float, default=0.0, metavar="T", help="0: the most likely token (default)"
+    )
+    generate.add_argument("--top-k", type=int, default=0, metavar="K", help="choose among the K most likely tokens")
+    generate.add_argument("--top-p", type=float, default=1.0, metavar="P", help="choose among those that make up P")
+    generate.add_argument("--seed", type=int, default=0, help="of the choice (default 0)")
+    generate.add_argument("--stop", action="append", default=[], metavar="TEXT", help="end a turn at this text")
+    generate.add_argument("--ignore-eos", action="store_true", help="go on behind a token that ends texts")
+    generate.add_argument("--arch", choices=("wse2", "wse3"), default="wse3", help="machine (default wse3)")
+    generate.add_argument("--profile", metavar="NAME", help="timing profile (default: the machine's)")
+    info = commands.add_parser(
+        "info",
+        help="what fits where",
+        description="What a PE's memory would hold of a model.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    _common(info)
+    info.add_argument("--context", type=int, default=0, metavar="N", help="tokens of the cache (default: 16 a row)")
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="FOLDER", help="config.json, *.safetensors, tokenizer.json")
+    parser.add_argument("--mesh", required=True, metavar="WxH", help="columns x rows of PEs")
+    parser.add_argument("--dtype", choices=("f16", "f32"), default="f16", help="of weights and vectors (default f16)")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+
+
+def execute(args: argparse.Namespace) -> int:
+    width, height = _mesh(args.mesh)
+    return _info(args, width, height) if args.llm_command == "info" else _generate(args, width, height)
+
+
+def _mesh(text: str) -> tuple[int, int]:
+    from ._errors import usage_error
+
+    found = re.fullmatch(r"(\d{1,4})x(\d{1,4})", text)
+    if not found or "0" in (found[1].lstrip("0") or "0", found[2].lstrip("0") or "0"):
+        raise usage_error(f"--mesh {text}: expected columns x rows, such as 16x16")
+    return int(found[1]), int(found[2])
+
+
+def _dtype(name: str) -> Any:
+    import numpy as np
+
+    return {"f16": np.float16, "f32": np.float32}[name]
+
+
+# ------------------------------------------------------------ generate
+
+
+def _generate(args: argparse.Namespace, width: int, height: int) -> int:
+    from meshlang.models.checkpoint import Checkpoint
+    from meshlang.models.fit import place
+    from meshlang.models.generate import Generator, Turn
+    from meshlang.models.runner import Runner
+    from meshlang.models.sampling import Sampling
+
+    from ._errors import usage_error
+
+    if args.new < 1:
+        raise usage_error(f"--new {args.new}: expected at least 1")
+    sampling = Sampling(args.temperature, args.top_k, args.top_p, args.seed)
+    checkpoint = Checkpoint(args.folder)
+    tokenizer = _tokenizer(args)
+    prompts = _prompts(args, tokenizer)
+    total = sum(map(len, prompts)) + len(prompts) * args.new - 1  # the last token is not looked at
+    began = time.monotonic()
+    placement = place(
+        checkpoint.config,
+        height,
+        width,
+        tokens=total,
+        prompt=len(prompts[0]),
+        dtype=_dtype(args.dtype),
+        mode=args.layers,
+    )
+    runner = Runner(placement, checkpoint, args.arch, args.profile)
+    ends = frozenset() if args.ignore_eos else checkpoint.end_tokens()
+    generator = Generator(runner, sampling, tokenizer, ends, args.stop)
+    turns = []
+    for prompt in prompts:
+        turn = Turn([])
+        for text in generator.turn(prompt, args.new, turn):
+            if not args.json and text:
+                print(text, end="", flush=True)
+        if not args.json:
+            print("" if tokenizer else " ".join(map(str, turn.tokens)), flush=True)
+        turns.append(turn)
+    if args.json:
+        print(json.dumps(_result(args, runner, turns), indent=2))
+    else:
+        _summary(args, runner, turns, time.monotonic() - began)
+    return 0
+
+
+def _tokenizer(args: argparse.Namespace) -> Tokenizer | None:
+    """For token numbers it is a comfort only, and may be missing."""
+    from meshlang.diag import MeshlangError
+    from meshlang.models.text import Tokenizer
+
+    try:
+        return Tokenizer(args.folder)
+    except MeshlangError:
+        if args.prompt or args.stop:
+            raise
+        return None
+
+
+def _prompts(args: argparse.Namespace, tokenizer: Tokenizer | None) -> list[list[int]]:
+    from meshlang.models.families import model_error
+
+    from ._errors import usage_error
+
+    if args.tokens:
+        lists = [re.split(r"[,\s]+", text.strip()) for text in args.tokens]
+        if not all(n.isascii() and n.isdigit() for numbers in lists for n in numbers):
+            raise usage_error(f"--tokens {' '.join(args.tokens)}: expected token numbers, such as 5,9,11")
+        prompts = [[int(n) for n in numbers] for numbers in lists]
+    else:
+        assert tokenizer is not None
+        prompts = [tokenizer.encode(text, i == 0) for i, text in enumerate(args.prompt)]
+    if not all(prompts):
+        raise model_error("MS1422", "a prompt has no tokens", "give at least a word, or --tokens")
+    return prompts
+
+
+def _mode(runner: Any) -> str:
+    return "streamed" if runner.streamed else "resident"
+
+
+def _result(args: argparse.Namespace, runner: Any, turns: list[Turn]) -> dict[str, Any]:
+    place = runner.place
+    return {
+        "ok": True,
+        "exit_code": 0,
+        "tokens": [t for turn in turns for t in turn.tokens],
+        "text": "".join(turn.text for turn in turns),
+        "cycles": [c for turn in turns for c in turn.cycles],
+        "prefill_tokens": place.prompt and min(place.prompt, len(turns[0].prompt) - 1),
+        "prefill_cycles": runner.prefill_cycles,
+        "settle_cycles": runner.settle_cycles,
+        "turns": [
+            {"prompt": t.prompt, "tokens": t.tokens, "text": t.text, "cycles": t.cycles, "stopped": t.stopped}
+            for t in turns
+        ],
+        "mesh": [place.width, place.height],
+        "dtype": args.dtype,
+        "layers": _mode(runner),
+        "output_pieces": place.pieces,
+        "memory": place.memory(),
+    }
+
+
+def _summary(args: argparse.Namespace, runner: Any, turns: list[Turn], seconds: float) -> None:
+    place, cycles = runner.place, [c for turn in turns for c in turn.cycles]
+    prefilled = min(place.prompt, len(turns[0].prompt) - 1)
+    lines = [
+        f"{place.width} x {place.height} PEs, {args.dtype}, layers {_mode(runner)}, output projection in {place.pieces} "
+        f"piece{'s' if place.pieces > 1 else ''}; {seconds:.0f} s"
+    ]
+    if prefilled:
+        hand_over = f", hand-over {runner.settle_cycles:,}" if runner.settle_cycles else ""
+        lines.append(f"prefill of {prefilled} tokens {runner.prefill_cycles:,} cycles{hand_over}")
+    lines.append(f"decoding {min(cycles):,} to {max(cycles):,} cycles a token; stopped: {turns[-1].stopped}")
+    print("\n".join(lines), file=sys.stderr)
+
+
+# ------------------------------------------------------------ info
+
+
+def _info(args: argparse.Namespace, width: int, height: int) -> int:
+    from meshlang.models.checkpoint import Checkpoint
+    from meshlang.models.fit import report
+
+    from ._errors import usage_error
+
+    if args.context < 0:
+        raise usage_error(f"--context {args.context}: expected at least 1")
+    checkpoint = Checkpoint(args.folder)
+    found = report(checkpoint.config, height, width, tokens=args.context or 16 * height, dtype=_dtype(args.dtype))
+    if args.json:
+        from dataclasses import asdict
+
+        config = asdict(checkpoint.config)
+        print(json.dumps({"ok": True, "exit_code": 0, "config": config, "dtype": args.dtype, **found}, indent=2))
+    else:
+        print("\n".join(_describe(checkpoint, args.dtype, found)))
+    return 0
+
+
+def _describe(checkpoint: Checkpoint, dtype: str, found: dict[str, Any]) -> list[str]:
+    c = checkpoint.config
+    width, height = found["mesh"]
+    lines = [
+        f"{c.layers} layers of {c.hidden_size} elements, {c.heads} heads, {c.kv_heads} key-value heads of {c.head_size}, "
+        f"feed-forward {c.feed_forward_size}, vocabulary {c.vocabulary}{', tied' if c.tied_embeddings else ''}",
+        "weights: " + ", ".join(f"{n / 1e6:,.1f} MB of {kind}" for kind, n in checkpoint.types().items()),
+        f"on {width} x {height} PEs in {dtype}, with {found['tokens']:,} tokens:",
+        f"  layers resident at most   {found['layers_resident']} of {c.layers}",
+    ]
+    for mode, name in (("resident", "all layers resident"), ("streamed", "one layer at a time")):
+        part = found[mode]
+        if not part["fits"]:
+            lines.append(f"  {name:25} no: {part['why']}")
+            continue
+        memory = ", ".join(f"{what} {n:,}" for what, n in part["memory"].items())
+        pieces = part["output_pieces"]
+        lines += [
+            f"  {name:25} yes: {memory}, free {part['free']:,} bytes of a PE",
+            f"  {'':25} prefill of {part['prefill']:,} tokens, output projection in {pieces} piece{'s' if pieces > 1 else ''}, "
+            f"at most {part['most_tokens']:,} tokens",
+        ]
+    return lines

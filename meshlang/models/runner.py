@@ -1,0 +1,156 @@
+"""A model running on a mesh: a sequence of tokens goes in, logits come out.
+
+The host keeps the embedding table, writes the weights, and carries the hidden vector's beginning and the logits; all
+layers, the final norm and the output projection are computed on the mesh (<llm/model>). With all layers resident the
+weights are written once. Streamed, the PEs hold one layer at a time: the host writes its weights and cache before a
+launch and keeps the cache after it; the hidden vector stays on the mesh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from meshlang.host import api
+
+from .families import model_error
+from .llama import MODEL, Placement, rows_of
+
+
+class Runner:
+    """One sequence on one fabric. place: where the model goes; with fewer layers than the model has it is streamed.
+
+    cycles: of the prefill and the hand-over, and of each token decoded (the slowest PE's, without what the host moves).
+    """
+
+    def __init__(
+        self, place: Placement, weights: Mapping[str, Any], arch: str | None = None, profile: str | None = None
+    ):
+        self.place, self.weights, self.config = place, weights, place.config
+        self.streamed = place.layers < place.config.layers
+        if self.streamed and place.layers != 1:
+            raise model_error(
+                "MS0991",
+                f"{place.layers} of {place.config.layers} layers are placed: all can be resident, or one streamed",
+            )
+        self.config.check_names(weights)
+        self.program = api.compile(MODEL, arch=arch, params=place.model_params())
+        self.fabric = self.program.start(profile)
+        self.tokens = 0  # in the cache
+        self.prefill_cycles = 0
+        self.settle_cycles = 0
+        self.decode_cycles: list[int] = []
+        self._cached: list[dict[str, np.ndarray]] = [{} for _ in range(self.config.layers)]
+        self._settled = False
+        if not self.streamed:
+            for layer in range(place.layers):
+                self._write_layer(layer, settled=place.prompt == 0)
+        if place.pieces == 1:
+            self._write(dict(place.head_weights(weights)))
+
+    # ------------------------------------------------------------ what a caller does
+
+    def feed(self, tokens: Sequence[int]) -> np.ndarray:
+        """The next tokens of the sequence: the logits after the last one. At the beginning of a sequence all but the last
+        are prefilled, as far as the placement has room for them. MS1422 for no tokens, or one that the model does not
+        have; MS0993 if they do not fit."""
+        tokens = list(tokens)
+        bad = [t for t in tokens if not 0 <= t < self.config.vocabulary]
+        if not tokens or bad:
+            raise model_error(
+                "MS1422",
+                f"token {bad[0]} is not one of the model's {self.config.vocabulary}"
+                if bad
+                else "there is no token to start from",
+            )
+        length = self.tokens + len(tokens)
+        prefilled = min(len(tokens) - 1, self.place.prompt) if self.tokens == 0 else 0
+        self.place.check_tokens(length, prefilled if self.tokens == 0 else 0)
+        if not self._settled:
+            self._begin(tokens[:prefilled], length)
+        for token in tokens[prefilled:-1]:
+            self._decode(token, length, logits=False)
+        return self._decode(tokens[-1], length)
+
+    # ------------------------------------------------------------ steps
+
+    def _begin(self, tokens: list[int], length: int) -> None:
+        n, place, fabric = len(tokens), self.place, self.fabric
+        if n:
+            fabric.write("prompt", place.prompt_vectors(self._embeddings(tokens)))
+            for name, table in zip(("prompt_cos", "prompt_sin"), place.prompt_rotary(n, length)):
+                fabric.write(name, table)
+            for layer in self._layers():
+                if self.streamed:
+                    self._write_layer(layer, settled=False)
+                fabric.launch("prefill", n)
+                self.prefill_cycles += self._clock()
+                if self.streamed:
+                    self._keep(layer)
+        if self.streamed or not place.prompt:
+            fabric.launch("start", n)
+        else:
+            fabric.launch("settle", n)
+            self.settle_cycles = self._clock()
+        self.tokens, self._settled = n, True
+
+    def _decode(self, token: int, length: int, logits: bool = True) -> np.ndarray:
+        place, fabric = self.place, self.fabric
+        fabric.write("x", place.hidden_vector(self._embeddings([token])[0]))
+        for name, table in zip(("cos", "sin"), place.rotary(self.tokens, length)):
+            fabric.write(name, table)
+        cycles = self._launch("plan", self.tokens)
+        for layer in self._layers():
+            if self.streamed:
+                self._write_layer(layer, settled=True)
+            cycles += self._launch("layer")
+            if self.streamed:
+                self._keep(layer)
+        self.tokens += 1
+        out = np.zeros(0, place.dtype)
+        if logits:
+            pieces = []
+            for piece in range(place.pieces):
+                if place.pieces > 1:
+                    self._write(dict(place.head_weights(self.weights, piece)))
+                cycles += self._launch("project")
+                pieces.append(place.collect_logits(fabric.read("logits", count=place.vocabulary), piece))
+            out = np.concatenate(pieces)
+        self.decode_cycles.append(cycles)
+        return out
+
+    # ------------------------------------------------------------ the host's side
+
+    def _layers(self) -> Iterator[int]:
+        """What is launched one after the other: each layer, or all at once."""
+        return iter(range(self.config.layers if self.streamed else 1))
+
+    def _launch(self, name: str, *arguments: int) -> int:
+        self.fabric.launch(name, *arguments)
+        return self._clock()
+
+    def _clock(self) -> int:
+        ticks = self.fabric.read("ticks", count=6).astype(np.int64)
+        return int(((ticks[..., 3:] - ticks[..., :3]) @ [1, 1 << 16, 1 << 32]).max())
+
+    def _embeddings(self, tokens: Sequence[int]) -> np.ndarray:
+        rows = rows_of(self.weights, "model.embed_tokens.weight", np.asarray(tokens))
+        return self.place.converted("model.embed_tokens.weight", rows)
+
+    def _write(self, arrays: Mapping[str, np.ndarray]) -> None:
+        for name, array in arrays.items():
+            self.fabric.write(name, array)
+
+    def _write_layer(self, layer: int, settled: bool) -> None:
+        if not self.streamed:
+            self.fabric.launch("select", layer)
+        for name, array in self.place.layer_weights(self.weights, layer, settled):
+            self.fabric.write(name, array)
+        self._write(self._cached[layer])
+
+    def _keep(self, layer: int) -> None:
+        """The cache of the layer that is on the PEs, for its next turn."""
+        n = self.place.kv_elements * self.place.capacity
+        self._cached[layer] = {name: self.fabric.read(name, count=n) for name in ("keys", "values")}
