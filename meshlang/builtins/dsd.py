@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..ir import isa
+from ..ir import isa, words
 from ..ir.isa import Action, Op, Simd
+from ..ir.words import DsrConfig
 from ..sema.model import ops
 from ..sema.model import types as T
 from ..sema.model.dsd_rules import RULES, Rule, fields
@@ -270,10 +271,8 @@ def fabric_dsd(cx, node, kind: T.Type, cfg: dict[str, Any]) -> Any:
     value: Any = Known(kind, d)
     if run_color is not None:
         r = copy_reg(cx, node, value)
-        first, width = isa.D_COLOR
-        cx.emit(node, Op.BINS, r, run_color.reg, first | width << 8)
-        first, width = isa.D_HASCOLOR
-        cx.emit(node, Op.BINS, r, cx.fb.constant(1), first | width << 8)
+        for field, register in ((words.Dsd.color, run_color.reg), (words.Dsd.hascolor, cx.fb.constant(1))):
+            cx.emit(node, Op.BINS, r, register, field.first | field.width << 8)
         value = Reg(kind, r)
     return value
 
@@ -532,15 +531,13 @@ def load(cx, node, dsd_node, cfg_node, kinds: tuple[T.Type, ...] = (T.MEM1D, T.M
     single = int(flag(cx, cfg["single_step"], node)) if "single_step" in cfg else 0
     row = unit.row(
         unit.dsr_configs,
-        (
-            columns["async"],
-            columns["action"],
-            columns["onctrl"],
-            columns["onctrl_set"],
-            columns["ut"],
-            columns["prio"],
-            save,
-            single,
+        tuple(
+            DsrConfig.make(
+                async_=columns["async"],
+                **{key: columns[key] for key in ("action", "onctrl", "onctrl_set", "ut", "prio")},
+                save=save,
+                single_step=single,
+            )
         ),
     )
     index = dsr_index(cx, dsr)

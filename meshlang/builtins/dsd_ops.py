@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ir import isa
 from ..ir.dsdops import DSD_OPS, DsdOp, DsdOpCode
 from ..ir.isa import Op, Operand
+from ..ir.words import OperationRow
 from ..sema.model import types as T
 from ..sema.model.dsd_rules import fields
 from ..sema.model.values import VOID, FnValue, Known, Reg
@@ -122,19 +122,18 @@ def lower(cx, node, name: str, op: DsdOp):
     if cx.fb is None:
         cx.fail("MS0211", f"@{name} runs on the PE: it cannot be used in comptime code", node)
     fb = cx.fb
-    row = [0] * isa.OP_COLUMNS
-    row[isa.OP_CODE] = op.code
+    row = OperationRow.make(code=op.code)
     mark = fb.mark()
     base = fb.regs(7)
     for i, (v, e, arg) in enumerate(zip(values, elements, node.args, strict=False)):
         if isinstance(v.ty, T.DsrType):
-            row[isa.OP_DST + i] = Operand.DSR
-            row[isa.OP_DST_DSR + i] = dsr_index(cx, v)
+            row[OperationRow.dst + i] = Operand.DSR
+            row[OperationRow.dst_dsr + i] = dsr_index(cx, v)
             continue
         if isinstance(v.ty, T.DsdType):
-            row[isa.OP_DST + i] = Operand.DSD
+            row[OperationRow.dst + i] = Operand.DSD
         elif i == 0:
-            row[isa.OP_DST] = Operand.POINTER
+            row[OperationRow.dst] = Operand.POINTER
             target = v.ty.elem.elem if isinstance(v.ty.elem, T.ArrayType) else v.ty.elem
             if target not in element_types(cx, e):
                 cx.fail(
@@ -145,13 +144,14 @@ def lower(cx, node, name: str, op: DsdOp):
             if v.ty.const:
                 cx.fail("MS0328", f"{v.ty} is a pointer to const: it cannot be a destination", arg)
         else:
-            row[isa.OP_DST + i] = Operand.SCALAR
+            row[OperationRow.dst + i] = Operand.SCALAR
             v = scalar(cx, arg, v, element_types(cx, e), name)
         cx.into(v, base + i, arg)
-    row[isa.OP_ASYNC], row[isa.OP_ACTION], row[isa.OP_ONCTRL] = columns["async"], columns["action"], columns["onctrl"]
-    row[isa.OP_ONCTRL_SET], row[isa.OP_UT], row[isa.OP_PRIO] = columns["onctrl_set"], columns["ut"], columns["prio"]
+    row[OperationRow.async_], row[OperationRow.action] = columns["async"], columns["action"]
+    row[OperationRow.onctrl], row[OperationRow.onctrl_set] = columns["onctrl"], columns["onctrl_set"]
+    row[OperationRow.ut], row[OperationRow.prio] = columns["ut"], columns["prio"]
     if "index" in cfg:
-        row[isa.OP_INDEX] = 1
+        row[OperationRow.index] = 1
         cx.into(scalar(cx, cfg_node, cfg["index"], (T.U16,), name), base + 4, cfg_node)
     for i, v in ((5, id_), (6, ctl_id)):
         if v is not None:
@@ -178,21 +178,14 @@ def dfilt(cx, node, hint):
     if not columns["async"]:
         cx.fail("MS0511", "@dfilt is asynchronous", node.args[1], "add '.async = true'")
     fb = cx.fb
-    row = [0] * isa.OP_COLUMNS
-    row[isa.OP_CODE] = DsdOpCode.DFILT
-    row[isa.OP_ASYNC], row[isa.OP_ACTION], row[isa.OP_UT], row[isa.OP_PRIO] = (
-        1,
-        columns["action"],
-        columns["ut"],
-        columns["prio"],
-    )
+    row = OperationRow.make(code=DsdOpCode.DFILT, async_=1, **{k: columns[k] for k in ("action", "ut", "prio")})
     mark = fb.mark()
     base = fb.regs(7)
     if source.ty is T.FABIN:
-        row[isa.OP_S0] = Operand.DSD
+        row[OperationRow.src] = Operand.DSD
         cx.into(source, base + 1, node)
     else:
-        row[isa.OP_S0], row[isa.OP_S0_DSR] = Operand.DSR, dsr_index(cx, source)
+        row[OperationRow.src], row[OperationRow.src_dsr] = Operand.DSR, dsr_index(cx, source)
     if id_ is not None:
         cx.into(id_, base + 5, node)
     fb.release(mark)

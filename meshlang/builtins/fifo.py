@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ir.isa import FIFO_FAULT, FIFO_SUSPEND, FIFO_TERMINATE, FIFO_TEST, Op, Sys
+from ..ir.isa import Op, Sys
+from ..ir.words import FIFO_FAULT, FIFO_SUSPEND, FIFO_TERMINATE, FIFO_TEST, FifoActions, FifoRow
 from ..sema.model import types as T
 from ..sema.model.dsd_rules import RULES
 from ..sema.model.values import VOID, Dsd, FnValue, Known, Mem, Pointer
@@ -43,24 +44,24 @@ def allocate_fifo(cx, node, hint):
     place.var.align = max(place.var.align, MIN_ALIGNMENT)
     cfg = config(cx, node.args[1], FIELDS, "the FIFO configuration") if len(node.args) > 1 else {}
     actions = 0
-    for n, shift in (("empty_action", 0), ("full_action", 4)):
+    for n, field in (("empty_action", FifoActions.empty), ("full_action", FifoActions.full)):
         if n in cfg:
             found = choice(cx, node.args[1], cfg[n], ACTIONS, n)
             if found >= FIFO_SUSPEND and unit.arch == "wse2":
                 cx.fail("MS0516", f"'{n}' can be test_or_suspend or terminate on wse2", node.args[1])
-            actions |= found << shift
-    row = [
-        unit.address_of(place.var) + place.offset,
-        t.count,
-        t.elem.size,
-        -1,
-        -1,
-        choice(cx, node.args[1], cfg["priority"], PRIORITY, "priority") if "priority" in cfg else 0,
-        actions,
-    ]
+            actions = field.put(found, actions)
+    row = FifoRow.make(
+        base=unit.address_of(place.var) + place.offset,
+        capacity=t.count,
+        size=t.elem.size,
+        push=-1,
+        pop=-1,
+        prio=choice(cx, node.args[1], cfg["priority"], PRIORITY, "priority") if "priority" in cfg else 0,
+        actions=actions,
+    )
     number = len(unit.fifos)
     unit.fifos.append(row)
-    for column, name in ((3, "activate_push"), (4, "activate_pop")):
+    for column, name in ((FifoRow.push, "activate_push"), (FifoRow.pop, "activate_pop")):
         value = cfg.get(name)
         if value is not None:
             # a task may be named before it is bound: the id is filled in when the comptime blocks have run

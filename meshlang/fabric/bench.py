@@ -13,7 +13,7 @@ import numpy as np
 
 from ..ir import isa
 from ..ir.dsdops import DSD_OPS
-from ..ir.isa import Op, Operand, Ty
+from ..ir.isa import DsdKind, Op, Operand, Ty
 from ..ir.program import (
     EAST,
     RAMP,
@@ -29,6 +29,7 @@ from ..ir.program import (
     TaskBinding,
     TileProgram,
 )
+from ..ir.words import Dsd, DsrConfig, OperationRow, Walk
 from .machine import Machine
 from .recording import GROUPS, TraceOptions
 
@@ -53,9 +54,9 @@ def _tile(
         functions=[Function("main", 0, 0, 40)],
         image=np.zeros(memory, np.uint8),
         objects=[MemoryObject("data", 16, memory - 16, "bytes")],
-        dsd_ops=np.array(ops, np.int32).reshape(-1, isa.OP_COLUMNS),
-        dsr_configs=np.zeros((0, isa.RC_COLUMNS), np.int32),
-        mem4d=np.zeros((0, isa.M4_COLUMNS), np.int32),
+        dsd_ops=OperationRow.rows(ops),
+        dsr_configs=np.zeros((0, DsrConfig.WORDS), np.int32),
+        mem4d=np.zeros((0, Walk.WORDS), np.int32),
         dsrs=[],
         dsr_init=[],
         tasks=[],
@@ -88,10 +89,10 @@ _DONE = [[Op.SYS, 0, 0, isa.Sys.CMD_DONE], [Op.RET, 0, 0, 0]]
 
 
 def _row(name: str, dst: Operand, *sources: Operand, is_async: bool = False) -> list[int]:
-    row = [0] * isa.OP_COLUMNS
-    row[isa.OP_CODE], row[isa.OP_UT], row[isa.OP_ASYNC] = DSD_OPS[name].code, -1, int(is_async)
+    row = [0] * OperationRow.WORDS
+    row[OperationRow.code], row[OperationRow.ut], row[OperationRow.async_] = DSD_OPS[name].code, -1, int(is_async)
     for i, operand in enumerate((dst, *sources)):
-        row[isa.OP_DST + i] = operand
+        row[OperationRow.dst + i] = operand
     return row
 
 
@@ -136,9 +137,9 @@ def trees(size: int, wavelets: int, deliver: bool) -> Program:
     colors = (5, 6)
     send, receive = [], []
     for i, color in enumerate(colors):
-        out = 4 | n << 20 | i << 4 | 1 << 7 | color << 8 | 1 << 13
-        into = 3 | n << 20 | i << 4 | 1 << 7
-        spot = 1 | (16 + 4 * i) << 4 | n << 20 | 2 << 52  # one word, stride 0
+        out = Dsd.pack(kind=DsdKind.FABOUT, len=n, queue=i, hasq=1, color=color, hascolor=1)
+        into = Dsd.pack(kind=DsdKind.FABIN, len=n, queue=i, hasq=1)
+        spot = Dsd.pack(kind=DsdKind.MEM1D, base=16 + 4 * i, len=n, tag=2)  # one word, stride 0
         send += [*_const(20, out), [Op.LDI, 21, 7, 0], [Op.DSDOP, i, 20, 0]]
         receive += [*_const(20, spot), *_const(21, into), [Op.DSDOP, i, 20, 0]]
     tiles = [
@@ -199,7 +200,7 @@ def vector(n: int = 1024, times: int = 20_000) -> dict[str, Any]:
     size = 2 * n
 
     def dsd(i: int) -> int:
-        return 1 | (16 + i * size) << 4 | n << 20 | 1 << 36 | 1 << 52
+        return Dsd.pack(kind=DsdKind.MEM1D, base=16 + i * size, len=n, stride=1, tag=1)
 
     ty = int(Ty.I32) << 8
     code = [

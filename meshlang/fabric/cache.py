@@ -14,6 +14,10 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+# Modules of declarations. What compiled code takes from them are numbers, and these are in the key (jit.py); their text,
+# which is documentation for the most part, is not, and neither is what they import.
+BY_VALUE = ("fabric/engine/state.py", "ir/records.py")
+
 # An import statement, wherever it stands; the names may be in brackets over several lines. (Text that only looks like
 # one adds a file to the key, which does no harm. A test compares with Python's own reading.)
 _IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n]*)|import[ \t]+([^\n]+))", re.M)
@@ -23,12 +27,14 @@ _NAME = re.compile(r"[.\w]+")
 
 def sources(entry: Path) -> list[Path]:
     """The files of this package that decide what a function in `entry` is compiled to: `entry` and all it imports, in
-    turn. Sorted."""
+    turn, but for BY_VALUE. Sorted."""
+    package = Path(__file__).resolve().parents[1]
+    declarations = {package / name for name in BY_VALUE}
     found: set[Path] = set()
     todo = [entry]
     while todo:
         path = todo.pop()
-        if path in found or not path.is_file():
+        if path in found or path in declarations or not path.is_file():
             continue
         found.add(path)
         for module in _imported(path):

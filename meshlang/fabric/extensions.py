@@ -7,9 +7,10 @@ import numpy as np
 
 from ..ir import isa
 from ..ir.program import EAST, ColorConfig, Program, TileProgram
+from ..ir.words import Position, Route
 from .engine import state as s
 
-EXTENSION_LIMIT = (1 << 32 - s.S_EXTENSION) - 1
+EXTENSION_LIMIT = s.ChannelState.extension.low
 POP_MODES = ("no_pop", "always_pop", "pop_on_advance", "pop_on_advance_nop")
 FILTER_KINDS = {"counter": 1, "sparse_counter": 2, "range": 3}
 # system functions that change what a router does
@@ -31,26 +32,26 @@ def at_run_time(tile: TileProgram) -> bool:
 
 def packed_route(cfg: ColorConfig) -> int:
     """The route as ROUTE_GET packs it: positions become changes to the position before."""
-    packed = cfg.rx & 31 | (cfg.tx & 31) << 5
+    packed = Route.pack(rx=cfg.rx, tx=cfg.tx)
     rx, tx = cfg.rx, cfg.tx
     for k, position in enumerate(cfg.positions[1:]):
         if position is None:
             continue
-        field = 1
+        change = Position.pack(valid=1)
         if position[0] != rx:
-            field |= 2 | position[0] << 2
+            change |= Position.pack(has_rx=1, rx=position[0])
         if position[1] != tx:
-            field |= 128 | position[1] << 8
+            change |= Position.pack(has_tx=1, tx=position[1])
         rx, tx = position
-        packed |= field << isa.R_POS[0] + isa.R_POS[1] * k
+        packed = Route.positions.put(change, packed, k)
     return packed
 
 
 def record(cfg: ColorConfig, run_time: bool) -> tuple[np.ndarray, int]:
     """The extension record of a configuration, and its flags in CH_CONFIG."""
-    x = np.zeros(s.XK, np.int64)
-    flags = int(s.C_SPECIAL)
-    x[s.X_ROUTE] = packed_route(cfg)
+    x = np.zeros(s.Extension.WORDS, np.int64)
+    flags = s.Config.special.mask
+    x[s.Extension.route] = packed_route(cfg)
     rx, tx = cfg.rx & 31, cfg.tx & 31
     reach = rx
     for k in range(4):
@@ -58,32 +59,30 @@ def record(cfg: ColorConfig, run_time: bool) -> tuple[np.ndarray, int]:
         if position is not None:
             rx, tx = position[0] & 31, position[1] & 31
             reach |= rx
-        x[s.X_POSITIONS + k] = rx | tx << 5 | (int(s.X_VALID) if position is not None else 0)
-    x[s.X_CURRENT], x[s.X_RING], x[s.X_POP] = cfg.position, cfg.ring, POP_MODES.index(cfg.pop)
-    x[s.X_REACH] = 31 if run_time else reach
-    x[s.X_TURN] = -1
+        x[s.Extension.positions + k] = s.SwitchPosition.pack(rx=rx, tx=tx, valid=position is not None)
+    x[s.Extension.current], x[s.Extension.ring], x[s.Extension.pop] = cfg.position, cfg.ring, POP_MODES.index(cfg.pop)
+    x[s.Extension.reach] = 31 if run_time else reach
+    x[s.Extension.turn] = -1
     if cfg.filter is not None:
         kind, fields = cfg.filter[0], dict(cfg.filter[1])
-        flags |= int(s.C_FILTER)
-        x[s.X_FILTER] = (
-            FILTER_KINDS[kind]
-            | (s.X_COUNT_DATA if fields["count_data"] else 0)
-            | (s.X_COUNT_CONTROL if fields["count_control"] else 0)
-            | (s.X_FILTER_CONTROL if fields["filter_control"] else 0)
+        flags |= s.Config.filter.mask
+        x[s.Extension.filter] = s.Filter.pack(
+            kind=FILTER_KINDS[kind],
+            **{name: bool(fields[name]) for name in ("count_data", "count_control", "filter_control")},
         )
         for index, name in (
-            (s.X_COUNTER, "init_counter"),
-            (s.X_MAX, "max_counter"),
-            (s.X_LIMIT, "limit1"),
-            (s.X_LIMIT2, "limit2"),
-            (s.X_MIN, "min_idx"),
-            (s.X_MAXIDX, "max_idx"),
+            (s.Extension.counter, "init_counter"),
+            (s.Extension.max, "max_counter"),
+            (s.Extension.limit, "limit1"),
+            (s.Extension.limit2, "limit2"),
+            (s.Extension.min, "min_idx"),
+            (s.Extension.maxidx, "max_idx"),
         ):
             x[index] = fields[name]
     if cfg.teardown:
-        flags |= int(s.C_TEARDOWN)
+        flags |= s.Config.teardown.mask
     if cfg.swap_x or cfg.swap_y:
-        flags |= int(s.C_SWAP)
+        flags |= s.Config.swap.mask
     return x, flags
 
 
@@ -106,7 +105,7 @@ class Extensions:
         self.total = 0
         for color in sorted(present):
             index = index_of[color]
-            twin = self.flags(color) & (s.C_TWIN_X | s.C_TWIN_Y) != 0
+            twin = self.flags(color) & (s.Config.twin_x.mask | s.Config.twin_y.mask) != 0
             pes = np.flatnonzero(present[color] & (special[index] | (changing[tile_of] & (index >= 0)) | twin))
             self.pes[color] = pes
             self.total += len(pes)
@@ -120,13 +119,13 @@ class Extensions:
             return found
         own, other = (self.index_of.get(c, self.nowhere) for c in (color, color ^ 1))
         both_axes = np.ones(len(own), bool)
-        for axis, twin in (("x", s.C_TWIN_X), ("y", s.C_TWIN_Y)):
+        for axis, twin in (("x", s.Config.twin_x.mask), ("y", s.Config.twin_y.mask)):
             mine, its = self.swaps[axis][own], self.swaps[axis][other]
             both_axes &= mine
             found |= np.where(its & ~mine, twin, 0)
-        found |= np.where(both_axes, s.C_RAMP, 0)
+        found |= np.where(both_axes, s.Config.ramp.mask, 0)
         if any(swap[index].any() for swap in self.swaps.values() for index in (own, other)):
-            found |= s.C_PAIR
+            found |= s.Config.pair.mask
         return found
 
     def arrivals(self, channels: dict[int, np.ndarray], color: int, direction: int, there: np.ndarray) -> np.ndarray:
@@ -144,27 +143,29 @@ class Extensions:
 
     def fill(self, W: np.ndarray, H: np.ndarray, channels: dict[int, np.ndarray], first_channel: int) -> None:
         """Write the records; H: the channel records, already with their base routes."""
-        X = W[W[s.G_X] : W[s.G_X] + s.XK * (self.total + 1)].reshape(-1, s.XK)
+        first = W[s.Globals.x]
+        X = W[first : first + s.Extension.WORDS * (self.total + 1)].reshape(-1, s.Extension.WORDS)
         number = 1
         default = ColorConfig(0, 0)
         for color, pes in self.pes.items():
             if len(pes) == 0:
                 continue
-            rows = (channels[color][pes] - first_channel) // 16
-            H[rows, s.CH_STATE] |= (np.arange(number, number + len(pes)) << s.S_EXTENSION).astype(np.uint32)
+            rows = (channels[color][pes] - first_channel) // s.Channel.WORDS
+            numbers = np.arange(number, number + len(pes))
+            H["state"][rows] |= s.ChannelState.extension.put(numbers).astype(np.uint32)
             kinds = self.index_of[color][pes] * 2 + self.changing[self.tile_of[pes]]
             for kind in np.unique(kinds):
                 cfg = self.program.fabric.configs[kind >> 1] if kind >= 0 else default
                 x, flags = record(cfg, bool(kind & 1))
                 at = np.flatnonzero(kinds == kind)
                 X[number + at] = x
-                position = int(x[s.X_POSITIONS + cfg.position])
-                rx = 0 if cfg.teardown else position & 31
-                tx = position >> 5 & 31
-                old = H[rows[at], s.CH_CONFIG].astype(np.int64) & ~(31 | 31 << 6)
-                H[rows[at], s.CH_CONFIG] = (old | rx | tx << 6 | flags).astype(np.uint32)
+                position = int(x[s.Extension.positions + cfg.position])
+                config = H["config"][rows[at]].astype(np.int64)
+                config = s.Config.tx_switched.put(s.SwitchPosition.tx.get(position), config)
+                config = s.Config.rx_switched.put(0 if cfg.teardown else s.SwitchPosition.rx.get(position), config)
+                H["config"][rows[at]] = (config | flags).astype(np.uint32)
             number += len(pes)
         for color, channel in channels.items():
             flags = self.flags(color)
             pes = np.flatnonzero((channel >= 0) & (flags != 0))
-            H[(channel[pes] - first_channel) // 16, s.CH_CONFIG] |= flags[pes].astype(np.uint32)
+            H["config"][(channel[pes] - first_channel) // s.Channel.WORDS] |= flags[pes].astype(np.uint32)

@@ -35,12 +35,12 @@ class Loaded:
     @property
     def cycle(self) -> int:
         """The next cycle to run."""
-        return int(self.state.W[s.G_NOW])
+        return int(self.state.W[s.Globals.now])
 
     @property
     def commands_outstanding(self) -> int:
         """PEs that have not finished the launched function."""
-        return int(self.state.W[s.G_CMDS])
+        return int(self.state.W[s.Globals.cmds])
 
     def pe(self, x: int, y: int) -> int:
         """Number of a PE."""
@@ -50,29 +50,28 @@ class Loaded:
             )
         return y * self.width + x
 
-    def records(self) -> np.ndarray:
-        """The PE records, int64 [pe, field] (fields: state.P_*). A view."""
-        npe = self.width * self.height
-        return self.state.W[s.P0 : s.P0 + npe * s.PK].reshape(npe, s.PK)
+    @property
+    def pes(self) -> np.ndarray:
+        """The PE records (fields: engine.state.Pe), a view: `pes["time"]`."""
+        return self.state.pes
 
     def received(self) -> np.ndarray:
         """Wavelets that each compute element has taken from its input queues (int64 [pe]), modulo 2^32."""
-        npe = self.width * self.height
-        return self.state.U[: npe * s.RK].reshape(npe, s.RK)[:, s.R_TAKEN].astype(np.int64)
+        return self.state.routers["taken"].astype(np.int64)
 
     def step_by_step(self) -> None:
         """Make memory and queues hold in every cycle exactly what they hold then; slower, same results and cycles
         (express.py)."""
         self.settle()
-        self.state.W[s.G_EXPRESS] = 0
+        self.state.W[s.Globals.express] = 0
 
     def settle(self) -> None:
         """Bring the records of operations up to date, as reports need them (express.py)."""
         W = self.state.W
-        if W[s.G_EXPRESSING]:
-            until, W[s.G_UNTIL] = int(W[s.G_UNTIL]), 3
+        if W[s.Globals.expressing]:
+            until, W[s.Globals.until] = int(W[s.Globals.until]), 3
             self._call()
-            W[s.G_UNTIL] = until
+            W[s.Globals.until] = until
 
     def _call(self) -> int:
         """Let the engine run, up to what the words of W say."""

@@ -15,9 +15,9 @@ import numpy as np
 from ..diag import Diagnostic, MeshlangError
 from ..ir import isa
 from ..ir.program import EAST, HOST, NORTH, RAMP, SOUTH, WEST, Program, TileProgram
+from ..ir.words import Control, DsrConfig
 from .engine import state as s
 from .engine.bulk import MEMORY_START
-from .engine.trace import FLIGHT, FLIGHT_WORDS
 from .extensions import EXTENSION_LIMIT, Extensions
 from .tables import Tables, build_tables
 from .timing import Profile
@@ -50,6 +50,60 @@ class State:
     input_colors: list[dict[int, int]]  # tile -> color -> dense input queue
     lines: list[Any]  # span of each source line that notes can name
 
+    @property
+    def globals(self) -> Any:
+        """What there is once: `globals["now"]`. Views are of the arrays as they are: what is written is there."""
+        return s.Globals.at(self.W, 0)
+
+    @property
+    def pes(self) -> np.ndarray:
+        """The PE records: `pes["time"]`, or `pes[pe]["time"]`."""
+        return s.Pe.view(self.W, s.P0, len(self.tile_of))
+
+    @property
+    def routers(self) -> np.ndarray:
+        """The router records."""
+        return s.Router.view(self.U, 0, len(self.tile_of))
+
+    @property
+    def buffers(self) -> np.ndarray:
+        """The channels of all routers."""
+        first, end = self.channel_region
+        return s.Channel.view(self.U, first, (end - first) // s.Channel.WORDS)
+
+    def buffer(self, at: int | np.ndarray) -> Any:
+        """The channel records at some words of U, as `channels` has them."""
+        return self.buffers[(at - self.channel_region[0]) // s.Channel.WORDS]
+
+    def extension(self, channel: Any) -> Any:
+        """The extension record of a channel that has one."""
+        number = int(s.ChannelState.extension.get(channel["state"]))
+        return s.Extension.at(self.W, self.globals["x"] + number * s.Extension.WORDS)
+
+    def thread(self, pe: int, dense: int) -> Any:
+        """A running operation of a PE."""
+        return s.Thread.at(self.W, self.pes[pe]["ut"] + dense * s.Thread.WORDS)
+
+    def queues(self, pe: int, output: bool) -> np.ndarray:
+        """The input or output queues of a PE with code."""
+        record = self.pes[pe]
+        count = s.Tile.at(self.T, record["tile"])["noq" if output else "niq"]
+        return s.Queue.view(self.U, record["oq" if output else "iq"], int(count))
+
+    def queue(self, at: int) -> Any:
+        """The queue at a word of U."""
+        return s.Queue.at(self.U, at)
+
+    def entries(self, queue: Any) -> list[Any]:
+        """What a queue holds, first to last."""
+        places = s.Entry.view(self.U, queue["buf"], int(queue["cap"]))
+        return [places[(int(queue["head"]) + i) % len(places)] for i in range(int(queue["count"]))]
+
+    def sends_on(self, pe: int, slot: int) -> int:
+        """The color of a channel of a PE's router, by its number there."""
+        channel = s.Channel.at(self.U, self.routers[pe]["base"] + slot * s.Channel.WORDS)
+        return int(s.Config.color.get(channel["config"]))
+
 
 @dataclass
 class _Channels:
@@ -62,6 +116,10 @@ class _Channels:
     index: dict[int, np.ndarray]  # color -> the PE's channel, in U, or -1
     first: int  # the region, in U
     end: int
+
+    @property
+    def total(self) -> int:
+        return (self.end - self.first) // s.Channel.WORDS
 
 
 @dataclass
@@ -121,7 +179,7 @@ def load(program: Program, profile: Profile) -> State:
     channels = _channels(npe, present, config_of)
     rooms, W_end, U_end, M_end = _rooms(program, profile, tables, tile_pes, channels.end)
 
-    extension_start, W_end = W_end, W_end + s.XK * (extensions.total + 1)
+    extension_start, W_end = W_end, W_end + s.Extension.WORDS * (extensions.total + 1)
     # wheels and logs
     l0 = (npe + 63) // 64
     l1 = (l0 + 63) // 64
@@ -129,10 +187,10 @@ def load(program: Program, profile: Profile) -> State:
     bits_c, W_end = W_end, W_end + 64 * (l0 + l1)
     hosts_out = sum(int(present[c].sum()) for c in fabric.host_out if c in present)
     hlog_cap = max(1 << 16, 2 * hosts_out) if hosts_out else 1
-    plog, W_end = W_end, W_end + PLOG_RECORDS * s.LK
-    notes, W_end = W_end, W_end + s.NOTES * (s.NK + l0)
+    plog, W_end = W_end, W_end + PLOG_RECORDS * s.Print.WORDS
+    notes, W_end = W_end, W_end + s.NOTES * (s.Note.WORDS + l0)
     hlog, W_end = W_end, W_end + hlog_cap
-    flight, W_end = W_end, W_end + FLIGHT * FLIGHT_WORDS
+    flight, W_end = W_end, W_end + s.FLIGHT * s.Flight.WORDS
     if U_end >= s.OFF_RECTANGLE or extensions.total > EXTENSION_LIMIT:
         raise MeshlangError(
             Diagnostic(
@@ -145,40 +203,37 @@ def load(program: Program, profile: Profile) -> State:
     U = _on_cache_lines(U_end, np.uint32)
     M64 = np.zeros((M_end + 64) // 8, np.uint64)
     M8, M16, M32 = M64.view(np.uint8), M64.view(np.uint16), M64.view(np.uint32)
-    W[s.G_NOW] = 1
-    W[s.G_NPE], W[s.G_WIDTH], W[s.G_HEIGHT] = npe, fabric.width, fabric.height
-    W[s.G_L0], W[s.G_L1], W[s.G_BITS_R], W[s.G_BITS_C] = l0, l1, bits_r, bits_c
-    W[s.G_PLOG], W[s.G_PLOGCAP], W[s.G_HLOG], W[s.G_HLOGCAP], W[s.G_NHOUT] = (
-        plog,
-        PLOG_RECORDS,
-        hlog,
-        hlog_cap,
-        hosts_out,
-    )
-    W[s.G_FLIGHT] = flight
-    W[s.G_WSE3] = program.arch == "wse3"
-    W[s.G_NOTES], W[s.G_LINES] = notes, tables.line_table
-    W[s.G_X] = extension_start
-    _set_timing(W, profile)
+    G = s.Globals.at(W, 0)
+    G["now"] = 1
+    G["npe"], G["width"], G["height"] = npe, fabric.width, fabric.height
+    G["l0"], G["l1"], G["bits_r"], G["bits_c"] = l0, l1, bits_r, bits_c
+    G["plog"], G["plogcap"] = plog, PLOG_RECORDS
+    G["hlog"], G["hlogcap"], G["nhout"] = hlog, hlog_cap, hosts_out
+    G["flight"] = flight
+    G["wse3"] = program.arch == "wse3"
+    G["notes"], G["lines"] = notes, tables.line_table
+    G["x"] = extension_start
+    _set_timing(G, profile)
     small = M_end >> 1 < 1 << 32  # Q_XAT has 32 bits
-    W[s.G_EXPRESS] = small and W[s.G_FSETUP] > W[s.G_RAMP] and not any(_looks_closely(tile) for tile in program.tiles)
+    later = profile["dsd.fabric_setup"] > profile["fabric.ramp"]
+    G["express"] = small and later and not any(_looks_closely(tile) for tile in program.tiles)
     for ty, size in isa.TY_SIZE.items():
-        W[s.G_MASK + ty] = _signed((1 << 8 * size) - 1)
-        W[s.G_SIGN + ty] = 1 << (8 * size - 1) if ty in (isa.Ty.I32, isa.Ty.I16, isa.Ty.I8) else 0
-    W[s.G_HIN : s.G_HIN + 32] = -1
+        G["mask"][ty] = _signed((1 << 8 * size) - 1)
+        G["sign"][ty] = 1 << (8 * size - 1) if ty in (isa.Ty.I32, isa.Ty.I16, isa.Ty.I8) else 0
+    G["hin"][:] = -1
     hin_index = {color: i for i, color in enumerate(sorted(c for c in fabric.host_in if c in present))}
     for color, i in hin_index.items():
-        W[s.G_HIN + color] = i
+        G["hin"][color] = i
 
     _fill_routers(U, program, tables, channels, extensions, tile_of)
-    extensions.fill(W, U[channels.first : channels.end].reshape(-1, 16), channels.index, channels.first)
-    P = W[s.P0 : s.P0 + npe * s.PK].reshape(npe, s.PK)
-    P[:, s.P_TILE] = -1
-    P[:, s.P_TASK] = -1
+    extensions.fill(W, s.Channel.view(U, channels.first, channels.total), channels.index, channels.first)
+    P = s.Pe.view(W, s.P0, npe)
+    P["tile"] = -1
+    P["task"] = -1
     for t, (tile, pes, room) in enumerate(zip(program.tiles, tile_pes, rooms, strict=True)):
         if len(pes):
             _fill_records(P, tables, t, tile, pes, room)
-            U[: npe * s.RK].reshape(npe, s.RK)[pes, s.R_IQ] = P[pes, s.P_IQ]
+            s.Router.view(U, 0, npe)["iq"][pes] = P["iq"][pes]
             _fill_memory(M8, tile, len(pes), room)
             _fill_queues(U, tables, t, tile, pes, room, channels.index, int(profile["fabric.ramp"]))
             _fill_dsrs(W, tables, t, tile, len(pes), room)
@@ -213,10 +268,10 @@ def _channels(npe: int, present: dict[int, np.ndarray], config_of: dict[int, np.
     for color in sorted(present):
         slot[color] = count.copy()
         count += present[color]
-    first = (npe * s.RK + 15) & ~15
-    base = first + (np.cumsum(count) - count) * 16
-    index = {color: np.where(present[color], base + slot[color] * 16, -1) for color in sorted(present)}
-    return _Channels(present, config_of, count, base, index, first, first + int(count.sum()) * 16)
+    first = -(-npe * s.Router.WORDS // s.Channel.WORDS) * s.Channel.WORDS
+    base = first + (np.cumsum(count) - count) * s.Channel.WORDS
+    index = {color: np.where(present[color], base + slot[color] * s.Channel.WORDS, -1) for color in sorted(present)}
+    return _Channels(present, config_of, count, base, index, first, first + int(count.sum()) * s.Channel.WORDS)
 
 
 def _rooms(
@@ -224,7 +279,7 @@ def _rooms(
 ) -> tuple[list[_Room], int, int, int]:
     """Lay out what is ragged. Returns a _Room for each tile program, and where W, U and the memories end so far."""
     depths_in, depths_out, ramp = profile["queues.input"], profile["queues.output"], int(profile["fabric.ramp"])
-    W_end = s.P0 + program.fabric.width * program.fabric.height * s.PK
+    W_end = s.P0 + program.fabric.width * program.fabric.height * s.Pe.WORDS
     M_end = MEMORY_START
     rooms = []
     for t, tile in enumerate(program.tiles):
@@ -237,47 +292,37 @@ def _rooms(
             room=memory + (2 * isa.PLAIN_COUNT if _plain_words(tile) else 0),
         )
         row.reg, W_end = W_end, W_end + n * row.registers
-        row.dsr, W_end = W_end, W_end + n * 2 * len(tile.dsrs)
+        row.dsr, W_end = W_end, W_end + n * s.Dsr.WORDS * len(tile.dsrs)
         row.ut = (W_end + 7) & ~7  # on cache lines
-        W_end = row.ut + n * s.TK * tables.threads[t]
-        row.fifo, W_end = W_end, W_end + n * s.FFK * len(tile.fifos)
-        row.iq = (U_end + 15) & ~15  # on cache lines
-        U_end = row.iq + n * s.QK * len(row.caps_in)
-        row.oq, U_end = U_end, U_end + n * s.QK * len(row.caps_out)
-        row.entries, U_end = U_end, U_end + n * s.EK * (sum(row.caps_in) + sum(row.caps_out))
+        W_end = row.ut + n * s.Thread.WORDS * tables.threads[t]
+        row.fifo, W_end = W_end, W_end + n * s.Fifo.WORDS * len(tile.fifos)
+        row.iq = -(-U_end // s.Queue.WORDS) * s.Queue.WORDS  # on cache lines
+        U_end = row.iq + n * s.Queue.WORDS * len(row.caps_in)
+        row.oq, U_end = U_end, U_end + n * s.Queue.WORDS * len(row.caps_out)
+        row.entries, U_end = U_end, U_end + n * s.Entry.WORDS * (sum(row.caps_in) + sum(row.caps_out))
         row.entries_end = U_end
         row.mem, M_end = M_end, M_end + n * row.room
         rooms.append(row)
     return rooms, W_end, U_end, M_end
 
 
-def _set_timing(W: np.ndarray, profile: Profile) -> None:
+def _set_timing(G: Any, profile: Profile) -> None:
     """The cycle numbers that the engine reads while it runs."""
-    for index, name in (
-        (s.G_HOP, "fabric.hop"),
-        (s.G_RAMP, "fabric.ramp"),
-        (s.G_SETUP, "dsd.setup"),
-        (s.G_SETUP_DSR, "dsd.setup_dsr"),
-        (s.G_SETUP_V, "dsd.setup_vector"),
-        (s.G_SETUP_S, "dsd.setup_scalar"),
-        (s.G_FSETUP, "dsd.fabric_setup"),
-        (s.G_ISSUE, "dsd.issue"),
-        (s.G_TASK_START, "task.start"),
-        (s.G_TASK_END, "task.end"),
-        (s.G_DONE, "task.completion"),
-        (s.G_TAKEN, "scalar.taken"),
-        (s.G_LAUNCH, "fabric.launch_latency"),
-        (s.G_LAUNCHHOP, "fabric.launch_hop"),
-        (s.G_SYNCDONE, "dsd.sync_done"),
-    ):
-        W[index] = int(profile[name])
-    if not (1 <= W[s.G_HOP] <= 2 and 2 <= W[s.G_RAMP] <= 8):
+    for i, name in enumerate(s.TIMES):
+        if int(profile[name]) != profile[name]:
+            raise MeshlangError(
+                Diagnostic(
+                    "MS0840", f"profile {profile.name}: {name} is {profile[name]}, and the engine counts whole cycles"
+                )
+            )
+        G["times"][i] = profile[name]
+    if not (1 <= profile["fabric.hop"] <= 2 and 2 <= profile["fabric.ramp"] <= 8):
         raise MeshlangError(
             Diagnostic(
                 "MS0840", f"profile {profile.name}: the engine needs a hop of 1 or 2 and a ramp of 2 to 8 cycles"
             )
         )
-    W[s.G_QUANTUM] = 20_000
+    G["quantum"] = 20_000
 
 
 def _fill_routers(
@@ -286,55 +331,56 @@ def _fill_routers(
     """Router records, and channels with their base routes and neighbours."""
     width, height = program.fabric.width, program.fabric.height
     npe = width * height
-    R = U[: npe * s.RK].reshape(npe, s.RK)
-    R[:, s.R_BASE], R[:, s.R_N] = channels.base, channels.count
-    H = U[channels.first : channels.end].reshape(-1, 16)
+    R = s.Router.view(U, 0, npe)
+    R["base"], R["n"] = channels.base, channels.count
+    H = s.Channel.view(U, channels.first, channels.total)
     pe_y, pe_x = np.divmod(np.arange(npe), width)
-    queue_of = np.full((len(program.tiles) + 1, 32), 15, np.int64)
+    queue_of = np.full((len(program.tiles) + 1, 32), s.NO_QUEUE, np.int64)
     for t, known in enumerate(tables.input_colors):
         for color, q in known.items():
             queue_of[t, color] = q
     for color, index in channels.index.items():
         pes = np.flatnonzero(channels.present[color])
-        rows = (index[pes] - channels.first) // 16
-        H[rows, s.CH_CONFIG] = channels.config_of[color][pes] | (color << 12) | (queue_of[tile_of[pes], color] << 17)
-        H[rows, s.CH_POP] = 0  # the clock starts at 1: long ago
-        H[rows, s.CH_PUSH] = 0
+        rows = (index[pes] - channels.first) // s.Channel.WORDS
+        config = s.Config.color.put(color, channels.config_of[color][pes])
+        H["config"][rows] = s.Config.queue.put(queue_of[tile_of[pes], color], config)
+        H["pop"][rows] = H["push"][rows] = 0  # the clock starts at 1: long ago
         for direction, dx, dy in ((NORTH, 0, -1), (SOUTH, 0, 1), (EAST, 1, 0), (WEST, -1, 0)):
             x, y = pe_x[pes] + dx, pe_y[pes] + dy
             inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
             there = np.where(inside, y * width + x, 0)
             near = extensions.arrivals(channels.index, color, direction, there)
-            H[rows, s.CH_NEAR + direction] = np.where(inside, np.where(near >= 0, near, s.NO_CHANNEL), s.OFF_RECTANGLE)
+            there = np.where(near >= 0, near, int(s.NO_CHANNEL))
+            H["near"][rows, direction] = np.where(inside, there, int(s.OFF_RECTANGLE))
 
 
 def _fill_records(P: np.ndarray, tables: Tables, t: int, tile: TileProgram, pes: np.ndarray, room: _Room) -> None:
     """The PE records of the PEs of tile program t."""
     index = np.arange(len(pes))
-    P[pes, s.P_TILE] = s.T_TILES + t * s.TT
-    P[pes, s.P_ACTIVE], P[pes, s.P_BLOCKED] = _signed(tile.active), _signed(tile.blocked)
-    P[pes, s.P_RR] = 63
-    P[pes, s.P_MEM], P[pes, s.P_MEMSIZE] = room.mem + index * room.room, room.memory
+    P["tile"][pes] = s.T_TILES + t * s.Tile.WORDS
+    P["active"][pes], P["blocked"][pes] = _signed(tile.active), _signed(tile.blocked)
+    P["rr"][pes] = 63
+    P["mem"][pes], P["memsize"][pes] = room.mem + index * room.room, room.memory
     if room.room != room.memory:
-        P[pes, s.P_PLAIN] = P[pes, s.P_MEM] + room.memory
-    P[pes, s.P_TRANSFORM], P[pes, s.P_UNMASKED] = tile.transform << 26, ~tile.exceptions & 0xFFFF
-    P[pes, s.P_REG] = room.reg + index * room.registers
-    P[pes, s.P_REGEND] = room.reg + (index + 1) * room.registers
-    P[pes, s.P_DSR] = room.dsr + index * 2 * len(tile.dsrs)
-    P[pes, s.P_UT] = room.ut + index * s.TK * tables.threads[t]
-    P[pes, s.P_FIFO] = room.fifo + index * s.FFK * len(tile.fifos)
-    P[pes, s.P_SYSTEM] = any(task.kind == "local" and task.id == 29 for task in tile.tasks)
-    P[pes, s.P_IQ] = room.iq + index * s.QK * len(room.caps_in)
-    P[pes, s.P_OQ] = room.oq + index * s.QK * len(room.caps_out)
+        P["plain"][pes] = P["mem"][pes] + room.memory
+    P["transform"][pes], P["unmasked"][pes] = Control.high.put(tile.transform), ~tile.exceptions & 0xFFFF
+    P["reg"][pes] = room.reg + index * room.registers
+    P["regend"][pes] = room.reg + (index + 1) * room.registers
+    P["dsr"][pes] = room.dsr + index * s.Dsr.WORDS * len(tile.dsrs)
+    P["ut"][pes] = room.ut + index * s.Thread.WORDS * tables.threads[t]
+    P["fifo"][pes] = room.fifo + index * s.Fifo.WORDS * len(tile.fifos)
+    P["system"][pes] = any(task.kind == "local" and task.id == s.SYSTEM_TASK for task in tile.tasks)
+    P["iq"][pes] = room.iq + index * s.Queue.WORDS * len(room.caps_in)
+    P["oq"][pes] = room.oq + index * s.Queue.WORDS * len(room.caps_out)
     ut_blocked = 0
     for i in range(8):
-        dense = int(tables.T[s.T_TILES + t * s.TT + s.TT_UTMAP + i])
+        dense = int(s.Tile.at(tables.T, s.T_TILES + t * s.Tile.WORDS)["utmap"][i])
         if tile.ut_blocked >> i & 1 and dense >= 0:
             ut_blocked |= 1 << dense
-    P[pes, s.P_UTBLOCK] = ut_blocked
-    P[pes, s.P_TASKPRIO] = _signed(tile.high)
+    P["utblock"][pes] = ut_blocked
+    P["taskprio"][pes] = _signed(tile.high)
     for pair, (_, init, _) in enumerate(tile.rotating):
-        P[pes, s.P_ROTATE + pair] = init
+        P["rotate"][pes, pair] = init
 
 
 def _fill_memory(M8: np.ndarray, tile: TileProgram, n: int, room: _Room) -> None:
@@ -359,49 +405,47 @@ def _fill_queues(
 ) -> None:
     """The queue records of the PEs of tile program t."""
     n = len(pes)
-    entries = room.entries + np.arange(n) * s.EK * (sum(room.caps_in) + sum(room.caps_out))
+    entries = room.entries + np.arange(n) * s.Entry.WORDS * (sum(room.caps_in) + sum(room.caps_out))
     for incoming, start, queues, caps in (
         (True, room.iq, [(q.id, q.color) for q in tile.inputs], room.caps_in),
         (False, room.oq, tables.outputs[t], room.caps_out),
     ):
-        block = U[start : start + n * s.QK * len(caps)].reshape(n, len(caps), s.QK)
+        block = s.Queue.view(U, start, n * len(caps)).reshape(n, len(caps))
         for i, ((ident, color), cap) in enumerate(zip(queues, caps, strict=True)):
-            block[:, i, s.Q_BUF] = entries
-            block[:, i, s.Q_CAP] = cap
-            block[:, i, s.Q_ID] = ident
-            block[:, i, s.Q_COLOR] = 31 if color is None or color < 0 else color
-            block[:, i, s.Q_DEPTH] = cap - ramp if incoming else cap
+            queue = block[:, i]
+            queue["buf"] = entries
+            queue["cap"] = cap
+            queue["id"] = ident
+            queue["color"] = s.NO_COLOR if color is None or color < 0 else color
+            queue["depth"] = cap - ramp if incoming else cap
             if incoming and color in channel_of:
-                block[:, i, s.Q_CHANNEL] = np.maximum(channel_of[color][pes], 0)
-            entries = entries + cap * s.EK
+                queue["channel"] = np.maximum(channel_of[color][pes], 0)
+            entries = entries + cap * s.Entry.WORDS
 
 
 def _fill_dsrs(W: np.ndarray, tables: Tables, t: int, tile: TileProgram, n: int, room: _Room) -> None:
     """What DSRs hold from the start on n PEs."""
-    block = W[room.dsr : room.dsr + n * 2 * len(tile.dsrs)].reshape(n, -1)
+    block = s.Dsr.view(W, room.dsr, n * len(tile.dsrs)).reshape(n, -1)
     for dense, packed, config, action, on_control in tile.dsr_init:
-        block[:, 2 * dense] = _signed(packed)
+        block["value"][:, dense] = _signed(packed)
         if config >= 0:
-            block[:, 2 * dense + 1] = (
-                1
-                | ((tables.configs[t] + config * isa.RC_COLUMNS) << 1)
-                | ((action & 0xFF) << 32)
-                | ((on_control & 0xFF) << 40)
-            )
+            row = tables.configs[t] + config * DsrConfig.WORDS
+            block["more"][:, dense] = s.DsrMore.pack(set=1, config=row, action=action, onctrl=on_control)
 
 
 def _visit_all(W: np.ndarray, has_code: np.ndarray) -> None:
     """Every PE with code gets a first visit: tasks that are active from the start."""
-    l0, l1 = int(W[s.G_L0]), int(W[s.G_L1])
+    G = s.Globals.at(W, 0)
+    l0, l1 = int(G["l0"]), int(G["l1"])
     bits = np.zeros(l0 * 64, bool)
     bits[: len(has_code)] = has_code
     words = np.packbits(bits, bitorder="little").view(np.int64)
-    at = int(W[s.G_BITS_C]) + 1 * (l0 + l1)
+    at = int(G["bits_c"]) + 1 * (l0 + l1)
     W[at : at + l0] = words
     upper = np.zeros(l1 * 64, bool)
     upper[:l0] = words != 0
     W[at + l0 : at + l0 + l1] = np.packbits(upper, bitorder="little").view(np.int64)
-    W[s.G_OCC_C] = 2 if bits.any() else 0
+    G["occ_c"] = 2 if bits.any() else 0
 
 
 def _on_cache_lines(n: int, dtype: Any) -> np.ndarray:
@@ -424,7 +468,7 @@ def _routes(
     """Which PEs have a channel of each color, its base rx | tx << 6, and the number of its configuration or -1."""
     fabric = program.fabric
     npe = fabric.width * fabric.height
-    table = np.array([*(config.rx | (config.tx << 6) for config in fabric.configs), 0], np.int64)
+    table = np.array([*(s.Config.pack(rx=config.rx, tx=config.tx) for config in fabric.configs), 0], np.int64)
     present, config_of, index_of = {}, {}, {}
     for color, array in fabric.color.items():
         index = np.asarray(array).reshape(npe)
@@ -432,8 +476,8 @@ def _routes(
         index_of[color] = index.astype(np.int64)
         config_of[color] = np.where(index >= 0, table[index], 0)
     for colors, default, extra in (
-        (fabric.host_in, (1 << HOST) | (1 << RAMP) << 6, 1 << HOST),
-        (fabric.host_out, (1 << RAMP) | (1 << HOST) << 6, (1 << HOST) << 6),
+        (fabric.host_in, s.Config.pack(rx=1 << HOST, tx=1 << RAMP), s.Config.pack(rx=1 << HOST)),
+        (fabric.host_out, s.Config.pack(rx=1 << RAMP, tx=1 << HOST), s.Config.pack(tx=1 << HOST)),
     ):
         for color in colors:
             if color not in present:
@@ -447,7 +491,7 @@ def _routes(
             missing = ~present[color] & (tile_of >= 0)
             own = config_of[color]
             if extra != 1 << HOST:
-                extra_of = np.where(own >> 6 == 0, extra, 0)
+                extra_of = np.where(s.Config.tx.get(own) == 0, extra, 0)
             else:
                 extra_of = extra
             config_of[color] = np.where(present[color], own | extra_of, np.where(missing, default, 0))

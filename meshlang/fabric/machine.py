@@ -65,7 +65,7 @@ class Machine(Loaded):
     ):
         super().__init__(program, profile)
         self.progress = progress
-        self.state.W[s.G_STRICT] = strict
+        self.state.W[s.Globals.strict] = strict
         self._print_log: list[np.ndarray] = []
         self._tails = np.full(len(self._segments), -1, np.int64)
         self._out: dict[int, list[np.ndarray]] = {c: [] for c in program.fabric.host_out}
@@ -96,7 +96,7 @@ class Machine(Loaded):
                 )
             )
         called = 0
-        P = self.records()
+        P = self.pes
         now = self.cycle
         for t, tile in enumerate(self.program.tiles):
             export = tile.exports.get(name)
@@ -109,9 +109,11 @@ class Machine(Loaded):
                     Diagnostic("MS0845", f"{name!r} takes {function.params} arguments, {len(args)} were given")
                 )
             y, x = np.divmod(pes, self.width)
-            P[pes, s.P_CMD] = self.state.function_base[t] + export.function * s.FK + 1
-            P[pes, s.P_CMDTIME] = now + W[s.G_LAUNCH] + W[s.G_LAUNCHHOP] * (x + y)
-            P[pes, s.P_CMDOPEN] = 1
+            P["cmd"][pes] = self.state.function_base[t] + export.function * s.Function.WORDS + 1
+            P["cmdtime"][pes] = (
+                now + self.profile["fabric.launch_latency"] + self.profile["fabric.launch_hop"] * (x + y)
+            )
+            P["cmdopen"][pes] = 1
             self._wake(pes)
             called += len(pes)
         if not called:
@@ -123,10 +125,10 @@ class Machine(Loaded):
                     help=f"exported functions: {', '.join(names)}" if names else None,
                 )
             )
-        W[s.G_ARGN] = len(args)
+        W[s.Globals.argn] = len(args)
         for i, value in enumerate(args):
-            W[s.G_ARGS + i] = _int64(value)
-        W[s.G_CMDS] = called
+            W[s.Globals.args + i] = _int64(value)
+        W[s.Globals.cmds] = called
         self.command = name
         return called
 
@@ -134,8 +136,8 @@ class Machine(Loaded):
         """Visit the compute elements (or routers) of some PEs in the next cycle."""
         W = self.state.W
         slot = self.cycle & 63
-        l0, l1 = int(W[s.G_L0]), int(W[s.G_L1])
-        base = int(W[s.G_BITS_R if routers else s.G_BITS_C]) + slot * (l0 + l1)
+        l0, l1 = int(W[s.Globals.l0]), int(W[s.Globals.l1])
+        base = int(W[s.Globals.bits_r if routers else s.Globals.bits_c]) + slot * (l0 + l1)
         bits = np.zeros(l0 * 64, bool)
         bits[pes] = True
         words = np.packbits(bits, bitorder="little").view(np.int64)
@@ -143,7 +145,7 @@ class Machine(Loaded):
         upper = np.zeros(l1 * 64, bool)
         upper[:l0] = words != 0
         W[base + l0 : base + l0 + l1] |= np.packbits(upper, bitorder="little").view(np.int64)
-        W[s.G_OCC_R if routers else s.G_OCC_C] |= _int64(1 << slot)
+        W[s.Globals.occ_r if routers else s.Globals.occ_c] |= _int64(1 << slot)
 
     # ------------------------------------------------------------ running
 
@@ -159,22 +161,22 @@ class Machine(Loaded):
         limit = self.cycle + max_cycles if max_cycles is not None else 1 << 62
         if until == "commands" and self.commands_outstanding == 0:
             return Stop("commands_done", self.cycle)
-        W[s.G_UNTIL] = 1 if until == "commands" else 0
+        W[s.Globals.until] = 1 if until == "commands" else 0
         last = time.monotonic()
         while True:
             if isinstance(until, tuple):
                 missing = self._stream_missing(until)
                 if missing == 0:
                     return Stop("stream", self.cycle)
-                W[s.G_UNTIL], W[s.G_SCOLOR] = 2, until[1]
-                W[s.G_STARGET] = W[s.G_SCOUNT + until[1]] + missing
+                W[s.Globals.until], W[s.Globals.scolor] = 2, until[1]
+                W[s.Globals.starget] = W[s.Globals.scount + until[1]] + missing
             period_end = (self._period + 1) * _PERIOD
             start = self.cycle
             end = min(limit, start + self._chunk, period_end)
-            W[s.G_LIMIT] = end if self.recorder is None else self.recorder.before_run(start, end)
+            W[s.Globals.limit] = end if self.recorder is None else self.recorder.before_run(start, end)
             began = time.monotonic()
             code = self._call()
-            W[s.G_LIMIT] = 0  # depends on wall time, so it is no part of the state that snapshots compare
+            W[s.Globals.limit] = 0  # depends on wall time, so it is no part of the state that snapshots compare
             now = time.monotonic()
             if now - began < 0.1 and self.cycle - start >= self._chunk:
                 self._chunk = min(self._chunk * 2, 1 << 40)
@@ -211,38 +213,40 @@ class Machine(Loaded):
             past = (times - np.uint32(now & 0xFFFFFFFF)).view(np.int32) < 0
             times[past] = old
 
-        first, end = self.state.channel_region
-        H = U[first:end].reshape(-1, 16)
-        for column in (*range(s.CH_TIME, s.CH_TIME + 4), s.CH_POP, s.CH_PUSH):
-            times = H[:, column].copy()
+        channels = self.state.buffers
+        for name in ("time", "pop", "push"):
+            times = channels[name].copy()
             renew(times)
-            H[:, column] = times
+            channels[name] = times
         # CH_POP == now means "left in this cycle": `old` is in the past
         for a, b in self.state.entry_regions:
-            times = U[a:b].reshape(-1, s.EK)[:, s.E_TIME].copy()
+            entries = s.Entry.view(U, a, (b - a) // s.Entry.WORDS)
+            times = entries["time"].copy()
             renew(times)
-            U[a:b].reshape(-1, s.EK)[:, s.E_TIME] = times
+            entries["time"] = times
 
     def _drain(self) -> None:
         """Take over what the engine logged."""
         W = self.state.W
         if self.recorder is not None:
             self.recorder.drain()
-        n = int(W[s.G_PLOGN])
+        n = int(W[s.Globals.plogn])
         if n:
-            base = int(W[s.G_PLOG])
-            self._print_log.append(W[base : base + n * s.LK].reshape(n, s.LK).copy())
-            W[s.G_PLOGN] = 0
-        n = int(W[s.G_HLOGN])
+            base = int(W[s.Globals.plog])
+            self._print_log.append(s.Print.view(W, base, n).copy())
+            W[s.Globals.plogn] = 0
+        n = int(W[s.Globals.hlogn])
         if n:
-            base = int(W[s.G_HLOG])
+            base = int(W[s.Globals.hlog])
             log = W[base : base + n]
-            W[s.G_HLOGN] = 0
-            colors = (log >> 56) & 31
+            W[s.Globals.hlogn] = 0
+            colors = s.HostWavelet.color.get(log)
             for color in np.unique(colors):
-                part = log[colors == color] & ((1 << 56) - 1)
+                part = s.HostWavelet.where.get(log[colors == color])
                 self._out[int(color)].append(part)
-                self._out_counts[int(color)] += np.bincount(part >> 32, minlength=self.width * self.height)
+                self._out_counts[int(color)] += np.bincount(
+                    s.HostWavelet.pe.get(part), minlength=self.width * self.height
+                )
 
     # ------------------------------------------------------------ memory
 
@@ -254,7 +258,7 @@ class Machine(Loaded):
     @property
     def mem_base(self) -> np.ndarray:
         """Where each PE's memory begins (int64 [pe])."""
-        return self.records()[:, s.P_MEM]
+        return self.pes["mem"]
 
     def _region(self, x0: int, y0: int, w: int, h: int) -> np.ndarray:
         self.pe(x0, y0)
@@ -265,8 +269,8 @@ class Machine(Loaded):
         """First byte of each PE's part (int64 [h * w]), checked."""
         pes = self._region(x0, y0, w, h)
         address = np.broadcast_to(np.asarray(address, np.int64), (h, w)).ravel()
-        P = self.records()
-        bad = (address < 0) | (address + nbytes > P[pes, s.P_MEMSIZE]) | (P[pes, s.P_TILE] < 0)
+        P = self.pes
+        bad = (address < 0) | (address + nbytes > P["memsize"][pes]) | (P["tile"][pes] < 0)
         if bad.any():
             i = int(np.argmax(bad))
             y, x = divmod(int(pes[i]), self.width)
@@ -274,10 +278,10 @@ class Machine(Loaded):
                 Diagnostic(
                     "MS0847",
                     f"the host accesses {nbytes} bytes at address {int(address[i])} of PE ({x}, {y}), which has "
-                    f"{int(P[pes[i], s.P_MEMSIZE])} bytes of memory",
+                    f"{int(P['memsize'][pes[i]])} bytes of memory",
                 )
             )
-        return P[pes, s.P_MEM] + address
+        return P["mem"][pes] + address
 
     def _parts(self, starts: np.ndarray, nbytes: int) -> np.ndarray | None:
         """The parts as a strided view [PEs, nbytes], if they are evenly spaced; else None."""
@@ -328,7 +332,7 @@ class Machine(Loaded):
                 raise MeshlangError(Diagnostic("MS0848", f"PE ({x}, {y}) exports no data named {name!r}"))
             mine = self.state.tile_of[pes] == t
             if export.kind == "pointer":
-                at = self.records()[pes[mine], s.P_MEM] + export.address
+                at = self.pes["mem"][pes[mine]] + export.address
                 addresses[mine] = self.state.M16[at >> 1]
             else:
                 addresses[mine] = export.address
@@ -359,19 +363,19 @@ class Machine(Loaded):
         first = len(self._host_in)
         self._host_in = np.concatenate([self._host_in, data.ravel()])
         row0 = len(self._segments)
-        rows = row0 + np.arange(h * w) * 3
-        added = np.empty((h * w, 3), np.int64)
-        added[:, 0] = first + np.arange(h * w) * n
-        added[:, 1] = added[:, 0] + n
-        added[:, 2] = -1
+        rows = row0 + np.arange(h * w) * s.Segment.WORDS
+        added = np.empty((h * w, s.Segment.WORDS), np.int64)
+        added[:, s.Segment.position] = first + np.arange(h * w) * n
+        added[:, s.Segment.end] = added[:, s.Segment.position] + n
+        added[:, s.Segment.next] = -1
         self._segments = np.concatenate([self._segments, added.ravel()])
         empty = self._segments[heads] < 0
         self._segments[heads[empty]] = rows[empty]
-        self._segments[self._tails[heads[~empty]] + 2] = rows[~empty]
+        self._segments[self._tails[heads[~empty]] + s.Segment.next] = rows[~empty]
         self._tails[heads] = rows
-        R = self.state.U[: npe * s.RK].reshape(npe, s.RK)
-        slot = (channel - R[pes, s.R_BASE].astype(np.int64)) // 16
-        R[pes, s.R_HIN] |= (np.int64(1) << slot).astype(np.uint32)
+        routers = self.state.routers
+        slot = (channel - routers["base"][pes].astype(np.int64)) // s.Channel.WORDS
+        routers["hin"][pes] |= (np.int64(1) << slot).astype(np.uint32)
         self._wake(pes, routers=True)
 
     def stream_in_pending(self, color: int) -> int:
@@ -405,12 +409,12 @@ class Machine(Loaded):
                 )
             )
         log = np.concatenate(self._out[color]) if self._out[color] else np.zeros(0, np.int64)
-        order = np.argsort(log >> 32, kind="stable")
+        order = np.argsort(s.HostWavelet.pe.get(log), kind="stable")
         log = log[order]
-        owner = log >> 32
+        owner = s.HostWavelet.pe.get(log)
         first = np.searchsorted(owner, pes)
         picked = first[:, None] + np.arange(n)
-        out = (log[picked] & 0xFFFFFFFF).astype(np.uint32)
+        out = s.HostWavelet.value.get(log[picked]).astype(np.uint32)
         left = np.ones(len(log), bool)
         left[picked.ravel()] = False
         self._out[color] = [log[left]]
@@ -426,17 +430,17 @@ class Machine(Loaded):
         if not self._print_log:
             return []
         log = np.concatenate(self._print_log)
-        log = log[np.argsort(log[:, 0], kind="stable")]
+        log = log[np.argsort(log["cycle"], kind="stable")]
         strings = self.state.strings
         out = []
         for cycle, pe, what, value in log.tolist():
-            string = what >> 16
+            string = s.PrintWhat.string.get(what)
             out.append(
                 PrintRecord(
                     cycle,
                     (pe % self.width, pe // self.width),
-                    what & 0xFF,
-                    (what >> 8) & 15,
+                    s.PrintWhat.kind.get(what),
+                    s.PrintWhat.ty.get(what),
                     value,
                     strings[string] if 0 <= string < len(strings) else None,
                 )
@@ -455,24 +459,24 @@ class Machine(Loaded):
 
     def stats(self) -> dict[str, Any]:
         """Counters of the whole run, and per-PE arrays [h, w]."""
-        W, P = self.state.W, self.records()
+        W, P = self.state.W, self.pes
         shape = (self.height, self.width)
         return {
             "cycles": self.cycle,
-            "instructions": int(W[s.G_INSTR]),
-            "vector_elements": int(W[s.G_VECTOR]),
-            "hops": int(W[s.G_HOPS]),
-            "delivered": int(W[s.G_DELIVERED]),
-            "wavelets_sent": int(P[:, s.P_SENT].sum()),
+            "instructions": int(W[s.Globals.instr]),
+            "vector_elements": int(W[s.Globals.vector]),
+            "hops": int(W[s.Globals.hops]),
+            "delivered": int(W[s.Globals.delivered]),
+            "wavelets_sent": int(P["sent"].sum()),
             "wavelets_received": int(self.received().sum()),
-            "tasks": int(P[:, s.P_TASKS].sum()),
-            "router_visits": int(W[s.G_VISITS_R]),
-            "ce_visits": int(W[s.G_VISITS_C]),
-            "steps": int(W[s.G_STEPS]),
-            "busy": P[:, s.P_BUSY].reshape(shape).copy(),
-            "sent": P[:, s.P_SENT].reshape(shape).copy(),
+            "tasks": int(P["tasks"].sum()),
+            "router_visits": int(W[s.Globals.visits_r]),
+            "ce_visits": int(W[s.Globals.visits_c]),
+            "steps": int(W[s.Globals.steps]),
+            "busy": P["busy"].reshape(shape).copy(),
+            "sent": P["sent"].reshape(shape).copy(),
             "received": self.received().reshape(shape),
-            "tasks_started": P[:, s.P_TASKS].reshape(shape).copy(),
+            "tasks_started": P["tasks"].reshape(shape).copy(),
         }
 
 

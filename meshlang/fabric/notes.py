@@ -51,7 +51,7 @@ def left_over(machine: Loaded) -> list[Diagnostic]:
     """Wavelets that nobody has taken, in a machine that has come to rest (else none): MS0854, and MS0855 where the task
     for them is blocked."""
     W = machine.state.W
-    if W[s.G_OCC_R] or W[s.G_OCC_C] or W[s.G_FAULT] or machine.commands_outstanding:
+    if W[s.Globals.occ_r] or W[s.Globals.occ_c] or W[s.Globals.fault] or machine.commands_outstanding:
         return []
     out = []
     for group in find_waiting(machine):
@@ -85,25 +85,24 @@ _LEFT_HELP = {
 
 def _notes(machine: Loaded) -> list[_Note]:
     W = machine.state.W
-    words = int(W[s.G_L0])
+    words = int(W[s.Globals.l0])
     out = []
     for i in range(int(s.NOTES)):
-        r = int(W[s.G_NOTES]) + i * (int(s.NK) + words)
-        record = [int(v) for v in W[r : r + s.NK]]
-        if not record[s.N_COUNT]:
+        r = int(W[s.Globals.notes]) + i * (s.Note.WORDS + words)
+        record = s.Note.at(W, r)
+        if not record["count"]:
             break
-        key, tile = record[s.N_KEY], int(machine.state.tile_of[record[s.N_PE]])
-        pes = int.from_bytes(W[r + s.NK : r + s.NK + words].tobytes(), "little")
+        about, tile = s.NoteKey.unpack(int(record["key"])), int(machine.state.tile_of[record["pe"]])
+        pes = int.from_bytes(W[r + s.Note.WORDS : r + s.Note.WORDS + words].tobytes(), "little")
         out.append(
             _Note(
-                key & 15,
-                key >> 4 & 0xFFFFF,
-                key >> 24,
-                *record[1:7],
-                record[s.N_COUNT],
+                about["kind"],
+                about["what"],
+                about["line"],
+                *(int(record[name]) for name in ("cycle", "pe", "task", "a", "b", "c", "count")),
                 pes,
                 tile,
-                machine.state.lines[key >> 24],
+                machine.state.lines[about["line"]],
             )
         )
     return out

@@ -11,6 +11,7 @@ from ..diag import Diagnostic, Label, MeshlangError
 from ..ir import isa
 from ..ir.dsdops import DsdOpCode
 from ..ir.program import DIRECTIONS
+from ..ir.words import FifoRow
 from .engine import state as s
 from .engine.faults import Fault
 from .messages import MESSAGES
@@ -70,7 +71,7 @@ def span_of(machine: Loaded, tile: int, pc: int) -> Any:
 def calls_of(machine: Loaded, pe: int) -> list[Any]:
     """Source places of the calls a PE's running code is inside of, innermost first."""
     W, C = machine.state.W, machine.state.C
-    tile, fp = int(machine.state.tile_of[pe]), int(machine.records()[pe, s.P_FP])
+    tile, fp = int(machine.state.tile_of[pe]), int(machine.pes["fp"][pe])
     spans = []
     while (link := int(W[fp - 1])) >= 0:
         spans.append(span_of(machine, tile, link - 1))
@@ -102,12 +103,12 @@ def fault_error(machine: Loaded) -> MeshlangError:
     """The exception for the fault the engine recorded."""
     machine.settle()
     W = machine.state.W
-    fault = Fault(int(W[s.G_FAULT]))
-    pe, pc, cycle = int(W[s.G_FPE]), int(W[s.G_FPC]), int(W[s.G_FCYCLE])
-    a, b, c = int(W[s.G_FA]), int(W[s.G_FB]), int(W[s.G_FC])
-    record = machine.records()[pe]
+    fault = Fault(int(W[s.Globals.fault]))
+    pe, pc, cycle = int(W[s.Globals.fpe]), int(W[s.Globals.fpc]), int(W[s.Globals.fcycle])
+    a, b, c = int(W[s.Globals.fa]), int(W[s.Globals.fb]), int(W[s.Globals.fc])
+    record = machine.pes[pe]
     tile = int(machine.state.tile_of[pe])
-    words: dict[str, Any] = {"a": a, "b": b, "c": c, "memory": int(record[s.P_MEMSIZE]), "text": ""}
+    words: dict[str, Any] = {"a": a, "b": b, "c": c, "memory": int(record["memsize"]), "text": ""}
     color = None
     labels: list[Label] = []
     if fault in (Fault.NO_ROUTE, Fault.OFF_RECT):
@@ -155,7 +156,7 @@ def fault_error(machine: Loaded) -> MeshlangError:
     code, message, help_ = MESSAGES[fault]
     notes = [f"at {place_of(machine, pe)}, cycle {cycle}"]
     router = fault in (Fault.NO_ROUTE, Fault.OFF_RECT, Fault.MISROUTED, Fault.TWO_SIDES)
-    task = None if router else task_name(machine, tile, int(record[s.P_TASK]))
+    task = None if router else task_name(machine, tile, int(record["task"]))
     if task:
         notes.append(f"in {task}")
     if tile >= 0:
@@ -166,7 +167,7 @@ def fault_error(machine: Loaded) -> MeshlangError:
     # in scalar code the calls say where in the program a library was called; what an operation does later has none
     calls = (
         calls_of(machine, pe)
-        if span is not None and not router and record[s.P_ST] == s.ST_RUN and record[s.P_PC] == pc + 1
+        if span is not None and not router and record["st"] == s.ST_RUN and record["pc"] == pc + 1
         else []
     )
     labels += [Label(call, "called from here") for call in calls[:CALLS_SHOWN] if call is not None]
@@ -253,7 +254,7 @@ def find_waiting(machine: Loaded) -> list[Waiting]:
     machine.settle()
     st = machine.state
     W, U, T = st.W, st.U, st.T
-    P = machine.records()
+    P = machine.pes
     groups: dict[tuple, Waiting] = {}
 
     def add(
@@ -268,9 +269,9 @@ def find_waiting(machine: Loaded) -> list[Waiting]:
         return group
 
     def queue_words(record: int, output: bool) -> tuple[str, int | None, int]:
-        ident, color = int(U[record + s.Q_ID]), int(U[record + s.Q_COLOR])
+        ident, color = int(U[record + s.Queue.id]), int(U[record + s.Queue.color])
         name = f"{'output' if output else 'input'} queue {ident}" if ident < 8 else "the output queue"
-        return name + (f" (color {color})" if color < 31 else ""), color if color < 31 else None, ident
+        return name + (f" (color {color})" if color < s.NO_COLOR else ""), color if color < s.NO_COLOR else None, ident
 
     def channel_of(pe: int, color: int | None) -> int:
         channel = st.channels.get(color) if color is not None else None
@@ -278,145 +279,148 @@ def find_waiting(machine: Loaded) -> list[Waiting]:
 
     def gate(ch: int, side: int) -> str:
         """Why a channel lets nothing in at a side, or ""."""
-        config = int(U[ch + s.CH_CONFIG])
-        if config & s.C_TEARDOWN:
+        config = int(U[ch + s.Channel.config])
+        if config & s.Config.teardown.mask:
             return "the color is in teardown there, and the program does not leave it"
-        if config & s.C_SPECIAL and not config >> side & 1:
+        if config & s.Config.special.mask and not config >> side & 1:
             x = extension(ch)
-            position = int(W[x + s.X_POSITIONS + W[x + s.X_CURRENT]])
+            position = int(W[x + s.Extension.positions + W[x + s.Extension.current]])
             if position >> side & 1:
                 return "the switch there is about to advance, and takes nothing until the wavelets before have left"
             sides = ", ".join(DIRECTIONS[d] for d in range(5) if position >> d & 1) or "nothing"
-            return f"the switch there is at position {int(W[x + s.X_CURRENT])} and receives from {sides}, not from {DIRECTIONS[side]}"
+            return f"the switch there is at position {int(W[x + s.Extension.current])} and receives from {sides}, not from {DIRECTIONS[side]}"
         return ""
 
     def extension(ch: int) -> int:
-        return int(W[s.G_X]) + (int(U[ch + s.CH_STATE]) >> int(s.S_EXTENSION)) * int(s.XK)
+        return int(W[s.Globals.x]) + s.ChannelState.extension.get(int(U[ch + s.Channel.state])) * s.Extension.WORDS
 
     def eaten(pe: int, color: int | None) -> str:
         ch = channel_of(pe, color)
-        if ch < 0 or not int(U[ch + s.CH_CONFIG]) & s.C_FILTER or not W[extension(ch) + s.X_EATEN]:
+        if (
+            ch < 0
+            or not int(U[ch + s.Channel.config]) & s.Config.filter.mask
+            or not W[extension(ch) + s.Extension.eaten]
+        ):
             return ""
-        return f"; the filter has kept {int(W[extension(ch) + s.X_EATEN])} wavelets from the PE"
+        return f"; the filter has kept {int(W[extension(ch) + s.Extension.eaten])} wavelets from the PE"
 
     def fifo_name(tile: int, o: int) -> str:
-        address = int(T[int(W[o + s.O_QUEUE])])
+        address = int(T[int(W[o + s.Operand.queue])])
         return next(
             (f"FIFO over {m.name}" for m in machine.program.tiles[tile].objects if m.address == address), "FIFO"
         )
 
     # operations
-    for pe in np.flatnonzero(P[:, s.P_UTMASK]):
+    for pe in np.flatnonzero(P["utmask"]):
         tile = int(st.tile_of[pe])
-        mask = int(P[pe, s.P_UTMASK])
+        mask = int(P["utmask"][pe])
         for dense in range(16):
             if not mask >> dense & 1:
                 continue
-            v = int(P[pe, s.P_UT]) + dense * s.TK
-            code, n, k, pc = (int(W[v + f]) for f in (s.V_CODE, s.V_N, s.V_K, s.V_PC))
-            who = "main thread" if dense == 0 else f"microthread {int(W[v + s.V_ID])}"
+            v = int(P["ut"][pe]) + dense * s.Thread.WORDS
+            code, n, k, pc = (int(W[v + f]) for f in (s.Thread.code, s.Thread.n, s.Thread.k, s.Thread.pc))
+            who = "main thread" if dense == 0 else f"microthread {int(W[v + s.Thread.id])}"
             waits, color, queue = "", None, None
             for j in range(4):
-                o = v + s.V_OPERANDS + j * s.OK
-                q = int(W[o + s.O_QUEUE])
-                if W[o + s.O_KIND] == s.K_IN and U[q + s.Q_COUNT] == 0:
+                o = v + s.Thread.operands + j * s.Operand.WORDS
+                q = int(W[o + s.Operand.queue])
+                if W[o + s.Operand.kind] == s.K_IN and U[q + s.Queue.count] == 0:
                     words, color, queue = queue_words(q, False)
                     waits = f"waits for {words}{eaten(int(pe), color)}"
                     break
-                if W[o + s.O_KIND] == s.K_FIFO:
-                    held = int(W[int(W[o + s.O_ADDR]) + s.FF_COUNT])
-                    if j == 0 and held >= int(T[int(W[o + s.O_QUEUE]) + isa.FIFO_CAPACITY]):
+                if W[o + s.Operand.kind] == s.K_FIFO:
+                    held = int(W[int(W[o + s.Operand.addr]) + s.Fifo.count])
+                    if j == 0 and held >= int(T[int(W[o + s.Operand.queue]) + FifoRow.capacity]):
                         waits = f"waits for room in the {fifo_name(tile, o)}, which holds {held} elements"
                     elif j > 0 and held == 0:
                         waits = f"waits for the {fifo_name(tile, o)}, which is empty"
-                if W[o + s.O_KIND] == s.K_OUT and U[q + s.Q_COUNT] >= U[q + s.Q_CAP]:
+                if W[o + s.Operand.kind] == s.K_OUT and U[q + s.Queue.count] >= U[q + s.Queue.cap]:
                     words, color, queue = queue_words(q, True)
                     waits = f"waits for room in {words}"
-            if int(P[pe, s.P_UTBLOCK]) >> dense & 1:
+            if int(P["utblock"][pe]) >> dense & 1:
                 waits = "is blocked"
-            of = "endless" if int(W[v + s.V_FLAGS]) & s.F_ENDLESS else f"{k} of {n} elements"
+            of = "endless" if int(W[v + s.Thread.flags]) & s.ThreadFlags.endless.mask else f"{k} of {n} elements"
             text = f"{who}: {DsdOpCode(code).name.lower()}, {of}, {waits or 'can go on'}"
             add(int(pe), "operation", text, span_of(machine, tile, pc), color, queue)
     # @map and friends
-    for pe in np.flatnonzero((P[:, s.P_STALL] == 1) & (P[:, s.P_ST] == s.ST_RUN)):
-        tile, pc = int(st.tile_of[pe]), int(P[pe, s.P_PC])
+    for pe in np.flatnonzero((P["stall"] == 1) & (P["st"] == s.ST_RUN)):
+        tile, pc = int(st.tile_of[pe]), int(P["pc"][pe])
         text = "main thread: waits for one element on the fabric"
         add(int(pe), "element", text, span_of(machine, tile, pc))
     # tasks
-    for pe in np.flatnonzero(P[:, s.P_TILE] >= 0):
-        if P[pe, s.P_ACTIVE] == 0:
+    for pe in np.flatnonzero(P["tile"] >= 0):
+        if P["active"][pe] == 0:
             continue
         tile = int(st.tile_of[pe])
-        active, blocked = int(P[pe, s.P_ACTIVE]), int(P[pe, s.P_BLOCKED])
+        active, blocked = int(P["active"][pe]), int(P["blocked"][pe])
         for binding in machine.program.tiles[tile].tasks:
             if binding.kind == "local" and active >> binding.id & 1:
                 state = "is blocked" if blocked >> binding.id & 1 else "waits for the main thread"
                 text = f"local task {binding.name} (id {binding.id}) is activated, but {state}"
                 add(int(pe), "task", text, binding.span).task = binding.id
     # queues
-    wse3 = bool(W[s.G_WSE3])
+    wse3 = bool(W[s.Globals.wse3])
     for t, pes in enumerate(st.tile_pes):
-        record = s.T_TILES + t * s.TT
-        for i in range(int(T[record + s.TT_NIQ])):
-            q = P[pes, s.P_IQ] + i * s.QK
-            for pe in pes[U[q + s.Q_COUNT] > 0]:
-                base = int(P[pe, s.P_IQ]) + i * s.QK
-                if U[base + s.Q_USER]:
+        record = s.T_TILES + t * s.Tile.WORDS
+        for i in range(int(T[record + s.Tile.niq])):
+            q = P["iq"][pes] + i * s.Queue.WORDS
+            for pe in pes[U[q + s.Queue.count] > 0]:
+                base = int(P["iq"][pe]) + i * s.Queue.WORDS
+                if U[base + s.Queue.user]:
                     continue
                 words, color, ident = queue_words(base, False)
                 channel = ident if wse3 else color
                 blocked = (
                     channel is not None
-                    and bool(int(P[pe, s.P_BLOCKED]) >> channel & 1)
+                    and bool(int(P["blocked"][pe]) >> channel & 1)
                     and _data_task(machine, t, channel)
                 )
-                count = int(U[base + s.Q_COUNT])
+                count = int(U[base + s.Queue.count])
                 text = f"{words} holds {count} wavelet{'s' if count > 1 else ''}, " + (
                     "and the task for them is blocked" if blocked else "which no operation takes"
                 )
                 group = add(int(pe), "task", text, None, color, ident)
                 group.wavelets, group.blocked = True, blocked
-        for i in range(int(T[record + s.TT_NOQ])):
-            q = P[pes, s.P_OQ] + i * s.QK
-            for pe in pes[U[q + s.Q_COUNT] > 0]:
-                record_ = int(P[pe, s.P_OQ]) + i * s.QK
+        for i in range(int(T[record + s.Tile.noq])):
+            q = P["oq"][pes] + i * s.Queue.WORDS
+            for pe in pes[U[q + s.Queue.count] > 0]:
+                record_ = int(P["oq"][pe]) + i * s.Queue.WORDS
                 words, color, ident = queue_words(record_, True)
-                entry = int(U[record_ + s.Q_BUF]) + int(U[record_ + s.Q_HEAD]) * s.EK
-                ch = int(U[pe * s.RK + s.R_BASE]) + (int(U[entry + s.E_FLAGS]) >> 8) * 16
+                entry = int(U[record_ + s.Queue.buf]) + int(U[record_ + s.Queue.head]) * s.Entry.WORDS
+                slot = s.EntryFlags.slot.get(int(U[entry + s.Entry.flags]))
+                ch = int(U[pe * s.Router.WORDS + s.Router.base]) + slot * s.Channel.WORDS
                 why = gate(ch, 4)
                 text = f"{words} cannot be emptied" + (f": {why}" if why else "")
                 add(int(pe), "output", text, None, color, ident).wavelets = True
     # routers
-    first, end = st.channel_region
-    H = U[first:end].reshape(-1, 16)
-    count = (H[:, s.CH_STATE] >> 2) & 7
+    first, _ = st.channel_region
+    count = s.ChannelState.count.get(st.buffers["state"])
     for color, channel in st.channels.items():
         has = channel >= 0
         stuck = np.zeros(len(channel), bool)
-        stuck[has] = count[(channel[has] - first) // 16] > 0
+        stuck[has] = count[(channel[has] - first) // s.Channel.WORDS] > 0
         for pe in np.flatnonzero(stuck):
-            config = int(U[channel[pe] + s.CH_CONFIG])
-            tx = config >> 6 & 63
-            queue = config >> 17 & 15
-            if tx & 16 and queue == 15:
+            config = int(U[channel[pe] + s.Channel.config])
+            tx = s.Config.tx.get(config)
+            if tx & s.TO_RAMP and s.Config.queue.get(config) == s.NO_QUEUE:
                 text = f"wavelets of color {color} wait in the router: no input queue takes this color"
             else:
                 to = ", ".join(DIRECTIONS[d] for d in range(5) if tx >> d & 1) or "nowhere (no tx)"
                 text = f"wavelets of color {color} are stuck in the router, on their way to {to}"
-                if config & s.C_TEARDOWN:
+                if config & s.Config.teardown.mask:
                     text = f"wavelets of color {color} wait in the router: the color is in teardown, and the program does not leave it"
                 for d in range(4):
-                    near = int(U[channel[pe] + s.CH_NEAR + d])
+                    near = int(U[channel[pe] + s.Channel.near + d])
                     if tx >> d & 1 and near < s.OFF_RECTANGLE and gate(near, d ^ 1):
                         text += f" ({DIRECTIONS[d]}: {gate(near, d ^ 1)})"
             add(int(pe), "router", text, None, color).wavelets = True
     # commands
-    for pe in np.flatnonzero(P[:, s.P_CMDOPEN] == 1):
+    for pe in np.flatnonzero(P["cmdopen"] == 1):
         tile = int(st.tile_of[pe])
-        if P[pe, s.P_ST] == s.ST_IDLE and P[pe, s.P_UTMASK] == 0 and P[pe, s.P_CMD] == 0:
+        if P["st"][pe] == s.ST_IDLE and P["utmask"][pe] == 0 and P["cmd"][pe] == 0:
             text = f"{machine.command!r} has returned, and the command stream was not unblocked"
             add(int(pe), "command", text, _function_span(machine, tile)).returned = True
-        elif P[pe, s.P_CMD] != 0:
+        elif P["cmd"][pe] != 0:
             text = f"{machine.command!r} has not been started"
             add(int(pe), "command", text)
     order = {"operation": 0, "element": 1, "task": 2, "output": 3, "router": 4, "command": 5}

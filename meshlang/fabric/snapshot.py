@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     from ..ir.program import Program
     from .machine import Machine
 
-FORMAT = 2
+FORMAT = 3
 # what a recorder set up
 _RECORDING = (
-    s.G_EVENTS,
-    s.G_EVENTCAP,
-    s.G_EVENTPES,
-    s.G_EVENTCOLORS,
-    s.G_EVENTKINDS,
-    s.G_EVENTFROM,
-    s.G_EVENTTO,
-    s.G_EXPRESS,
+    s.Globals.events,
+    s.Globals.eventcap,
+    s.Globals.eventpes,
+    s.Globals.eventcolors,
+    s.Globals.eventkinds,
+    s.Globals.eventfrom,
+    s.Globals.eventto,
+    s.Globals.express,
 )
 # how far a run was allowed to go says nothing about where the machine is
-_NOT_STATE = (s.G_LIMIT, s.G_UNTIL, s.G_SCOLOR, s.G_STARGET, s.G_STEPS)
+_NOT_STATE = (s.Globals.limit, s.Globals.until, s.Globals.scolor, s.Globals.starget, s.Globals.steps)
 
 
 @dataclass(frozen=True)
@@ -137,8 +137,8 @@ def digest(machine: Machine) -> str:
     W = machine.state.W.copy()
     W[list(_NOT_STATE)] = 0
     # logs that were taken over leave their records behind
-    W[int(W[s.G_PLOG]) : int(W[s.G_PLOG] + W[s.G_PLOGCAP] * s.LK)] = 0
-    W[int(W[s.G_HLOG]) : int(W[s.G_HLOG] + W[s.G_HLOGCAP])] = 0
+    W[int(W[s.Globals.plog]) : int(W[s.Globals.plog] + W[s.Globals.plogcap] * s.Print.WORDS)] = 0
+    W[int(W[s.Globals.hlog]) : int(W[s.Globals.hlog] + W[s.Globals.hlogcap])] = 0
     h = hashlib.sha256(W.tobytes())
     for array in (machine.state.U, machine.state.M8):
         h.update(np.ascontiguousarray(array).tobytes())
@@ -159,11 +159,16 @@ def advance_to(machine: Machine, cycle: int) -> bool:
     if stop.reason == "quiescent":
         return False
     if machine.cycle < cycle:
-        machine.state.W[s.G_NOW] = cycle  # nothing is to do in the cycle between
+        machine.state.W[s.Globals.now] = cycle  # nothing is to do in the cycle between
     return True
 
 
 # ---------------------------------------------------------------- files
+
+
+def _layout() -> str:
+    """Which declaration of the state a file is made by."""
+    return hashlib.sha256(s.NUMBERS.encode()).hexdigest()[:16]
 
 
 def fingerprint(program: Program) -> str:
@@ -184,6 +189,7 @@ def save(path: str | Path, machine: Machine, extra: dict[str, Any] | None = None
     shot = take(machine)
     meta = {
         "format": FORMAT,
+        "layout": _layout(),
         "program": fingerprint(machine.program),
         "profile": machine.profile.name,
         "command": shot.command,
@@ -212,6 +218,7 @@ def restore(path: str | Path, machine: Machine) -> dict[str, Any]:
     st = machine.state
     same = (
         meta.get("format") == FORMAT
+        and meta.get("layout") == _layout()
         and meta.get("program") == fingerprint(machine.program)
         and meta.get("profile") == machine.profile.name
     )
@@ -227,7 +234,7 @@ def restore(path: str | Path, machine: Machine) -> dict[str, Any]:
     put(
         machine,
         Snapshot(
-            int(arrays["W"][s.G_NOW]),
+            int(arrays["W"][s.Globals.now]),
             meta["command"],
             arrays["W"],
             arrays["U"],

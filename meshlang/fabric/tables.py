@@ -11,6 +11,7 @@ from ..diag import Diagnostic, MeshlangError
 from ..ir import isa
 from ..ir.dsdops import DSD_OPS, DsdOpCode
 from ..ir.program import Program, TileProgram
+from ..ir.words import DsrConfig, Instruction, OperationRow
 from .engine import alu
 from .engine import state as s
 from .engine.exceptions import CHECKED, CHECKED_OPS
@@ -54,7 +55,7 @@ def build_tables(program: Program, profile: Profile) -> Tables:
     out = Tables()
     costs = operation_costs(profile)
     table = operation_table(profile)
-    table += [0] * (len(program.tiles) * s.TT)
+    table += [0] * (len(program.tiles) * s.Tile.WORDS)
     codes: list[np.ndarray] = []
     for t, tile in enumerate(program.tiles):
         codes.append(_add_tile(out, table, t, tile, program.arch == "wse3", sum(map(len, codes)), costs))
@@ -71,26 +72,24 @@ def _add_tile(
 ) -> np.ndarray:
     """Add the tables of tile program t, whose code begins at `position`, to `table` (what becomes T). Returns its
     code."""
-    record = s.T_TILES + t * s.TT
+    record = s.T_TILES + t * s.Tile.WORDS
     functions = len(table)
     for f in tile.functions:
-        table += [position + f.entry, f.params, f.frame, 0]
+        table += s.Function.make(entry=position + f.entry, params=f.params, frame=f.frame)
     tasks = len(table)
     rows = _tasks(tile, functions)
     for pair, (task_id, _, limit) in enumerate(tile.rotating):
-        rows[task_id, 3] |= (pair + 1) << 16
-        table[record + s.TT_LIMIT + pair] = limit
+        rows[task_id, s.Task.types] = s.TaskTypes.pair.put(pair + 1, rows[task_id, s.Task.types])
+        table[record + s.Tile.limit + pair] = limit
     table += rows.ravel().tolist()
     objects = len(table)
     for o in sorted(tile.objects, key=lambda o: o.address):
-        table += [o.address, o.size]
+        table += s.Object.make(address=o.address, size=o.size)
     mem4d = len(table)
     table += np.asarray(tile.mem4d, np.int32).ravel().tolist()
     operations = len(table)
-    ops = np.asarray(tile.dsd_ops, np.int32).reshape(-1, isa.OP_COLUMNS)
-    wide = np.zeros((len(ops), s.ROW), np.int32)
-    wide[:, : isa.OP_COLUMNS] = ops
-    table += wide.ravel().tolist()
+    ops = OperationRow.rows(tile.dsd_ops)
+    table += ops.ravel().tolist()
     configs = len(table)
     table += np.asarray(tile.dsr_configs, np.int32).ravel().tolist()
     outputs = [(q.id, -1 if q.color is None else q.color) for q in tile.outputs]
@@ -98,28 +97,28 @@ def _add_tile(
         outputs.append((SPARE_QUEUE, -1))
     inqueues = len(table)
     for q in tile.inputs:
-        table += [q.id, -1 if q.color is None else q.color]
+        table += s.QueueRow.make(id=q.id, color=-1 if q.color is None else q.color)
     outqueues = len(table)
-    for queue in outputs:
-        table += queue
+    for ident, color in outputs:
+        table += s.QueueRow.make(id=ident, color=color)
     fifos = len(table)
     table += np.asarray(tile.fifos, np.int32).ravel().tolist()
     threads = _microthreads(tile)
     elements = np.isin(np.asarray(tile.code).reshape(-1, 4)[:, 0] & 0xFF, (O.ELD, O.EST)).any()
     records = (1 + len(threads)) if len(ops) or elements else 0  # the first is the main thread's
-    table[record + s.TT_FUNCS], table[record + s.TT_NFUNCS] = functions, len(tile.functions)
-    table[record + s.TT_TASKS] = tasks
-    table[record + s.TT_OBJS], table[record + s.TT_NOBJS] = objects, len(tile.objects)
-    table[record + s.TT_MEM4D] = mem4d
-    table[record + s.TT_FIFOS], table[record + s.TT_NFIFOS] = fifos, len(tile.fifos)
-    table[record + s.TT_NIQ], table[record + s.TT_NOQ] = len(tile.inputs), len(outputs)
-    table[record + s.TT_IQMAP], table[record + s.TT_OQMAP] = inqueues, outqueues
-    table[record + s.TT_NUT], table[record + s.TT_NDSR] = records, len(tile.dsrs)
+    table[record + s.Tile.funcs], table[record + s.Tile.nfuncs] = functions, len(tile.functions)
+    table[record + s.Tile.tasks] = tasks
+    table[record + s.Tile.objs], table[record + s.Tile.nobjs] = objects, len(tile.objects)
+    table[record + s.Tile.mem4d] = mem4d
+    table[record + s.Tile.fifos], table[record + s.Tile.nfifos] = fifos, len(tile.fifos)
+    table[record + s.Tile.niq], table[record + s.Tile.noq] = len(tile.inputs), len(outputs)
+    table[record + s.Tile.iqmap], table[record + s.Tile.oqmap] = inqueues, outqueues
+    table[record + s.Tile.nut], table[record + s.Tile.ndsr] = records, len(tile.dsrs)
     for i in range(8):
-        table[record + s.TT_UTMAP + i] = 1 + threads.index(i) if i in threads else -1
+        table[record + s.Tile.utmap + i] = 1 + threads.index(i) if i in threads else -1
     code = _relocate(tile, position, functions, operations, configs, len(out.strings), costs)
     for _, _, config, _, _ in tile.dsr_init:
-        if config >= len(np.asarray(tile.dsr_configs).reshape(-1, isa.RC_COLUMNS)):
+        if config >= len(DsrConfig.rows(tile.dsr_configs)):
             raise MeshlangError(Diagnostic("MS0801", f"{tile.name}: DSR configuration {config} does not exist"))
     out.code_base.append(position)
     out.function_base.append(functions)
@@ -134,8 +133,8 @@ def _add_tile(
 
 def _tasks(tile: TileProgram, functions: int) -> np.ndarray:
     """[128, KK]: the rows of data and local tasks, by id, and behind them those of control tasks."""
-    kinds = {"data": 1, "local": 2, "control": 3}
-    rows = np.zeros((128, s.KK), np.int64)
+    kinds = {"data": s.TASK_DATA, "local": s.TASK_LOCAL, "control": s.TASK_CONTROL}
+    rows = np.zeros((2 * int(s.CONTROL_TASKS), s.Task.WORDS), np.int64)
     for task in tile.tasks:
         if len(task.arg_types) > 2 or any(a not in _TYPE for a in task.arg_types):
             raise MeshlangError(
@@ -146,12 +145,12 @@ def _tasks(tile: TileProgram, functions: int) -> np.ndarray:
             )
         types = 0
         for i, a in enumerate(task.arg_types):
-            types |= int(_TYPE[a]) << (4 * i)
-        rows[task.id + (64 if task.kind == "control" else 0)] = (
-            kinds[task.kind],
-            functions + task.function * s.FK,
-            len(task.arg_types),
-            types,
+            types = s.TaskTypes.ty.put(int(_TYPE[a]), types, i)
+        rows[task.id + (int(s.CONTROL_TASKS) if task.kind == "control" else 0)] = s.Task.make(
+            kind=kinds[task.kind],
+            function=functions + task.function * s.Function.WORDS,
+            args=len(task.arg_types),
+            types=types,
         )
     return rows
 
@@ -213,18 +212,18 @@ def operation_costs(profile: Profile) -> list[int]:
 def operation_table(profile: Profile) -> list[int]:
     """Rows of operation information: element sizes, rate, extra set-up, kernel, whether it accumulates, rate of a
     reduction."""
-    table = np.zeros((64, s.OI), np.int64)
+    table = np.zeros((int(s.OPERATIONS), s.Operation.WORDS), np.int64)
     for name, op in DSD_OPS.items():
         row = table[op.code]
-        row[s.OI_DST] = _ELEMENT[op.dst]
+        row[s.Operation.dst] = _ELEMENT[op.dst]
         for i, letter in enumerate(op.src):
-            row[s.OI_S0 + i] = _ELEMENT[letter]
-        row[s.OI_RATE] = round(65536 / float(profile.get(f"dsd.width.{name}", 1)))
-        row[s.OI_SETUP] = int(profile.get(f"dsd.extra.{name}", 0))
-        row[s.OI_CLASS] = alu.KERNEL_CLASS.get(int(op.code), 0)
-        row[s.OI_ACC] = op.accumulates
-        row[s.OI_REDUCE] = round(65536 * float(profile["dsd.reduction"]))
-    table[DsdOpCode.DFILT, [s.OI_S0, s.OI_RATE]] = 4, 65536  # looks at whole wavelets, one a cycle
+            row[s.Operation.src + i] = _ELEMENT[letter]
+        row[s.Operation.rate] = round(65536 / float(profile.get(f"dsd.width.{name}", 1)))
+        row[s.Operation.setup] = int(profile.get(f"dsd.extra.{name}", 0))
+        row[s.Operation.kernel] = alu.KERNEL_CLASS.get(int(op.code), 0)
+        row[s.Operation.acc] = op.accumulates
+        row[s.Operation.reduce] = round(65536 * float(profile["dsd.reduction"]))
+    table[DsdOpCode.DFILT, [s.Operation.src, s.Operation.rate]] = 4, 65536  # looks at whole wavelets, one a cycle
     return table.ravel().tolist()
 
 
@@ -233,7 +232,7 @@ def _relocate(
 ) -> np.ndarray:
     """Absolute targets and table rows, and the cost in the upper half of w."""
     code = np.array(tile.code, np.int32).reshape(-1, 4)
-    kind = code[:, 0] & 0xFF
+    kind = Instruction.op.get(code[:, 0])
     if len(code) and kind.max() > max(O):
         raise MeshlangError(Diagnostic("MS0801", f"{tile.name}: unknown instruction {kind.max()}"))
 
@@ -262,16 +261,16 @@ def _relocate(
     code[where(O.JMP), 1] += code_base
     code[where(O.JZ, O.JNZ), 2] += code_base
     calls = where(O.CALL, O.TCALL)
-    code[calls, 1] = functions + code[calls, 1] * s.FK
+    code[calls, 1] = functions + code[calls, 1] * s.Function.WORDS
     rows = where(O.DSDOP)
-    code[rows, 1] = ops + code[rows, 1] * s.ROW
+    code[rows, 1] = ops + code[rows, 1] * OperationRow.WORDS
     rows = where(O.DSRLD) & (code[:, 3] >= 0)
-    code[rows, 3] = configs + code[rows, 3] * isa.RC_COLUMNS
+    code[rows, 3] = configs + code[rows, 3] * DsrConfig.WORDS
     for op, column in ((O.ASSERT, 2), (O.TRAP, 1), (O.PRINT, 2)):
         rows = where(op) & (code[:, column] >= 0)
         code[rows, column] += strings
     cost = np.where(code[:, 0] & isa.FREE, 0, np.array(costs, np.int32)[kind])
-    code[:, 0] = (code[:, 0] & 0xFFFF) | (cost << 16)
+    code[:, 0] = Instruction.cost.put(cost, code[:, 0])
     if tile.exceptions != 0xFFFF or (where(O.SYS) & (code[:, 3] == isa.Sys.EXCEPTION_MASK)).any():
         code[where(*CHECKED_OPS), 0] |= CHECKED
     return code
@@ -279,12 +278,12 @@ def _relocate(
 
 def _microthreads(tile: TileProgram) -> list[int]:
     """Ids the program can use: none without asynchronous operations, else its queues' ids and those named."""
-    ops = np.asarray(tile.dsd_ops, np.int32).reshape(-1, isa.OP_COLUMNS)
-    configs = np.asarray(tile.dsr_configs, np.int32).reshape(-1, isa.RC_COLUMNS)
-    if not (ops[:, isa.OP_ASYNC].any() or configs[:, isa.RC_ASYNC].any()):
+    ops = OperationRow.rows(tile.dsd_ops)
+    configs = DsrConfig.rows(tile.dsr_configs)
+    if not (ops[:, OperationRow.async_].any() or configs[:, DsrConfig.async_].any()):
         return []
     ids = {q.id for q in tile.inputs} | {q.id for q in tile.outputs}
-    ids |= {int(u) for u in ops[:, isa.OP_UT] if u >= 0} | {int(u) for u in configs[:, isa.RC_UT] if u >= 0}
+    ids |= {int(u) for u in ops[:, OperationRow.ut] if u >= 0} | {int(u) for u in configs[:, DsrConfig.ut] if u >= 0}
     return sorted(i for i in ids if i < 8)
 
 

@@ -68,7 +68,7 @@ class Trap(Condition):
 
     def describe(self, machine: Machine, pe: int, pc: int) -> str:
         del pc
-        time = int(machine.records()[pe, s.P_TIME])
+        time = int(machine.pes["time"][pe])
         ahead = f" (at cycle {time} of its own clock)" if time > machine.cycle else ""
         return f"PE {pe % machine.width},{pe // machine.width} {self._what}{ahead}"
 
@@ -142,7 +142,7 @@ class OnWavelet(Condition):
         self.color = color
         grid = machine.state.channels[color]
         self._where = self.pes(machine)[grid[self.pes(machine)] >= 0]
-        self._at = grid[self._where] + s.CH_PUSH
+        self._at = grid[self._where] + s.Channel.push
 
     def start(self, machine: Machine) -> None:
         self._seen = machine.state.U[self._at].copy()

@@ -250,7 +250,7 @@ class Debugger:
                     if stop.reason == "commands_done":
                         return Outcome("done", self.cycle)
                     if machine.cycle < end:
-                        machine.state.W[s.G_NOW] = end
+                        machine.state.W[s.Globals.now] = end
                 elif not snapshot.advance_to(machine, end):
                     if machine.commands_outstanding:
                         raise deadlock_error(machine, "commands")
@@ -297,7 +297,7 @@ class Debugger:
 
     def _is_ours(self) -> bool:
         W = self.machine.state.W
-        return int(W[s.G_FAULT]) == Fault.TRAP and int(W[s.G_FA]) == _MARK
+        return int(W[s.Globals.fault]) == Fault.TRAP and int(W[s.Globals.fa]) == _MARK
 
     @contextmanager
     def _patched(self, patches: dict[int, Trap]) -> Iterator[None]:
@@ -317,7 +317,7 @@ class Debugger:
         """A trap went off: go to the beginning of that cycle, and show the fabric at the trap. None: only PEs no one
         asked about."""
         machine = self.machine
-        cycle = int(machine.state.W[s.G_FCYCLE])
+        cycle = int(machine.state.W[s.Globals.fcycle])
         snapshot.put(machine, before)
         snapshot.advance_to(machine, cycle)
         clean = snapshot.take(machine)
@@ -326,27 +326,25 @@ class Debugger:
         wanted = np.zeros(machine.width * machine.height, bool)
         for trap in patches.values():
             wanted |= trap.mask(machine)
-        machine.records()[~wanted, s.P_TILE] = -1
+        machine.pes["tile"][~wanted] = -1
         text = None
         try:
             with self._patched(patches):
                 snapshot.advance_to(machine, cycle + 1)
         except MeshlangError:
             if self._is_ours():
-                pe, pc = int(machine.state.W[s.G_FPE]), int(machine.state.W[s.G_FPC])
+                pe, pc = int(machine.state.W[s.Globals.fpe]), int(machine.state.W[s.Globals.fpc])
                 text = patches[pc].describe(machine, pe, pc)
                 if not patches[pc].mask(machine)[pe]:
                     text = None
         if text is None:
             snapshot.put(machine, clean)
             return None
-        machine.records()[~wanted, s.P_TILE] = (
-            clean.W[s.P0 :].reshape(-1)[: machine.records().size].reshape(-1, s.PK)[~wanted, s.P_TILE]
-        )
+        machine.pes["tile"][~wanted] = s.Pe.view(clean.W, s.P0, len(wanted))["tile"][~wanted]
         W = machine.state.W
-        pe = int(W[s.G_FPE])
-        machine.records()[pe, s.P_PC] -= 1  # the instruction that was a trap comes next
-        W[s.G_FAULT] = 0
+        pe = int(W[s.Globals.fpe])
+        machine.pes["pc"][pe] -= 1  # the instruction that was a trap comes next
+        W[s.Globals.fault] = 0
         self._before = clean
         self.take_records()
         return text

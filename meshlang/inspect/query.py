@@ -12,6 +12,7 @@ from meshlang.fabric.engine import state as s
 from meshlang.ir import isa
 from meshlang.ir.dsdops import DsdOpCode
 from meshlang.ir.program import DIRECTIONS
+from meshlang.ir.words import INFINITE, RING_LENGTH, Act, Dsd, FifoRow, Walk
 
 from . import names
 
@@ -122,9 +123,9 @@ def sides(mask: int) -> tuple[str, ...]:
 
 def busy_cycles(machine: Machine) -> np.ndarray:
     """Cycles each PE's main thread was at work, the running task's so far included (int64 [pe])."""
-    P = machine.records()
-    running = (P[:, s.P_TILE] >= 0) & (P[:, s.P_ST] != s.ST_IDLE)
-    return P[:, s.P_BUSY] + np.where(running, np.maximum(0, machine.cycle - P[:, s.P_BUSYFROM]), 0)
+    P = machine.pes
+    running = (P["tile"] >= 0) & (P["st"] != s.ST_IDLE)
+    return P["busy"] + np.where(running, np.maximum(0, machine.cycle - P["busyfrom"]), 0)
 
 
 def pe_view(machine: Machine, x: int, y: int) -> PEView | None:
@@ -133,25 +134,25 @@ def pe_view(machine: Machine, x: int, y: int) -> PEView | None:
     tile = names.tile_of(machine, pe)
     if tile is None:
         return None
-    r = machine.records()[pe]
-    state = int(r[s.P_ST])
-    task = names.task_name(machine, tile, int(r[s.P_TASK])) if state != s.ST_IDLE else None
-    running = int(r[s.P_PC]) if state == s.ST_RUN else int(r[s.P_PC]) - 1
-    command = "not started" if r[s.P_CMD] else "open" if r[s.P_CMDOPEN] else None
-    busy = int(r[s.P_BUSY]) + (max(0, machine.cycle - int(r[s.P_BUSYFROM])) if task else 0)
+    r = machine.pes[pe]
+    state = int(r["st"])
+    task = names.task_name(machine, tile, int(r["task"])) if state != s.ST_IDLE else None
+    running = int(r["pc"]) if state == s.ST_RUN else int(r["pc"]) - 1
+    command = "not started" if r["cmd"] else "open" if r["cmdopen"] else None
+    busy = int(r["busy"]) + (max(0, machine.cycle - int(r["busyfrom"])) if task else 0)
     return PEView(
         (x, y),
         tile.name,
         STATES[state],
         task,
         names.span_at(machine, pe, running) if task else None,
-        max(0, int(r[s.P_TIME]) - machine.cycle) if task else 0,
-        tuple(names.named_ids(machine, tile, int(r[s.P_ACTIVE]))),
-        tuple(names.named_ids(machine, tile, int(r[s.P_BLOCKED]))),
+        max(0, int(r["time"]) - machine.cycle) if task else 0,
+        tuple(names.named_ids(machine, tile, int(r["active"]))),
+        tuple(names.named_ids(machine, tile, int(r["blocked"]))),
         busy,
-        int(r[s.P_SENT]),
+        int(r["sent"]),
         int(machine.received()[pe]),
-        int(r[s.P_TASKS]),
+        int(r["tasks"]),
         command,
         tuple(operations(machine, pe)),
     )
@@ -160,50 +161,50 @@ def pe_view(machine: Machine, x: int, y: int) -> PEView | None:
 def operations(machine: Machine, pe: int) -> list[OperationView]:
     """What the vector unit of a PE works on: dense thread 0 is the main thread's."""
     st = machine.state
-    W, U, T = st.W, st.U, st.T
     tile = names.tile_of(machine, pe)
-    r = machine.records()[pe]
+    r = machine.pes[pe]
     out: list[OperationView] = []
     if tile is None:
         return out
-    if r[s.P_ST] == s.ST_RUN and r[s.P_STALL] == 1:
+    if r["st"] == s.ST_RUN and r["stall"] == 1:
         out.append(_element(machine, pe, tile))
-    for dense in names.ids_of(int(r[s.P_UTMASK])):
-        v = int(r[s.P_UT]) + dense * s.TK
+    for dense in names.ids_of(int(r["utmask"])):
+        v = st.thread(pe, dense)
         operands, waits, wants = [], "", None
-        for j in range(4):
-            o = v + s.V_OPERANDS + j * s.OK
-            kind = int(W[o + s.O_KIND])
+        for j, o in enumerate(v["operands"]):
+            kind = int(o["kind"])
             if kind == s.K_NONE:
                 continue
-            view = _operand(machine, pe, tile, o, kind, "destination" if j == 0 else f"source {j}")
+            view = _operand(machine, pe, tile, o, "destination" if j == 0 else f"source {j}")
             operands.append(view)
-            q = int(W[o + s.O_QUEUE])
-            if kind == s.K_IN and U[q + s.Q_COUNT] == 0 and wants is None:
+            if wants is not None:
+                continue
+            if kind == s.K_IN and st.queue(o["queue"])["count"] == 0:
                 waits, wants = f"waits for {view.text}", ("in", view.queue, view.color)
-            elif kind == s.K_OUT and U[q + s.Q_COUNT] >= U[q + s.Q_CAP] and wants is None:
+            elif kind == s.K_OUT and st.queue(o["queue"])["count"] >= st.queue(o["queue"])["cap"]:
                 waits, wants = f"waits for room in {view.text}", ("out", view.queue, view.color)
-            elif kind == s.K_FIFO and wants is None:
-                held = int(W[int(W[o + s.O_ADDR]) + s.FF_COUNT])
-                if j == 0 and held >= int(T[q + isa.FIFO_CAPACITY]):
+            elif kind == s.K_FIFO:
+                held = int(s.Fifo.at(st.W, o["addr"])["count"])
+                if j == 0 and held >= FifoRow.at(st.T, o["queue"])["capacity"]:
                     waits, wants = f"waits for room in {view.text}, which holds {held} elements", ("fifo", None, None)
                 elif j > 0 and held == 0:
                     waits, wants = f"waits for {view.text}, which is empty", ("fifo", None, None)
-        if int(r[s.P_UTBLOCK]) >> dense & 1:
+        if int(r["utblock"]) >> dense & 1:
             waits, wants = "is blocked", ("blocked", None, None)
-        endless = int(W[v + s.V_FLAGS]) & s.F_ENDLESS
+        endless = s.ThreadFlags.endless.get(int(v["flags"]))
+        action = Act.unpack(int(v["action"]))
         out.append(
             OperationView(
-                "main thread" if dense == 0 else f"microthread {int(W[v + s.V_ID])}",
-                DsdOpCode(int(W[v + s.V_CODE])).name.lower(),
-                int(W[v + s.V_K]),
-                None if endless else int(W[v + s.V_N]),
+                "main thread" if dense == 0 else f"microthread {int(v['id'])}",
+                DsdOpCode(int(v["code"])).name.lower(),
+                int(v["k"]),
+                None if endless else int(v["n"]),
                 tuple(operands),
                 waits,
-                names.task_name(machine, tile, int(W[v + s.V_TASK])),
-                names.span_at(machine, pe, int(W[v + s.V_PC])),
+                names.task_name(machine, tile, int(v["task"])),
+                names.span_at(machine, pe, int(v["pc"])),
                 wants,
-                int(W[v + s.V_ACTION]) >> 4 & 0x3F if int(W[v + s.V_ACTION]) & 15 == isa.Action.UNBLOCK else None,
+                action["id"] & 0x3F if action["kind"] == isa.Action.UNBLOCK else None,
             )
         )
     return out
@@ -212,13 +213,14 @@ def operations(machine: Machine, pe: int) -> list[OperationView]:
 def _element(machine: Machine, pe: int, tile: TileProgram) -> OperationView:
     """@map and the like, which move element by element and wait on the fabric for one."""
     W = machine.state.W
-    r = machine.records()[pe]
-    pc, fp = int(r[s.P_PC]), int(r[s.P_FP])
+    r = machine.pes[pe]
+    pc, fp = int(r["pc"]), int(r["fp"])
     op, b = int(machine.state.C[pc * 4]) & 0xFF, int(machine.state.C[pc * 4 + 2])
     packed = int(W[fp + b])
     inward = op == isa.Op.ELD
-    ident = _field(packed, isa.D_QUEUE) if _field(packed, isa.D_HASQ) else None
-    color = _field(packed, isa.D_COLOR) if _field(packed, isa.D_HASCOLOR) else None
+    dsd = Dsd.unpack(packed)
+    ident = dsd["queue"] if dsd["hasq"] else None
+    color = dsd["color"] if dsd["hascolor"] else None
     found = next(
         (
             q
@@ -238,7 +240,7 @@ def _element(machine: Machine, pe: int, tile: TileProgram) -> OperationView:
         None,
         (view,),
         waits,
-        names.task_name(machine, tile, int(r[s.P_TASK])),
+        names.task_name(machine, tile, int(r["task"])),
         names.span_at(machine, pe, pc),
         ("in" if inward else "out", ident, color),
     )
@@ -250,31 +252,24 @@ def _fabric_operand(role: str, inward: bool, queue: int | None, color: int | Non
     return OperandView(role, text, s.K_IN if inward else s.K_OUT, queue, color)
 
 
-def _slot_color(machine: Machine, pe: int, slot: int) -> int:
-    """The color of a channel of a PE's router, by its number there."""
-    U = machine.state.U
-    return int(U[int(U[pe * s.RK + s.R_BASE]) + slot * 16 + s.CH_CONFIG]) >> 12 & 31
-
-
-def _operand(machine: Machine, pe: int, tile: TileProgram, o: int, kind: int, role: str) -> OperandView:
-    W, U = machine.state.W, machine.state.U
+def _operand(machine: Machine, pe: int, tile: TileProgram, operand: Any, role: str) -> OperandView:
+    kind, at = int(operand["kind"]), int(operand["queue"])
     if kind in (s.K_IN, s.K_OUT):
-        q = int(W[o + s.O_QUEUE])
-        ident, color = int(U[q + s.Q_ID]), int(U[q + s.Q_COLOR])
-        shown = None if color >= 31 else color
+        queue = machine.state.queue(at)
+        color = int(queue["color"])
+        shown = None if color >= s.NO_COLOR else color
         if kind == s.K_OUT:
-            shown = _slot_color(machine, pe, int(W[o + s.O_STRIDE]))  # WSE-2: the DSD names it, not the queue
-        return _fabric_operand(role, kind == s.K_IN, ident, shown)
+            shown = machine.state.sends_on(pe, int(operand["stride"]))  # WSE-2: the DSD names it, not the queue
+        return _fabric_operand(role, kind == s.K_IN, int(queue["id"]), shown)
     if kind in (s.K_MEM, s.K_MEM4):
-        address, size = int(W[o + s.O_ADDR]), int(W[o + s.O_SIZE])
-        return OperandView(role, f"memory, next {element_name(tile, address, size)}", kind)
+        next_ = element_name(tile, int(operand["addr"]), int(operand["size"]))
+        return OperandView(role, f"memory, next {next_}", kind)
     if kind == s.K_FIFO:
-        return OperandView(
-            role, f"the FIFO over {names.address_name(tile, int(machine.state.T[int(W[o + s.O_QUEUE])]))}", kind
-        )
+        buffer = int(FifoRow.at(machine.state.T, at)["base"])
+        return OperandView(role, f"the FIFO over {names.address_name(tile, buffer)}", kind)
     words = {
         s.K_SCALAR: "a scalar",
-        s.K_POINTER: f"a scalar in memory ({names.address_name(tile, int(W[o + s.O_ADDR]))})",
+        s.K_POINTER: f"a scalar in memory ({names.address_name(tile, int(operand['addr']))})",
     }
     return OperandView(role, words.get(kind, "?"), kind)
 
@@ -299,32 +294,20 @@ def queues(machine: Machine, x: int, y: int) -> list[QueueView]:
 
 
 def _queues_of(machine: Machine, pe: int) -> list[QueueView]:
-    st = machine.state
-    r = machine.records()[pe]
-    tile = int(r[s.P_TILE])
-    out = []
-    for output, first, count in ((False, s.P_IQ, s.TT_NIQ), (True, s.P_OQ, s.TT_NOQ)):
-        for i in range(int(st.T[tile + count])):
-            q = int(r[first]) + i * s.QK
-            out.append(_queue(machine, pe, q, output))
-    return out
+    return [_queue(machine, pe, q, output) for output in (False, True) for q in machine.state.queues(pe, output)]
 
 
-def _queue(machine: Machine, pe: int, q: int, output: bool) -> QueueView:
-    U = machine.state.U
-    buf, cap, head, count = (int(U[q + f]) for f in (s.Q_BUF, s.Q_CAP, s.Q_HEAD, s.Q_COUNT))
-    color = int(U[q + s.Q_COLOR])
-    if output and count:
-        color = _slot_color(machine, pe, int(U[buf + head * s.EK + s.E_FLAGS]) >> 8)
-    contents = []
-    for k in range(count):
-        e = buf + (head + k) % cap * s.EK
-        contents.append(
-            Wavelet(int(U[e + s.E_VALUE]), bool(U[e + s.E_FLAGS] & 1), _until(machine, int(U[e + s.E_TIME])))
-        )
-    return QueueView(
-        output, int(U[q + s.Q_ID]), None if color >= 31 else color, cap, tuple(contents), bool(U[q + s.Q_USER])
+def _queue(machine: Machine, pe: int, queue: Any, output: bool) -> QueueView:
+    entries = machine.state.entries(queue)
+    color = int(queue["color"])
+    if output and entries:
+        color = machine.state.sends_on(pe, s.EntryFlags.slot.get(int(entries[0]["flags"])))
+    contents = tuple(
+        Wavelet(int(e["value"]), bool(s.EntryFlags.control.get(int(e["flags"]))), _until(machine, int(e["time"])))
+        for e in entries
     )
+    shown = None if color >= s.NO_COLOR else color
+    return QueueView(output, int(queue["id"]), shown, int(queue["cap"]), contents, bool(queue["user"]))
 
 
 def _until(machine: Machine, time: int) -> int:
@@ -333,43 +316,36 @@ def _until(machine: Machine, time: int) -> int:
     return ahead if 0 < ahead < 1 << 31 else 0
 
 
-def _field(packed: int, place: tuple[int, int], signed: bool = False) -> int:
-    value = packed >> place[0] & (1 << place[1]) - 1
-    return value - (1 << place[1]) if signed and value >> place[1] - 1 else value
-
-
 def dsd_text(tile: TileProgram, packed: int) -> str:
     """A packed DSD in words."""
-    packed &= (1 << 64) - 1
-    kind = isa.DsdKind(packed & 15) if packed & 15 <= max(isa.DsdKind) else isa.DsdKind.NONE
+    dsd = Dsd.unpack(packed)
+    kind = isa.DsdKind(dsd["kind"]) if dsd["kind"] <= max(isa.DsdKind) else isa.DsdKind.NONE
     if kind is isa.DsdKind.NONE:
         return "nothing"
-    length = _field(packed, isa.D_LEN)
-    steps = "endless" if length == isa.INFINITE else f"{length} elements"
+    length = dsd["len"]
+    steps = "endless" if length == INFINITE else f"{length} elements"
     if kind in (isa.DsdKind.FABIN, isa.DsdKind.FABOUT):
         text = f"{kind.name.lower()}, {steps}"
-        if _field(packed, isa.D_HASQ):
-            text += f", queue {_field(packed, isa.D_QUEUE)}"
-        if _field(packed, isa.D_HASCOLOR):
-            text += f", color {_field(packed, isa.D_COLOR)}"
-        return text + (", control" if _field(packed, isa.D_CONTROL) else "")
+        if dsd["hasq"]:
+            text += f", queue {dsd['queue']}"
+        if dsd["hascolor"]:
+            text += f", color {dsd['color']}"
+        return text + (", control" if dsd["control"] else "")
     if kind is isa.DsdKind.FIFO:
-        return f"fifo {_field(packed, isa.D_FIFO)}, {steps}"
-    size = 1 << _field(packed, isa.D_TAG)
-    start = element_name(tile, _field(packed, isa.D_BASE), size)
+        return f"fifo {dsd['fifo']}, {steps}"
+    size = 1 << dsd["tag"]
+    start = element_name(tile, dsd["base"], size)
     if kind is isa.DsdKind.CIRCBUF and length < len(tile.mem4d):
         row = tile.mem4d[length]
         return (
-            f"circbuf from {start}, {int(row[isa.M4_LENGTH])} elements of {size} bytes, around {int(row[isa.M4_EXT + 1])}, "
-            f"next {_field(packed, isa.D_POSITION)}"
+            f"circbuf from {start}, {int(row[RING_LENGTH])} elements of {size} bytes, around {int(row[Walk.ext + 1])}, "
+            f"next {dsd['position']}"
         )
     if kind is isa.DsdKind.MEM4D:
         row = tile.mem4d[length] if length < len(tile.mem4d) else None
-        extents = (
-            "?" if row is None else " x ".join(str(int(row[isa.M4_EXT + i])) for i in range(int(row[isa.M4_RANK])))
-        )
+        extents = "?" if row is None else " x ".join(str(int(row[Walk.ext + i])) for i in range(int(row[Walk.rank])))
         return f"mem4d from {start}, {extents} elements of {size} bytes"
-    stride = _field(packed, isa.D_STRIDE, signed=True)
+    stride = dsd["stride"]
     return f"{kind.name.lower()} from {start}, {steps} of {size} bytes" + (f", stride {stride}" if stride != 1 else "")
 
 
@@ -378,12 +354,11 @@ def dsrs(machine: Machine, x: int, y: int) -> list[DsrView]:
     tile = names.tile_of(machine, pe)
     if tile is None:
         return []
-    base = int(machine.records()[pe][s.P_DSR])
-    out = []
-    for dense, (file, number) in enumerate(tile.dsrs):
-        packed = int(machine.state.W[base + 2 * dense])
-        out.append(DsrView(f"{file}[{number}]", dsd_text(tile, packed), packed & 15 != 0))
-    return out
+    held = s.Dsr.view(machine.state.W, machine.pes[pe]["dsr"], len(tile.dsrs))
+    return [
+        DsrView(f"{file}[{number}]", dsd_text(tile, int(d["value"])), Dsd.kind.get(int(d["value"])) != 0)
+        for (file, number), d in zip(tile.dsrs, held, strict=True)
+    ]
 
 
 # ---------------------------------------------------------------- routers
@@ -396,40 +371,35 @@ def channel(machine: Machine, color: int, x: int, y: int) -> ChannelView | None:
     if ch < 0:
         return None
     st = machine.state
-    W, U = st.W, st.U
-    config, state = int(U[ch + s.CH_CONFIG]), int(U[ch + s.CH_STATE])
-    rx, tx = config & 63, config >> 6 & 63
+    record = st.buffer(ch)
+    config, state = s.Config.unpack(int(record["config"])), int(record["state"])
+    rx, tx = config["rx"], config["tx"]
     position, positions, flags, kept = None, [], [], 0
-    if config & s.C_SPECIAL:
-        e = int(W[s.G_X]) + (state >> int(s.S_EXTENSION)) * int(s.XK)
-        position = int(W[e + s.X_CURRENT])
-        for k in range(4):
-            p = int(W[e + s.X_POSITIONS + k])
-            if p & s.X_VALID:
-                positions.append(f"{k}: {_arrow(p & 31, p >> 5 & 31)}")
-        now = int(W[e + s.X_POSITIONS + position])
-        rx = rx & 32 | now & 31  # the engine's mask is 0 while the channel is closed
-        if config & s.C_TEARDOWN:
+    if config["special"]:
+        more = st.extension(record)
+        position = int(more["current"])
+        for k, packed in enumerate(more["positions"].tolist()):
+            if s.SwitchPosition.valid.get(packed):
+                positions.append(f"{k}: {_arrow(s.SwitchPosition.rx.get(packed), s.SwitchPosition.tx.get(packed))}")
+        # the engine's mask is 0 while the channel is closed
+        rx = s.Config.rx_switched.put(s.SwitchPosition.rx.get(int(more["positions"][position])), rx)
+        if config["teardown"]:
             flags.append("in teardown")
-        if config & s.C_FILTER:
-            kept = int(W[e + s.X_EATEN])
+        if config["filter"]:
+            kept = int(more["eaten"])
             flags.append(f"filter: {kept} wavelets kept from the PE")
-        if config & s.C_SWAP:
+        if config["swap"]:
             flags.append("color swap")
         if len(positions) < 2:
             position, positions = None, []
-    head, count = state & 3, state >> 2 & 7
     contents = []
-    for k in range(count):
-        i = (head + k) & 3
-        contents.append(
-            Wavelet(int(U[ch + s.CH_VALUE + i]), bool(state >> 5 + i & 1), _until(machine, int(U[ch + s.CH_TIME + i])))
-        )
-    queue = config >> 17 & 15
+    for k in range(s.ChannelState.count.get(state)):
+        i = (s.ChannelState.head.get(state) + k) % s.CHANNEL_PLACES
+        control = bool(s.ChannelState.control.get(state, i))
+        contents.append(Wavelet(int(record["value"][i]), control, _until(machine, int(record["time"][i]))))
     dense = None
-    if queue != 15:
-        pe = machine.pe(x, y)
-        dense = int(U[int(machine.records()[pe][s.P_IQ]) + queue * s.QK + s.Q_ID])
+    if config["queue"] != s.NO_QUEUE:
+        dense = int(st.queues(machine.pe(x, y), False)[config["queue"]]["id"])
     return ChannelView(
         color,
         sides(rx),
@@ -439,7 +409,7 @@ def channel(machine: Machine, color: int, x: int, y: int) -> ChannelView | None:
         position,
         tuple(positions),
         tuple(flags),
-        int(U[ch + s.CH_PUSH]),
+        int(record["push"]),
         kept,
     )
 
@@ -455,7 +425,7 @@ def route_text(view: ChannelView) -> str:
 def streamed_out(machine: Machine, color: int, x: int, y: int) -> np.ndarray:
     """What a PE has streamed to the host on a color and the host has not taken, uint32 [n], oldest first."""
     machine._drain()
-    parts = [part[part >> 32 == machine.pe(x, y)] for part in machine._out[color]]
+    parts = [part[s.HostWavelet.pe.get(part) == machine.pe(x, y)] for part in machine._out[color]]
     return (np.concatenate(parts) if parts else np.zeros(0, np.int64)).astype(np.uint32)
 
 

@@ -7,7 +7,7 @@ pointer; `r0` always reads 0.
 Register contents, by type (always kept in this normal form):
   signed integers sign-extended, unsigned zero-extended to 64 bits; bool 0 or 1; f16 its 16 bits, f32 its 32 bits,
   zero-extended; pointers the byte address inside the PE's memory (functions: the index of the function); color, task
-  ids, queues, ut_id, direction, enums: their number; DSDs: the packed form below; a DSR: its dense index in
+  ids, queues, ut_id, direction, enums: their number; DSDs: the packed form of words.py; a DSR: its dense index in
   `TileProgram.dsrs`.
 
 Calls: `CALL f, base` opens a frame at fp+base. The caller has put the arguments into r[base+1..]; the result is in
@@ -20,6 +20,8 @@ Memory is byte addressed, little endian, any 2-byte alignment is legal for 16-bi
 from __future__ import annotations
 
 from enum import IntEnum
+
+from .words import Instruction
 
 
 class Ty(IntEnum):
@@ -40,7 +42,9 @@ class Ty(IntEnum):
 TY_SIZE = {Ty.I64: 8, Ty.U64: 8, Ty.I32: 4, Ty.U32: 4, Ty.I16: 2, Ty.U16: 2, Ty.I8: 1, Ty.U8: 1, Ty.F16: 2, Ty.F32: 4}
 
 
-FREE = 1 << 12  # bit of `w`: takes no cycle (loop control that the hardware or an unrolled loop does not have)
+FREE = (
+    Instruction.free.mask
+)  # in `w`: takes no cycle (loop control that the hardware or an unrolled loop does not have)
 
 
 class Op(IntEnum):
@@ -152,7 +156,7 @@ class Sys(IntEnum):
     MAIN_PRIORITY = 12
     FIFO_READ_LENGTH = 13  # r[b] = row of TileProgram.fifos | length << 16
     FIFO_WRITE_LENGTH = 14
-    ROUTE_GET = 15  # r[a] = packed route (R_*) of color r[b] at this PE's router
+    ROUTE_GET = 15  # r[a] = packed route (words.Route) of color r[b] at this PE's router
     ROUTE_SET = 16  # color r[b] gets the packed route r[b+1]
     TEARDOWN_PENDING = 17  # r[a] = mask of colors whose teardown was not taken notice of; reading clears it
     TEARDOWN_EXIT = 18  # color r[b] leaves teardown
@@ -209,7 +213,7 @@ class MathFn(IntEnum):
 
 
 class DsdKind(IntEnum):
-    """Bits 0-3 of a packed DSD."""
+    """What a DSD is: `kind` of words.Dsd."""
 
     NONE = 0
     MEM1D = 1
@@ -220,39 +224,8 @@ class DsdKind(IntEnum):
     FIFO = 6
 
 
-# (first bit, width) of each field of a packed DSD
-D_KIND = (0, 4)
-D_BASE = (4, 16)  # mem: byte address
-D_LEN = (20, 16)  # steps; 0x7fff is endless. mem4d, circbuf: row of TileProgram.mem4d
-D_STRIDE = (36, 16)  # mem1d: elements, signed
-D_POSITION = (36, 16)  # circbuf: element of the ring at which it begins
-D_TAG = (52, 2)  # mem: log2 of the element size in bytes
-D_WIO = (54, 1)  # mem, fabout: wavelet_index_offset
-D_QUEUE = (4, 3)  # fabric
-D_HASQ = (7, 1)
-D_COLOR = (8, 5)
-D_HASCOLOR = (13, 1)
-D_SIMD = (36, 2)  # Simd
-D_PRIO = (38, 2)  # 0 default, 1 low, 2 medium, 3 high
-D_XFORM = (40, 1)  # control_transform
-D_CONTROL = (41, 1)
-D_ADVANCE = (42, 1)
-D_ZERO = (44, 2)  # 1 first source, 2 second source
-
-INFINITE = 0x7FFF
 RECORD_REGISTERS = 7  # registers from the base of a DSDOP: operands, index, two action ids
 
-
-D_FIFO = (4, 16)  # FIFO: row of TileProgram.fifos
-
-# a packed route (Sys.ROUTE_GET, ROUTE_SET): base masks, three switch positions as changes to the position before,
-# state. A mask has bits NORTH, SOUTH, EAST, WEST, RAMP as program.py numbers them.
-R_RX, R_TX = (0, 5), (5, 5)
-R_POS = (10, 13)  # position k at bit 10 + 13 * (k - 1): valid 1, rx given 1, rx mask 5, tx given 1, tx mask 5
-R_CURRENT = (49, 2)
-R_RING = (51, 1)
-R_POP = (52, 2)  # no_pop, always_pop, pop_on_advance, pop_on_advance_nop
-R_TEARDOWN = (54, 1)
 
 # fields of Sys.FILTER_GET and FILTER_SET
 FILTER_FIELDS = ("counter", "max_counter", "limit1")
@@ -275,35 +248,12 @@ EXCEPTIONS = (
     "FP_DIV_BY_0",
 )
 
-# columns of TileProgram.fifos (int32): buffer address, capacity in elements, element bytes, task ids or -1, WSE-3
-# priority, actions
-FIFO_BASE, FIFO_CAPACITY, FIFO_SIZE, FIFO_PUSH, FIFO_POP, FIFO_PRIO, FIFO_ACTIONS = range(7)
-FIFO_COLUMNS = 7
-FIFO_TEST, FIFO_TERMINATE, FIFO_SUSPEND, FIFO_FAULT = range(4)  # FIFO_ACTIONS: when empty | when full << 4
-
 
 class Simd(IntEnum):
     OFF = 0
     SIMD_32 = 1
     SIMD_64 = 2
     SIMD_MAX = 3  # simd_32_or_64 (WSE-2), simd_max (WSE-3)
-
-
-# ---------------------------------------------------------------- rows of the tables an instruction names
-
-# columns of TileProgram.dsd_ops (int32)
-OP_CODE = 0  # DsdOpCode
-OP_DST, OP_S0, OP_S1, OP_S2 = 1, 2, 3, 4  # Operand kinds
-OP_DST_DSR, OP_S0_DSR, OP_S1_DSR, OP_S2_DSR = 5, 6, 7, 8  # dense DSR index where the kind is DSR
-OP_ASYNC = 9
-OP_ACTION = 10  # Action; its id is in r[base + 5]
-OP_ONCTRL = 11  # Action on a control wavelet; its id is in r[base + 6]
-OP_ONCTRL_SET = 12  # 1 if on_control was given (terminate = Action.NONE)
-OP_UT = 13  # explicit microthread or -1
-OP_PRIO = 14  # as D_PRIO
-OP_INDEX = 15  # 1: wavelet index in r[base + 4]
-OP_COLUMNS = 16
-# operands: r[base] destination, r[base+1..3] sources (DSD value, scalar or pointer according to kind)
 
 
 class Operand(IntEnum):
@@ -318,16 +268,3 @@ class Action(IntEnum):
     NONE = 0
     ACTIVATE = 1
     UNBLOCK = 2
-
-
-# columns of TileProgram.dsr_configs (int32); action ids come from r[b+1] and r[b+2] of DSRLD
-RC_ASYNC, RC_ACTION, RC_ONCTRL, RC_ONCTRL_SET, RC_UT, RC_PRIO, RC_SAVE, RC_SINGLE_STEP = range(8)
-RC_COLUMNS = 8
-
-# columns of TileProgram.mem4d (int32): number of dimensions, extents outermost first, jump strides innermost first
-# (elements)
-M4_RANK, M4_EXT, M4_STRIDE = 0, 1, 5
-# A circbuf_dsd is a walk in two dimensions, round after round of its ring, that begins somewhere in the ring: its outer
-# extent is M4_RING, which no mem4d_dsd has, its inner one the ring's; M4_LENGTH holds its own extent.
-M4_RING, M4_LENGTH = 0x7FFFFFFF, M4_EXT + 2
-M4_COLUMNS = 9

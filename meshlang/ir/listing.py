@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from . import isa
 from .dsdops import DsdOpCode
 from .isa import Action, MathFn, Op, Operand, Print, Sys, Ty
 from .program import Program, TileProgram
+from .words import OperationRow
 
 # how the words a, b, c of each opcode read: r register, w register written, i immediate, t target pc, f function, -
 # unused
@@ -130,22 +130,22 @@ def operation(tile: TileProgram, row: int) -> str:
     d = [int(x) for x in tile.dsd_ops[row]]
     operands = []
     for i in range(4):
-        kind = Operand(d[isa.OP_DST + i])
+        kind = Operand(d[OperationRow.dst + i])
         if kind is Operand.DSR:
-            file, number = tile.dsrs[d[isa.OP_DST_DSR + i]]
+            file, number = tile.dsrs[d[OperationRow.dst_dsr + i]]
             operands.append(f"{file}[{number}]")
         elif kind is not Operand.NONE:
             operands.append(kind.name.lower())
     flags = []
-    if d[isa.OP_ASYNC]:
+    if d[OperationRow.async_]:
         flags.append("async")
-    if d[isa.OP_ACTION]:
-        flags.append(Action(d[isa.OP_ACTION]).name.lower())
-    if d[isa.OP_ONCTRL_SET]:
+    if d[OperationRow.action]:
+        flags.append(Action(d[OperationRow.action]).name.lower())
+    if d[OperationRow.onctrl_set]:
         flags.append("on_control")
-    if d[isa.OP_UT] >= 0:
-        flags.append(f"ut{d[isa.OP_UT]}")
-    return f"{DsdOpCode(d[isa.OP_CODE]).name.lower()}({', '.join(operands)}){''.join(' ' + f for f in flags)}"
+    if d[OperationRow.ut] >= 0:
+        flags.append(f"ut{d[OperationRow.ut]}")
+    return f"{DsdOpCode(d[OperationRow.code]).name.lower()}({', '.join(operands)}){''.join(' ' + f for f in flags)}"
 
 
 def tile_listing(tile: TileProgram) -> Iterator[str]:

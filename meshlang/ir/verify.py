@@ -9,12 +9,6 @@ from __future__ import annotations
 from ..diag import Diagnostic, MeshlangError
 from .dsdops import DsdOpCode
 from .isa import (
-    M4_EXT,
-    M4_RANK,
-    M4_RING,
-    OP_CODE,
-    OP_DST,
-    OP_DST_DSR,
     PLAIN_COUNT,
     PLAIN_REGISTERS,
     RECORD_REGISTERS,
@@ -25,6 +19,7 @@ from .isa import (
 )
 from .listing import SHAPES
 from .program import Program, TileProgram
+from .words import RING, OperationRow, Walk
 
 
 def verify(program: Program) -> None:
@@ -90,12 +85,12 @@ def tile_problem(tile: TileProgram) -> str | None:
         if op in (Op.DSRGET, Op.DSRBASE, Op.DSRADV) and not 0 <= words[1 if op is Op.DSRGET else 0] < len(tile.dsrs):
             return f"instruction {pc}: no such DSR"
     for row in tile.dsd_ops:
-        if int(row[OP_CODE]) not in DsdOpCode._value2member_map_:
+        if int(row[OperationRow.code]) not in DsdOpCode._value2member_map_:
             return "a row of the vector operations has no operation"
         for i in range(4):
-            if int(row[OP_DST + i]) not in Operand._value2member_map_:
+            if int(row[OperationRow.dst + i]) not in Operand._value2member_map_:
                 return "a row of the vector operations has no such operand"
-            if row[OP_DST + i] == Operand.DSR and not 0 <= row[OP_DST_DSR + i] < len(tile.dsrs):
+            if row[OperationRow.dst + i] == Operand.DSR and not 0 <= row[OperationRow.dst_dsr + i] < len(tile.dsrs):
                 return "a row of the vector operations names no DSR"
     for row in tile.dsr_configs:
         if int(row[1]) not in Action._value2member_map_:
@@ -110,8 +105,8 @@ def tile_problem(tile: TileProgram) -> str | None:
         if not {("data", task), ("control", 0)} <= kinds or not 0 <= init <= limit <= 0xFFFF:
             return "rotating tasks are bound to what does not exist"
     for row in tile.mem4d:
-        rank, outer, ring = (int(row[i]) for i in (M4_RANK, M4_EXT, M4_EXT + 1))
-        if not 1 <= rank <= 4 or outer == M4_RING and (rank != 2 or ring < 1):
+        rank, outer, ring = (int(row[i]) for i in (Walk.rank, Walk.ext, Walk.ext + 1))
+        if not 1 <= rank <= 4 or outer == RING and (rank != 2 or ring < 1):
             return "a walk has no such dimensions"
     for address, value in tile.registers:
         if not PLAIN_REGISTERS <= address < PLAIN_REGISTERS + PLAIN_COUNT or not 0 <= value <= 0xFFFF:

@@ -6,7 +6,7 @@ import numpy as np
 
 from meshlang.ir import isa
 from meshlang.ir.dsdops import DSD_OPS
-from meshlang.ir.isa import Op, Operand, Ty
+from meshlang.ir.isa import DsdKind, Op, Operand, Ty
 from meshlang.ir.program import (
     ColorConfig,
     Export,
@@ -18,34 +18,35 @@ from meshlang.ir.program import (
     TaskBinding,
     TileProgram,
 )
+from meshlang.ir.words import Dsd, DsrConfig, OperationRow, Walk
 
 N, S, E, W, R = 1, 2, 4, 8, 16  # masks of the directions
 
 
 def mem(base, length, stride=1, size=4, wio=0):
     """Packed mem1d DSD."""
-    return 1 | base << 4 | length << 20 | (stride & 0xFFFF) << 36 | {1: 0, 2: 1, 4: 2}[size] << 52 | wio << 54
+    return Dsd.pack(kind=DsdKind.MEM1D, base=base, len=length, stride=stride, tag=size.bit_length() - 1, wio=wio)
 
 
 def mem4(base, row, size=4):
-    return 2 | base << 4 | row << 20 | {2: 1, 4: 2}[size] << 52
+    return Dsd.pack(kind=DsdKind.MEM4D, base=base, len=row, tag=size.bit_length() - 1)
 
 
 def _fabric(kind, length, queue, color, simd, prio):
-    v = kind | length << 20 | simd << 36 | prio << 38
+    v = Dsd.pack(kind=kind, len=length, simd=simd, prio=prio)
     if queue is not None:
-        v |= queue << 4 | 1 << 7
+        v |= Dsd.pack(queue=queue, hasq=1)
     if color is not None:
-        v |= color << 8 | 1 << 13
+        v |= Dsd.pack(color=color, hascolor=1)
     return v
 
 
 def fabin(length, queue=None, color=None, simd=0, prio=0):
-    return _fabric(3, length, queue, color, simd, prio)
+    return _fabric(DsdKind.FABIN, length, queue, color, simd, prio)
 
 
 def fabout(length, queue=None, color=None, simd=0, prio=0, control=0, wio=0):
-    return _fabric(4, length, queue, color, simd, prio) | control << 41 | wio << 54
+    return _fabric(DsdKind.FABOUT, length, queue, color, simd, prio) | Dsd.pack(control=control, wio=wio)
 
 
 class Tile:
@@ -124,31 +125,31 @@ class Tile:
     ):
         """Emit a vector operation. Operands: ("dsd", packed) ("dsr", dense) ("scalar", bits) ("pointer", address), or
         ("reg", kind, r)."""
-        row = [0] * isa.OP_COLUMNS
-        row[isa.OP_CODE] = DSD_OPS[name].code
-        row[isa.OP_UT] = ut
-        row[isa.OP_ASYNC] = int(is_async)
-        row[isa.OP_PRIO] = prio
+        row = [0] * OperationRow.WORDS
+        row[OperationRow.code] = DSD_OPS[name].code
+        row[OperationRow.ut] = ut
+        row[OperationRow.async_] = int(is_async)
+        row[OperationRow.prio] = prio
         kinds = {"dsd": Operand.DSD, "dsr": Operand.DSR, "scalar": Operand.SCALAR, "pointer": Operand.POINTER}
         for j, operand in enumerate([dst, *sources]):
             kind, value = operand[0], operand[1]
             if kind == "reg":
-                row[isa.OP_DST + j] = kinds[operand[1]]
+                row[OperationRow.dst + j] = kinds[operand[1]]
                 self.emit(Op.MOV, base + j, operand[2])
                 continue
-            row[isa.OP_DST + j] = kinds[kind]
+            row[OperationRow.dst + j] = kinds[kind]
             if kind == "dsr":
-                row[isa.OP_DST_DSR + j] = value
+                row[OperationRow.dst_dsr + j] = value
             else:
                 self.const(base + j, value)
         if action is not None:
-            row[isa.OP_ACTION] = action[0]
+            row[OperationRow.action] = action[0]
             self.const(base + 5, action[1])
         if on_control is not None:
-            row[isa.OP_ONCTRL_SET], row[isa.OP_ONCTRL] = 1, on_control[0]
+            row[OperationRow.onctrl_set], row[OperationRow.onctrl] = 1, on_control[0]
             self.const(base + 6, on_control[1])
         if index is not None:
-            row[isa.OP_INDEX] = 1
+            row[OperationRow.index] = 1
             self.const(base + 4, index)
         self.ops.append(row)
         self.emit(Op.DSDOP, len(self.ops) - 1, base, result)
@@ -167,9 +168,9 @@ class Tile:
             functions=self.functions,
             image=image,
             objects=self.objects,
-            dsd_ops=np.array(self.ops, np.int32).reshape(-1, isa.OP_COLUMNS),
-            dsr_configs=np.array(self.configs, np.int32).reshape(-1, isa.RC_COLUMNS),
-            mem4d=np.array(self.m4, np.int32).reshape(-1, isa.M4_COLUMNS),
+            dsd_ops=OperationRow.rows(self.ops),
+            dsr_configs=DsrConfig.rows(self.configs),
+            mem4d=Walk.rows(self.m4),
             dsrs=self.dsrs,
             dsr_init=self.dsr_init,
             tasks=self.tasks,

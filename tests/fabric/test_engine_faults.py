@@ -4,14 +4,14 @@ import pytest
 from asm import E, R, Tile, W, fabin, fabout, mem, program
 
 from meshlang.diag import MeshlangError
-from meshlang.fabric.engine import state as s
 from meshlang.fabric.engine.faults import Fault
 from meshlang.fabric.loader import load
 from meshlang.fabric.machine import Machine
 from meshlang.fabric.messages import MESSAGES
 from meshlang.fabric.timing import load_profile
-from meshlang.ir.isa import INFINITE, Op, Ty
+from meshlang.ir.isa import Op, Ty
 from meshlang.ir.program import TaskBinding
+from meshlang.ir.words import INFINITE
 
 EAST = {5: {(0, 0): (R, E), (1, 0): (W, R)}}
 
@@ -120,7 +120,7 @@ def test_two_sides_at_once():
     routes = {5: {(0, 0): (R, E), (1, 0): (W | E, R), (2, 0): (R, W)}}
     machine = Machine(program([[0, 1, 0]], [sender, idle()], routes))
     machine.launch("main")
-    machine.records()[0, s.P_CMDTIME] = machine.records()[2, s.P_CMDTIME]  # both start in the same cycle
+    machine.pes["cmdtime"][0] = machine.pes["cmdtime"][2]  # both start in the same cycle
     with pytest.raises(MeshlangError) as caught:
         machine.run()
     got = caught.value.diagnostics[0]

@@ -7,7 +7,8 @@ from asm import E, N, R, S, Tile, W, fabin, fabout, mem, program
 from meshlang.diag import MeshlangError
 from meshlang.fabric.engine import state as s
 from meshlang.fabric.machine import Machine
-from meshlang.ir.isa import INFINITE, RC_COLUMNS, Action, Op, Ty
+from meshlang.ir.isa import Action, Op, Ty
+from meshlang.ir.words import INFINITE, DsrConfig
 
 
 def words(machine, x, y, at, n, dtype=np.uint32):
@@ -366,8 +367,7 @@ def test_operations_through_dsrs():
     x = a.var("x", n, 4, np.arange(n, dtype=np.uint32))
     a.outputs = [(2, 5)]
     a.dsrs = [("dest", 1), ("src1", 1)]
-    row = [0] * RC_COLUMNS
-    row[0], row[1], row[4] = 1, int(Action.ACTIVATE), 6
+    row = DsrConfig.make(async_=1, action=Action.ACTIVATE, ut=6)
     a.configs = [row]
     a.task(9, "local", "ended")
     a.done()
@@ -517,9 +517,9 @@ def test_long_clock():
     machine = Machine(program([[0, 1]], [sender(300), b], {5: {(0, 0): (R, E), (1, 0): (W, R)}}))
     machine.run()
     for quarter in range(1, 4):
-        machine.state.W[s.G_NOW] = quarter << 30
+        machine.state.W[s.Globals.now] = quarter << 30
         machine._bring_forward()
-    machine.state.W[s.G_NOW] = (1 << 32) - 250
+    machine.state.W[s.Globals.now] = (1 << 32) - 250
     launch(machine)
     assert machine.cycle > 1 << 32
     assert words(machine, 1, 0, y, 300) == [3 * i + 1 for i in range(300)]

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from meshlang.fabric.machine import Machine
 from meshlang.ir.dsdops import DSD_OPS
-from meshlang.ir.isa import RC_COLUMNS, RC_SAVE, RC_UT, Op
+from meshlang.ir.isa import Op
+from meshlang.ir.words import DsrConfig
 
 SIZE = {"h": 2, "w": 2, "s": 4, "d": 4}
 BITS = {2: np.uint16, 4: np.uint32}
@@ -263,9 +264,7 @@ def test_save_address_goes_on():
     x = tile.var("x", 8, 4, np.arange(8, dtype=np.uint32))
     y = tile.var("y", 4, 4)
     tile.dsrs = [("src1", 1)]
-    row = [0] * RC_COLUMNS
-    row[RC_SAVE], row[RC_UT] = 1, -1
-    tile.configs = [row]
+    tile.configs = [DsrConfig.make(save=1, ut=-1)]
     tile.dsr_init = [(0, mem(x, 2), 0, 0, 0)]
     tile.function("main", export=True)
     for i in range(2):

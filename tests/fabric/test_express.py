@@ -131,14 +131,14 @@ def outcome(machine, parts):
         cycles.append(machine.run(max_cycles=part).cycle)
     cycles.append(machine.run().cycle)
     waiting = [(g.kind, g.text, g.pes) for g in machine.waiting()]
-    P = machine.records()
+    P = machine.pes
     return (
         cycles,
         waiting,
         machine.state.M8.tobytes(),
         machine.received().tolist(),
-        P[:, [s.P_BUSY, s.P_TASKS, s.P_TIME, s.P_UTMASK]].tolist(),
-        int(machine.state.W[s.G_VECTOR]),
+        P[["busy", "tasks", "time", "utmask"]].tolist(),
+        int(machine.state.W[s.Globals.vector]),
     )
 
 
@@ -149,11 +149,11 @@ def test_same_as_step_by_step(first):
         parts = np.random.default_rng(seed).integers(1, 60, 6).tolist()
         fast, slow = Machine(build(seed)), Machine(build(seed))
         slow.step_by_step()
-        assert fast.state.W[s.G_EXPRESS] == 1
+        assert fast.state.W[s.Globals.express] == 1
         a, b = outcome(fast, parts), outcome(slow, parts)
         # memory may be early by the ramp while wavelets are under way, never in the end
         assert a == b, f"seed {seed}"
-        saved += int(slow.state.W[s.G_VISITS_C]) - int(fast.state.W[s.G_VISITS_C])
+        saved += int(slow.state.W[s.Globals.visits_c]) - int(fast.state.W[s.Globals.visits_c])
     assert saved > 1000
 
 
@@ -164,4 +164,4 @@ def test_programs_that_look_at_queues_do_without(what):
     tile.emit(what[0], 1, 2, what[1])
     tile.done()
     tile.ret()
-    assert Machine(program([[0]], [tile])).state.W[s.G_EXPRESS] == 0
+    assert Machine(program([[0]], [tile])).state.W[s.Globals.express] == 0

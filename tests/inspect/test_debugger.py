@@ -12,7 +12,6 @@ import pytest
 
 from meshlang import MeshlangError
 from meshlang.fabric import snapshot
-from meshlang.fabric.engine import state as s
 from meshlang.host.build import build
 from meshlang.inspect import arguments
 from meshlang.inspect import debugger as module
@@ -119,9 +118,9 @@ def test_a_line_is_shown_before_it_is_executed(hello):
     d.add_break(arguments.condition(d.machine, "line right.csl:23"))
     outcome = d.run()
     assert "PE 1,0 reaches right.csl:23" in outcome.text
-    view = arguments.names.span_at(d.machine, 1, int(d.machine.records()[1, s.P_PC]))
+    view = arguments.names.span_at(d.machine, 1, int(d.machine.pes["pc"][1]))
     assert view.line_col()[0] == 23
-    assert d.machine.records()[1, s.P_CMDOPEN] == 1  # line 23 unblocks the command stream
+    assert d.machine.pes["cmdopen"][1] == 1  # line 23 unblocks the command stream
     assert [line.text for line in d.output.lines][-1].startswith("hello from the right")  # and line 22 is done
     assert d.run().reason == "done"
     assert len(d.output.lines) == 2  # nothing is printed twice
@@ -134,9 +133,9 @@ def test_task_and_wavelet(hello):
     first = outcome.cycle
     assert outcome.reason == "condition"
     channel = d.machine.state.channels[0][1]
-    assert int(d.machine.state.U[channel + s.CH_PUSH]) == first - 1
+    assert int(d.machine.state.buffer(channel)["push"]) == first - 1
     d.goto(first - 1)
-    assert int(d.machine.state.U[channel + s.CH_PUSH]) == 0
+    assert int(d.machine.state.buffer(channel)["push"]) == 0
     assert d.run(until=[arguments.condition(d.machine, "task done @ 0,0")]).text.startswith("PE 0,0 starts done")
     assert d.run(until=[arguments.condition(d.machine, "data[0] == 2.0 and data[1] == 4.0 @ 1,0")]).text.endswith(
         "is true on PE 1,0"

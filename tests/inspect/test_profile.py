@@ -51,7 +51,7 @@ def profiled(program, function="main", args=(), pes=None, cycles=None, room=None
     m = Machine(program, trace=profile_options(pes, cycles))
     collector = Collector(m)
     if room is not None:
-        m.state.W[s.G_EVENTCAP] = s.EVENT_ROOM + room
+        m.state.W[s.Globals.eventcap] = s.EVENT_ROOM + room
     m.launch(function, args)
     m.run("commands")
     m.run()

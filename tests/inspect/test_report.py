@@ -26,8 +26,8 @@ from meshlang.host.context import RunContext, set_context
 from meshlang.host.script import run_script
 from meshlang.inspect.report import Collector, summarize
 from meshlang.inspect.report.collect import SIDES
-from meshlang.ir import isa
 from meshlang.ir.dsdops import DSD_OPS, DsdOpCode
+from meshlang.ir.words import OperationRow
 
 sys.path[:0] = [str(Path(__file__).parent.parent / folder) for folder in ("support", "fabric")]
 from host_programs import write_program  # noqa: E402
@@ -93,11 +93,9 @@ def check(collector):
     assert sum(t.starts for p in collector.phases for t in p.tasks) == stats["tasks"]
     assert sum(c.sent for c in collector.colors) == stats["wavelets_sent"]
     # the shadow holds a history for each wavelet that is still in a router or queue, and no other
-    U, Z = machine.state.U, collector._shadow
     first, end = machine.state.channel_region
-    assert (
-        Z[first:end].reshape(-1, 16)[:, s.CH_CONFIG] == (U[first:end].reshape(-1, 16)[:, s.CH_STATE] >> 2) & 7
-    ).all()
+    held = collector._shadow[first:end].reshape(-1, s.Channel.WORDS)[:, s.Channel.config]
+    assert (held == s.ChannelState.count.get(machine.state.buffers["state"])).all()
 
 
 @pytest.mark.parametrize(
@@ -141,7 +139,7 @@ def test_cycles_are_those_of_an_unobserved_run(arch, capsys):
     observed = collect("meshgemv", arch=arch)[0].session.machine
     plain = collect("meshgemv", observed=False, arch=arch)[0].machine
     assert observed.cycle == plain.cycle
-    assert (observed.records()[:, s.P_BUSY] == plain.records()[:, s.P_BUSY]).all()
+    assert (observed.pes["busy"] == plain.pes["busy"]).all()
 
 
 # ---------------------------------------------------------------- against a slow reference
@@ -152,7 +150,7 @@ def step_cycles(machine, pe, pc):
     tile = int(machine.state.tile_of[pe])
     program = machine.program.tiles[tile]
     row = np.asarray(program.code).reshape(-1, 4)[pc - machine.state.code_base[tile], 1]
-    name = DsdOpCode(int(np.asarray(program.dsd_ops).reshape(-1, isa.OP_COLUMNS)[row, isa.OP_CODE])).name.lower()
+    name = DsdOpCode(int(OperationRow.rows(program.dsd_ops)[row, OperationRow.code])).name.lower()
     elements = 1 if DSD_OPS[name].src[0] == "s" else 2
     return max(1, math.ceil(elements / machine.profile.get(f"dsd.width.{name}", 1)))
 

@@ -40,7 +40,7 @@ def run(program, options=None, room=None, express=True):
     if not express:
         m.step_by_step()
     if room is not None:
-        m.state.W[s.G_EVENTCAP] = s.EVENT_ROOM + room
+        m.state.W[s.Globals.eventcap] = s.EVENT_ROOM + room
     m.launch("run", (2,))
     m.run("commands")
     m.run()

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from meshlang.diag import MeshlangError
-from meshlang.ir.isa import OP_CODE, OP_DST, OP_DST_DSR, Op, Operand
+from meshlang.ir.isa import Op, Operand
 from meshlang.ir.listing import SHAPES
 from meshlang.ir.verify import verify
+from meshlang.ir.words import OperationRow
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 from compiling import compile_files
@@ -101,9 +102,9 @@ def put(name: str, value):
 
 
 def dsr_operand(tile):
-    row = next(r for r in tile.dsd_ops if Operand.DSR in [int(r[OP_DST + i]) for i in range(4)])
-    i = next(i for i in range(4) if int(row[OP_DST + i]) == Operand.DSR)
-    row[OP_DST_DSR + i] = len(tile.dsrs)
+    row = next(r for r in tile.dsd_ops if Operand.DSR in [int(r[OperationRow.dst + i]) for i in range(4)])
+    i = next(i for i in range(4) if int(row[OperationRow.dst + i]) == Operand.DSR)
+    row[OperationRow.dst_dsr + i] = len(tile.dsrs)
 
 
 def cut_end(tile):
@@ -141,8 +142,8 @@ CHANGES = {
     ),
     "DSR": (set_op(Op.DSRLD, 1, 99), "no such DSR"),
     "DSR configuration": (set_op(Op.DSRLD, 3, 99), "no such DSR"),
-    "kind of vector operation": (set_row("dsd_ops", OP_CODE, 250), "no operation"),
-    "operand": (set_row("dsd_ops", OP_DST, 99), "no such operand"),
+    "kind of vector operation": (set_row("dsd_ops", OperationRow.code, 250), "no operation"),
+    "operand": (set_row("dsd_ops", OperationRow.dst, 99), "no such operand"),
     "DSR operand": (dsr_operand, "names no DSR"),
     "action": (set_row("dsr_configs", 1, 99), "no such action"),
     "task": (no_task, "bound to what does not exist"),

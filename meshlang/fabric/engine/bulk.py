@@ -225,7 +225,7 @@ def run_in_memory(W, T, M8, M16, M32, pe, v):
     n = W[v + V_N]
     d = v + V_OPERANDS
     cycles = setup_cost(W, T, v)
-    kernel = np.int64(T[code * OI + OI_CLASS])
+    kernel = np.int64(T[code * OI + OI_KERNEL])
     rate = W[v + V_RATE]
     fifo = W[d + O_KIND] == K_FIFO or W[d + OK + O_KIND] == K_FIFO or W[d + 2 * OK + O_KIND] == K_FIFO
     k = n

@@ -95,7 +95,7 @@ def execute(W, U, C, T, M8, M16, M32, pe):
     mem = W[p + P_MEM]
     memsize = W[p + P_MEMSIZE]
     fuel = W[G_QUANTUM]
-    taken = W[G_TAKEN]
+    taken = W[TIME_SCALAR_TAKEN]
     fault = ZERO
     x = ZERO
     y = ZERO
@@ -111,11 +111,11 @@ def execute(W, U, C, T, M8, M16, M32, pe):
         b = np.int64(C[w + 2])
         c = np.int64(C[w + 3])
         w = np.int64(C[w])
-        op = w & 0xFF
-        ty = (w >> 8) & 15
+        op = instruction_op(w)
+        ty = instruction_ty(w)
         trace_inst(W, pe, t, pc, op & ~CHECKED)
         pc += 1
-        cost = w >> 16
+        cost = instruction_cost(w)
         t += cost
         fuel -= 1
         ra = fp + a
@@ -228,25 +228,25 @@ def execute(W, U, C, T, M8, M16, M32, pe):
                 pc = b
                 t += taken
         elif op == CALL:
-            if fp + b + np.int64(T[a + 2]) > W[p + P_REGEND]:
+            if fp + b + np.int64(T[a + FN_FRAME]) > W[p + P_REGEND]:
                 x = W[p + P_REGEND] - W[p + P_REG]
                 fault = E_STACK
                 break
             fp += b
             W[fp - 1] = pc
             W[fp] = 0
-            pc = np.int64(T[a])
+            pc = np.int64(T[a + FN_ENTRY])
         elif op == TCALL:
-            if fp + np.int64(T[a + 2]) > W[p + P_REGEND]:
+            if fp + np.int64(T[a + FN_FRAME]) > W[p + P_REGEND]:
                 x = W[p + P_REGEND] - W[p + P_REG]
                 fault = E_STACK
                 break
-            pc = np.int64(T[a])
+            pc = np.int64(T[a + FN_ENTRY])
         elif op == RET:
             pc = W[fp - 1]
             if pc < 0:
                 # end of the task
-                t += W[G_TASK_END]
+                t += W[TIME_TASK_END]
                 trace_end(W, pe, t)
                 W[p + P_ST] = ST_IDLE
                 W[p + P_BUSY] += t - W[p + P_BUSYFROM]
@@ -280,14 +280,14 @@ def execute(W, U, C, T, M8, M16, M32, pe):
         else:
             r = special(W, U, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc - 1, t - cost)
             if op == CALLR and r >= 0:
-                if fp + b + np.int64(T[r + 2]) > W[p + P_REGEND]:
+                if fp + b + np.int64(T[r + FN_FRAME]) > W[p + P_REGEND]:
                     x = W[p + P_REGEND] - W[p + P_REG]
                     fault = E_STACK
                     break
                 fp += b
                 W[fp - 1] = pc
                 W[fp] = 0
-                pc = np.int64(T[r])
+                pc = np.int64(T[r + FN_ENTRY])
             elif r >= 0:
                 t += r
             elif r == R_LATER:

@@ -20,21 +20,9 @@ ZERO = np.int64(0)
 
 
 @inline
-def field(v, first, width):
-    return (v >> first) & ((1 << width) - 1)
-
-
-@inline
-def sfield(v, first, width):
-    """Signed field."""
-    half = 1 << (width - 1)
-    return (((v >> first) & ((1 << width) - 1)) ^ half) - half
-
-
-@inline
 def in_memory(v):
     """Is it a DSD of memory (and no FIFO)?"""
-    what = v & 15
+    what = dsd_kind(v)
     return what == KIND_MEM1D or what == KIND_MEM4D or what == KIND_CIRCBUF
 
 
@@ -42,17 +30,15 @@ def in_memory(v):
 def edit_dsd(op, v, x, size):
     """DBASE, DINC, DLEN, DSTRIDE."""
     if op == DBASE:
-        if v & 15 == KIND_CIRCBUF:
-            v &= ~(np.int64(0xFFFF) << 36)  # it begins at the start of its new ring
+        if dsd_kind(v) == KIND_CIRCBUF:
+            v = dsd_with_position(v, ZERO)  # it begins at the start of its new ring
         tag = np.int64(1) if size == 2 else np.int64(2) if size == 4 else np.int64(0)
-        v = (v & ~((np.int64(0xFFFF) << 4) | (np.int64(3) << 52))) | ((x & 0xFFFF) << 4) | (tag << 52)
-        return v
+        return dsd_with_tag(dsd_with_base(v, x), tag)
     if op == DINC:
-        base = field(v, 4, 16) + x * size
-        return (v & ~(np.int64(0xFFFF) << 4)) | ((base & 0xFFFF) << 4)
+        return dsd_with_base(v, dsd_base(v) + x * size)
     if op == DLEN:
-        return (v & ~(np.int64(0xFFFF) << 20)) | ((x & 0xFFFF) << 20)
-    return (v & ~(np.int64(0xFFFF) << 36)) | ((x & 0xFFFF) << 36)
+        return dsd_with_len(v, x)
+    return dsd_with_stride(v, x)
 
 
 @jit
@@ -71,12 +57,12 @@ def decode(W, T, pe, o, kind, v, size, position):
         W[o + O_KIND] = K_POINTER
         W[o + O_ADDR] = v
         obj = object_of(T, W[p + P_TILE], v)
-        if obj < 0 or v + size > np.int64(T[obj]) + np.int64(T[obj + 1]):
+        if obj < 0 or v + size > np.int64(T[obj + OB_ADDRESS]) + np.int64(T[obj + OB_SIZE]):
             return stray(W, T, pe, v, v, v + size, size, position == 0)
         return True
-    what = v & 15
+    what = dsd_kind(v)
     if in_memory(v):
-        tag = field(v, 52, 2)
+        tag = dsd_tag(v)
         # length and stride count the operation's elements, whatever the DSD was made for
         if (np.int64(1) << tag) != size:
             # a ring of other elements would leave its array
@@ -84,50 +70,44 @@ def decode(W, T, pe, o, kind, v, size, position):
                 fail(W, FWIDTH, pe, np.int64(1) << tag, size, position)
                 return False
             note(W, T, pe, np.int64(N_WIDTH), position, np.int64(1) << tag, size, ZERO)
-        W[o + O_ADDR] = field(v, 4, 16)
+        W[o + O_ADDR] = dsd_base(v)
         if what == KIND_MEM1D:
             W[o + O_KIND] = K_MEM
-            W[o + O_LEN] = field(v, 20, 16)
-            W[o + O_STRIDE] = sfield(v, 36, 16) * size
+            W[o + O_LEN] = dsd_len(v)
+            W[o + O_STRIDE] = dsd_stride(v) * size
         else:
             W[o + O_KIND] = K_MEM4
-            row = np.int64(T[W[p + P_TILE] + TT_MEM4D]) + field(v, 20, 16) * M4_COLUMNS
+            row = np.int64(T[W[p + P_TILE] + TT_MEM4D]) + dsd_len(v) * M4_COLUMNS
             W[o + O_QUEUE] = row
             W[o + O_LEN] = walk_length(T, row)
             if what == KIND_CIRCBUF:
-                W[o + O_AUX] = field(v, 36, 16)
+                W[o + O_AUX] = dsd_position(v)
                 W[o + O_ADDR] += W[o + O_AUX] * size
                 return True
-        if field(v, 54, 1) != 0:
-            W[o + O_AUX] = np.int64(1) << 62  # wavelet_index_offset: the caller adds the index
+        if dsd_wio(v) != 0:
+            W[o + O_AUX] = CO_WIO  # wavelet_index_offset: the caller adds the index
         return True
     if what == KIND_FABIN or what == KIND_FABOUT:
         tile = W[p + P_TILE]
         count = np.int64(T[tile + (TT_NIQ if what == KIND_FABIN else TT_NOQ)])
         first = W[p + (P_IQ if what == KIND_FABIN else P_OQ)]
         wanted = -1
-        if field(v, 7, 1) != 0:
-            wanted = field(v, 4, 3)
+        if dsd_hasq(v) != 0:
+            wanted = dsd_queue(v)
         color = -1
-        if field(v, 13, 1) != 0:
-            color = field(v, 8, 5)
-        W[o + O_LEN] = field(v, 20, 16)
+        if dsd_hascolor(v) != 0:
+            color = dsd_color(v)
+        W[o + O_LEN] = dsd_len(v)
         W[o + O_KIND] = K_IN if what == KIND_FABIN else K_OUT
-        simd = field(v, 36, 2)
-        W[o + O_AUX] = (
-            simd
-            | (field(v, 41, 1) << 2)
-            | (field(v, 54, 1) << 3)
-            | (field(v, 38, 2) << 4)
-            | (field(v, 42, 1) << 6)
-            | (field(v, 44, 2) << 7)
-            | (field(v, 40, 1) << 9)
-        )
+        aux = transfer_with_control(dsd_simd(v), dsd_control(v))
+        aux = transfer_with_prio(transfer_with_wio(aux, dsd_wio(v)), dsd_prio(v))
+        aux = transfer_with_zero(transfer_with_advance(aux, dsd_advance(v)), dsd_zero(v))
+        W[o + O_AUX] = transfer_with_transform(aux, dsd_xform(v))
         W[o + O_ADDR] = 0
         W[o + O_STRIDE] = color  # of an input: the color it wants its queue to be bound to
         return decode_queue(W, T, pe, o, wanted, color, count, first, what)
     if what == KIND_FIFO:
-        n = field(v, 4, 16)
+        n = dsd_fifo(v)
         row = np.int64(T[W[p + P_TILE] + TT_FIFOS]) + n * FIFO_COLUMNS
         if np.int64(T[row + FIFO_SIZE]) != size:
             fail(W, FWIDTH, pe, np.int64(T[row + FIFO_SIZE]), size, position)
@@ -156,10 +136,10 @@ def decode_queue(W, T, pe, o, wanted, color, count, first, what):
     n = np.int64(-1)
     for i in range(count):
         if wanted >= 0:
-            if np.int64(T[table + i * 2]) == wanted:
+            if np.int64(T[table + i * QRK + QR_ID]) == wanted:
                 n = np.int64(i)
                 break
-        elif np.int64(T[table + i * 2 + 1]) == color and color >= 0:
+        elif np.int64(T[table + i * QRK + QR_COLOR]) == color and color >= 0:
             n = np.int64(i)
             break
     if n < 0 and wanted < 0 and what == KIND_FABOUT and W[G_WSE3] == 0 and count > 0:
@@ -178,7 +158,7 @@ def output_slot(W, U, pe, o):
     """Slot of the color that an output operand sends on: its queue's, if that is bound to one, else its own. -1 after a
     fault."""
     color = np.int64(U[W[o + O_QUEUE] + Q_COLOR])
-    if color == 31:
+    if color == NO_COLOR:
         color = W[o + O_STRIDE]
     slot = color_slot(U, pe, color)
     if slot < 0:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from .dsd import field, sfield
 from .jit import cold, ctz, jit
 from .opcodes import *
 from .state import *
@@ -24,18 +23,18 @@ def save_addresses(W, T, pe, v):
 @jit
 def save_dsr(W, T, pe, dsr, n, size):
     """Advance one DSR by n elements of `size` bytes if it was loaded with save_address."""
-    d = W[P0 + pe * PK + P_DSR] + dsr * 2
-    if W[d + 1] & 1 == 0:
+    d = W[P0 + pe * PK + P_DSR] + dsr * DSRK
+    if dsr_set(W[d + DSR_MORE]) == 0:
         return
-    config = (W[d + 1] >> 1) & 0x7FFFFFFF
+    config = dsr_config(W[d + DSR_MORE])
     if np.int64(T[config + RC_SAVE]) == 0:
         return
-    v = W[d]
-    what = v & 15
+    v = W[d + DSR_VALUE]
+    what = dsd_kind(v)
     if what == KIND_MEM1D:
-        base = field(v, 4, 16) + n * sfield(v, 36, 16) * size
+        base = dsd_base(v) + n * dsd_stride(v) * size
     elif what == KIND_MEM4D:
-        row = np.int64(T[W[P0 + pe * PK + P_TILE] + TT_MEM4D]) + field(v, 20, 16) * M4_COLUMNS
+        row = np.int64(T[W[P0 + pe * PK + P_TILE] + TT_MEM4D]) + dsd_len(v) * M4_COLUMNS
         rank = np.int64(T[row + M4_RANK])
         inner = np.int64(0)
         step = np.int64(0)
@@ -44,15 +43,15 @@ def save_dsr(W, T, pe, dsr, n, size):
             extent = np.int64(T[row + M4_EXT + rank - 1 - k])
             step = np.int64(T[row + M4_STRIDE + k]) + inner
             inner += step * (extent - 1)
-        base = field(v, 4, 16) + extent * step * size
+        base = dsd_base(v) + extent * step * size
     elif what == KIND_CIRCBUF:
-        row = np.int64(T[W[P0 + pe * PK + P_TILE] + TT_MEM4D]) + field(v, 20, 16) * M4_COLUMNS
-        position = (field(v, 36, 16) + n) % np.int64(T[row + M4_EXT + 1])
-        W[d] = (v & ~(np.int64(0xFFFF) << 36)) | (position << 36)
+        row = np.int64(T[W[P0 + pe * PK + P_TILE] + TT_MEM4D]) + dsd_len(v) * M4_COLUMNS
+        position = (dsd_position(v) + n) % np.int64(T[row + M4_EXT + 1])
+        W[d + DSR_VALUE] = dsd_with_position(v, position)
         return
     else:
         return
-    W[d] = (v & ~(np.int64(0xFFFF) << 4)) | ((base & 0xFFFF) << 4)
+    W[d + DSR_VALUE] = dsd_with_base(v, base)
 
 
 @cold

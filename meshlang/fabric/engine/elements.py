@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .dsd import decode, field, in_memory, output_slot, sfield
+from .dsd import decode, in_memory, output_slot
 from .faults import Fault
 from .jit import jit
 from .memory import load_bits, object_of, store_bits, walk_offset
@@ -29,20 +29,24 @@ def element_address(W, T, pe, v, k, size, writes):
     """Address of element k of a memory DSD, or -1 after a fault."""
     p = P0 + pe * PK
     tile = W[p + P_TILE]
-    base = field(v, 4, 16)
-    if v & 15 == KIND_MEM1D:
-        at = base + k * sfield(v, 36, 16) * size
-    elif v & 15 == KIND_CIRCBUF:
-        if (np.int64(1) << field(v, 52, 2)) != size:
-            fail(W, E_WIDTH, pe, np.int64(1) << field(v, 52, 2), size, ZERO if writes else ONE)
+    base = dsd_base(v)
+    if dsd_kind(v) == KIND_MEM1D:
+        at = base + k * dsd_stride(v) * size
+    elif dsd_kind(v) == KIND_CIRCBUF:
+        if (np.int64(1) << dsd_tag(v)) != size:
+            fail(W, E_WIDTH, pe, np.int64(1) << dsd_tag(v), size, ZERO if writes else ONE)
             return np.int64(-1)
-        row = np.int64(T[tile + TT_MEM4D]) + field(v, 20, 16) * M4_COLUMNS
-        at = base + ((field(v, 36, 16) + k) % np.int64(T[row + M4_EXT + 1])) * size
+        row = np.int64(T[tile + TT_MEM4D]) + dsd_len(v) * M4_COLUMNS
+        at = base + ((dsd_position(v) + k) % np.int64(T[row + M4_EXT + 1])) * size
     else:
-        row = np.int64(T[tile + TT_MEM4D]) + field(v, 20, 16) * M4_COLUMNS
+        row = np.int64(T[tile + TT_MEM4D]) + dsd_len(v) * M4_COLUMNS
         at = base + walk_offset(T, row, k, size)
     obj = object_of(T, tile, base)
-    if obj < 0 or at < np.int64(T[obj]) or at + size > np.int64(T[obj]) + np.int64(T[obj + 1]):
+    if (
+        obj < 0
+        or at < np.int64(T[obj + OB_ADDRESS])
+        or at + size > np.int64(T[obj + OB_ADDRESS]) + np.int64(T[obj + OB_SIZE])
+    ):
         if not stray(W, T, pe, base, at, at + size, size, writes):
             return np.int64(-1)
     return at
@@ -64,7 +68,7 @@ def element_queue(W, U, T, pe, v, size, writes):
 @jit
 def wrong_kind(W, pe, v):
     """The DSD is of a kind that has no elements to read, or to write."""
-    fail(W, E_OPERAND if v & 15 == KIND_NONE else E_UNSUPPORTED, pe, v & 15, ZERO, ZERO)
+    fail(W, E_OPERAND if dsd_kind(v) == KIND_NONE else E_UNSUPPORTED, pe, dsd_kind(v), ZERO, ZERO)
     return BAD
 
 
@@ -78,7 +82,7 @@ def element_load(W, U, T, M8, M16, M32, pe, v, k, ty, result):
         if at < 0:
             return BAD
         bits = load_bits(M8, M16, M32, W[p + P_MEM] + at, size)
-    elif v & 15 == KIND_FABIN:
+    elif dsd_kind(v) == KIND_FABIN:
         now = W[G_NOW]
         q = element_queue(W, U, T, pe, v, size, False)
         if q < 0:
@@ -89,9 +93,9 @@ def element_load(W, U, T, M8, M16, M32, pe, v, k, ty, result):
             return WAIT
         trace_go(W, pe, W[p + P_UT], np.int64(-1), now)
         bits = np.int64(U[e + E_VALUE])
-        if W[ELEMENT + O_AUX] & A_TRANSFORM != 0 and U[e + E_FLAGS] & 1 != 0:
+        if W[ELEMENT + O_AUX] & A_TRANSFORM != 0 and entry_control(U[e + E_FLAGS]) != 0:
             bits ^= W[p + P_TRANSFORM]
-        if size == 2 and W[ELEMENT + O_AUX] & 3 != 0:
+        if size == 2 and transfer_simd(W[ELEMENT + O_AUX]) != 0:
             if k & 1 == 1 or k == W[ELEMENT + O_LEN] - 1:
                 pop_input(W, U, pe, q, now)
             bits = (bits >> 16) if k & 1 == 1 else bits & 0xFFFF
@@ -115,12 +119,12 @@ def element_store(W, U, T, M8, M16, M32, pe, v, k, ty, bits):
         if at < 0:
             return BAD
         store_bits(M8, M16, M32, W[p + P_MEM] + at, size, bits)
-    elif v & 15 == KIND_FABOUT:
+    elif dsd_kind(v) == KIND_FABOUT:
         q = element_queue(W, U, T, pe, v, size, True)
         if q < 0:
             return BAD
         if U[q + Q_COUNT] >= U[q + Q_CAP]:
-            U[q + Q_WAITER] = np.uint32(1)
+            U[q + Q_WAITER] = np.uint32(WAIT_ROOM)
             trace_element_wait(W, U, pe, q, True)
             return WAIT
         trace_go(W, pe, W[p + P_UT], np.int64(-1), W[G_NOW])
@@ -128,15 +132,15 @@ def element_store(W, U, T, M8, M16, M32, pe, v, k, ty, bits):
         if slot < 0:
             return BAD
         bits = bits & 0xFFFF if size == 2 else bits & 0xFFFFFFFF
-        flags = ((W[ELEMENT + O_AUX] >> 2) & 1) | (slot << 8)
-        if size == 2 and W[ELEMENT + O_AUX] & 3 != 0:
+        flags = entry_with_slot(transfer_control(W[ELEMENT + O_AUX]), slot)
+        if size == 2 and transfer_simd(W[ELEMENT + O_AUX]) != 0:
             # packed: the low half is held in the PE's record until its partner comes
             if k & 1 == 0 and k != W[ELEMENT + O_LEN] - 1:
                 W[p + P_MISC] = bits
                 return OK_
             if k & 1 == 1:
                 bits = W[p + P_MISC] | (bits << 16)
-        if W[ELEMENT + O_AUX] & A_TRANSFORM != 0 and flags & 1 != 0:
+        if W[ELEMENT + O_AUX] & A_TRANSFORM != 0 and entry_control(flags) != 0:
             bits ^= W[p + P_TRANSFORM]
         push_output(W, U, pe, q, bits, flags, W[G_NOW])
     else:

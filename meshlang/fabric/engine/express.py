@@ -34,7 +34,7 @@ from .state import *
 def may_express(W, T, v):
     """Is the operation a receive into a memory vector, one wavelet a cycle?"""
     d = v + V_OPERANDS
-    kernel = np.int64(T[W[v + V_CODE] * OI + OI_CLASS])
+    kernel = np.int64(T[W[v + V_CODE] * OI + OI_KERNEL])
     return (
         W[d + O_KIND] == K_MEM
         and W[d + OK + O_KIND] == K_IN
@@ -55,12 +55,12 @@ def express(U, M16, M32, q, value, arrival):
     U[q + Q_XLAST] = np.uint32(arrival & 0xFFFFFFFF)
     mode = np.int64(U[q + Q_XMODE])
     at = np.int64(U[q + Q_XAT])
-    stride = (mode >> 2) - 0x8000
-    if mode & 1 != 0:
+    stride = express_stride(mode) - EXPRESS_BIAS
+    if mode & EX_WIDE != 0:
         M32[at] = np.uint32(value)
     else:
         M16[at] = np.uint16(value & 0xFFFF)
-        if mode & 2 != 0:
+        if mode & EX_TWO != 0:
             at += stride
             M16[at] = np.uint16(value >> 16)
     U[q + Q_XAT] = np.uint32(at + stride)
@@ -103,9 +103,8 @@ def enter_express(W, U, M16, M32, pe, now):
         size = W[d + O_SIZE]
         U[q + Q_XLEFT] = np.uint32(wavelets_left(W, v))
         U[q + Q_XAT] = np.uint32((W[p + P_MEM] + W[d + O_ADDR]) // size)
-        U[q + Q_XMODE] = np.uint32(
-            ((W[d + O_STRIDE] // size + 0x8000) << 2) | (2 if W[v + V_STEP] == 2 else 0) | (1 if size == 4 else 0)
-        )
+        mode = (EX_TWO if W[v + V_STEP] == 2 else np.int64(0)) | (EX_WIDE if size == 4 else np.int64(0))
+        U[q + Q_XMODE] = np.uint32(express_with_stride(mode, W[d + O_STRIDE] // size + EXPRESS_BIAS))
         U[q + Q_XLAST] = np.uint32(W[v + V_LAST] & 0xFFFFFFFF)
         # what is on its way over the ramp
         while U[q + Q_COUNT] != 0 and U[q + Q_XLEFT] != 0:

@@ -54,7 +54,7 @@ def fifo_push(W, T, M8, M16, M32, o, mem, v):
 def fifo_event(W, pe, task):
     """The event for which `activate_push` or `activate_pop` names a task."""
     if task >= 0:
-        act(W, pe, 1 | (task << 4), W[G_NOW])
+        act(W, pe, action_with_id(ACTION_ACTIVATE, task), W[G_NOW])
     wake_ce(W, pe, W[G_NOW] + 1)  # suspended microthreads look again
 
 
@@ -86,9 +86,9 @@ def fifo_action(W, T, v):
             f = W[o + O_ADDR]
             actions = np.int64(T[W[o + O_QUEUE] + FIFO_ACTIONS])
             if j == 0 and W[f + FF_COUNT] >= np.int64(T[W[o + O_QUEUE] + FIFO_CAPACITY]):
-                return actions >> 4
+                return fifo_actions_full(actions)
             if j > 0 and W[f + FF_COUNT] == 0:
-                return actions & 15
+                return fifo_actions_empty(actions)
     return FIFO_TEST
 
 
@@ -100,7 +100,7 @@ def fifo_suspends(W, T, v):
         o = d + j * OK
         if W[o + O_KIND] == K_FIFO:
             actions = np.int64(T[W[o + O_QUEUE] + FIFO_ACTIONS])
-            if (actions >> 4 if j == 0 else actions & 15) == FIFO_SUSPEND:
+            if (fifo_actions_full(actions) if j == 0 else fifo_actions_empty(actions)) == FIFO_SUSPEND:
                 return True
     return False
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from .bulk import run_in_memory
-from .dsd import edit_dsd, field
+from .dsd import edit_dsd
 from .dsr import microthread_with, save_dsr
 from .elements import BAD, WAIT, element_load, element_store
 from .exceptions import CHECKED, O_FADD, O_FDIV, O_FUN2, scalar_exceptions, stops
@@ -76,12 +76,12 @@ def value_op(W, T, p, op, ty, fp, a, b, c):
         m = np.int64(-1) if width >= 64 else ((np.int64(1) << width) - 1)
         return (W[fp + a] & ~(m << shift)) | ((v & m) << shift)
     if op == DSRGET:
-        return W[W[p + P_DSR] + b * 2]
+        return W[W[p + P_DSR] + b * DSRK + DSR_VALUE]
     if op == DCOUNT:
-        if v & 15 == KIND_MEM4D or v & 15 == KIND_CIRCBUF:
-            row = np.int64(T[W[p + P_TILE] + TT_MEM4D]) + field(v, 20, 16) * M4_COLUMNS
+        if dsd_kind(v) == KIND_MEM4D or dsd_kind(v) == KIND_CIRCBUF:
+            row = np.int64(T[W[p + P_TILE] + TT_MEM4D]) + dsd_len(v) * M4_COLUMNS
             return walk_length(T, row)
-        return field(v, 20, 16)
+        return dsd_len(v)
     return edit_dsd(op, v, W[fp + c], size_of(ty))
 
 
@@ -145,15 +145,15 @@ def issue(W, U, T, M8, M16, M32, pe, row, fp, base, result, t):
             fail(W, E_UT_BUSY, pe, ut, ZERO, ZERO)
             return np.int64(-1)
         W[v + V_ID] = ut
-        if not start_thread(W, U, T, pe, v, dense, now + W[G_FSETUP]):
+        if not start_thread(W, U, T, pe, v, dense, now + W[TIME_DSD_FABRIC_SETUP]):
             return np.int64(-1)
         if result != fp:
             W[result] = 1
-        return W[G_ISSUE]
+        return W[TIME_DSD_ISSUE]
     W[v + V_ID] = -1
     # the spare register below the stack takes what nobody wants
     W[v + V_RESULT] = result if result != fp else W[p + P_REG]
-    if not start_thread(W, U, T, pe, v, np.int64(0), now + W[G_FSETUP]):
+    if not start_thread(W, U, T, pe, v, np.int64(0), now + W[TIME_DSD_FABRIC_SETUP]):
         return np.int64(-1)
     return np.int64(-2)
 
@@ -175,7 +175,7 @@ def special(W, U, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t):
     if op == ELD or op == EST:
         v = W[fp + b]
         W[p + P_PC] = pc
-        if (v & 15 == KIND_FABIN or v & 15 == KIND_FABOUT) and t > now:
+        if (dsd_kind(v) == KIND_FABIN or dsd_kind(v) == KIND_FABOUT) and t > now:
             return R_LATER
         if op == ELD:
             r = element_load(W, U, T, M8, M16, M32, pe, v, W[fp + c], ty, x)
@@ -186,7 +186,7 @@ def special(W, U, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t):
         return R_STALL if r == WAIT else np.int64(0)
     if op == ACTIVATE:
         v = W[x] & 63
-        if np.int64(T[np.int64(T[W[p + P_TILE] + TT_TASKS]) + v * KK]) == 0:
+        if np.int64(T[np.int64(T[W[p + P_TILE] + TT_TASKS]) + v * KK + TA_KIND]) == 0:
             fail(W, E_NO_TASK, pe, v, ZERO, ZERO)
             return R_FAULT
         W[p + P_ACTIVE] |= np.int64(1) << v
@@ -233,10 +233,10 @@ def special(W, U, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t):
         if W[G_PLOGN] >= W[G_PLOGCAP]:
             return R_LATER  # the loop hands the log over before the next cycle
         log = W[G_PLOG] + W[G_PLOGN] * LK
-        W[log] = t
-        W[log + 1] = pe
-        W[log + 2] = c | (ty << 8) | (b << 16)
-        W[log + 3] = W[x]
+        W[log + PL_CYCLE] = t
+        W[log + PL_PE] = pe
+        W[log + PL_WHAT] = print_with_string(print_with_ty(c, ty), b)
+        W[log + PL_VALUE] = W[x]
         W[G_PLOGN] += 1
         return ZERO
     if (op == DSRLD or op == DSRBASE) and W[p + P_UTMASK] > 1:
@@ -247,23 +247,23 @@ def special(W, U, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t):
             fail(W, E_DSR_BUSY, pe, a, user - 1, ZERO)
             return R_FAULT
     if op == DSRLD:
-        d = W[p + P_DSR] + a * 2
-        W[d] = W[fp + b]
-        W[d + 1] = 0
+        d = W[p + P_DSR] + a * DSRK
+        W[d + DSR_VALUE] = W[fp + b]
+        W[d + DSR_MORE] = 0
         if c >= 0:
-            config = 1 | (c << 1)
+            config = dsr_with_config(DM_SET, c)
             if np.int64(T[c + RC_ACTION]) != 0:
-                config |= (W[fp + b + 1] & 0xFF) << 32
+                config = dsr_with_action(config, W[fp + b + 1])
             if np.int64(T[c + RC_ONCTRL_SET]) != 0:
-                config |= (W[fp + b + 2] & 0xFF) << 40
-            W[d + 1] = config
+                config = dsr_with_onctrl(config, W[fp + b + 2])
+            W[d + DSR_MORE] = config
         return ZERO
     if op == DSRBASE:
-        d = W[p + P_DSR] + a * 2
+        d = W[p + P_DSR] + a * DSRK + DSR_VALUE
         W[d] = edit_dsd(DBASE, W[d], W[fp + b], size_of(ty))
         return ZERO
     if op == DSRADV:
-        save_dsr(W, T, pe, a, W[fp + b], np.int64(1) << field(W[W[p + P_DSR] + a * 2], 52, 2))
+        save_dsr(W, T, pe, a, W[fp + b], np.int64(1) << dsd_tag(W[W[p + P_DSR] + a * DSRK + DSR_VALUE]))
         return ZERO
     if op == UTBLOCK or op == UTUNBLOCK:
         if t > now:

@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 
 from .. import cache
+from .bits import COMPILED
+from .state import NUMBERS
 
-# this source is also a module of `fabric.uncompiled`
-COMPILED = not __name__.startswith("meshlang.fabric.uncompiled.")
 if COMPILED:
     import llvmlite
     import numba
@@ -35,8 +35,6 @@ if COMPILED:
     from numba.core.compiler_lock import global_compiler_lock
     from numba.extending import intrinsic
     from numba.np import arrayobj
-
-    COMPILED = not config.DISABLE_JIT
 
 
 def _features() -> dict[str, bool]:
@@ -54,7 +52,7 @@ HAS_FMA = _ARM or _CPU.get("fma", False)
 if os.environ.get("MESHLANG_NO_F16C"):
     HAS_HALF = HAS_FMA = False
 
-# what compiled code depends on besides its sources: the tools' versions and the processor
+# what compiled code depends on besides its sources: the tools' versions, the processor, and what is declared
 _DEPENDS_ON = (
     (
         numba.__version__,
@@ -66,6 +64,7 @@ _DEPENDS_ON = (
         repr(sorted(_CPU.items())),
         str(HAS_HALF),
         str(HAS_FMA),
+        NUMBERS,
     )
     if COMPILED
     else ()

@@ -14,6 +14,8 @@ from .opcodes import *
 from .state import *
 from .tolerated import stray
 
+ZERO = np.int64(0)
+
 
 @inline
 def load_bits(M8, M16, M32, at, size):
@@ -49,14 +51,14 @@ def object_of(T, tile, address):
     hi = np.int64(T[tile + TT_NOBJS])
     while lo < hi:
         mid = (lo + hi) >> 1
-        if np.int64(T[first + mid * 2]) <= address:
+        if np.int64(T[first + mid * OBK + OB_ADDRESS]) <= address:
             lo = mid + 1
         else:
             hi = mid
     if lo == 0:
         return np.int64(-1)
-    row = first + (lo - 1) * 2
-    if address < np.int64(T[row]) + np.int64(T[row + 1]):
+    row = first + (lo - 1) * OBK
+    if address < np.int64(T[row + OB_ADDRESS]) + np.int64(T[row + OB_SIZE]):
         return row
     return np.int64(-1)
 
@@ -108,7 +110,7 @@ def span_of(W, T, o, n):
         else:
             high = last
     elif is_ring(T, W[o + O_QUEUE]):
-        low -= (W[o + O_AUX] & 0xFFFF) * size
+        low -= counters_index(W[o + O_AUX], ZERO) * size
         high = low + (np.int64(T[W[o + O_QUEUE] + M4_EXT + 1]) - 1) * size
     else:
         row = W[o + O_QUEUE]
@@ -133,7 +135,11 @@ def check_walk(W, T, pe, o, n, writes):
     base = W[o + O_ADDR]
     low, high = span_of(W, T, o, n)
     obj = object_of(T, W[P0 + pe * PK + P_TILE], base)
-    if obj < 0 or low < np.int64(T[obj]) or high > np.int64(T[obj]) + np.int64(T[obj + 1]):
+    if (
+        obj < 0
+        or low < np.int64(T[obj + OB_ADDRESS])
+        or high > np.int64(T[obj + OB_ADDRESS]) + np.int64(T[obj + OB_SIZE])
+    ):
         return stray(W, T, pe, base, low, high, W[o + O_SIZE], writes)
     return True
 
@@ -160,13 +166,12 @@ def step4(W, T, o):
     rank = np.int64(T[row + M4_RANK])
     counters = W[o + O_AUX]
     for d in range(rank):
-        shift = 16 * d
-        c = ((counters >> shift) & 0xFFFF) + 1
+        c = counters_index(counters, d) + 1
         if c < np.int64(T[row + M4_EXT + rank - 1 - d]) or d == rank - 1:
-            counters = (counters & ~(np.int64(0xFFFF) << shift)) | ((c & 0x7FFF) << shift)
+            counters = counters_with_index(counters, d, c & 0x7FFF)
             W[o + O_ADDR] += np.int64(T[row + M4_STRIDE + d]) * W[o + O_SIZE]
             break
-        counters &= ~(np.int64(0xFFFF) << shift)
+        counters = counters_with_index(counters, d, ZERO)
     W[o + O_AUX] = counters
 
 

@@ -1,10 +1,10 @@
-"""Numbers of the instruction set and its tables (ir/isa.py), as the 64-bit constants that compiled code wants."""
+"""Numbers of the instruction set (ir/isa.py), as the 64-bit constants that compiled code wants."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ...ir import isa
+from ...ir import isa, words
 
 (
     NOP,
@@ -114,42 +114,4 @@ PLAIN, PLAIN_COUNT = np.int64(isa.PLAIN_REGISTERS), np.int64(isa.PLAIN_COUNT)
 (KIND_NONE, KIND_MEM1D, KIND_MEM4D, KIND_FABIN, KIND_FABOUT) = (np.int64(k) for k in list(isa.DsdKind)[:5])
 KIND_FIFO, KIND_CIRCBUF = np.int64(isa.DsdKind.FIFO), np.int64(isa.DsdKind.CIRCBUF)
 OPERAND_DSD, OPERAND_DSR, OPERAND_SCALAR, OPERAND_POINTER = (np.int64(i) for i in range(1, 5))
-ENDLESS = np.int64(isa.INFINITE)
-
-# columns of the tables: operations, configurations of DSRs, walks in several dimensions, FIFOs
-OP_DST, OP_DST_DSR, OP_ASYNC, OP_ACTION, OP_ONCTRL, OP_ONCTRL_SET, OP_UT, OP_PRIO, OP_INDEX = (
-    np.int64(i)
-    for i in (
-        isa.OP_DST,
-        isa.OP_DST_DSR,
-        isa.OP_ASYNC,
-        isa.OP_ACTION,
-        isa.OP_ONCTRL,
-        isa.OP_ONCTRL_SET,
-        isa.OP_UT,
-        isa.OP_PRIO,
-        isa.OP_INDEX,
-    )
-)
-RC_ASYNC, RC_ACTION, RC_ONCTRL, RC_ONCTRL_SET, RC_UT, RC_PRIO, RC_SAVE = (
-    np.int64(i)
-    for i in (isa.RC_ASYNC, isa.RC_ACTION, isa.RC_ONCTRL, isa.RC_ONCTRL_SET, isa.RC_UT, isa.RC_PRIO, isa.RC_SAVE)
-)
-M4_RANK, M4_EXT, M4_STRIDE, M4_COLUMNS, M4_RING, M4_LENGTH = (
-    np.int64(i) for i in (isa.M4_RANK, isa.M4_EXT, isa.M4_STRIDE, isa.M4_COLUMNS, isa.M4_RING, isa.M4_LENGTH)
-)
-FIFO_BASE, FIFO_CAPACITY, FIFO_SIZE, FIFO_PUSH, FIFO_POP, FIFO_ACTIONS, FIFO_COLUMNS = (
-    np.int64(i)
-    for i in (
-        isa.FIFO_BASE,
-        isa.FIFO_CAPACITY,
-        isa.FIFO_SIZE,
-        isa.FIFO_PUSH,
-        isa.FIFO_POP,
-        isa.FIFO_ACTIONS,
-        isa.FIFO_COLUMNS,
-    )
-)
-FIFO_TEST, FIFO_TERMINATE, FIFO_SUSPEND, FIFO_FAULT = (
-    np.int64(i) for i in (isa.FIFO_TEST, isa.FIFO_TERMINATE, isa.FIFO_SUSPEND, isa.FIFO_FAULT)
-)
+ENDLESS = np.int64(words.INFINITE)

@@ -36,10 +36,10 @@ def prepare(W, U, T, pe, v, row, fp, base):
     W[v + V_FLAGS] = F_ASYNC if np.int64(T[row + OP_ASYNC]) != 0 else 0
     W[v + V_ACTION] = np.int64(T[row + OP_ACTION])
     if np.int64(T[row + OP_ACTION]) != 0:
-        W[v + V_ACTION] |= (W[fp + base + 5] & 0xFF) << 4
+        W[v + V_ACTION] = action_with_id(W[v + V_ACTION], W[fp + base + 5])
     W[v + V_ONCTRL] = 0
     if np.int64(T[row + OP_ONCTRL_SET]) != 0:
-        W[v + V_ONCTRL] = np.int64(T[row + OP_ONCTRL]) | ((W[fp + base + 6] & 0xFF) << 4) | (1 << 12)
+        W[v + V_ONCTRL] = action_with_id(T[row + OP_ONCTRL], W[fp + base + 6]) | ACT_SET
     W[v + V_ID] = np.int64(T[row + OP_UT])
     W[v + V_RANK] = np.int64(T[row + OP_PRIO])
     W[v + V_INDEX] = -1
@@ -75,13 +75,13 @@ def prepare(W, U, T, pe, v, row, fp, base):
             # two 16-bit elements in a wavelet in any SIMD mode. A mode of 64 bits would want two wavelets at a time;
             # the link brings one per cycle, so it is the same rate
             if W[o + O_SIZE] != 2:
-                W[o + O_AUX] &= ~np.int64(3)
-            if W[o + O_AUX] & 3 == 0:
+                W[o + O_AUX] = transfer_with_simd(W[o + O_AUX], ZERO)
+            if transfer_simd(W[o + O_AUX]) == 0:
                 step = np.int64(1)
             if W[o + O_LEN] != n and W[o + O_LEN] != 0 and W[o + O_LEN] != ENDLESS and n != ENDLESS:
                 note_length(W, U, T, pe, v, np.int64(j))
-            if W[o + O_AUX] & (3 << 7) != 0:
-                zero_source(W, v, (W[o + O_AUX] >> 7) & 3)
+            if transfer_zero(W[o + O_AUX]) != 0:
+                zero_source(W, v, transfer_zero(W[o + O_AUX]))
         elif kind == K_FIFO:
             step = np.int64(1)  # an element at a time: there may be one only
             fifo = True
@@ -134,16 +134,17 @@ def make_operand(W, U, T, pe, v, j, row, fp, base):
     value = W[fp + base + j]
     if kind == OPERAND_DSR:
         dsr = np.int64(T[row + OP_DST_DSR + j])
-        d = W[P0 + pe * PK + P_DSR] + dsr * 2
-        value = W[d]
-        if W[d + 1] & 1 != 0:  # configuration row << 1 | 1, then action ids
-            config = (W[d + 1] >> 1) & 0x7FFFFFFF
+        d = W[P0 + pe * PK + P_DSR] + dsr * DSRK
+        value = W[d + DSR_VALUE]
+        more = W[d + DSR_MORE]
+        if dsr_set(more) != 0:
+            config = dsr_config(more)
             if np.int64(T[config + RC_ASYNC]) != 0:
                 W[v + V_FLAGS] |= F_ASYNC
             if np.int64(T[config + RC_ACTION]) != 0:
-                W[v + V_ACTION] = np.int64(T[config + RC_ACTION]) | (((W[d + 1] >> 32) & 0xFF) << 4)
+                W[v + V_ACTION] = action_with_id(T[config + RC_ACTION], dsr_action(more))
             if np.int64(T[config + RC_ONCTRL_SET]) != 0:
-                W[v + V_ONCTRL] = np.int64(T[config + RC_ONCTRL]) | (((W[d + 1] >> 40) & 0xFF) << 4) | (1 << 12)
+                W[v + V_ONCTRL] = action_with_id(T[config + RC_ONCTRL], dsr_onctrl(more)) | ACT_SET
             if np.int64(T[config + RC_UT]) >= 0:
                 W[v + V_ID] = np.int64(T[config + RC_UT])
             if np.int64(T[config + RC_PRIO]) != 0:
@@ -151,7 +152,7 @@ def make_operand(W, U, T, pe, v, j, row, fp, base):
     if not decode(W, T, pe, o, kind if kind != OPERAND_DSR else np.int64(OPERAND_DSD), value, size, np.int64(j)):
         return False
     what = W[o + O_KIND]
-    if (what == K_MEM or what == K_MEM4) and W[o + O_AUX] >> 62 != 0:
+    if (what == K_MEM or what == K_MEM4) and W[o + O_AUX] & CO_WIO != 0:
         W[o + O_AUX] = 0
         if np.int64(T[row + OP_INDEX]) != 0:
             W[o + O_ADDR] += (W[fp + base + 4] & 0xFFFF) * 2  # in words
@@ -167,7 +168,7 @@ def make_operand(W, U, T, pe, v, j, row, fp, base):
         fail(W, FOPERAND, pe, ZERO, ZERO, ZERO)
         return False
     if (what == K_IN or what == K_OUT) and W[v + V_RANK] == 0:
-        W[v + V_RANK] = (W[o + O_AUX] >> 4) & 3
+        W[v + V_RANK] = transfer_prio(W[o + O_AUX])
     return True
 
 
@@ -193,14 +194,14 @@ def setup_cost(W, T, v):
         if np.int64(T[row + OP_DST + j]) == OPERAND_DSD:
             loaded = False
     if loaded:
-        return W[G_SETUP_DSR]
-    t = W[G_SETUP] + np.int64(T[W[v + V_CODE] * OI + OI_SETUP])
+        return W[TIME_DSD_SETUP_DSR]
+    t = W[TIME_DSD_SETUP] + np.int64(T[W[v + V_CODE] * OI + OI_SETUP])
     for j in range(1, 4):
         kind = W[v + V_OPERANDS + j * OK + O_KIND]
         if kind == K_MEM or kind == K_MEM4 or kind == K_IN:
-            t += W[G_SETUP_V]
+            t += W[TIME_DSD_SETUP_VECTOR]
         elif kind == K_SCALAR:
-            t += W[G_SETUP_S]
+            t += W[TIME_DSD_SETUP_SCALAR]
     return t
 
 

@@ -40,17 +40,17 @@ def pop_input(W, U, pe, q, now):
     U[pe * RK + R_TAKEN] = np.uint32((np.int64(U[pe * RK + R_TAKEN]) + 1) & 0xFFFFFFFF)
     if U[q + Q_WAITER] != 0:
         waiter = np.int64(U[q + Q_WAITER])
-        if waiter & 2 != 0 and U[q + Q_COUNT] == 0:
+        if waiter & WAIT_EMPTY != 0 and U[q + Q_COUNT] == 0:
             p = P0 + pe * PK
             W[p + P_FLUSHED] |= np.int64(1) << np.int64(U[q + Q_ID])
-            W[p + P_ACTIVE] |= np.int64(1 << 29)
+            W[p + P_ACTIVE] |= np.int64(1) << SYSTEM_TASK
             waiter = np.int64(0)
             wake_ce(W, pe, now + 1)
-        U[q + Q_WAITER] = np.uint32(waiter & 2)
+        U[q + Q_WAITER] = np.uint32(waiter & WAIT_EMPTY)
         ch = np.int64(U[q + Q_CHANNEL])
         r = pe * RK
-        if (np.int64(U[ch + CH_STATE]) >> 2) & 7 != 0:
-            slot = (ch - np.int64(U[r + R_BASE])) >> 4
+        if state_count(U[ch + CH_STATE]) != 0:
+            slot = (ch - np.int64(U[r + R_BASE])) >> CH_SHIFT
             U[r + R_MASK] = np.uint32(np.int64(U[r + R_MASK]) | (np.int64(1) << slot))
         wake_router(W, pe, now + 1)
 
@@ -92,7 +92,7 @@ def color_slot(U, pe, color):
     """Slot of a color among the channels of the PE's router, or -1."""
     r = pe * RK
     for s in range(np.int64(U[r + R_N])):
-        if (np.int64(U[np.int64(U[r + R_BASE]) + s * 16 + CH_CONFIG]) >> 12) & 31 == color:
+        if config_color(U[np.int64(U[r + R_BASE]) + s * HK + CH_CONFIG]) == color:
             return np.int64(s)
     return np.int64(-1)
 
@@ -104,14 +104,14 @@ def bind_input(W, U, pe, q, color, now):
     of a color that has no queue wait at the router."""
     before = color_slot(U, pe, np.int64(U[q + Q_COLOR]))
     if before >= 0:
-        ch = np.int64(U[pe * RK + R_BASE]) + before * 16
-        U[ch + CH_CONFIG] = np.uint32(np.int64(U[ch + CH_CONFIG]) | (15 << 17))
+        ch = np.int64(U[pe * RK + R_BASE]) + before * HK
+        U[ch + CH_CONFIG] = np.uint32(config_with_queue(U[ch + CH_CONFIG], NO_QUEUE))
     U[q + Q_COLOR] = np.uint32(color)
     slot = color_slot(U, pe, color)
     if slot >= 0:
-        ch = np.int64(U[pe * RK + R_BASE]) + slot * 16
+        ch = np.int64(U[pe * RK + R_BASE]) + slot * HK
         dense = (q - W[P0 + pe * PK + P_IQ]) // QK
-        U[ch + CH_CONFIG] = np.uint32((np.int64(U[ch + CH_CONFIG]) & ~np.int64(15 << 17)) | (dense << 17))
+        U[ch + CH_CONFIG] = np.uint32(config_with_queue(U[ch + CH_CONFIG], dense))
         U[q + Q_CHANNEL] = np.uint32(ch)
         wake_channel(W, U, pe, ch, now + 1)
 
@@ -138,7 +138,7 @@ def flush(W, U, pe, q, bit):
     p = P0 + pe * PK
     if U[q + Q_COUNT] == 0:
         W[p + P_FLUSHED] |= np.int64(1) << bit
-        W[p + P_ACTIVE] |= np.int64(1 << 29)
+        W[p + P_ACTIVE] |= np.int64(1) << SYSTEM_TASK
     else:
-        U[q + Q_WAITER] = np.uint32(np.int64(U[q + Q_WAITER]) | 2)
+        U[q + Q_WAITER] = np.uint32(np.int64(U[q + Q_WAITER]) | WAIT_EMPTY)
     return ZERO

@@ -54,22 +54,22 @@ def push_channel(W, U, pe, ch, value, control, arrival, now):
     if np.int64(U[ch + CH_PUSH]) == now32:
         return False
     state = np.int64(U[ch + CH_STATE])
-    count = (state >> 2) & 7
-    tail = ((state & 3) + count) & 3
+    count = state_count(state)
+    tail = (state_head(state) + count) & PLACES
     U[ch + CH_VALUE + tail] = np.uint32(value)
     U[ch + CH_TIME + tail] = np.uint32(arrival & 0xFFFFFFFF)
-    bit = np.int64(32) << tail
-    state = (state & ~bit) + 4
+    state = state_with_control(state_with_count(state, count + 1), tail, control != 0)
     if control != 0:
-        state |= bit
         config = np.int64(U[ch + CH_CONFIG])
         if config & C_SPECIAL != 0:
-            U[ch + CH_CONFIG] = np.uint32(config & ~np.int64(31))  # closed until the command has been executed
+            U[ch + CH_CONFIG] = np.uint32(
+                config_with_rx_switched(config, ZERO)
+            )  # closed until the command has been executed
     U[ch + CH_STATE] = np.uint32(state)
     U[ch + CH_PUSH] = np.uint32(now32)
     if count == 0:
         r = pe * RK
-        slot = (ch - np.int64(U[r + R_BASE])) >> 4
+        slot = (ch - np.int64(U[r + R_BASE])) >> CH_SHIFT
         U[r + R_MASK] = np.uint32(np.int64(U[r + R_MASK]) | (np.int64(1) << slot))
         wake_router(W, pe, arrival)
     return True
@@ -78,9 +78,7 @@ def push_channel(W, U, pe, ch, value, control, arrival, now):
 @cold
 def push_twin(W, U, pe, ch, value, control, arrival, now):
     """Put a wavelet that goes into `ch` into the other color of the pair as well."""
-    return push_channel(
-        W, U, pe, channel_of(U, pe, ((np.int64(U[ch + CH_CONFIG]) >> 12) & 31) ^ 1), value, control, arrival, now
-    )
+    return push_channel(W, U, pe, channel_of(U, pe, config_color(U[ch + CH_CONFIG]) ^ 1), value, control, arrival, now)
 
 
 @jit
@@ -90,13 +88,13 @@ def wake_upstream(W, U, pe, ch, now):
         wake_around(W, U, pe, ch, now)
         return
     U[ch + CH_STATE] = np.uint32(np.int64(U[ch + CH_STATE]) & ~S_WAITER)
-    rx = np.int64(U[ch + CH_CONFIG]) & 63
+    rx = config_rx(U[ch + CH_CONFIG])
     for direction in range(4):
         if (rx >> direction) & 1:
             near = np.int64(U[ch + CH_NEAR + direction])
             if near < OFF_RECTANGLE:
                 wake_channel(W, U, neighbour(W, pe, direction), near, now + 1)
-    if rx >> 4 != 0:
+    if rx & ~LINKS != 0:
         wake_router(W, pe, now + 1)
 
 
@@ -134,11 +132,11 @@ def refill_from_host(W, U, HP, HS, pe, now):
     while rest != 0:
         slot = ctz(rest)
         rest &= rest - 1
-        ch = np.int64(U[r + R_BASE]) + (slot << 4)
+        ch = np.int64(U[r + R_BASE]) + (slot << CH_SHIFT)
         room = has_room(U, ch, now)
         config = np.int64(U[ch + CH_CONFIG])
         if config & C_SPECIAL != 0:
-            gate = entrance(W, U, ch, config, np.int64(5), now)
+            gate = entrance(W, U, ch, config, HOST, now)
             if gate != OPEN:
                 room = np.int64(0) if gate == CLOSED else np.int64(1)
         if room < 2:
@@ -147,17 +145,17 @@ def refill_from_host(W, U, HP, HS, pe, now):
             else:
                 again = True
             continue
-        color = (config >> 12) & 31
+        color = config_color(config)
         head = W[G_HIN + color] * W[G_NPE] + pe
         segment = HS[head]
-        position = HS[segment]
+        position = HS[segment + SG_POSITION]
         push_channel(W, U, pe, ch, np.int64(HP[position]), np.int64(0), now + 1, now)
-        trace_enter(W, U, pe, ch, np.int64(5), np.int64(255), np.int64(HP[position]), ZERO, now)
+        trace_enter(W, U, pe, ch, HOST, np.int64(255), np.int64(HP[position]), ZERO, now)
         position += 1
-        HS[segment] = position
-        if position == HS[segment + 1]:
-            HS[head] = HS[segment + 2]
-            if HS[segment + 2] < 0:
+        HS[segment + SG_POSITION] = position
+        if position == HS[segment + SG_END]:
+            HS[head] = HS[segment + SG_NEXT]
+            if HS[segment + SG_NEXT] < 0:
                 mask &= ~(np.int64(1) << slot)
                 continue
         again = True
@@ -191,29 +189,29 @@ def serve_ramp(W, U, pe, now):
             wake = now + 1
             break
         flags = np.int64(U[e + E_FLAGS])
-        ch = np.int64(U[r + R_BASE]) + ((flags >> 8) << 4)
+        ch = np.int64(U[r + R_BASE]) + (entry_slot(flags) << CH_SHIFT)
         config = np.int64(U[ch + CH_CONFIG])
         if config & C_RAMP != 0:
-            pair = channel_of(U, pe, ((config >> 12) & 31) ^ 1)
+            pair = channel_of(U, pe, config_color(config) ^ 1)
             if pair < 0 or np.int64(U[pair + CH_CONFIG]) & C_RAMP == 0:
-                fail(W, F_RAMP_SWAPPED, pe, (config >> 12) & 31, ((config >> 12) & 31) ^ 1, ZERO)
+                fail(W, F_RAMP_SWAPPED, pe, config_color(config), config_color(config) ^ 1, ZERO)
                 return
             ch = pair
             config = np.int64(U[ch + CH_CONFIG])
         room = has_room(U, ch, now)
         mark = np.int64(0)
         twin = np.int64(3)
-        if config & 16 == 0 or config & C_SPECIAL != 0:
-            gate = entrance(W, U, ch, config, np.int64(4), now)
+        if (config >> RAMP) & 1 == 0 or config & C_SPECIAL != 0:
+            gate = entrance(W, U, ch, config, RAMP, now)
             if gate == NEVER_OPEN:
-                fail(W, F_MISROUTED, pe, (config >> 12) & 31, np.int64(4), pe)
+                fail(W, F_MISROUTED, pe, config_color(config), RAMP, pe)
                 return
             if gate != OPEN:
                 room = np.int64(0) if gate == CLOSED else np.int64(1)
-            elif flags & 2 != 0:
+            elif flags & EF_ADVANCE != 0:
                 mark = np.int64(1)
             if config & (C_TWIN_X | C_TWIN_Y) != 0:
-                twin = twin_room(W, U, pe, config, np.int64(4), now)
+                twin = twin_room(W, U, pe, config, RAMP, now)
                 room = min(room, twin)
         if room == 0:
             U[ch + CH_STATE] = np.uint32(np.int64(U[ch + CH_STATE]) | S_WAITER)
@@ -224,14 +222,16 @@ def serve_ramp(W, U, pe, now):
         if mark != 0:
             # a data wavelet after which the switch advances looks like a control wavelet in the channel
             state = np.int64(U[ch + CH_STATE])
-            W[extension(W, U, ch) + X_MARK] |= np.int64(1) << ((state + (state >> 2)) & 3)
-        if not push_channel(W, U, pe, ch, np.int64(U[e + E_VALUE]), (flags & 1) | mark, now + W[G_RAMP] - 1, now):
-            fail(W, F_TWO_SIDES, pe, (np.int64(U[ch + CH_CONFIG]) >> 12) & 31, np.int64(4), ZERO)
+            W[extension(W, U, ch) + X_MARK] |= np.int64(1) << ((state_head(state) + state_count(state)) & PLACES)
+        if not push_channel(
+            W, U, pe, ch, np.int64(U[e + E_VALUE]), (entry_control(flags)) | mark, now + W[TIME_FABRIC_RAMP] - 1, now
+        ):
+            fail(W, F_TWO_SIDES, pe, config_color(U[ch + CH_CONFIG]), RAMP, ZERO)
             return
         if twin < 3:
-            push_twin(W, U, pe, ch, np.int64(U[e + E_VALUE]), flags & 1, now + W[G_RAMP] - 1, now)
+            push_twin(W, U, pe, ch, np.int64(U[e + E_VALUE]), entry_control(flags), now + W[TIME_FABRIC_RAMP] - 1, now)
         moved = True
-        trace_enter(W, U, pe, ch, np.int64(4), np.int64(U[q + Q_ID]), np.int64(U[e + E_VALUE]), flags & 1, now)
+        trace_enter(W, U, pe, ch, RAMP, np.int64(U[q + Q_ID]), np.int64(U[e + E_VALUE]), entry_control(flags), now)
         U[r + R_ORR] = np.uint32((n + 1) & 15)
         head = np.int64(U[q + Q_HEAD]) + 1
         U[q + Q_HEAD] = np.uint32(head if head < np.int64(U[q + Q_CAP]) else 0)
@@ -249,11 +249,11 @@ def serve_ramp(W, U, pe, now):
                 wake = at
         waiter = np.int64(U[q + Q_WAITER])
         if waiter != 0:
-            if waiter & 2 != 0 and count == 0:
-                W[p + P_FLUSHED] |= np.int64(256) << np.int64(U[q + Q_ID])
-                W[p + P_ACTIVE] |= np.int64(1 << 29)
+            if waiter & WAIT_EMPTY != 0 and count == 0:
+                W[p + P_FLUSHED] |= np.int64(1) << (FLUSHED_OUTPUTS + np.int64(U[q + Q_ID]))
+                W[p + P_ACTIVE] |= np.int64(1) << SYSTEM_TASK
                 waiter = np.int64(0)
-            U[q + Q_WAITER] = np.uint32(waiter & 2)
+            U[q + Q_WAITER] = np.uint32(waiter & WAIT_EMPTY)
             wake_ce(W, pe, now)  # the CE phase of this cycle comes after this one
     if wake != 0:
         wake_router(W, pe, wake)
@@ -282,17 +282,17 @@ def route(W, U, M16, M32, HP, HS, pe, now):
                 second = np.int64(0)
             slot = ctz(rest)
             rest &= rest - 1
-            ch = base + (slot << 4)
+            ch = base + (slot << CH_SHIFT)
             state = np.int64(U[ch + CH_STATE])
-            head = state & 3
+            head = state_head(state)
             delta = (np.int64(U[ch + CH_TIME + head]) - now32) & 0xFFFFFFFF
             if delta != 0 and delta < 0x80000000:
                 if now + delta < wake:
                     wake = now + delta
                 continue
             config = np.int64(U[ch + CH_CONFIG])
-            tx = (config >> 6) & 63
-            rare = (config >> C_RARE) | ((state >> (5 + head)) & 1)
+            tx = config_tx(config)
+            rare = config_rare(config) | state_control(state, head)
             if rare != 0:
                 tx = destinations(W, U, ch, config, state)
                 if tx < 0:
@@ -305,21 +305,21 @@ def route(W, U, M16, M32, HP, HS, pe, now):
             ready = True
             asleep = False
             twins = np.int64(0)
-            links = tx & 15
+            links = tx & LINKS
             while links != 0:
                 d = ctz(links)
                 links &= links - 1
                 near = np.int64(U[ch + CH_NEAR + d])
                 if near >= OFF_RECTANGLE:
                     fault = F_OFF_RECT if near == OFF_RECTANGLE else F_NO_ROUTE
-                    fail(W, fault, pe, (config >> 12) & 31, d, ZERO)
+                    fail(W, fault, pe, config_color(config), d, ZERO)
                     return
                 room = has_room(U, near, now)
                 other = np.int64(U[near + CH_CONFIG])
                 if (other >> (d ^ 1)) & 1 == 0 or other & C_SPECIAL != 0:
                     gate = entrance(W, U, near, other, d ^ 1, now)
                     if gate == NEVER_OPEN:
-                        fail(W, F_MISROUTED, neighbour(W, pe, d), (config >> 12) & 31, d ^ 1, pe)
+                        fail(W, F_MISROUTED, neighbour(W, pe, d), config_color(config), d ^ 1, pe)
                         return
                     if gate == CLOSED:
                         room = np.int64(0)
@@ -336,9 +336,9 @@ def route(W, U, M16, M32, HP, HS, pe, now):
                         U[near + CH_STATE] = np.uint32(np.int64(U[near + CH_STATE]) | S_WAITER)
                         asleep = True
             q = np.int64(0)
-            if tx & 16 != 0:
-                n = (config >> 17) & 15
-                if n == 15:
+            if tx & TO_RAMP != 0:
+                n = config_queue(config)
+                if n == NO_QUEUE:
                     ready = False  # no queue takes this color: the wavelet stays, and a hang report shows it
                     asleep = True
                 else:
@@ -346,7 +346,7 @@ def route(W, U, M16, M32, HP, HS, pe, now):
                     if U[q + Q_COUNT] >= U[q + Q_CAP]:
                         ready = False
                         asleep = True
-                        U[q + Q_WAITER] = np.uint32(1)
+                        U[q + Q_WAITER] = np.uint32(WAIT_ROOM)
             if not ready:
                 if asleep:
                     trace_held(W, U, pe, ch, config, tx, now)
@@ -356,7 +356,7 @@ def route(W, U, M16, M32, HP, HS, pe, now):
                 continue
             # move
             value = np.int64(U[ch + CH_VALUE + head])
-            control = (state >> (5 + head)) & 1
+            control = state_control(state, head)
             trace_move(W, U, pe, config, q, value, control, tx, now)
             sent = value
             passed = control
@@ -365,41 +365,41 @@ def route(W, U, M16, M32, HP, HS, pe, now):
                 if sent >> 32 != 0:
                     sent = value
                     passed = ZERO
-            links = tx & 15
+            links = tx & LINKS
             while links != 0:
                 d = ctz(links)
                 links &= links - 1
                 near = np.int64(U[ch + CH_NEAR + d])
-                if not push_channel(W, U, neighbour(W, pe, d), near, sent, passed, now + W[G_HOP], now):
-                    fail(W, F_TWO_SIDES, neighbour(W, pe, d), (config >> 12) & 31, d ^ 1, ZERO)
+                if not push_channel(W, U, neighbour(W, pe, d), near, sent, passed, now + W[TIME_FABRIC_HOP], now):
+                    fail(W, F_TWO_SIDES, neighbour(W, pe, d), config_color(config), d ^ 1, ZERO)
                     return
                 if (twins >> d) & 1 != 0 and not push_twin(
-                    W, U, neighbour(W, pe, d), near, sent, passed, now + W[G_HOP], now
+                    W, U, neighbour(W, pe, d), near, sent, passed, now + W[TIME_FABRIC_HOP], now
                 ):
-                    fail(W, F_TWO_SIDES, neighbour(W, pe, d), ((config >> 12) & 31) ^ 1, d ^ 1, ZERO)
+                    fail(W, F_TWO_SIDES, neighbour(W, pe, d), config_color(config) ^ 1, d ^ 1, ZERO)
                     return
                 W[G_HOPS] += 1
-            if tx & 16 != 0:
+            if tx & TO_RAMP != 0:
                 if U[q + Q_XLEFT] == 0 or U[q + Q_COUNT] != 0 or passed != 0:
-                    push_input(W, U, pe, q, value, passed, now + W[G_RAMP])
+                    push_input(W, U, pe, q, value, passed, now + W[TIME_FABRIC_RAMP])
                 else:
-                    express(U, M16, M32, q, value, now + W[G_RAMP])
-                    W[G_EXPRESSED] = now + W[G_RAMP]
+                    express(U, M16, M32, q, value, now + W[TIME_FABRIC_RAMP])
+                    W[G_EXPRESSED] = now + W[TIME_FABRIC_RAMP]
                     W[G_DELIVERED] += 1
-                    W[G_VECTOR] += 1 + ((np.int64(U[q + Q_XMODE]) >> 1) & 1)
+                    W[G_VECTOR] += 1 + express_two(U[q + Q_XMODE])
                     U[r + R_TAKEN] = np.uint32((np.int64(U[r + R_TAKEN]) + 1) & 0xFFFFFFFF)
-            if tx & 32 != 0:
-                color = (config >> 12) & 31
-                W[W[G_HLOG] + W[G_HLOGN]] = value | (pe << 32) | (color << 56)
+            if tx & TO_HOST != 0:
+                color = config_color(config)
+                W[W[G_HLOG] + W[G_HLOGN]] = host_with_color(host_with_pe(value, pe), color)
                 W[G_HLOGN] += 1
                 W[G_SCOUNT + color] += 1
             used |= tx
             if served < 0:
                 served = slot
-            count = ((state >> 2) & 7) - 1
+            count = (state_count(state)) - 1
             # the state is read again: a push into this very channel (a loop through the own ramp) cannot happen here,
             # but a waiter may have been noted
-            U[ch + CH_STATE] = np.uint32((state & ~31) | ((head + 1) & 3) | (count << 2))
+            U[ch + CH_STATE] = np.uint32(state_with_count(state_with_head(state, head + 1), count))
             U[ch + CH_POP] = np.uint32(now32)
             if state & S_WAITER != 0:
                 wake_upstream(W, U, pe, ch, now)
@@ -408,7 +408,7 @@ def route(W, U, M16, M32, HP, HS, pe, now):
             if count == 0:
                 mask &= ~(np.int64(1) << slot)
             else:
-                head = (head + 1) & 3
+                head = (head + 1) & PLACES
                 delta = (np.int64(U[ch + CH_TIME + head]) - now32) & 0xFFFFFFFF
                 at = now + 1
                 if delta > 1 and delta < 0x80000000:

@@ -1,235 +1,689 @@
-"""Where everything is: the layout of the machine's state.
+"""Where everything is: the records of the machine's state, declared once (ir/records.py says how).
 
-State is a few flat arrays; every name below is an offset into one of them.
+State is a few flat arrays; an access of the engine is an offset and a load, and a wafer has no Python object per PE.
 
 | array | type | holds |
 |---|---|---|
 | W | int64 | globals, PE records, registers, DSRs, threads of vector operations, channel extensions, FIFOs, wake-up bitmaps, logs |
-| U | uint32 | router records, channels (one 64-byte record per PE and configured color), queues and their entries |
+| U | uint32 | router records, channels (one cache line per PE and configured color), queues and their entries |
 | M8, M16, M32 | views of one uint8 array | the memories of all PEs, one after the other |
 | C | int32 | code of all tile programs |
 | T | int32 | tables: operations, tiles, functions, tasks, memory objects |
 | HP, HS | uint32, int64 | data streamed in by the host, and its segments |
 
-Flat arrays with constant record sizes make an access a shift and a load; a wafer has no Python object per PE.
+What is touched together stands together, and begins a cache line where it says so. At the end the engine gets its
+constants: P_TIME for Pe.time, PK for the words of a Pe; its readers: config_color(word) for Config.color; its masks:
+C_SPECIAL for Config.special; and TIME_FABRIC_HOP for the number "fabric.hop" of the timing profile.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-# ---------------------------------------------------------------- W: globals
-G_NOW = 0  # current cycle
-G_LIMIT = 1  # run until this cycle
-G_NPE, G_WIDTH, G_HEIGHT = 2, 3, 4
-G_FAULT = 5  # Fault number, 0 none
-G_FPE, G_FPC, G_FCYCLE, G_FA, G_FB, G_FC = 6, 7, 8, 9, 10, 11
-G_OCC_R, G_OCC_C = 12, 13  # which of the 64 slots of the wheel hold router / CE wake-ups
-G_BITS_R, G_BITS_C = 14, 15  # their bitmaps
-G_L0, G_L1 = 16, 17  # words per slot: one bit a PE, then one bit a word
-G_CMDS = 18  # PEs that have not finished the outstanding command
-# 1: stop when G_CMDS reaches 0; 2: stop when stream counter G_SCOLOR reaches G_STARGET; 0: run on 3: do nothing but
-# bring operations up to date
-G_UNTIL = 19
-G_SCOLOR, G_STARGET = 20, 21
-G_PLOG, G_PLOGN, G_PLOGCAP = 22, 23, 24  # print log: base, records, capacity
-G_HLOG, G_HLOGN, G_HLOGCAP = 25, 26, 27  # host stream log
-G_NHOUT = 28  # host stream channels: room the stream log must have for one cycle
-G_INSTR = 29  # instructions executed
-G_HOPS = 30  # link traversals
-G_DELIVERED = 31  # wavelets handed to input queues
-G_VISITS_R, G_VISITS_C = 32, 33
-G_WSE3 = 34
-G_EXPRESS = 35  # 1: receives may run in express mode (express.py)
-G_VECTOR = 36  # vector elements processed
-G_STEPS = 37  # cycles the loop visited
-G_EXPRESSED = 38  # latest arrival of a wavelet that went the express way
-G_EXPRESSING = 39  # PEs in express mode
-# timing
-G_HOP, G_RAMP = 40, 41
-G_SETUP, G_SETUP_V, G_SETUP_S, G_FSETUP, G_ISSUE = 42, 43, 44, 45, 46
-G_TASK_START, G_TASK_END, G_DONE, G_TAKEN, G_LAUNCH, G_LAUNCHHOP = 47, 48, 49, 50, 51, 52
-G_SYNCDONE = 54
-G_QUANTUM = 56
-G_SETUP_DSR = 57
-G_X = 58  # extension records of channels
-G_STRICT = 59  # 1: an access past its variable is a fault even inside the PE's memory
-# events and the flight recorder (trace.py)
-# the buffer: base (0: none), records, capacity, records lost
-G_EVENTS, G_EVENTN, G_EVENTCAP, G_EVENTSLOST = 240, 241, 242, 243
-# what is recorded: masks, and the base of a bitmap of PEs;
-G_EVENTKINDS, G_EVENTCOLORS, G_EVENTPES = 244, 245, 246
-G_EVENTFROM, G_EVENTTO = 247, 248  # from which cycle on, up to which
-G_EVENTPAUSE = 249  # 1: the loop stopped in the middle of a cycle
-G_FLIGHT, G_FLIGHTN = 250, 251  # the ring, and how many entries have been written
-# arguments of the outstanding command
-G_ARGN, G_ARGS = 60, 61  # up to 15
-G_NOTES = 76  # records of what the machine would not report
-G_NOTED = 77  # which of them the last instruction made
-G_LINES = 78  # in T: number of the source line of each instruction
-# stream counters per color
-G_SCOUNT = 80  # 32
-# host_in color -> index, -1
-G_HIN = 112  # 32
-G_MASK, G_SIGN = 144, 208  # per type: normal form is ((v & mask) ^ sign) - sign
-G_SCRATCH = 160  # one thread record for operations that run at once
-P0 = 256  # PE records start here
+from ...ir import isa, program
+from ...ir import words as ir_words
+from ...ir.records import Packed, Record, bits, byte_fields, flag, numbers, parts, word, words
+from ..timing import engine_numbers
+from .bits import accessors
 
-# ---------------------------------------------------------------- W: PE records
-PK = 48
-P_ST, P_PC, P_FP, P_TIME = 0, 1, 2, 3
-P_ACTIVE, P_BLOCKED, P_RR = 4, 5, 6
-P_CMD, P_CMDTIME, P_CMDOPEN = 7, 8, 9  # function row + 1 to start; when; 1 while the command is not finished
-P_TSC, P_TSCON, P_TSCVAL = 10, 11, 12
-P_BUSY, P_SENT, P_EXPRESS, P_TASKS = 13, 14, 15, 16  # P_EXPRESS: 1: the running operations are in express mode
-P_TILE, P_MEM, P_MEMSIZE = 17, 18, 19
-P_REG, P_REGEND = 20, 21
-P_DSR = 22
-P_UT = 23  # thread records: dense 0 is the main thread's
-P_IQ, P_OQ = 24, 25  # first queue record (in U)
-# P_NOEXPRESS: mask of threads that have to go step by step
-P_UTMASK, P_UTBLOCK, P_NOEXPRESS, P_VBUSY = 26, 27, 28, 29
-P_TASK = 30  # id of the running task: 0..63 data/local, 64.. control, 128 command
-P_CARRY = 31
-P_PRNG = 32
-P_TASKPRIO = 33  # mask of high priority ids
-P_STALL = 34  # 1: the instruction at pc waits (ELD/EST)
-P_MISC = 35  # low half of a packed wavelet whose other element scalar code has not sent yet
-P_BUSYFROM = 37  # start of the running task
-P_TORN = 38  # mask of colors whose teardown was not taken notice of
-P_SYSTEM = 39  # 1: the program has a task 29
-P_FIFO = 40  # first FIFO record
-P_FLUSHED = 41  # mask of queues that were flushed and ran empty: inputs, then outputs
-P_ROTATE = 42  # 2: starts of a rotating task since its alternate
-# address in M of the words of the configuration space that are plain storage, or 0
-P_PLAIN = 44
-P_TRANSFORM = 45  # what control_transform adds to the payload of a control wavelet
-P_UNMASKED = 46  # exceptions that stop the PE: bits as isa.EXCEPTIONS numbers them
+TIMES = engine_numbers()  # names of the numbers of a timing profile that the engine can read
 
-ST_IDLE, ST_RUN, ST_OP = 0, 1, 2
+# ---------------------------------------------------------------- packed words
 
-# ---------------------------------------------------------------- W: thread records
-TK = 48
-V_K, V_N, V_LAST, V_STEP = 0, 1, 2, 3  # elements done; elements in all; cycle of the last step; elements a step
-V_OPERANDS = 4  # 4 records of 7: destination, sources 0..2
-OK = 7
-O_ADDR, O_STRIDE, O_SIZE, O_KIND, O_QUEUE, O_LEN, O_AUX = 0, 1, 2, 3, 4, 5, 6
-V_START, V_RANK, V_RATE, V_CODE, V_FLAGS, V_ZERO, V_ONCTRL, V_ACC = 32, 33, 34, 35, 36, 37, 38, 39
-# actions: kind | id << 4 | set << 12
-V_ROW, V_ACTION, V_PC, V_TASK, V_ID, V_INDEX, V_RESULT = 40, 41, 42, 43, 44, 45, 46
-V_STALLED = 47  # traced runs: cycle << 3 | cause of the stall that goes on, or 0
-# kinds of operand in a thread
-K_NONE, K_MEM, K_MEM4, K_SCALAR, K_POINTER, K_IN, K_OUT, K_FIFO = 0, 1, 2, 3, 4, 5, 6, 7
-# O_ADDR: address in the PE's memory (next element), or the scalar, or the held half of a packed wavelet
-# O_QUEUE: mem4d: row in T; fabric: queue record in U
-# O_LEN: own length in elements; O_AUX: mem4d: counters, 16 bits each (of a ring, the first begins where the walk does);
-# fabric: SIMD | control << 2 | index << 3 | priority << 4 | advance_switch << 6 | zero << 7 | control_transform << 9
-# FIFO: O_ADDR its record, O_QUEUE its row in T, O_AUX the PE
-F_ACCUMULATE = 1
-F_ASYNC = 2
-F_ENDLESS = 4
-F_NOTED = 8  # there is something that the machine would not report
-# a control wavelet may end it before it leaves a memory vector that is shorter than the operation
-F_OPEN = 32
-F_CHECKED = 16  # an exception may stop the PE
-A_TRANSFORM = 1 << 9  # in O_AUX
 
-# ---------------------------------------------------------------- W: what the machine would not report (see notes.py)
+class Config(Packed, name="config", prefix="C"):
+    """Configuration of a channel. From `special` on, what makes a channel special."""
+
+    rx = bits(6, "sides it takes wavelets from: N S E W RAMP HOST; all but HOST 0 while it is closed")
+    tx = bits(6, "sides it sends them to")
+    color = bits(5, "the color")
+    queue = bits(4, "input queue of the PE for it, 15: none")
+    special = flag("has an extension record")
+    teardown = flag("the color is in teardown")
+    filter = flag("has a filter")
+    swap = flag("E/W or N/S arrivals come from the other color of the pair")
+    twin_x = flag("what arrives from E or W also comes to the other color of the pair, which alone has the swap")
+    twin_y = flag("the same for N and S")
+    pair = flag("colors are swapped somewhere: what waits for a place here may have either color of the pair")
+    ramp = flag("what comes from the ramp goes to the other color of the pair")
+    rare = bits(7, "not even a data wavelet takes the short way", at=22)
+    links = bits(4, "sides it sends to that are neighbours", at=6)
+    to_ramp = flag("it sends to the PE", at=10)
+    rx_switched = bits(5, "what a switch decides: all but the host", at=0)
+    tx_switched = bits(5, "the same of the sides it sends to", at=6)
+
+
+NO_QUEUE = 15  # in Config.queue
+RAMP, HOST = program.RAMP, program.HOST  # sides of a router besides N S E W
+LINKS, TO_RAMP, TO_HOST = (1 << RAMP) - 1, 1 << RAMP, 1 << HOST  # in a mask of sides
+
+
+class ChannelState(Packed, name="state", prefix="S"):
+    """What a channel holds: up to four wavelets, in a ring."""
+
+    head = bits(2, "place of the first wavelet")
+    count = bits(3, "wavelets")
+    control = bits(1, "per place: a control wavelet, or one after which the switch advances", count=4)
+    waiter = flag("somebody waits for room")
+    extension = bits(22, "number of the extension record")
+    ring = bits(5, "head and count", at=0)
+
+
+class SwitchPosition(Packed, name="switch", prefix="X"):
+    """A resolved position of a switch."""
+
+    rx = bits(5, "sides it takes wavelets from")
+    tx = bits(5, "sides it sends them to")
+    valid = flag("there is such a position")
+
+
+class Filter(Packed, name="filter", prefix="X"):
+    """What a filter does."""
+
+    kind = bits(4, "0 none, 1 counter, 2 sparse counter, 3 range")
+    count_data = flag("data wavelets count")
+    count_control = flag("control wavelets count")
+    filter_control = flag("only control wavelets pass")
+
+
+class EntryFlags(Packed, name="entry", prefix="EF"):
+    """What goes with a wavelet in a queue. Of an input, only `control`."""
+
+    control = flag("a control wavelet")
+    advance = flag("the switch advances after it")
+    slot = bits(24, "channel of the router it leaves through", at=8)
+
+
+class Waiter(Packed, name="waiter", prefix="WAIT"):
+    """Who waits for a queue."""
+
+    room = flag("somebody waits for room")
+    empty = flag("task 29 waits for it to run empty")
+
+
+class Express(Packed, name="express", prefix="EX"):
+    """How wavelets of a queue in express mode are stored."""
+
+    wide = flag("elements of 32 bits")
+    two = flag("two halves in a wavelet")
+    stride = bits(30, "elements from one to the next, + 2^15")
+
+
+EXPRESS_BIAS = 1 << 15  # in Express.stride
+
+
+class Transfer(Packed, name="transfer", prefix="A", word=64):
+    """How an operand on the fabric takes or sends (O_AUX)."""
+
+    simd = bits(2, "`Simd`; 0: one 16-bit element in a wavelet")
+    control = flag("sends control wavelets")
+    wio = flag("the index goes into the upper half")
+    prio = bits(2, "as `Dsd.prio`")
+    advance = flag("the switch advances after the last wavelet")
+    zero = bits(2, "source to clear as it is read")
+    transform = flag("`control_transform`")
+
+
+class Counters(Packed, name="counters", prefix="CO", word=64):
+    """Where a walk in several dimensions is (O_AUX of mem4d operands; of a ring, the first begins where the walk
+    does)."""
+
+    index = bits(16, "per dimension, innermost first", count=4)
+    wio = flag("while it is prepared: the index will be added", at=62)
+
+
+class ThreadFlags(Packed, name="thread", prefix="F"):
+    """What is special about a running operation."""
+
+    accumulate = flag("the destination is a scalar that each element is added to")
+    async_ = flag("asynchronous")
+    endless = flag("it has no end")
+    noted = flag("there is something that the machine would not report")
+    checked = flag("an exception may stop the PE")
+    open = flag("a control wavelet may end it before it leaves a memory vector that is shorter than the operation")
+
+
+class Stalled(Packed, name="stalled", prefix="ST", word=64):
+    """Traced runs: the stall that goes on, or 0."""
+
+    cause = bits(3, "`trace.WAIT_...`")
+    since = bits(61, "cycle")
+
+
+class DsrMore(Packed, name="dsr", prefix="DM", word=64):
+    """What a DSR keeps beside its DSD."""
+
+    set = flag("it was loaded with a configuration")
+    config = bits(31, "row of the configuration in T")
+    action = bits(8, "task id of the action")
+    onctrl = bits(8, "task id of the action on a control wavelet")
+
+
+class TaskTypes(Packed, name="types", prefix="TY"):
+    """Arguments of a task."""
+
+    ty = bits(4, "per argument: `Ty`", count=4)
+    pair = bits(16, "rotating task: number of the pair + 1, or 0", at=16)
+
+
+class NoteKey(Packed, name="note", prefix="NOTE", word=64):
+    """What a note is about."""
+
+    kind = bits(4, "N_READ, N_WRITE, N_LENGTH, N_WIDTH")
+    what = bits(20, "address of the variable, or operand")
+    line = bits(40, "number of the source line")
+
+
+class PrintWhat(Packed, name="print", prefix="PRINT", word=64):
+    """What was printed."""
+
+    kind = bits(8, "`Print`")
+    ty = bits(8, "`Ty`")
+    string = bits(48, "number of the text or key, or -1", signed=True)
+
+
+class HostWavelet(Packed, name="host", prefix="HOST", word=64):
+    """A wavelet for the host."""
+
+    value = bits(32, "payload")
+    pe = bits(24, "PE it comes from")
+    color = bits(5, "color")
+    where = bits(56, "all but the color", at=0)
+
+
+class EventWhere(Packed, name="where", prefix="EVENT", word=64):
+    """Where an event happened."""
+
+    pe = bits(32, "PE", signed=True)
+    kind = bits(8, "`trace.EV_...`")
+    color = bits(8, "color, or 255")
+    queue = bits(8, "queue, or 255")
+    thread = bits(8, "0 main thread, 1 + id a microthread, or 255")
+
+
+class EventWhat(Packed, name="what", prefix="EVENT", word=64):
+    """What happened."""
+
+    value = bits(32, "depends on the kind (recording)")
+    extra = bits(32, "depends on the kind", signed=True)
+
+
+class WaveletExtra(Packed, name="extra", prefix="WX"):
+    """`extra` of an event about a wavelet in a router."""
+
+    what = bits(8, "1: a control wavelet; of `held`: why")
+    sides = bits(8, "the side it comes from; the mask of sides it goes to")
+
+
+class EventCode(Packed, name="code", prefix="EVENT", word=64):
+    """Which code did it."""
+
+    pc = bits(32, "instruction, or -1", signed=True)
+    task = bits(32, "task, or -1", signed=True)
+
+
+class FlightWhen(Packed, name="when", prefix="FL", word=64):
+    """When, and what."""
+
+    kind = bits(8, "EV_TASK or EV_DONE")
+    cycle = bits(56, "cycle")
+
+
+class FlightWhere(Packed, name="flight", prefix="FL", word=64):
+    """Who."""
+
+    pe = bits(24, "PE")
+    pc = bits(32, "instruction")
+    task = bits(8, "task")
+
+
+# ---------------------------------------------------------------- W
+
+
+class Operand(Record, prefix="O", size="OK", array="W"):
+    """An operand of a running operation."""
+
+    addr = word(
+        "memory: address of the next element; a scalar's value; the held half of a packed wavelet; a FIFO's record"
+    )
+    stride = word("memory: bytes from one element to the next; output: slot of its color; input: color it wants")
+    size = word("bytes of an element")
+    kind = word("K_NONE, K_MEM, ...")
+    queue = word("fabric: queue record in U; mem4d, FIFO: row in T")
+    len = word("its own length in elements")
+    aux = word("fabric: `Transfer`; mem4d: `Counters`; FIFO: the PE")
+
+
+K_NONE, K_MEM, K_MEM4, K_SCALAR, K_POINTER, K_IN, K_OUT, K_FIFO = range(8)
+
+
+class Thread(Record, prefix="V", size="TK", array="W", lines=True):
+    """A running vector operation: of the main thread, or of a microthread."""
+
+    k = word("elements done", line=True)
+    n = word("elements in all")
+    last = word("cycle of the last step")
+    step = word("elements a step")
+    operands = parts(Operand, 4, "destination, sources")
+    start = word("cycle from which on it moves", line=True)
+    rank = word("priority: 6, 4, 3 (main thread), 2")
+    rate = word("cycles an element * 65536")
+    code = word("`DsdOpCode`")
+    flags = word("what is special about it", ThreadFlags)
+    zero = word("source that is cleared as it is read, 1 or 2, or 0")
+    onctrl = word("what a control wavelet does, or 0", ir_words.Act)
+    acc = word("value of an accumulated scalar")
+    row = word("its row in T", line=True)
+    action = word("what happens when it ends", ir_words.Act)
+    pc = word("its instruction")
+    task = word("the task that started it")
+    id = word("its microthread, or -1")
+    index = word("wavelet index, or -1")
+    result = word("register that says whether it was completed")
+    stalled = word("traced runs: the stall that goes on", Stalled)
+
+
+class Globals(Record, prefix="G", size="GK", array="W", lines=True):
+    """What there is once."""
+
+    now = word("current cycle", line=True)
+    limit = word("run until this cycle")
+    npe = word("number of PEs")
+    width = word("of the rectangle")
+    height = word("")
+    fault = word("`Fault` number, 0 none")
+    fpe = word("of the fault: PE")
+    fpc = word("instruction")
+    fcycle = word("cycle", line=True)
+    fa = word("first argument")
+    fb = word("second argument")
+    fc = word("third argument")
+    occ_r = word("which of the 64 slots of the wheel hold wake-ups of routers")
+    occ_c = word("and of compute elements")
+    bits_r = word("bitmaps of the routers' slots")
+    bits_c = word("bitmaps of the compute elements' slots")
+    l0 = word("words per slot: one bit a PE", line=True)
+    l1 = word("then one bit a word")
+    cmds = word("PEs that have not finished the outstanding command")
+    until = word(
+        "1: stop when `cmds` reaches 0; 2: stop when the counter of stream `scolor` reaches `starget`; 0: run on; "
+        "3: do nothing but bring operations up to date"
+    )
+    scolor = word("stream that is waited for")
+    starget = word("value of its counter that is waited for")
+    plog = word("print log: base")
+    plogn = word("records")
+    plogcap = word("capacity", line=True)
+    hlog = word("log of streams to the host: base")
+    hlogn = word("wavelets")
+    hlogcap = word("capacity")
+    nhout = word("host stream channels: room the stream log must have for one cycle")
+    instr = word("instructions executed")
+    hops = word("link traversals")
+    delivered = word("wavelets handed to input queues")
+    visits_r = word("visits to routers", line=True)
+    visits_c = word("visits to compute elements")
+    wse3 = word("1: a WSE-3")
+    express = word("1: receives may run in express mode (express.py)")
+    vector = word("vector elements processed")
+    steps = word("cycles the loop visited")
+    expressed = word("latest arrival of a wavelet that went the express way")
+    expressing = word("PEs in express mode")
+    quantum = word("instructions that a PE may run ahead", line=True)
+    x = word("extension records of channels")
+    strict = word("1: an access past its variable is a fault even inside the PE's memory")
+    notes = word("records of what the machine would not report")
+    noted = word("which of them the last instruction made")
+    lines = word("in T: number of the source line of each instruction")
+    argn = word("arguments of the outstanding command: number")
+    args = words(15, "their values")
+    scount = words(32, "wavelets to the host, per color")
+    hin = words(32, "per color: number of the stream from the host, or -1")
+    mask = words(10, "per `Ty`: normal form is ((v & mask) ^ sign) - sign")
+    sign = words(10, "")
+    scratch = parts(Thread, 1, "the operation that is prepared, or runs at once", line=True)
+    events = word("buffer of events (trace.py), 0: none", line=True)
+    eventn = word("events in it")
+    eventcap = word("capacity")
+    eventslost = word("events lost")
+    eventkinds = word("mask of recorded kinds")
+    eventcolors = word("mask of recorded colors")
+    eventpes = word("bitmap of recorded PEs")
+    eventfrom = word("from which cycle on", line=True)
+    eventto = word("up to which")
+    eventpause = word("1: the loop stopped in the middle of a cycle")
+    flight = word("ring of the flight recorder")
+    flightn = word("entries written to it")
+    # last, so that a new number moves nothing
+    times = words(len(TIMES), "the whole numbers of the timing profile: TIME_...", line=True)
+
+
+class Pe(Record, prefix="P", size="PK", array="W", lines=True):
+    """A PE: its compute element."""
+
+    st = word("ST_IDLE, ST_RUN, or ST_OP: the main thread waits for its operation", line=True)
+    pc = word("next instruction")
+    fp = word("frame, in W")
+    time = word("cycle up to which the main thread has run")
+    active = word("mask of activated task ids")
+    blocked = word("mask of blocked task ids")
+    rr = word("id of the task that was started last, for round robin")
+    cmd = word("function row + 1 to start, or 0")
+    cmdtime = word("when", line=True)
+    cmdopen = word("1 while the command is not finished")
+    tsc = word("time stamp counter: when it was 0, or its value while it stands")
+    tscon = word("1: it runs")
+    tscval = word("value sampled last")
+    busy = word("cycles that tasks took, up to the last end")
+    sent = word("wavelets put into output queues")
+    express = word("1: the running operations are in express mode")
+    tasks = word("tasks started", line=True)
+    tile = word("tile record in T, -1: no code")
+    mem = word("where its memory begins")
+    memsize = word("bytes of it")
+    reg = word("where its registers begin")
+    regend = word("where they end")
+    dsr = word("its DSRs")
+    ut = word("thread records: dense 0 is the main thread's")
+    iq = word("first input queue record", line=True)
+    oq = word("first output queue record")
+    utmask = word("mask of running threads")
+    utblock = word("mask of blocked ones")
+    noexpress = word("mask of threads that have to go step by step")
+    vbusy = word("cycle up to which the vector unit is busy")
+    task = word("running task: 0..63 data or local, 64.. control, 128 command, -1 none")
+    carry = word("carry flag of 16-bit additions")
+    prng = word("state of the generator, 0: not used yet", line=True)
+    taskprio = word("mask of task ids of high priority")
+    stall = word("1: the instruction at pc waits (ELD, EST)")
+    misc = word("low half of a packed wavelet whose other element scalar code has not sent yet")
+    busyfrom = word("start of the running task")
+    torn = word("mask of colors whose teardown was not taken notice of")
+    system = word("1: the program has a task 29")
+    fifo = word("first FIFO record", line=True)
+    flushed = word("mask of queues that were flushed and ran empty: inputs, then outputs from bit 8 on")
+    rotate = words(2, "starts of a rotating task since its alternate")
+    plain = word("address in M8 of the words of the configuration space that are plain storage, or 0")
+    transform = word("what control_transform adds to the payload of a control wavelet")
+    unmasked = word("exceptions that stop the PE: bits as isa.EXCEPTIONS numbers them")
+
+
+ST_IDLE, ST_RUN, ST_OP = range(3)
+COMMAND_TASK, CONTROL_TASKS = 128, 64  # in Pe.task: a launched function; the first control task
+ACTION_ACTIVATE, ACTION_UNBLOCK = int(isa.Action.ACTIVATE), int(isa.Action.UNBLOCK)
+SYSTEM_TASK = 29  # local task that is told of teardowns and flushed queues
+FLUSHED_OUTPUTS = 8  # first bit of outputs in Pe.flushed
+
+
+class Dsr(Record, prefix="DSR", size="DSRK", array="W"):
+    """A DSR."""
+
+    value = word("its DSD", ir_words.Dsd)
+    more = word("what else it was loaded with", DsrMore)
+
+
+class Note(Record, prefix="N", size="NK", array="W"):
+    """What the machine would not report (fabric/notes.py), behind it a bitmap of PEs. Cycle, PE and task are those of
+    the first time.
+
+    read, write: a vector goes past a variable; a, b: first byte and byte after the last; c: element size. length: a, b:
+    elements of the operation and of the operand; c: color of the operation + 1. width: a, b: bytes of an element of the
+    DSD and of the operation.
+    """
+
+    key = word("what it is about", NoteKey)
+    cycle = word("cycle")
+    pe = word("PE")
+    task = word("task")
+    a = word("depends on the kind")
+    b = word("")
+    c = word("")
+    count = word("how many times, 0: not used")
+
+
 NOTES = 64  # records, in the order in which they came first
-NK = 8  # then one bit a PE (G_L0 words)
-N_KEY, N_CYCLE, N_PE, N_TASK, N_A, N_B, N_C, N_COUNT = 0, 1, 2, 3, 4, 5, 6, 7
-# N_KEY: kind | what << 4 | source line (G_LINES) << 24; cycle, PE and task are those of the first time
-N_READ, N_WRITE = 1, 2  # past a variable; what: its address; a, b: first byte and byte after the last; c: element size
-# what: operand; a, b: elements of the operation and of the operand; c: color of the operation + 1
-N_LENGTH = 3
-N_WIDTH = 4  # what: operand; a, b: bytes of an element of the DSD and of the operation
+N_READ, N_WRITE, N_LENGTH, N_WIDTH = range(1, 5)
 
-# ---------------------------------------------------------------- U: routers
-RK = 16  # router record of PE p at p * RK
-R_BASE, R_N, R_MASK, R_RR, R_OQ, R_HIN, R_ORR = 0, 1, 2, 3, 4, 5, 6
-R_IQ = 7  # the PE's first input queue record
-R_TAKEN = 8  # wavelets the CE has taken from its input queues, modulo 2^32
-# channel record, 16 words: 4 values, 4 arrival times, state, configuration, last pop, last push, neighbours N S E W
-CH_VALUE, CH_TIME, CH_STATE, CH_CONFIG, CH_POP, CH_PUSH, CH_NEAR = 0, 4, 8, 9, 10, 11, 12
-# CH_STATE: head (0-1), count (2-4), control bits (5-8), waiter (9), number of the extension record (10-31)
-S_WAITER = 1 << 9
-S_EXTENSION = 10
-# CH_CONFIG: rx (0-5), tx (6-11), color (12-16), input queue (17-20, 15 = none), then what makes a channel special:
-C_SPECIAL = 1 << 21  # has an extension record; its rx bits are 0 while it is closed
-C_TEARDOWN = 1 << 22
-C_FILTER = 1 << 23
-C_SWAP = 1 << 24  # E/W or N/S arrivals come from the other color of the pair
-C_TWIN_X = 1 << 25  # what arrives from E or W also comes to the other color of the pair, which alone has the swap
-C_TWIN_Y = 1 << 26
-C_PAIR = 1 << 27  # colors are swapped somewhere: what waits for a place here may have either color of the pair
-C_RAMP = 1 << 28  # what comes from the ramp goes to the other color of the pair
-C_RARE = 22  # bits from here on: not even a data wavelet takes the short way
-NO_CHANNEL, OFF_RECTANGLE = 0xFFFFFFFF, 0xFFFFFFFE
 
-# ---------------------------------------------------------------- W: extension records of channels (see switch.py)
-XK = 20
-X_ROUTE = 0  # packed as Sys.ROUTE_GET gives it, without state
-X_POSITIONS = 1  # 4: rx | tx << 5 | valid << 10
-X_CURRENT, X_RING, X_POP = 5, 6, 7
-X_REACH = 8  # sides that some position, or the program at run time, may open
-X_TURN = 9  # cycle of the last change
-# entries of the channel that are data wavelets after which the switch advances (their control bit is set)
-X_MARK = 10
-X_FILTER = 11  # kind, and flags:
-X_COUNTER, X_MAX, X_LIMIT, X_LIMIT2, X_MIN, X_MAXIDX = 12, 13, 14, 15, 16, 17
-X_EATEN = 18  # wavelets the filter has kept from the CE
-X_VALID = 1 << 10
-X_COUNT_DATA, X_COUNT_CONTROL, X_FILTER_CONTROL = 16, 32, 64
+class Extension(Record, prefix="X", size="XK", array="W"):
+    """What a channel with a switch, a filter, teardown or a route that changes has besides (switch.py)."""
 
-# ---------------------------------------------------------------- W: FIFOs
-FFK = 8
-FF_HEAD, FF_COUNT, FF_READ, FF_WRITE = 0, 1, 2, 3  # READ, WRITE: length as an operand
-FF_EMPTY, FF_FULL = 4, 5  # 1: a pop found it empty, a push found it full
+    route = word("as Sys.ROUTE_GET gives it, without its state", ir_words.Route)
+    positions = words(4, "the positions, resolved", SwitchPosition)
+    current = word("position in force")
+    ring = word("1: ring mode")
+    pop = word("pop mode")
+    reach = word("sides that some position, or the program at run time, may open")
+    turn = word("cycle of the last change")
+    mark = word("per place: a data wavelet after which the switch advances (its control bit is set)")
+    filter = word("kind of the filter", Filter)
+    counter = word("its counter")
+    max = word("up to which wavelets pass")
+    limit = word("up to which it counts")
+    limit2 = word("and after that, or -1")
+    min = word("lowest index that passes")
+    maxidx = word("highest index that passes")
+    eaten = word("wavelets the filter has kept from the CE")
 
-# ---------------------------------------------------------------- U: queues
-QK = 16
-Q_BUF, Q_CAP, Q_HEAD, Q_COUNT, Q_CHANNEL, Q_COLOR, Q_ID, Q_WAITER, Q_USER, Q_DEPTH = range(10)
-# of an input in express mode: wavelets that may still go that way (0: none), where the next element goes, an index of
-# M16 or M32, (stride + 2^15) << 2 | two halves << 1 | 32 bits, arrival of the last one
-Q_XLEFT, Q_XAT, Q_XMODE, Q_XLAST = 10, 11, 12, 13
-# Q_WAITER: 1: someone waits for room; 2: task 29 waits for it to run empty
-EK = 3  # queue entry
-# flags of an output: control | advance the switch after it << 1 | channel slot << 8
-E_VALUE, E_TIME, E_FLAGS = 0, 1, 2
 
-# ---------------------------------------------------------------- T: tables
-OI = 12  # operation info at code * OI
-OI_DST, OI_S0, OI_S1, OI_S2, OI_RATE, OI_SETUP, OI_CLASS, OI_ACC, OI_REDUCE = range(9)
-T_TILES = 64 * OI
-TT = 24  # tile record
-TT_FUNCS, TT_TASKS, TT_OBJS, TT_NOBJS, TT_MEM4D, TT_NIQ, TT_NOQ, TT_NUT, TT_UTMAP, TT_IQMAP, TT_OQMAP, TT_NDSR = (
-    0,
-    1,
-    2,
-    3,
-    4,
-    5,
-    6,
-    7,
-    8,
-    16,
-    17,
-    18,
-)
-TT_NFUNCS = 19
-TT_FIFOS, TT_NFIFOS = 20, 21
-TT_LIMIT = 22  # 2: limits of the counters of rotating tasks
-FK = 4  # function: entry, params, frame
-# task table, 64 data/local then 64 control: kind, function row, args, types | rotating pair + 1 << 16
-KK = 4
-ROW = 20  # vector operation rows: OP_COLUMNS
-# print records: cycle, PE, kind | ty << 8 | string << 16, value
-LK = 4
-# event records: cycle; PE, kind, color, queue, thread; value, extra; instruction, task (inspect.trace.EVENT)
-EVK = 4
+class Fifo(Record, prefix="FF", size="FFK", array="W", lines=True):
+    """A FIFO."""
+
+    head = word("first element", line=True)
+    count = word("elements")
+    read = word("length as a source")
+    write = word("length as a destination")
+    empty = word("1: a pop found it empty")
+    full = word("1: a push found it full")
+
+
+class Print(Record, prefix="PL", size="LK", array="W"):
+    """A print record."""
+
+    cycle = word("cycle")
+    pe = word("PE")
+    what = word("what was printed", PrintWhat)
+    value = word("its value")
+
+
+class Event(Record, prefix="EVENT", size="EVK", array="W"):
+    """A recorded event (trace.py)."""
+
+    cycle = word("cycle")
+    where = word("where", EventWhere)
+    what = word("what", EventWhat)
+    code = word("code", EventCode)
+
+
+EVENT_FIELDS = byte_fields(Event)
 # records that one visit of the run loop may write: two per instruction of a quantum, and some
 EVENT_ROOM = 50_000
 
+
+class Flight(Record, prefix="FL", size="FLK", array="W"):
+    """An entry of the flight recorder."""
+
+    when = word("when, and what", FlightWhen)
+    where = word("who", FlightWhere)
+
+
+FLIGHT = 256  # entries it has
+
+# ---------------------------------------------------------------- U
+
+
+class Router(Record, prefix="R", size="RK", array="U", lines=True):
+    """The router of PE p, at p * RK."""
+
+    base = word("first channel", line=True)
+    n = word("channels")
+    mask = word("channels that have something to do")
+    rr = word("channel that is looked at first")
+    oq = word("mask of output queues that hold something")
+    hin = word("mask of channels with data from the host")
+    orr = word("output queue that is looked at first")
+    iq = word("the PE's first input queue record")
+    taken = word("wavelets the CE has taken from its input queues, modulo 2^32")
+
+
+class Channel(Record, prefix="CH", size="HK", array="U", lines=True):
+    """The buffer of a color at a router."""
+
+    value = words(4, "payloads", line=True)
+    time = words(4, "cycles of arrival, modulo 2^32")
+    state = word("what it holds", ChannelState)
+    config = word("its configuration", Config)
+    pop = word("cycle in which a wavelet left last")
+    push = word("cycle in which one came last")
+    near = words(4, "channels of the neighbours N S E W that wavelets go to, NO_CHANNEL or OFF_RECTANGLE")
+
+
+CHANNEL_PLACES = Channel.time - Channel.value
+PLACES = CHANNEL_PLACES - 1  # a place is a number in so many bits
+NO_CHANNEL, OFF_RECTANGLE = 0xFFFFFFFF, 0xFFFFFFFE
+
+
+class Queue(Record, prefix="Q", size="QK", array="U", lines=True):
+    """An input or output queue of a PE. The x... are those of an input in express mode."""
+
+    buf = word("its entries", line=True)
+    cap = word("capacity: its depth, and what is under way on the ramp")
+    head = word("first entry")
+    count = word("entries")
+    channel = word("input: channel it takes from")
+    color = word("color it is bound to, 31: none")
+    id = word("its number")
+    waiter = word("who waits", Waiter)
+    user = word("operation that uses it: thread + 1, or 0")
+    depth = word("depth as the program sees it")
+    xleft = word("wavelets that may still go the express way, 0: none")
+    xat = word("where the next element goes, an index of M16 or M32")
+    xmode = word("how", Express)
+    xlast = word("arrival of the last one")
+
+
+NO_COLOR = 31  # in Queue.color
+
+
+class Entry(Record, prefix="E", size="EK", array="U"):
+    """An entry of a queue."""
+
+    value = word("payload")
+    time = word("cycle of arrival, modulo 2^32")
+    flags = word("what goes with it", EntryFlags)
+
+
+# ---------------------------------------------------------------- T, HS
+
+
+class Operation(Record, prefix="OI", size="OI", array="T"):
+    """What is known about a vector operation, at code * OI."""
+
+    dst = word("bytes of an element of the destination")
+    src = words(3, "and of the sources")
+    rate = word("cycles an element * 65536")
+    setup = word("cycles it adds to the set-up")
+    kernel = word("kind of kernel: alu.CLASS_...")
+    acc = word("1: it accumulates into a scalar")
+    reduce = word("as `rate`, of a reduction")
+
+
+OPERATIONS = 64
+
+
+class Tile(Record, prefix="TT", size="TT", array="T"):
+    """A tile program: where its tables are, and how long."""
+
+    funcs = word("functions")
+    tasks = word("tasks")
+    objs = word("memory objects")
+    nobjs = word("number of memory objects")
+    mem4d = word("walks")
+    niq = word("input queues")
+    noq = word("output queues")
+    nut = word("thread records of a PE")
+    utmap = words(8, "per microthread: dense number of its thread record, or -1")
+    iqmap = word("ids and colors of the input queues")
+    oqmap = word("and of the output queues")
+    ndsr = word("number of DSRs")
+    nfuncs = word("number of functions")
+    fifos = word("FIFOs")
+    nfifos = word("number of FIFOs")
+    limit = words(2, "limits of the counters of rotating tasks")
+
+
+class Function(Record, prefix="FN", size="FK", array="T"):
+    """A function."""
+
+    entry = word("first instruction")
+    params = word("number of parameters")
+    frame = word("registers of its frame")
+
+
+class Task(Record, prefix="TA", size="KK", array="T"):
+    """A task id: 64 rows of data and local tasks by id, then 64 of control tasks."""
+
+    kind = word("1 data, 2 local, 3 control, 0 none")
+    function = word("its function")
+    args = word("number of arguments")
+    types = word("their types", TaskTypes)
+
+
+TASK_DATA, TASK_LOCAL, TASK_CONTROL = range(1, 4)
+
+
+class Object(Record, prefix="OB", size="OBK", array="T"):
+    """A variable in memory. They stand in the order of their addresses."""
+
+    address = word("first byte")
+    size = word("bytes")
+
+
+class QueueRow(Record, prefix="QR", size="QRK", array="T"):
+    """A queue of a tile program, in dense order."""
+
+    id = word("its number")
+    color = word("color it is bound to at the start, or -1")
+
+
+class Segment(Record, prefix="SG", size="SGK", array="HS"):
+    """Data that the host streams to a PE."""
+
+    position = word("next word, in HP")
+    end = word("word behind the last")
+    next = word("next segment, or -1")
+
+
+# ---------------------------------------------------------------- for the engine
+
+RECORDS = (Globals, Pe, Thread, Operand, Dsr, Fifo, Extension, Note, Print, Event, Flight)
+RECORDS += (Router, Channel, Queue, Entry, Operation, Tile, Function, Task, Object, QueueRow)
+RECORDS += (*ir_words.ROWS, Segment)
+PACKED = (Config, ChannelState, SwitchPosition, Filter, EntryFlags, Waiter, Express, Transfer, Counters, ThreadFlags)
+PACKED += (Stalled, DsrMore, TaskTypes, NoteKey, PrintWhat, HostWavelet, EventWhere, EventWhat, WaveletExtra, EventCode)
+PACKED += (FlightWhen, FlightWhere, *ir_words.PACKED)
+
+
+def time_slot(name: str) -> int:
+    """Where in W a number of the timing profile is kept."""
+    return Globals.times + TIMES.index(name)
+
+
+P0 = Globals.WORDS  # PE records start here
+T_TILES = OPERATIONS * Operation.WORDS  # tile records start here
+CH_SHIFT = Channel.WORDS.bit_length() - 1  # a channel's number among those of its PE is its distance >> CH_SHIFT
+M4_RING, M4_LENGTH = ir_words.RING, ir_words.RING_LENGTH
+FIFO_TEST, FIFO_TERMINATE, FIFO_SUSPEND, FIFO_FAULT = range(4)
+
 # Numba gives a plain int constant a literal type and resolves every operation with it twice; int64 constants halve type
 # inference
-globals().update({name: np.int64(value) for name, value in list(globals().items()) if isinstance(value, int)})
+_numbers = numbers(*RECORDS, *PACKED) | {name: v for name, v in list(globals().items()) if type(v) is int}
+_numbers |= {f"TIME_{name.replace('.', '_').upper()}": Globals.times + i for i, name in enumerate(TIMES)}
+globals().update({name: np.int64(value) for name, value in _numbers.items()})
+_readers = accessors(*PACKED)
+globals().update(_readers)
+__all__ = [*_numbers, *_readers]
+# what compiled code takes from here: part of the key of its cache, in place of this file's text
+NUMBERS = repr(sorted((name, int(value)) for name, value in _numbers.items())) + repr(
+    [(d.NAME, f.name, f.first, f.width, f.signed, f.count) for d in PACKED for f in d.FIELDS.values()]
+)

@@ -28,11 +28,6 @@ HOLD = np.int64(-1)
 ADVANCE, RESET, TEARDOWN = np.int64(1), np.int64(2), np.int64(3)
 POP_ALWAYS, POP_ADVANCE, POP_ADVANCE_NOP = np.int64(1), np.int64(2), np.int64(3)
 FILTER_COUNTER, FILTER_SPARSE, FILTER_RANGE = np.int64(1), np.int64(2), np.int64(3)
-SYSTEM_TASK = np.int64(1 << 29)
-POSITION_AT, POSITION_BITS = np.int64(isa.R_POS[0]), np.int64(isa.R_POS[1])
-CURRENT_AT, RING_AT, POP_AT, TEARDOWN_AT = (
-    np.int64(f[0]) for f in (isa.R_CURRENT, isa.R_RING, isa.R_POP, isa.R_TEARDOWN)
-)
 F_NO_COLOR = np.int64(Fault.NO_COLOR)
 COLOR_REGISTERS, SWITCH_REGISTERS, COLORS = (
     np.int64(n) for n in (isa.COLOR_REGISTERS, isa.SWITCH_REGISTERS, isa.COLORS)
@@ -43,7 +38,7 @@ REGISTER_INVALID = np.int64(5)
 @inline
 def extension(W, U, ch):
     """The extension record of a channel with C_SPECIAL."""
-    return W[G_X] + (np.int64(U[ch + CH_STATE]) >> S_EXTENSION) * XK
+    return W[G_X] + state_extension(U[ch + CH_STATE]) * XK
 
 
 @inline
@@ -53,9 +48,9 @@ def popped(value):
     Commands are groups of three bits in one stream: bits 22..29 of the payload, then 0..15. The slot that becomes
     vacant reads NOP, not for the CE: 0x09df9249 becomes 0x091f9249 (facts 5.7).
     """
-    stream = ((value >> 22) & 0xFF) | ((value & 0xFFFF) << 8)
+    stream = control_commands(value) | (control_index(value) << 8)
     stream = (stream >> 3) | (np.int64(4) << 21)
-    return (value & ~((np.int64(0xFF) << 22) | 0xFFFF)) | ((stream & 0xFF) << 22) | (stream >> 8)
+    return control_with_commands(control_with_index(value, stream >> 8), stream)
 
 
 @jit
@@ -67,8 +62,8 @@ def entrance(W, U, ch, config, side, now):
     x = extension(W, U, ch)
     if W[x + X_TURN] == now:
         return LATER  # the neighbours see a new position one cycle later, in whatever order they are visited
-    if side == 5:
-        return CLOSED if config & 31 == 0 and W[x + X_REACH] != 0 else OPEN
+    if side == HOST:
+        return CLOSED if config_rx_switched(config) == 0 and W[x + X_REACH] != 0 else OPEN
     if (config >> side) & 1 != 0:
         return OPEN
     return CLOSED if (W[x + X_REACH] >> side) & 1 != 0 else NEVER_OPEN
@@ -77,9 +72,9 @@ def entrance(W, U, ch, config, side, now):
 @inline
 def passes(W, x, value, control):
     """Does the filter let a wavelet through to the CE? (facts A.6: the counter is tested first, then counts)"""
-    kind = W[x + X_FILTER] & 15
+    kind = filter_kind(W[x + X_FILTER])
     if kind == FILTER_RANGE:
-        index = value >> 16
+        index = wavelet_index(value)
         return control != 0 or (index >= W[x + X_MIN] and index <= W[x + X_MAXIDX])
     if kind == 0:
         return True
@@ -92,7 +87,7 @@ def passes(W, x, value, control):
 def count(W, x, control):
     """A wavelet has come to the filter."""
     flags = W[x + X_FILTER]
-    kind = flags & 15
+    kind = filter_kind(flags)
     if kind != FILTER_COUNTER and kind != FILTER_SPARSE:
         return
     if flags & (X_COUNT_CONTROL if control != 0 else X_COUNT_DATA) == 0:
@@ -114,19 +109,19 @@ def destinations(W, U, ch, config, state):
     """Destinations of the head of a channel that is a control wavelet or comes to a filter; HOLD in teardown."""
     if config & C_TEARDOWN != 0:
         return HOLD
-    tx = (config >> 6) & 63
-    head = state & 3
-    control = (state >> (5 + head)) & 1
+    tx = config_tx(config)
+    head = state_head(state)
+    control = state_control(state, head)
     value = np.int64(U[ch + CH_VALUE + head])
     x = np.int64(0)
     if config & C_SPECIAL != 0:
         x = extension(W, U, ch)
         if (W[x + X_MARK] >> head) & 1 != 0:
             control = np.int64(0)
-    if control != 0 and (value >> 24) & 1 != 0:
-        tx &= ~np.int64(16)
-    if tx & 16 != 0 and config & C_FILTER != 0 and not passes(W, x, value, control):
-        tx &= ~np.int64(16)
+    if control != 0 and control_no_ce(value) != 0:
+        tx &= ~TO_RAMP
+    if tx & TO_RAMP != 0 and config & C_FILTER != 0 and not passes(W, x, value, control):
+        tx &= ~TO_RAMP
     return tx
 
 
@@ -145,9 +140,9 @@ def neighbour(W, pe, direction):
 @inline
 def wake_channel(W, U, pe, ch, at):
     """A sleeping channel of `pe` may go on."""
-    if (np.int64(U[ch + CH_STATE]) >> 2) & 7 != 0:
+    if state_count(U[ch + CH_STATE]) != 0:
         r = pe * RK
-        slot = (ch - np.int64(U[r + R_BASE])) >> 4
+        slot = (ch - np.int64(U[r + R_BASE])) >> CH_SHIFT
         U[r + R_MASK] = np.uint32(np.int64(U[r + R_MASK]) | (np.int64(1) << slot))
         wake_router(W, pe, at)
 
@@ -162,7 +157,7 @@ def wake_around(W, U, pe, ch, now):
         if config & C_PAIR != 0 and near != OFF_RECTANGLE:
             other = neighbour(W, pe, np.int64(direction))
             for color in range(2):  # from which color wavelets come is the matter of the router they come to
-                near = channel_of(U, other, ((config >> 12) & 31) ^ color)
+                near = channel_of(U, other, config_color(config) ^ color)
                 if near >= 0:
                     wake_channel(W, U, other, near, now + 1)
         elif near < OFF_RECTANGLE:
@@ -176,7 +171,7 @@ def wake_around(W, U, pe, ch, now):
 @inline
 def has_room(U, ch, now):
     """2: room; 1: full, but a wavelet left in this cycle (look again in the next); 0: full."""
-    count = (np.int64(U[ch + CH_STATE]) >> 2) & 7
+    count = state_count(U[ch + CH_STATE])
     if np.int64(U[ch + CH_POP]) == now & 0xFFFFFFFF:
         return 2 if count < 3 else 1
     return 2 if count < 4 else 0
@@ -195,7 +190,7 @@ def twin_room(W, U, pe, config, side, now):
         and config & (C_TWIN_X | C_TWIN_Y) != C_TWIN_X | C_TWIN_Y
     ):
         return np.int64(3)
-    twin = channel_of(U, pe, ((config >> 12) & 31) ^ 1)
+    twin = channel_of(U, pe, config_color(config) ^ 1)
     gate = entrance(W, U, twin, np.int64(U[twin + CH_CONFIG]), side, now)
     if gate == NEVER_OPEN:
         return np.int64(3)
@@ -214,10 +209,8 @@ def apply(W, U, pe, ch, x, now):
     """Put the route of the current position into force."""
     position = W[x + X_POSITIONS + W[x + X_CURRENT]]
     config = np.int64(U[ch + CH_CONFIG])
-    config &= ~(np.int64(31) | (np.int64(31) << 6))
-    config |= ((position >> 5) & 31) << 6
-    if config & C_TEARDOWN == 0:
-        config |= position & 31
+    config = config_with_tx_switched(config, switch_tx(position))
+    config = config_with_rx_switched(config, switch_rx(position) if config & C_TEARDOWN == 0 else ZERO)
     U[ch + CH_CONFIG] = np.uint32(config)
     W[x + X_TURN] = now
     trace_switch(W, U, pe, ch, W[x + X_CURRENT], now)
@@ -242,10 +235,10 @@ def tear_down(W, U, pe, ch):
     config = np.int64(U[ch + CH_CONFIG])
     p = P0 + pe * PK
     U[ch + CH_CONFIG] = np.uint32(config | C_TEARDOWN)
-    W[p + P_TORN] |= np.int64(1) << ((config >> 12) & 31)
+    W[p + P_TORN] |= np.int64(1) << config_color(config)
     if W[p + P_SYSTEM] != 0:
-        W[p + P_ACTIVE] |= SYSTEM_TASK
-        wake_ce(W, pe, W[G_NOW] + W[G_RAMP])
+        W[p + P_ACTIVE] |= np.int64(1) << SYSTEM_TASK
+        wake_ce(W, pe, W[G_NOW] + W[TIME_FABRIC_RAMP])
 
 
 @cold
@@ -254,7 +247,7 @@ def outgoing(W, U, ch, config, state):
 
     Executes the command on the switch's position; the route follows in `finish`, after the wavelet has moved.
     """
-    head = state & 3
+    head = state_head(state)
     value = np.int64(U[ch + CH_VALUE + head])
     if config & C_SPECIAL == 0:
         return value
@@ -263,7 +256,7 @@ def outgoing(W, U, ch, config, state):
         W[x + X_MARK] &= ~(np.int64(1) << head)
         advance(W, x)
         return value | (np.int64(1) << 32)
-    command = (value >> 22) & 3
+    command = control_command(value)
     moved = False
     if command == ADVANCE:
         moved = advance(W, x)
@@ -279,13 +272,13 @@ def outgoing(W, U, ch, config, state):
 def finish(W, U, pe, ch, config, value, control, command, now):
     """After the move: filter, and what the command changed. `control`: it was one; `command`: the wavelet works on the
     switch."""
-    if (config >> 10) & 1 != 0 and config & C_FILTER != 0 and not (control != 0 and (value >> 24) & 1 != 0):
+    if config_to_ramp(config) != 0 and config & C_FILTER != 0 and not (control != 0 and control_no_ce(value) != 0):
         x = extension(W, U, ch)
         if not passes(W, x, value, control):
             W[x + X_EATEN] += 1
         count(W, x, control)
     if command != 0:
-        if control != 0 and (value >> 22) & 3 == TEARDOWN:
+        if control != 0 and control_command(value) == TEARDOWN:
             tear_down(W, U, pe, ch)
         if config & C_SPECIAL != 0:
             apply(W, U, pe, ch, extension(W, U, ch), now)
@@ -300,8 +293,8 @@ def channel_of(U, pe, color):
     r = pe * RK
     base = np.int64(U[r + R_BASE])
     for s in range(np.int64(U[r + R_N])):
-        if (np.int64(U[base + s * 16 + CH_CONFIG]) >> 12) & 31 == color:
-            return base + s * 16
+        if config_color(U[base + s * HK + CH_CONFIG]) == color:
+            return base + s * HK
     return np.int64(-1)
 
 
@@ -309,16 +302,16 @@ def channel_of(U, pe, color):
 def resolve(W, x):
     """Positions from the packed route: each valid one changes a side of the one before it (facts 3.3)."""
     packed = W[x + X_ROUTE]
-    rx = packed & 31
-    tx = (packed >> 5) & 31
-    W[x + X_POSITIONS] = rx | (tx << 5) | X_VALID
-    for k in range(1, 4):
-        field = (packed >> (POSITION_AT + POSITION_BITS * (k - 1))) & 0x1FFF
-        if field & 3 == 3:
-            rx = (field >> 2) & 31
-        if field & 129 == 129:
-            tx = (field >> 8) & 31
-        W[x + X_POSITIONS + k] = rx | (tx << 5) | (X_VALID if field & 1 != 0 else ZERO)
+    rx = route_rx(packed)
+    tx = route_tx(packed)
+    W[x + X_POSITIONS] = switch_with_tx(rx, tx) | X_VALID
+    for k in range(3):
+        position = route_positions(packed, k)
+        if position & PO_VALID != 0 and position & PO_HAS_RX != 0:
+            rx = position_rx(position)
+        if position & PO_VALID != 0 and position & PO_HAS_TX != 0:
+            tx = position_tx(position)
+        W[x + X_POSITIONS + 1 + k] = switch_with_tx(rx, tx) | (X_VALID if position & PO_VALID != 0 else ZERO)
 
 
 @cold
@@ -329,10 +322,8 @@ def route_get(W, U, pe, color):
         fail(W, F_NO_COLOR, pe, color, ZERO, ZERO)
         return np.int64(-1)
     x = extension(W, U, ch)
-    packed = W[x + X_ROUTE] | (W[x + X_CURRENT] << CURRENT_AT) | (W[x + X_RING] << RING_AT) | (W[x + X_POP] << POP_AT)
-    if np.int64(U[ch + CH_CONFIG]) & C_TEARDOWN != 0:
-        packed |= np.int64(1) << TEARDOWN_AT
-    return packed
+    packed = route_with_ring(route_with_current(W[x + X_ROUTE], W[x + X_CURRENT]), W[x + X_RING])
+    return route_with_teardown(route_with_pop(packed, W[x + X_POP]), config_teardown(U[ch + CH_CONFIG]))
 
 
 @cold
@@ -343,10 +334,10 @@ def route_set(W, U, pe, color, packed, now):
         fail(W, F_NO_COLOR, pe, color, ZERO, ZERO)
         return False
     x = extension(W, U, ch)
-    W[x + X_ROUTE] = packed & ((np.int64(1) << CURRENT_AT) - 1)
-    W[x + X_CURRENT] = (packed >> CURRENT_AT) & 3
-    W[x + X_RING] = (packed >> RING_AT) & 1
-    W[x + X_POP] = (packed >> POP_AT) & 3
+    W[x + X_ROUTE] = route_static(packed)
+    W[x + X_CURRENT] = route_current(packed)
+    W[x + X_RING] = route_ring(packed)
+    W[x + X_POP] = route_pop(packed)
     resolve(W, x)
     # a control wavelet that is still in the channel keeps it closed
     if not has_control(U, ch):
@@ -358,8 +349,8 @@ def route_set(W, U, pe, color, packed, now):
 def has_control(U, ch):
     """Is the last wavelet of a channel one that works on its switch?"""
     state = np.int64(U[ch + CH_STATE])
-    n = (state >> 2) & 7
-    return n != 0 and (state >> (5 + ((state + n - 1) & 3))) & 1 != 0
+    n = state_count(state)
+    return n != 0 and state_control(state, (state_head(state) + n - 1) & PLACES) != 0
 
 
 @cold
@@ -374,8 +365,10 @@ def teardown_exit(W, U, pe, color, now):
         U[ch + CH_CONFIG] = np.uint32(config & ~C_TEARDOWN)
         r = pe * RK
         state = np.int64(U[ch + CH_STATE])
-        if (state >> 2) & 7 != 0:
-            U[r + R_MASK] = np.uint32(np.int64(U[r + R_MASK]) | (np.int64(1) << ((ch - np.int64(U[r + R_BASE])) >> 4)))
+        if state_count(state) != 0:
+            U[r + R_MASK] = np.uint32(
+                np.int64(U[r + R_MASK]) | (np.int64(1) << ((ch - np.int64(U[r + R_BASE])) >> CH_SHIFT))
+            )
         if config & C_SPECIAL != 0 and not has_control(U, ch):
             apply(W, U, pe, ch, extension(W, U, ch), now)
         wake_router(W, pe, now + 1)
@@ -394,10 +387,8 @@ def filter_field(W, U, pe, selector):
 
 # ---------------------------------------------------------------- registers
 #
-# Public code also reads and writes the configuration of a color at its address (WSE-2; layout as its comments give it):
-# 0x7f20 + color: outputs W E S N RAMP (bits 0-4), inputs (5-9), pop mode (12-13), teardown (14); 0x7f40 + color:
-# position k in bits 4(k-1)..: direction W E S N RAMP or 5 for invalid, then 1 if it is the input; ring mode (12),
-# current position (13-14).
+# Public code also reads and writes the configuration of a color at its address (WSE-2): Register and SwitchRegister in
+# ir/words.py.
 
 
 @cold
@@ -429,18 +420,15 @@ def register_load(W, U, pe, address):
     if packed < 0:
         return packed
     if word < SWITCH_REGISTERS:
-        return (
-            turned((packed >> 5) & 31)
-            | (turned(packed & 31) << 5)
-            | (((packed >> POP_AT) & 3) << 12)
-            | (((packed >> TEARDOWN_AT) & 1) << 14)
-        )
-    r = (((packed >> RING_AT) & 1) << 12) | (((packed >> CURRENT_AT) & 3) << 13)
+        r = register_with_rx(turned(route_tx(packed)), turned(route_rx(packed)))
+        return register_with_teardown(register_with_pop(r, route_pop(packed)), route_teardown(packed))
+    r = switch_register_with_current(switch_register_with_ring(ZERO, route_ring(packed)), route_current(packed))
     for k in range(3):
-        field = (packed >> (POSITION_AT + POSITION_BITS * k)) & 0x1FFF
-        mask = turned((field >> 2) & 31 if field & 2 != 0 else (field >> 8) & 31)
-        direction = ctz(mask) if field & 1 != 0 and mask != 0 else REGISTER_INVALID
-        r |= (direction | (((field >> 1) & 1) << 3)) << (4 * k)
+        position = route_positions(packed, k)
+        mask = turned(position_rx(position) if position & PO_HAS_RX != 0 else position_tx(position))
+        direction = ctz(mask) if position & PO_VALID != 0 and mask != 0 else REGISTER_INVALID
+        shown = switch_position_with_input(direction, position_has_rx(position))
+        r = switch_register_with_positions(r, k, shown)
     return r
 
 
@@ -453,16 +441,21 @@ def register_store(W, U, pe, address, value):
     if packed < 0:
         return False
     if word < SWITCH_REGISTERS:
-        packed &= ~(np.int64(0x3FF) | (np.int64(3) << POP_AT))
-        packed |= turned((value >> 5) & 31) | (turned(value & 31) << 5) | (((value >> 12) & 3) << POP_AT)
+        packed = route_with_tx(route_with_rx(packed, turned(register_rx(value))), turned(register_tx(value)))
+        packed = route_with_pop(packed, register_pop(value))
     else:
-        packed &= np.int64(0x3FF) | (np.int64(3) << POP_AT)
-        packed |= (((value >> 12) & 1) << RING_AT) | (((value >> 13) & 3) << CURRENT_AT)
+        packed = route_with_pop(route_base(packed), route_pop(packed))
+        packed = route_with_ring(packed, switch_register_ring(value))
+        packed = route_with_current(packed, switch_register_current(value))
         for k in range(3):
-            position = (value >> (4 * k)) & 15
-            field = (position >> 3) << 1  # an invalid position keeps its side
-            if position & 7 < REGISTER_INVALID:
-                mask = turned(np.int64(1) << (position & 7))
-                field = 3 | (mask << 2) if position & 8 != 0 else 129 | (mask << 8)
-            packed |= field << (POSITION_AT + POSITION_BITS * k)
+            shown = switch_register_positions(value, k)
+            inward = switch_position_input(shown)
+            position = position_with_has_rx(ZERO, inward)  # an invalid position keeps its side
+            if switch_position_direction(shown) < REGISTER_INVALID:
+                mask = turned(np.int64(1) << switch_position_direction(shown))
+                if inward != 0:
+                    position = position_with_rx(position, mask) | PO_VALID
+                else:
+                    position = position_with_tx(PO_VALID | PO_HAS_TX, mask)
+            packed = route_with_positions(packed, k, position)
     return route_set(W, U, pe, color, packed, W[G_NOW])

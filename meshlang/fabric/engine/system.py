@@ -85,7 +85,7 @@ def configure(W, U, T, M16, pe, function, argument, value):
             W[at] = value & 0xFFFF
         return W[at]
     if function == SYS_TRANSFORM:
-        W[p + P_TRANSFORM] = (argument & 63) << 26
+        W[p + P_TRANSFORM] = control_with_high(ZERO, argument)
         return ZERO
     if function == SYS_EXCEPTIONS:
         W[p + P_UNMASKED] = ~argument & 0xFFFF

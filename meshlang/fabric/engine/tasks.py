@@ -11,26 +11,25 @@ from .scalar import size_of, wrap
 from .state import *
 from .trace import DO_ACTIVATE, DO_UNBLOCK, EV_TASK, flight, trace_control, trace_task
 
-COMMAND_TASK = np.int64(128)
-
 
 @jit
 def act(W, pe, action, now):
-    """A completion action: activate or unblock. The packed form is kind | id << 4."""
+    """A completion action: activate or unblock."""
     p = P0 + pe * PK
-    kind = action & 15
-    bit = np.int64(1) << ((action >> 4) & 63)
-    if kind == 1:
+    kind = action_kind(action)
+    task = action_id(action) & 63
+    bit = np.int64(1) << task
+    if kind == ACTION_ACTIVATE:
         W[p + P_ACTIVE] |= bit
-        trace_control(W, pe, now, DO_ACTIVATE, (action >> 4) & 63, np.int64(-1))
-    elif kind == 2:
+        trace_control(W, pe, now, DO_ACTIVATE, task, np.int64(-1))
+    elif kind == ACTION_UNBLOCK:
         W[p + P_BLOCKED] &= ~bit
-        trace_control(W, pe, now, DO_UNBLOCK, (action >> 4) & 63, np.int64(-1))
+        trace_control(W, pe, now, DO_UNBLOCK, task, np.int64(-1))
     else:
         return
     # the task picker sees it after the completion latency
-    if W[p + P_ST] == ST_IDLE and W[p + P_TIME] < now + W[G_DONE]:
-        W[p + P_TIME] = now + W[G_DONE]
+    if W[p + P_ST] == ST_IDLE and W[p + P_TIME] < now + W[TIME_TASK_COMPLETION]:
+        W[p + P_TIME] = now + W[TIME_TASK_COMPLETION]
 
 
 @jit
@@ -57,12 +56,12 @@ def pick(W, U, T, pe, now):
         if e >= 0 and U[q + Q_USER] == 0:
             channel = np.int64(U[q + Q_ID]) if W[G_WSE3] != 0 else np.int64(U[q + Q_COLOR])
             if (blocked >> channel) & 1 == 0:
-                if np.int64(U[e + E_FLAGS]) & 1 == 0:
-                    if np.int64(T[table + channel * KK]) == 1:
+                if entry_control(U[e + E_FLAGS]) == 0:
+                    if np.int64(T[table + channel * KK + TA_KIND]) == TASK_DATA:
                         ready |= np.int64(1) << channel
                 else:
-                    task = (np.int64(U[e + E_VALUE]) >> 16) & 63
-                    if np.int64(T[table + (64 + task) * KK]) != 0:
+                    task = control_task(U[e + E_VALUE])
+                    if np.int64(T[table + (CONTROL_TASKS + task) * KK + TA_KIND]) != 0:
                         control |= np.int64(1) << task
                     else:
                         pop_input(W, U, pe, q, now)  # nobody waits for this id: consumed
@@ -79,12 +78,12 @@ def pick(W, U, T, pe, now):
     task = ctz(later) if later != 0 else ctz(both)
     if (ready >> task) & 1 != 0:
         entry = table + task * KK
-        if np.int64(T[entry]) == 2:  # local
+        if np.int64(T[entry + TA_KIND]) == TASK_LOCAL:
             W[p + P_ACTIVE] &= ~(np.int64(1) << task)
-            begin(W, T, pe, np.int64(T[entry + 1]), task, now)
+            begin(W, T, pe, np.int64(T[entry + TA_FUNCTION]), task, now)
             return True
     else:
-        entry = table + (64 + task) * KK
+        entry = table + (CONTROL_TASKS + task) * KK
     # find the wavelet
     q = W[p + P_IQ]
     wanted_control = (ready >> task) & 1 == 0
@@ -92,16 +91,19 @@ def pick(W, U, T, pe, now):
         e = head_entry(U, q, now)
         if e >= 0 and U[q + Q_USER] == 0:
             channel = np.int64(U[q + Q_ID]) if W[G_WSE3] != 0 else np.int64(U[q + Q_COLOR])
-            is_control = np.int64(U[e + E_FLAGS]) & 1 != 0
+            is_control = entry_control(U[e + E_FLAGS]) != 0
             value = np.int64(U[e + E_VALUE])
-            hit = (value >> 16) & 63 == task if is_control else channel == task
+            hit = control_task(value) == task if is_control else channel == task
             if (blocked >> channel) & 1 == 0 and is_control == wanted_control and hit:
                 pop_input(W, U, pe, q, now)
-                if np.int64(T[entry + 3]) >> 16 != 0 and rotate(W, T, p, np.int64(T[entry + 3]) >> 16):
-                    entry = table + 64 * KK
+                pair = types_pair(T[entry + TA_TYPES])
+                if pair != 0 and rotate(W, T, p, pair):
+                    entry = table + CONTROL_TASKS * KK
                     task = np.int64(0)
                     is_control = True
-                fp = begin(W, T, pe, np.int64(T[entry + 1]), task + 64 if is_control else task, now)
+                fp = begin(
+                    W, T, pe, np.int64(T[entry + TA_FUNCTION]), task + CONTROL_TASKS if is_control else task, now
+                )
                 arguments(W, T, fp, entry, value)
                 return True
         q += QK
@@ -128,11 +130,11 @@ def begin(W, T, pe, function, task, t):
     W[fp - 1] = -1
     W[fp] = 0
     W[p + P_FP] = fp
-    W[p + P_PC] = np.int64(T[function])
+    W[p + P_PC] = np.int64(T[function + FN_ENTRY])
     W[p + P_ST] = ST_RUN
     W[p + P_TASK] = task
     W[p + P_BUSYFROM] = t
-    W[p + P_TIME] = t + W[G_TASK_START]
+    W[p + P_TIME] = t + W[TIME_TASK_START]
     W[p + P_TASKS] += 1
     W[p + P_RR] = task & 63
     flight(W, EV_TASK, pe, t, W[p + P_PC], task)
@@ -143,10 +145,10 @@ def begin(W, T, pe, function, task, t):
 @jit
 def arguments(W, T, fp, entry, value):
     """Split a payload equally among the arguments: low half first (facts 5.2)."""
-    n = np.int64(T[entry + 2])
-    types = np.int64(T[entry + 3])
+    n = np.int64(T[entry + TA_ARGS])
+    types = np.int64(T[entry + TA_TYPES])
     for i in range(n):
-        ty = (types >> (4 * i)) & 15
+        ty = types_ty(types, i)
         v = value
         if size_of(ty) == 2:
             v = (value >> (16 * i)) & 0xFFFF

@@ -132,7 +132,7 @@ def finish_thread(W, U, T, M8, M16, M32, pe, dense, action, now):
     act(W, pe, action, now)
     if dense == 0 and W[p + P_ST] == ST_OP:
         W[p + P_ST] = ST_RUN
-        W[p + P_TIME] = now + W[G_SYNCDONE]
+        W[p + P_TIME] = now + W[TIME_DSD_SYNC_DONE]
         W[W[v + V_RESULT]] = 1
 
 
@@ -144,12 +144,12 @@ def fetch_fabric(W, U, T, M8, M16, M32, pe, o, mem, k, last, now):
     q = W[o + O_QUEUE]
     e = np.int64(U[q + Q_BUF]) + np.int64(U[q + Q_HEAD]) * EK
     value = np.int64(U[e + E_VALUE])
-    if W[o + O_AUX] & A_TRANSFORM != 0 and U[e + E_FLAGS] & 1 != 0:
+    if W[o + O_AUX] & A_TRANSFORM != 0 and entry_control(U[e + E_FLAGS]) != 0:
         value ^= W[P0 + pe * PK + P_TRANSFORM]
     if W[o + O_SIZE] == 4:
         pop_input(W, U, pe, q, now)
         return value
-    if W[o + O_AUX] & 3 == 0:
+    if transfer_simd(W[o + O_AUX]) == 0:
         pop_input(W, U, pe, q, now)
         return value & 0xFFFF
     if k & 1 == 0:
@@ -174,7 +174,7 @@ def thread_step(W, U, T, M8, M16, M32, pe, dense, now):
         e = head_entry(U, q, now)
         if e < 0:
             return STALLED
-        W[v + V_K] = k + (np.int64(U[e + E_FLAGS]) & 1)
+        W[v + V_K] = k + (entry_control(U[e + E_FLAGS]))
         pop_input(W, U, pe, q, now)
         if W[v + V_K] < n or n == ENDLESS:
             return PROGRESS
@@ -188,14 +188,14 @@ def thread_step(W, U, T, M8, M16, M32, pe, dense, now):
             e = head_entry(U, q, now)
             if e < 0:
                 return STALLED
-            if W[v + V_ONCTRL] != 0 and np.int64(U[e + E_FLAGS]) & 1 != 0:
+            if W[v + V_ONCTRL] != 0 and entry_control(U[e + E_FLAGS]) != 0:
                 pop_input(W, U, pe, q, now)
-                finish_thread(W, U, T, M8, M16, M32, pe, dense, W[v + V_ONCTRL] & 0xFFF, now)
+                finish_thread(W, U, T, M8, M16, M32, pe, dense, action_what(W[v + V_ONCTRL]), now)
                 return FINISHED
     if W[d + O_KIND] == K_OUT:
         q = W[d + O_QUEUE]
         if U[q + Q_COUNT] >= U[q + Q_CAP]:
-            U[q + Q_WAITER] = np.uint32(np.int64(U[q + Q_WAITER]) | 1)
+            U[q + Q_WAITER] = np.uint32(np.int64(U[q + Q_WAITER]) | WAIT_ROOM)
             return STALLED
     if (W[d + O_KIND] == K_FIFO or W[d + OK + O_KIND] == K_FIFO or W[d + 2 * OK + O_KIND] == K_FIFO) and not fifo_ready(
         W, T, v
@@ -248,13 +248,13 @@ def thread_step(W, U, T, M8, M16, M32, pe, dense, now):
         kind = W[d + O_KIND]
         if kind == K_OUT:
             aux = W[d + O_AUX]
-            flags = ((aux >> 2) & 1) | (W[d + O_STRIDE] << 8)
+            flags = entry_with_slot(transfer_control(aux), W[d + O_STRIDE])
             if last:
-                flags |= (aux >> 5) & 2  # advance_switch
+                flags = entry_with_advance(flags, transfer_advance(aux))
             q = W[d + O_QUEUE]
-            mark = W[p + P_TRANSFORM] if aux & A_TRANSFORM != 0 and flags & 1 != 0 else ZERO
-            if aux & 3 == 0:
-                if aux & 8 != 0 and W[v + V_INDEX] >= 0:
+            mark = W[p + P_TRANSFORM] if aux & A_TRANSFORM != 0 and entry_control(flags) != 0 else ZERO
+            if transfer_simd(aux) == 0:
+                if aux & A_WIO != 0 and W[v + V_INDEX] >= 0:
                     r = (r & 0xFFFF) | (W[v + V_INDEX] << 16)
                 push_output(W, U, pe, q, r ^ mark, flags, now)
             elif k & 1 == 0:

@@ -18,7 +18,7 @@ ZERO = np.int64(0)
 @cold
 def note(W, T, pe, kind, what, a, b, c):
     """Record what the machine would not report, once per source line and `what`; later times are counted."""
-    key = kind | what << 4 | np.int64(T[W[G_LINES] + W[P0 + pe * PK + P_PC]]) << 24
+    key = note_with_line(note_with_what(kind, what), T[W[G_LINES] + W[P0 + pe * PK + P_PC]])
     r = W[G_NOTES]
     i = np.int64(0)
     while i < NOTES and W[r + N_COUNT] != 0 and W[r + N_KEY] != key:
@@ -61,8 +61,8 @@ def note_length(W, U, T, pe, v, j):
         if W[o + O_KIND] == K_IN:
             color = np.int64(U[W[o + O_QUEUE] + Q_COLOR]) + 1
         elif W[o + O_KIND] == K_OUT:
-            ch = np.int64(U[pe * RK + R_BASE]) + W[o + O_STRIDE] * 16
-            color = ((np.int64(U[ch + CH_CONFIG]) >> 12) & 31) + 1
+            ch = np.int64(U[pe * RK + R_BASE]) + W[o + O_STRIDE] * HK
+            color = config_color(U[ch + CH_CONFIG]) + 1
     note(W, T, pe, np.int64(N_LENGTH), j, W[v + V_N], W[d + j * OK + O_LEN], color)
 
 
@@ -76,14 +76,14 @@ def stray(W, T, pe, base, low, high, size, writes):
     first = np.int64(T[tile + TT_OBJS])
     obj = np.int64(-1)
     for i in range(np.int64(T[tile + TT_NOBJS])):  # the variable at base, or the last one before it
-        if np.int64(T[first + i * 2]) > base:
+        if np.int64(T[first + i * OBK + OB_ADDRESS]) > base:
             break
-        obj = first + i * 2
+        obj = first + i * OBK
     if obj < 0 or base < 0 or base + size > W[p + P_MEMSIZE]:
         fail(W, FNOWHERE, pe, base, ZERO, ZERO)
         return False
-    start = np.int64(T[obj])
-    if low < np.int64(T[first]) or high > W[p + P_MEMSIZE] or W[G_STRICT] != 0:
+    start = np.int64(T[obj + OB_ADDRESS])
+    if low < np.int64(T[first + OB_ADDRESS]) or high > W[p + P_MEMSIZE] or W[G_STRICT] != 0:
         fail(W, FWALK, pe, low, high, start)
         return False
     note(W, T, pe, np.int64(N_WRITE) if writes else np.int64(N_READ), start, low, high, size)

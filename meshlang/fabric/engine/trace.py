@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...ir import isa
 from .jit import COMPILED, inline, jit
 from .state import *
 
@@ -51,10 +50,7 @@ HELD_LINK, HELD_QUEUE, HELD_NO_QUEUE = (np.int64(i) for i in range(1, 4))
 # what a program does to a task (EV_CONTROL)
 DO_ACTIVATE, DO_BLOCK, DO_UNBLOCK = (np.int64(i) for i in range(1, 4))
 NOBODY = np.int64(255)  # no color, queue or thread
-FLIGHT = np.int64(256)  # entries of the flight recorder
-FLIGHT_WORDS = np.int64(2)  # cycle << 8 | kind; PE | instruction << 24 | task << 56
 ZERO = np.int64(0)
-FIFO_CAPACITY = np.int64(isa.FIFO_CAPACITY)
 
 
 def traced(function):
@@ -104,10 +100,11 @@ def write(W, kind, pe, cycle, color, queue, thread, value, extra, pc, task):
         W[G_EVENTSLOST] += 1  # cannot happen while EVENT_ROOM is kept; were it to, the trace says so
         return
     e = W[G_EVENTS] + n * EVK
-    W[e] = cycle
-    W[e + 1] = pe | (kind << 32) | (color << 40) | (queue << 48) | (thread << 56)
-    W[e + 2] = (value & 0xFFFFFFFF) | (extra << 32)
-    W[e + 3] = (pc & 0xFFFFFFFF) | (task << 32)
+    W[e + EVENT_CYCLE] = cycle
+    where = where_with_color(where_with_kind(where_with_pe(ZERO, pe), kind), color)
+    W[e + EVENT_WHERE] = where_with_thread(where_with_queue(where, queue), thread)
+    W[e + EVENT_WHAT] = what_with_extra(what_with_value(ZERO, value), extra)
+    W[e + EVENT_CODE] = code_with_task(code_with_pc(ZERO, pc), task)
     W[G_EVENTN] = n + 1
 
 
@@ -148,9 +145,9 @@ if COMPILED:
 def flight(W, kind, pe, cycle, pc, task):
     """An entry of the flight recorder."""
     n = W[G_FLIGHTN]
-    e = W[G_FLIGHT] + (n & (FLIGHT - 1)) * FLIGHT_WORDS
-    W[e] = (cycle << 8) | kind
-    W[e + 1] = pe | (pc << 24) | (task << 56)
+    e = W[G_FLIGHT] + (n & (FLIGHT - 1)) * FLK
+    W[e + FL_WHEN] = when_with_cycle(kind, cycle)
+    W[e + FL_WHERE] = flight_with_task(flight_with_pc(pe, pc), task)
     W[G_FLIGHTN] = n + 1
 
 
@@ -182,7 +179,9 @@ def trace_later(W, pe, cycle, pc):
     n = W[G_EVENTN] - 1
     if n >= 0:
         e = W[G_EVENTS] + n * EVK
-        if W[e] == cycle and W[e + 1] & 0xFFFFFFFFFF == pe | (EV_INST << 32) and W[e + 3] & 0xFFFFFFFF == pc:
+        where = W[e + EVENT_WHERE]
+        same = where_pe(where) == pe and where_kind(where) == EV_INST and code_pc(W[e + EVENT_CODE]) == pc
+        if W[e + EVENT_CYCLE] == cycle and same:
             W[G_EVENTN] = n
 
 
@@ -236,8 +235,8 @@ def trace_go(W, pe, v, pc, now):
             NOBODY,
             NOBODY,
             ZERO if main else W[v + V_ID] + 1,
-            now - (since >> 3),
-            since & 7,
+            now - stalled_since(since),
+            stalled_cause(since),
             pc,
             W[P0 + pe * PK + P_TASK] if pc < 0 else W[v + V_TASK],
         )
@@ -247,7 +246,7 @@ def trace_go(W, pe, v, pc, now):
 def stalled(W, pe, v, now, color, queue, done, cause, pc, task):
     """A stall begins, or its cause changes; the rest of a stall is not recorded."""
     since = W[v + V_STALLED]
-    if since & 7 == cause:
+    if stalled_cause(since) == cause:
         return
     main = v == W[P0 + pe * PK + P_UT]
     if since != 0:
@@ -259,12 +258,12 @@ def stalled(W, pe, v, now, color, queue, done, cause, pc, task):
             NOBODY,
             NOBODY,
             ZERO if main else W[v + V_ID] + 1,
-            now - (since >> 3),
-            since & 7,
+            now - stalled_since(since),
+            stalled_cause(since),
             pc,
             task,
         )
-    W[v + V_STALLED] = (now << 3) | cause
+    W[v + V_STALLED] = stalled_with_since(cause, now)
     record(W, EV_STALL, pe, now, color, queue, ZERO if main else W[v + V_ID] + 1, done, cause, pc, task)
 
 
@@ -277,10 +276,8 @@ def color_at(U, pe, q, output):
     color = np.int64(U[q + Q_COLOR])
     if output and U[q + Q_COUNT] != 0:
         e = np.int64(U[q + Q_BUF]) + np.int64(U[q + Q_HEAD]) * EK
-        color = (
-            np.int64(U[np.int64(U[pe * RK + R_BASE]) + (np.int64(U[e + E_FLAGS]) >> 8) * 16 + CH_CONFIG]) >> 12
-        ) & 31
-    return color if color < 31 else NOBODY
+        color = config_color(U[np.int64(U[pe * RK + R_BASE]) + entry_slot(U[e + E_FLAGS]) * HK + CH_CONFIG])
+    return color if color < NO_COLOR else NOBODY
 
 
 @jit
@@ -290,11 +287,11 @@ def fabric_operand(W, U, pe, v):
         o = v + V_OPERANDS + j * OK
         color = np.int64(-1)
         if W[o + O_KIND] == K_OUT:
-            color = (np.int64(U[np.int64(U[pe * RK + R_BASE]) + W[o + O_STRIDE] * 16 + CH_CONFIG]) >> 12) & 31
+            color = config_color(U[np.int64(U[pe * RK + R_BASE]) + W[o + O_STRIDE] * HK + CH_CONFIG])
         elif W[o + O_KIND] == K_IN:
             color = np.int64(U[W[o + O_QUEUE] + Q_COLOR])
         if color >= 0:
-            return (color if color < 31 else NOBODY) | (np.int64(U[W[o + O_QUEUE] + Q_ID]) << 8)
+            return (color if color < NO_COLOR else NOBODY) | (np.int64(U[W[o + O_QUEUE] + Q_ID]) << 8)
     return NOBODY | (NOBODY << 8)
 
 
@@ -386,7 +383,7 @@ def thread_of(W, U, pe, q):
 @traced
 def trace_send(W, U, pe, q, value, flags, now):
     """The CE puts a wavelet into an output queue."""
-    color = (np.int64(U[np.int64(U[pe * RK + R_BASE]) + (flags >> 8) * 16 + CH_CONFIG]) >> 12) & 31
+    color = config_color(U[np.int64(U[pe * RK + R_BASE]) + entry_slot(flags) * HK + CH_CONFIG])
     record(
         W,
         EV_SEND,
@@ -396,7 +393,7 @@ def trace_send(W, U, pe, q, value, flags, now):
         np.int64(U[q + Q_ID]),
         thread_of(W, U, pe, q),
         value,
-        flags & 1,
+        entry_control(flags),
         np.int64(-1),
         np.int64(-1),
     )
@@ -415,7 +412,7 @@ def trace_take(W, U, pe, q, now):
         np.int64(U[q + Q_ID]),
         thread_of(W, U, pe, q),
         np.int64(U[e + E_VALUE]),
-        np.int64(U[e + E_FLAGS]) & 1,
+        entry_control(U[e + E_FLAGS]),
         np.int64(-1),
         np.int64(-1),
     )
@@ -429,11 +426,11 @@ def trace_enter(W, U, pe, ch, side, queue, value, control, now):
         EV_ENTER,
         pe,
         now,
-        (np.int64(U[ch + CH_CONFIG]) >> 12) & 31,
+        config_color(U[ch + CH_CONFIG]),
         queue,
         NOBODY,
         value,
-        control | (side << 8),
+        extra_with_sides(control, side),
         np.int64(-1),
         np.int64(-1),
     )
@@ -454,17 +451,17 @@ def trace_move(W, U, pe, config, q, value, control, tx, now):
         or (tx & 8 != 0 and visible(W, pe - 1))
     )
     if seen:
-        queue = np.int64(U[q + Q_ID]) if tx & 16 != 0 else NOBODY
+        queue = np.int64(U[q + Q_ID]) if tx & TO_RAMP != 0 else NOBODY
         write(
             W,
             EV_MOVE,
             pe,
             now,
-            (config >> 12) & 31,
+            config_color(config),
             queue,
             NOBODY,
             value,
-            control | (tx << 8),
+            extra_with_sides(control, tx),
             np.int64(-1),
             np.int64(-1),
         )
@@ -474,25 +471,25 @@ def trace_move(W, U, pe, config, q, value, control, tx, now):
 def trace_held(W, U, pe, ch, config, tx, now):
     """A wavelet cannot leave the router, and waits to be woken."""
     why = HELD_LINK
-    if tx & 16 != 0:
-        n = (config >> 17) & 15
-        if n == 15:
+    if tx & TO_RAMP != 0:
+        n = config_queue(config)
+        if n == NO_QUEUE:
             why = HELD_NO_QUEUE
         else:
             q = W[P0 + pe * PK + P_IQ] + n * QK
             if U[q + Q_COUNT] >= U[q + Q_CAP]:
                 why = HELD_QUEUE
-    head = np.int64(U[ch + CH_STATE]) & 3
+    head = state_head(U[ch + CH_STATE])
     record(
         W,
         EV_HELD,
         pe,
         now,
-        (config >> 12) & 31,
+        config_color(config),
         NOBODY,
         NOBODY,
         np.int64(U[ch + CH_VALUE + head]),
-        why | (tx << 8),
+        extra_with_sides(why, tx),
         np.int64(-1),
         np.int64(-1),
     )
@@ -506,7 +503,7 @@ def trace_switch(W, U, pe, ch, position, now):
         EV_SWITCH,
         pe,
         now,
-        (np.int64(U[ch + CH_CONFIG]) >> 12) & 31,
+        config_color(U[ch + CH_CONFIG]),
         NOBODY,
         NOBODY,
         position,

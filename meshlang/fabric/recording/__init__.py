@@ -12,10 +12,10 @@ An event is one row of dtype EVENT. What its fields mean depends on its kind (tr
 | stall | waited for | as issue | elements done | STALLS | of the operation |
 | go | | as issue | cycles stalled | STALLS | of the operation |
 | send | | as issue | payload | 1 control | |
-| enter | queue it comes from | | payload | control; side << 8 (4 ramp, 5 host) | |
-| move | input queue, if to the ramp | | payload | control; sides it goes to << 8 | |
+| enter | queue it comes from | | payload | EXTRA: control; side (4 ramp, 5 host) | |
+| move | input queue, if to the ramp | | payload | EXTRA: control; sides it goes to | |
 | take | | as issue | payload | 1 control | |
-| held | color | | payload | HOLDS; sides it wants << 8 | |
+| held | color | | payload | EXTRA: HOLDS; sides it wants | |
 | inst | | 0 | opcode | | of the instruction; task |
 | control | | | task id | CONTROLS | of the instruction, -1: end of an operation |
 | switch | color | | position | | |
@@ -38,20 +38,8 @@ if TYPE_CHECKING:
 
     from ..loaded import Loaded
 
-EVENT = np.dtype(
-    [
-        ("cycle", "<i8"),
-        ("pe", "<i4"),
-        ("kind", "u1"),
-        ("color", "u1"),
-        ("queue", "u1"),
-        ("thread", "u1"),
-        ("value", "<u4"),
-        ("extra", "<i4"),
-        ("pc", "<i4"),
-        ("task", "<i4"),
-    ]
-)
+EVENT = s.EVENT_FIELDS
+EXTRA = s.WaveletExtra  # `extra` of enter, move and held
 KINDS = (
     "none",
     "task",
@@ -85,7 +73,6 @@ GROUPS = {
 }
 DEFAULT_GROUPS = ("task", "op", "stall", "wavelet", "control", "switch")
 NO_END = 1 << 62
-assert EVENT.itemsize == 8 * s.EVK
 
 
 def kind_mask(groups: tuple[str, ...]) -> int:
@@ -149,14 +136,14 @@ class Recorder:
         capacity = 2 * s.EVENT_ROOM
         state = machine.state
         base = len(state.W)
-        state.W = W = np.concatenate([state.W, np.zeros(words + capacity * s.EVK, np.int64)])
+        state.W = W = np.concatenate([state.W, np.zeros(words + capacity * s.Event.WORDS, np.int64)])
         bits = np.zeros(words * 64, bool)
         bits[:npe] = self.mask.ravel()
         W[base : base + words] = np.packbits(bits, bitorder="little").view(np.int64)
-        W[s.G_EVENTPES], W[s.G_EVENTS], W[s.G_EVENTCAP] = base, base + words, capacity
-        W[s.G_EVENTCOLORS] = 0xFFFFFFFF if options.colors is None else sum(1 << c for c in options.colors)
-        W[s.G_EVENTKINDS] = kind_mask(options.groups)
-        W[s.G_EVENTFROM], W[s.G_EVENTTO] = options.cycles
+        W[s.Globals.eventpes], W[s.Globals.events], W[s.Globals.eventcap] = base, base + words, capacity
+        W[s.Globals.eventcolors] = 0xFFFFFFFF if options.colors is None else sum(1 << c for c in options.colors)
+        W[s.Globals.eventkinds] = kind_mask(options.groups)
+        W[s.Globals.eventfrom], W[s.Globals.eventto] = options.cycles
 
     @property
     def mask(self) -> np.ndarray:
@@ -185,14 +172,14 @@ class Recorder:
     def drain(self) -> None:
         """Take over what the engine has recorded."""
         W = self.machine.state.W
-        n = int(W[s.G_EVENTN])
-        self.lost += int(W[s.G_EVENTSLOST])
-        W[s.G_EVENTSLOST] = 0
+        n = int(W[s.Globals.eventn])
+        self.lost += int(W[s.Globals.eventslost])
+        W[s.Globals.eventslost] = 0
         if n == 0:
             return
-        base = int(W[s.G_EVENTS])
-        batch = W[base : base + n * s.EVK].copy().view(EVENT)
-        W[s.G_EVENTN] = 0
+        base = int(W[s.Globals.events])
+        batch = W[base : base + n * s.Event.WORDS].copy().view(EVENT)
+        W[s.Globals.eventn] = 0
         self.count += n
         if self.sink is not None:
             self.sink(batch)
@@ -206,7 +193,7 @@ class Recorder:
         """Record no more; the machine goes on with the ordinary engine."""
         if self.active:
             self.active = self.machine.recording = False
-            self.machine.state.W[s.G_EVENTKINDS] = 0
+            self.machine.state.W[s.Globals.eventkinds] = 0
             self.drain()
 
     @property
@@ -220,9 +207,8 @@ class Recorder:
 
     def _under_way(self, cycle: int) -> Start:
         m, st = self.machine, self.machine.state
-        U = st.U
         start = Start(cycle)
-        P = m.records()
+        P = m.pes
         mask = self.mask
         # the routers beside the traced PEs as well: what they send into the region was there before
         near = mask.copy()
@@ -232,15 +218,13 @@ class Recorder:
         near[:, :-1] |= mask[:, 1:]
         for color, grid in st.channels.items():
             pes = np.flatnonzero(near.ravel() & (grid >= 0))
-            held = (U[grid[pes] + s.CH_STATE] >> 2) & 7
+            held = s.ChannelState.count.get(st.buffer(grid[pes])["state"])
             start.channels |= {(int(pe), color): int(n) for pe, n in zip(pes[held > 0], held[held > 0])}
-        for pe in np.flatnonzero(mask.ravel() & (P[:, s.P_TILE] >= 0)):
-            tile = int(P[pe, s.P_TILE])
-            for counts, first, number in ((start.inputs, s.P_IQ, s.TT_NIQ), (start.outputs, s.P_OQ, s.TT_NOQ)):
-                for i in range(int(st.T[tile + number])):
-                    q = int(P[pe, first]) + i * int(s.QK)
-                    if U[q + s.Q_COUNT]:
-                        counts[int(pe), int(U[q + s.Q_ID])] = int(U[q + s.Q_COUNT])
-            if P[pe, s.P_ST] != s.ST_IDLE:
-                start.tasks[int(pe)] = int(P[pe, s.P_TASK]), int(P[pe, s.P_BUSYFROM])
+        for pe in np.flatnonzero(mask.ravel() & (P["tile"] >= 0)):
+            for counts, output in ((start.inputs, False), (start.outputs, True)):
+                for q in st.queues(int(pe), output):
+                    if q["count"]:
+                        counts[int(pe), int(q["id"])] = int(q["count"])
+            if P["st"][pe] != s.ST_IDLE:
+                start.tasks[int(pe)] = int(P["task"][pe]), int(P["busyfrom"][pe])
         return start

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...ir import isa
 from ...ir.dsdops import DsdOpCode
+from ...ir.words import OperationRow
 from ..engine import state as s
-from ..engine.trace import FLIGHT, FLIGHT_WORDS
 from . import KINDS
 
 if TYPE_CHECKING:
@@ -36,12 +35,13 @@ class FlightEntry:
 def flight(machine: Loaded) -> list[FlightEntry]:
     """What the flight recorder holds, oldest first."""
     W: Any = machine.state.W
-    n, base, length = int(W[s.G_FLIGHTN]), int(W[s.G_FLIGHT]), int(FLIGHT)
+    n, length = int(W[s.Globals.flightn]), int(s.FLIGHT)
+    ring = s.Flight.view(W, W[s.Globals.flight], length)
     out = []
     for i in range(max(0, n - length), n):
-        e = base + (i % length) * int(FLIGHT_WORDS)
-        when, what = int(W[e]), int(W[e + 1]) & (1 << 64) - 1
-        out.append(FlightEntry(when >> 8, KINDS[when & 255], what & 0xFFFFFF, what >> 24 & 0xFFFFFFFF, what >> 56))
+        entry = ring[i % length]
+        when, who = s.FlightWhen.unpack(int(entry["when"])), s.FlightWhere.unpack(int(entry["where"]))
+        out.append(FlightEntry(when["cycle"], KINDS[when["kind"]], who["pe"], who["pc"], who["task"]))
     return out
 
 
@@ -74,4 +74,4 @@ def _operation(machine: Loaded, tile: int, pc: int) -> str:
     program = machine.program.tiles[tile]
     code = np.asarray(program.code).reshape(-1, 4)
     row = int(code[pc - machine.state.code_base[tile], 1])
-    return DsdOpCode(int(np.asarray(program.dsd_ops).reshape(-1, isa.OP_COLUMNS)[row, isa.OP_CODE])).name.lower()
+    return DsdOpCode(int(OperationRow.rows(program.dsd_ops)[row, OperationRow.code])).name.lower()

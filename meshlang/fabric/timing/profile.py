@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,14 @@ class Profile:
     numbers: dict[str, Number]
 
     def __getitem__(self, name: str) -> Any:
+        if name not in self.numbers:
+            raise MeshlangError(
+                Diagnostic(
+                    "MS0840",
+                    f"profile {self.name}: there is no number {name}",
+                    help="a profile has all numbers of those that come with MeshLang (meshlang/fabric/timing)",
+                )
+            )
         return self.numbers[name].value
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -61,6 +70,15 @@ def _collect(table: dict, prefix: str, into: dict[str, Number], path: str) -> No
 def profile_names() -> list[str]:
     """Profiles that come with MeshLang."""
     return sorted(p.stem for p in _HERE.glob("*.toml"))
+
+
+@cache
+def engine_numbers() -> tuple[str, ...]:
+    """The numbers that the engine can read while it runs: all that are whole in every profile that comes with MeshLang,
+    but for those of subtables, which are about one operation each."""
+    profiles = [load_profile(name) for name in profile_names()]
+    names = [name for name in profiles[0].numbers if name.count(".") == 1]
+    return tuple(name for name in names if all(type(p.get(name)) is int for p in profiles))
 
 
 def load_profile(name: str) -> Profile:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from meshlang.diag import Diagnostic
-from meshlang.ir import isa
 from meshlang.ir.isa import DsdKind
 from meshlang.ir.program import RAMP, Program
+from meshlang.ir.words import INFINITE, OperationRow
 from meshlang.paths import stdlib_dir
 
 from .facts import Dsd, Facts, Operation, facts_of
@@ -254,10 +254,10 @@ def unwaited_operations(subject: Subject) -> Found:
     for facts, pes in zip(subject.facts, subject.pes):
         for op in facts.operations if len(pes) else ():
             row = op.row
-            if not row[isa.OP_ASYNC] or row[isa.OP_ACTION] or row[isa.OP_ONCTRL_SET] or op.unknown:
+            if not row[OperationRow.async_] or row[OperationRow.action] or row[OperationRow.onctrl_set] or op.unknown:
                 continue
             fabric = [d for d in op.operands if d is not None]
-            if any(d.length == isa.INFINITE or d.kind is DsdKind.FIFO for d in fabric):
+            if any(d.length == INFINITE or d.kind is DsdKind.FIFO for d in fabric):
                 continue  # a pump: it has no end to wait for
             if any(d.kind is DsdKind.FABOUT and facts.color_of(d) in subject.program.fabric.host_out for d in fabric):
                 continue  # the host takes what it sends, and so knows its end
@@ -341,7 +341,7 @@ def long_vectors(subject: Subject) -> Found:
             [(o.pc, d) for o in facts.operations for d in o.operands if d is not None] + facts.elements + facts.loaded
         )
         for pc, dsd in used:
-            if dsd.kind is not DsdKind.MEM1D or dsd.length == isa.INFINITE or dsd.length < 2 or dsd.indexed:
+            if dsd.kind is not DsdKind.MEM1D or dsd.length == INFINITE or dsd.length < 2 or dsd.indexed:
                 continue
             found = _beyond(facts, dsd)
             if found is not None:

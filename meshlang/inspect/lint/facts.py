@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from meshlang.ir import isa
+from meshlang.ir import words
 from meshlang.ir.isa import Action, DsdKind, Op, Operand, Sys
 from meshlang.ir.program import TileProgram
+from meshlang.ir.words import DsrConfig, FifoRow, OperationRow
 
 _BRANCHES = {Op.JMP: 1, Op.JZ: 2, Op.JNZ: 2}
 # instructions whose word a is not a register they write
@@ -56,22 +57,19 @@ class Dsd:
 
     @staticmethod
     def of(packed: int) -> Dsd | None:
-        def bits(place: tuple[int, int]) -> int:
-            return packed >> place[0] & (1 << place[1]) - 1
-
-        kind = bits(isa.D_KIND)
+        f = words.Dsd.unpack(packed)
+        kind = f["kind"]
         if kind not in DsdKind.__members__.values() or kind == DsdKind.NONE:
             return None
-        stride = bits(isa.D_STRIDE)
         return Dsd(
             DsdKind(kind),
-            bits(isa.D_BASE),
-            bits(isa.D_LEN),
-            stride - (1 << 16) if stride >> 15 else stride,
-            1 << bits(isa.D_TAG),
-            bits(isa.D_QUEUE) if bits(isa.D_HASQ) else None,
-            bits(isa.D_COLOR) if bits(isa.D_HASCOLOR) else None,
-            bool(bits(isa.D_WIO)),
+            f["base"],
+            f["len"],
+            f["stride"],
+            1 << f["tag"],
+            f["queue"] if f["hasq"] else None,
+            f["color"] if f["hascolor"] else None,
+            bool(f["wio"]),
         )
 
 
@@ -122,8 +120,8 @@ class Facts:
 def facts_of(tile: TileProgram) -> Facts:
     facts = Facts(tile)
     code = np.asarray(tile.code).reshape(-1, 4).tolist()
-    ops = np.asarray(tile.dsd_ops).reshape(-1, isa.OP_COLUMNS)
-    configs = np.asarray(tile.dsr_configs).reshape(-1, isa.RC_COLUMNS)
+    ops = OperationRow.rows(tile.dsd_ops)
+    configs = DsrConfig.rows(tile.dsr_configs)
     leaders = {f.entry for f in tile.functions}
     leaders |= {word[_BRANCHES[Op(word[0] & 255)]] for word in code if word[0] & 255 in _BRANCHES}
     known: dict[int, int] = {0: 0}
@@ -162,9 +160,9 @@ def facts_of(tile: TileProgram) -> Facts:
             if dsd is not None:
                 facts.loaded.append((pc, dsd))
             if c >= 0:
-                _action(facts, configs[c, isa.RC_ACTION], known.get(b + 1), pc)
-                if configs[c, isa.RC_ONCTRL_SET]:
-                    _action(facts, configs[c, isa.RC_ONCTRL], known.get(b + 2), pc)
+                _action(facts, configs[c, DsrConfig.action], known.get(b + 1), pc)
+                if configs[c, DsrConfig.onctrl_set]:
+                    _action(facts, configs[c, DsrConfig.onctrl], known.get(b + 2), pc)
         elif op == Op.SYS:
             facts.recolors |= c in (Sys.ROUTE_SET, Sys.QUEUE_COLOR)
             known.pop(a, None)
@@ -180,8 +178,8 @@ def facts_of(tile: TileProgram) -> Facts:
         if config >= 0:
             for task in (action, on_control):
                 _note(facts, facts.activated, task, -1)
-    for row in np.asarray(tile.fifos).reshape(-1, isa.FIFO_COLUMNS):
-        for task in (int(row[isa.FIFO_PUSH]), int(row[isa.FIFO_POP])):
+    for row in FifoRow.rows(tile.fifos):
+        for task in (int(row[FifoRow.push]), int(row[FifoRow.pop])):
             if task >= 0:
                 _note(facts, facts.activated, task, -1)
     image = np.asarray(tile.image, np.uint8)
@@ -239,15 +237,15 @@ def _operation(facts: Facts, pc: int, row: Any, known: dict[int, int], base: int
     unknown = False
     for j in range(4):
         dsd = None
-        if row[isa.OP_DST + j] == Operand.DSD:
+        if row[OperationRow.dst + j] == Operand.DSD:
             dsd = Dsd.of(known[base + j]) if base + j in known else None
             unknown |= dsd is None
-        unknown |= row[isa.OP_DST + j] == Operand.DSR
+        unknown |= row[OperationRow.dst + j] == Operand.DSR
         operands.append(dsd)
-    action = known.get(base + 5) if row[isa.OP_ACTION] else None
-    _action(facts, row[isa.OP_ACTION], action, pc)
-    if row[isa.OP_ONCTRL_SET]:
-        _action(facts, row[isa.OP_ONCTRL], known.get(base + 6), pc)
+    action = known.get(base + 5) if row[OperationRow.action] else None
+    _action(facts, row[OperationRow.action], action, pc)
+    if row[OperationRow.onctrl_set]:
+        _action(facts, row[OperationRow.onctrl], known.get(base + 6), pc)
     facts.operations.append(Operation(pc, row, operands, unknown, action))
 
 

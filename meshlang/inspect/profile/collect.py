@@ -284,15 +284,16 @@ class Collector:
 
     def _open_stalls(self) -> None:
         """Threads that wait still (the run hangs, or was stopped)."""
-        m, W = self.machine, self.machine.state.W
-        P = m.records()
+        m = self.machine
+        P = m.pes
         assert m.recorder is not None
-        for pe in np.flatnonzero(m.recorder.mask.ravel() & (P[:, s.P_UTMASK] != 0)):
+        for pe in np.flatnonzero(m.recorder.mask.ravel() & (P["utmask"] != 0)):
             for dense in range(16):
-                v = int(P[pe, s.P_UT]) + dense * int(s.TK)
-                if int(P[pe, s.P_UTMASK]) >> dense & 1 and W[v + s.V_STALLED]:
-                    since = int(W[v + s.V_STALLED])
-                    self.stalls[self._pe(int(pe)), dense > 0, int(W[v + s.V_PC]), since & 7] += max(
-                        0, m.cycle - (since >> 3)
-                    )
-                    W[v + s.V_STALLED] = m.cycle << 3 | since & 7
+                if not int(P["utmask"][pe]) >> dense & 1:
+                    continue
+                thread = m.state.thread(int(pe), dense)
+                stall = s.Stalled.unpack(int(thread["stalled"]))
+                if stall["cause"]:
+                    key = self._pe(int(pe)), dense > 0, int(thread["pc"]), stall["cause"]
+                    self.stalls[key] += max(0, m.cycle - stall["since"])
+                    thread["stalled"] = s.Stalled.since.put(m.cycle, thread["stalled"])

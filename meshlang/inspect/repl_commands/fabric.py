@@ -154,21 +154,20 @@ def heat(repl: Repl, text: str) -> None:
     """A figure over the mesh as a grid: cycles busy, wavelets sent or received, tasks started, cycles since start not
     busy, memory. A digit is tenths of the largest value; a dot is zero. On a terminal the cells are coloured.
     """
-    from meshlang.fabric.engine import state as s
 
     body, place = arguments.split_place(text)
     what = body or "busy"
     if what not in HEAT:
         raise mistake(f"heat of what? {what!r} is not known", help=f"one of {', '.join(HEAT)}")
     machine = repl.debugger.machine
-    P = machine.records()
-    columns = {"sent": s.P_SENT, "tasks": s.P_TASKS, "memory": s.P_MEMSIZE}
+    P = machine.pes
+    columns = {"sent": "sent", "tasks": "tasks", "memory": "memsize"}
     if what in columns:
-        values = P[:, columns[what]].copy()
+        values = P[columns[what]].copy()
     else:
         values = machine.received() if what == "received" else query.busy_cycles(machine)
     if what == "stalled":
-        values = np.where(P[:, s.P_TASKS] > 0, machine.cycle - values, 0)
+        values = np.where(P["tasks"] > 0, machine.cycle - values, 0)
     x, y, w, h = arguments.region(machine, place or "all")
     grid = values.reshape(machine.height, machine.width)[y : y + h, x : x + w]
     unit = {

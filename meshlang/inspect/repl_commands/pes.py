@@ -109,14 +109,13 @@ def pe(repl: Repl, text: str) -> None:
 
 def _counters(repl: Repl, pes: list[tuple[int, int]]) -> list[str]:
     """The counters of a group of PEs, as ranges."""
-    from meshlang.fabric.engine import state as s
 
     machine = repl.debugger.machine
     numbers = [machine.pe(x, y) for x, y in pes]
-    P = machine.records()[numbers].copy()
-    P[:, s.P_BUSY] = query.busy_cycles(machine)[numbers]
+    P = machine.pes[numbers].copy()
+    P["busy"] = query.busy_cycles(machine)[numbers]
     received = machine.received()[numbers]
-    if len(P) == 1 and machine.width * machine.height == 1 or (P[:, s.P_TILE] < 0).any():
+    if len(P) == 1 and machine.width * machine.height == 1 or (P["tile"] < 0).any():
         return []
 
     def extent(values: np.ndarray) -> str:
@@ -124,7 +123,7 @@ def _counters(repl: Repl, pes: list[tuple[int, int]]) -> list[str]:
         return str(least) if least == most else f"{least} to {most}"
 
     return [
-        f"{extent(P[:, s.P_BUSY])} cycles busy, {extent(P[:, s.P_TASKS])} tasks started, {extent(P[:, s.P_SENT])} wavelets sent, "
+        f"{extent(P['busy'])} cycles busy, {extent(P['tasks'])} tasks started, {extent(P['sent'])} wavelets sent, "
         f"{extent(received)} received"
     ]
 

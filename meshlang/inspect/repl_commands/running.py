@@ -142,12 +142,12 @@ def next_(repl: Repl, text: str) -> None:
     pe = machine.pe(x, y)
 
     def stand() -> tuple:
-        r = machine.records()[pe]
-        state = int(r[s.P_ST])
+        r = machine.pes[pe]
+        state = int(r["st"])
         if state == s.ST_IDLE:
             return (None,)
-        span = names.span_at(machine, pe, int(r[s.P_PC]) - (state == s.ST_OP))
-        return int(r[s.P_TASK]), int(r[s.P_TASKS]), names.place(span), state
+        span = names.span_at(machine, pe, int(r["pc"]) - (state == s.ST_OP))
+        return int(r["task"]), int(r["tasks"]), names.place(span), state
 
     before = stand()
     outcome = debugger.step_one(lambda: stand() != before)

@@ -97,10 +97,10 @@ class Collector:
             machine.recorder = Recorder(machine, RECORDED)
         machine.recorder.sink = self._take
         if code:  # only element accesses need to say that they wait
-            state.W[s.G_EVENTKINDS] |= kind_mask(("stall",))
+            state.W[s.Globals.eventkinds] |= kind_mask(("stall",))
         npe = machine.width * machine.height
         self._machine = machine
-        self._code = machine.records()[:, s.P_TILE] >= 0
+        self._code = machine.pes["tile"] >= 0
         self._channels = np.full(32 * npe, -1, np.int64)
         for color, grid in state.channels.items():
             self._channels[color * npe : (color + 1) * npe] = grid
@@ -114,8 +114,8 @@ class Collector:
         self._links = np.zeros(npe * 4, np.int64)
         self._colors = np.zeros(32 * int(c.CK), np.int64)
         self._globals = np.zeros(int(c.VK), np.int64)
-        W = state.W
-        self._globals[c.V_HOP], self._globals[c.V_MESSAGE] = W[s.G_HOP], 2 * W[s.G_RAMP]
+        hop, ramp = machine.profile["fabric.hop"], machine.profile["fabric.ramp"]
+        self._globals[c.V_HOP], self._globals[c.V_MESSAGE] = hop, 2 * ramp
         self._name, self._from = "start", 0
         self._first = machine.cycle  # cycle 0 may have been left out: it belongs to the first command
 

@@ -168,10 +168,10 @@ def get(U, Z, q):
 @inline
 def put_channel(Z, ch, history, own):
     """A history into the shadow of a router's channel; `own`: hops of the wavelet itself."""
-    i = (Z[ch + CH_STATE] + Z[ch + CH_CONFIG]) & 3
+    i = (Z[ch + CH_STATE] + Z[ch + CH_CONFIG]) & PLACES
     Z[ch + CH_VALUE + i] = history
     Z[ch + CH_TIME + i] = own
-    if Z[ch + CH_CONFIG] < 4:
+    if Z[ch + CH_CONFIG] < CHANNEL_PLACES:
         Z[ch + CH_CONFIG] += 1
 
 
@@ -179,16 +179,17 @@ def count_events(E, n, W, U, C, T, channels, names, Z, S, A, N, L, X, G):
     """Read n events (rows of 4 words of E) into the counters."""
     npe = W[G_NPE]
     for i in range(n):
-        cycle = E[i * 4]
-        what = E[i * 4 + 1]
-        extra = E[i * 4 + 2] >> 32
-        pc = ((E[i * 4 + 3] & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000
-        task = E[i * 4 + 3] >> 32
-        pe = what & 0xFFFFFFFF
-        kind = (what >> 32) & 255
-        color = (what >> 40) & 255
-        queue = (what >> 48) & 255
-        thread = (what >> 56) & 255
+        e = i * EVK
+        cycle = E[e + EVENT_CYCLE]
+        where = E[e + EVENT_WHERE]
+        extra = what_extra(E[e + EVENT_WHAT])
+        pc = code_pc(E[e + EVENT_CODE])
+        task = code_task(E[e + EVENT_CODE])
+        pe = where_pe(where)
+        kind = where_kind(where)
+        color = where_color(where)
+        queue = where_queue(where)
+        thread = where_thread(where)
         s = pe * SK
         if kind == EV_MOVE:
             ch = channels[color * npe + pe]
@@ -198,23 +199,23 @@ def count_events(E, n, W, U, C, T, channels, names, Z, S, A, N, L, X, G):
                 head = Z[ch + CH_STATE]
                 history = Z[ch + CH_VALUE + head]
                 own = Z[ch + CH_TIME + head]
-                Z[ch + CH_STATE] = (head + 1) & 3
+                Z[ch + CH_STATE] = (head + 1) & PLACES
                 Z[ch + CH_CONFIG] -= 1
-            tx = (extra >> 8) & 63
+            tx = extra_sides(extra)
             for d in range(4):
                 if (tx >> d) & 1 != 0:
                     L[pe * 4 + d] += 1
                     X[color * CK + X_HOPS] += 1
                     put_channel(Z, np.int64(U[ch + CH_NEAR + d]), history + (np.int64(1) << 32), own + 1)
-            if tx & 48 != 0 and own > X[color * CK + X_LONGEST]:
+            if tx & (TO_RAMP | TO_HOST) != 0 and own > X[color * CK + X_LONGEST]:
                 X[color * CK + X_LONGEST] = own
-            if tx & 32 != 0:
+            if tx & TO_HOST != 0:
                 G[V_CHAIN] = longer(G, G[V_CHAIN], history)
-            if tx & 16 != 0:
+            if tx & TO_RAMP != 0:
                 put(U, Z, queue_of(W, U, T, pe, queue, False), history)
         elif kind == EV_ENTER:
             history = np.int64(0)
-            if (extra >> 8) & 63 == 4:
+            if extra_sides(extra) == RAMP:
                 e = get(U, Z, queue_of(W, U, T, pe, queue, True))
                 history = Z[e]
                 X[color * CK + X_SENT] += 1
@@ -241,7 +242,7 @@ def count_events(E, n, W, U, C, T, channels, names, Z, S, A, N, L, X, G):
             step = np.int64(1)
             if np.int64(C[pc * 4]) & 255 == DSDOP:
                 info = np.int64(T[np.int64(C[pc * 4 + 1])]) * OI
-                elements = np.int64(1) if np.int64(T[info + OI_S0]) == 4 else np.int64(2)
+                elements = np.int64(1) if np.int64(T[info + OI_SRC]) == 4 else np.int64(2)
                 step = (elements * np.int64(T[info + OI_RATE]) + 65535) >> 16
                 if step < 1:
                     step = np.int64(1)

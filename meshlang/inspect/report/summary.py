@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from meshlang.fabric.engine import state as s
-
 from .collect import SIDES, Collector, Phase
 from .memory import memory_maps
 from .wafer import WAFERS, plmr
@@ -23,9 +21,8 @@ def summarize(collector: Collector, wafer: str | None = None) -> dict[str, Any]:
     `collector.finish()` before."""
     session = collector.session
     machine, program = session.machine, session.program
-    W = machine.state.W
     code = np.asarray(program.fabric.tile) >= 0
-    hop, message = int(W[s.G_HOP]), 2 * int(W[s.G_RAMP])
+    hop, message = int(machine.profile["fabric.hop"]), 2 * int(machine.profile["fabric.ramp"])
     placed = np.zeros(code.shape, np.int64)
     for grid in program.fabric.color.values():
         placed += np.asarray(grid) >= 0

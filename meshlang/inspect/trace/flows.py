@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from meshlang.fabric.recording import EXTRA
+
 from .model import KIND
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ def wavelets(trace: Trace) -> np.ndarray:
                 number += 1
                 w = number
             out[row] = w
-            sides = extra >> 8
+            sides = EXTRA.sides.get(extra)
             for d in range(4):
                 if sides >> d & 1 and inside[pe + step[d]]:
                     channel[pe + step[d], trace.color_beside(pe + step[d], color, d)].append(w)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from meshlang.fabric.engine import state as s
 from meshlang.fabric.recording import KINDS, Start
 from meshlang.inspect import names
 from meshlang.ir import isa
 from meshlang.ir.dsdops import DsdOpCode
 from meshlang.ir.program import EAST, WEST
+from meshlang.ir.words import OperationRow
 
 if TYPE_CHECKING:
     from meshlang.fabric.machine import Machine
@@ -69,7 +69,6 @@ class Trace:
         recorder = machine.recorder
         assert recorder is not None
         events = recorder.events
-        W = machine.state.W
         first = max(recorder.options.cycles[0], 0)
         last = min(recorder.options.cycles[1], machine.cycle + 1 if recorder.full_at is None else recorder.full_at)
         if len(events):
@@ -83,8 +82,8 @@ class Trace:
             recorder.start,
             min(first, last),
             last,
-            int(W[s.G_HOP]),
-            int(W[s.G_RAMP]),
+            int(machine.profile["fabric.hop"]),
+            int(machine.profile["fabric.ramp"]),
             machine.state.tile_of,
             machine.state.code_base,
             recorder.mask,
@@ -150,7 +149,7 @@ class Trace:
         name = OPS.get(op, "?")
         if op == DSDOP:
             name = DsdOpCode(
-                int(np.asarray(self.program.tiles[t].dsd_ops).reshape(-1, isa.OP_COLUMNS)[int(code[1]), isa.OP_CODE])
+                int(OperationRow.rows(self.program.tiles[t].dsd_ops)[int(code[1]), OperationRow.code])
             ).name.lower()
         self._op_names[t, int(pc)] = name
         return name

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from meshlang.fabric.recording import CONTROLS, HOLDS, STALLS
+from meshlang.fabric.recording import CONTROLS, EXTRA, HOLDS, STALLS
 from meshlang.ir.program import DIRECTIONS, HOST
 
 from . import wire
@@ -260,7 +260,7 @@ def _instants(trace: Trace, names: _Names, rows: _Rows, tracks: dict[int, set[in
         at = trace.of_kinds(kind)
         at = at[trace.mask.ravel()[ev["pe"][at]]]
         if kind == "enter":
-            at = at[ev["extra"][at].astype(np.int64) >> 8 == HOST]
+            at = at[EXTRA.sides.get(ev["extra"][at]) == HOST]
         part = ev[at]
         if not len(at):
             continue
@@ -306,8 +306,8 @@ def _instants(trace: Trace, names: _Names, rows: _Rows, tracks: dict[int, set[in
 
 def _instant_name(trace: Trace, kind: str, e: np.void) -> str:
     color, extra = int(e["color"]), int(e["extra"])
-    control = " control" if extra & 1 and kind in ("send", "take", "enter", "move") else ""
-    sides = "+".join((*DIRECTIONS, "HOST")[d] for d in range(6) if extra >> 8 + d & 1)
+    control = " control" if EXTRA.what.get(extra) & 1 and kind in ("send", "take", "enter", "move") else ""
+    sides = "+".join((*DIRECTIONS, "HOST")[d] for d in range(6) if EXTRA.sides.get(extra) >> d & 1)
     if kind in ("send", "take"):
         return f"{kind} C{color}{control}"
     if kind == "enter":
@@ -315,7 +315,7 @@ def _instant_name(trace: Trace, kind: str, e: np.void) -> str:
     if kind == "move":
         return f"C{color}{control} to {sides or 'nowhere'}"
     if kind == "held":
-        return f"C{color} held: {HOLDS[extra & 255]}"
+        return f"C{color} held: {HOLDS[EXTRA.what.get(extra)]}"
     if kind == "switch":
         return f"C{color} switch position {int(e['value'])}"
     return f"{CONTROLS[extra]} {trace.task_name(int(e['pe']), int(e['value']))}"

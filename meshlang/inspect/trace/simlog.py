@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from meshlang.fabric.recording import CONTROLS, HOLDS, KINDS, NOBODY, STALLS
+from meshlang.fabric.recording import CONTROLS, EXTRA, HOLDS, KINDS, NOBODY, STALLS
 from meshlang.ir.program import RAMP
 
 from .model import DSDOP, KIND, OPS
@@ -99,12 +99,12 @@ def _lines(trace: Trace, names: dict[int, str]) -> list[tuple[int, str]]:
         who = names.get(pe)
         if kind == move:
             for d in range(4):
-                if extra >> 8 + d & 1 and (near := names.get(pe + step[d])) is not None:
+                if EXTRA.sides.get(extra) >> d & 1 and (near := names.get(pe + step[d])) is not None:
                     other = trace.color_beside(pe + step[d], color, d)
                     out.append(
                         (
                             cycle + trace.hop,
-                            f"{near} (hwtile): landing C{other} from link {LINKS[d ^ 1]}, data=0x{value:08x}, ctrl={extra & 1}",
+                            f"{near} (hwtile): landing C{other} from link {LINKS[d ^ 1]}, data=0x{value:08x}, ctrl={EXTRA.what.get(extra)}",
                         )
                     )
             continue
@@ -112,12 +112,12 @@ def _lines(trace: Trace, names: dict[int, str]) -> list[tuple[int, str]]:
             continue
         text = None
         if kind == enter:
-            side = extra >> 8
+            side = EXTRA.sides.get(extra)
             arrival = cycle + (trace.ramp - 1 if side == RAMP else 1)
             out.append(
                 (
                     arrival,
-                    f"{who} (hwtile): landing C{color} from link {LINKS[side]}, data=0x{value:08x}, ctrl={extra & 1}",
+                    f"{who} (hwtile): landing C{color} from link {LINKS[side]}, data=0x{value:08x}, ctrl={EXTRA.what.get(extra)}",
                 )
             )
         elif kind == inst:
@@ -144,7 +144,7 @@ def _lines(trace: Trace, names: dict[int, str]) -> list[tuple[int, str]]:
         elif kind == switch:
             text = f"switch C{color} position {value}"
         elif kind == held:
-            text = f"held C{color}: {HOLDS[extra & 255]}"
+            text = f"held C{color}: {HOLDS[EXTRA.what.get(extra)]}"
         if text is not None:
             out.append((cycle, f"{who} (hwtile): {text}"))
     return out

@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from meshlang.fabric.engine import state as s
-from meshlang.fabric.engine.trace import FLIGHT
 from meshlang.fabric.recording.flight import flight
 from meshlang.inspect import names, query, routes
 from meshlang.ir.program import TaskBinding, TileProgram
@@ -23,7 +22,7 @@ def command(machine: Machine, place: Place, because: list[str]) -> str | None:
     """The rule for a PE where the launched function has returned and nothing goes on."""
     pe = machine.pe(*place)
     tile = names.tile_of(machine, pe)
-    if tile is None or machine.records()[pe, s.P_CMD]:
+    if tile is None or machine.pes["cmd"][pe]:
         return None
     anything, itself, tasks = code.stream_unblockers(tile, machine.command or "")
     if not anything:
@@ -73,7 +72,7 @@ def _not_started(machine: Machine, place: Place, tile: TileProgram, task: TaskBi
 
 def _started(machine: Machine, pe: int) -> set[int] | None:
     """Tasks that have run on a PE, if the flight recorder still holds them all."""
-    if int(machine.state.W[s.G_FLIGHTN]) > int(FLIGHT):
+    if int(machine.state.W[s.Globals.flightn]) > s.FLIGHT:
         return None
     return {e.task & 63 for e in flight(machine) if e.kind == "task" and e.pe == pe and e.task < 128}
 
@@ -82,7 +81,7 @@ def _wavelet_task(machine: Machine, place: Place, task: TaskBinding, because: li
     """A data or control task has not done its part: the wavelets it waits for."""
     pe = machine.pe(*place)
     color: int | None = task.id
-    if machine.state.W[s.G_WSE3]:
+    if machine.state.W[s.Globals.wse3]:
         color = next((q.color for q in query.queues(machine, *place) if not q.output and q.id == task.id), None)
     if task.kind != "data" or color is None:
         because.append(

@@ -30,7 +30,7 @@ def explain(machine: Machine, until: Any = None) -> Explanation:
     unfinished = (
         f"; {machine.command} has not finished on {open_} of {machine.width * machine.height} PEs" if open_ else ""
     )
-    if int(W[s.G_OCC_R]) | int(W[s.G_OCC_C]):
+    if int(W[s.Globals.occ_r]) | int(W[s.Globals.occ_c]):
         return Explanation(
             False,
             f"cycle {machine.cycle}: slow, not hung: there is still work to do{unfinished}",
@@ -108,7 +108,7 @@ def _last_wavelet(machine: Machine) -> str:
         pes = np.flatnonzero(grid >= 0)
         if not len(pes):
             continue
-        times = st.U[grid[pes] + s.CH_PUSH]
+        times = st.buffer(grid[pes])["push"]
         ages = (np.int64(machine.cycle) - times) & 0xFFFFFFFF
         ages[times == 0] = 1 << 32
         i = int(np.argmin(ages))

@@ -24,7 +24,7 @@ def rings(machine: Machine) -> Iterator[Finding]:
     for color in names.colors_of(machine):
         grid = machine.state.channels[color]
         pes = np.flatnonzero(grid >= 0)
-        holding = pes[machine.state.U[grid[pes] + s.CH_STATE] >> 2 & 7 > 0]
+        holding = pes[s.ChannelState.count.get(machine.state.buffer(grid[pes])["state"]) > 0]
         if not len(holding):
             continue
         y, x = divmod(int(holding[0]), machine.width)
@@ -35,10 +35,8 @@ def rings(machine: Machine) -> Iterator[Finding]:
 
 def busy(machine: Machine) -> Iterator[Finding]:
     """Who still works, and with what, for a fabric that is slow and not hung."""
-    P = machine.records()
-    pes = np.flatnonzero(
-        (P[:, s.P_TILE] >= 0) & ((P[:, s.P_ST] != s.ST_IDLE) | (P[:, s.P_UTMASK] != 0) | (P[:, s.P_CMD] != 0))
-    )
+    P = machine.pes
+    pes = np.flatnonzero((P["tile"] >= 0) & ((P["st"] != s.ST_IDLE) | (P["utmask"] != 0) | (P["cmd"] != 0)))
 
     def describe(x: int, y: int) -> tuple:
         view = query.pe_view(machine, x, y)
@@ -61,15 +59,15 @@ def busy(machine: Machine) -> Iterator[Finding]:
 
 def _kept_waiting(machine: Machine, view: query.PEView) -> str:
     """The task that could start if the one that has been running for long came to its end."""
-    record = machine.records()[machine.pe(*view.pe)]
-    if machine.cycle - int(record[s.P_BUSYFROM]) <= LOOPING:
+    record = machine.pes[machine.pe(*view.pe)]
+    if machine.cycle - int(record["busyfrom"]) <= LOOPING:
         return ""
     for i, name in view.active:
         if (i, name) not in view.blocked:
             return f"task {name} (id {i})"
-    blocked = int(record[s.P_BLOCKED])
+    blocked = int(record["blocked"])
     for q in query.queues(machine, *view.pe):
-        ident = q.id if machine.state.W[s.G_WSE3] else q.color
+        ident = q.id if machine.state.W[s.Globals.wse3] else q.color
         for b in tasks(machine, view.pe):
             if (
                 not q.output

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from meshlang.fabric.engine import state as s
 from meshlang.inspect import names, query
 from meshlang.ir.program import TaskBinding
 
@@ -26,11 +25,11 @@ def tasks(machine: Machine, place: Place) -> list[TaskBinding]:
 
 def idle_notes(machine: Machine, color: int, idle: list[Place], because: list[str]) -> None:
     """PEs that a color comes from, and that do nothing about it."""
-    P = machine.records()
+    P = machine.pes
 
     def describe(x: int, y: int) -> tuple[bool, bool, int]:
         pe = machine.pe(x, y)
-        return query.pe_view(machine, x, y) is not None, bool(query.operations(machine, pe)), int(P[pe, s.P_SENT])
+        return query.pe_view(machine, x, y) is not None, bool(query.operations(machine, pe)), int(P["sent"][pe])
 
     for group in query.grouped(idle, describe):
         has_code, works, sent = group.what

@@ -359,8 +359,8 @@ def _downstream(machine: Machine, place: Place, color: int | None, because: list
 
 def _blocked_task(machine: Machine, place: Place, queue: int | None, color: int | None) -> str:
     """The data task for a queue or color, if it is blocked, in words."""
-    ident = queue if machine.state.W[s.G_WSE3] else color
+    ident = queue if machine.state.W[s.Globals.wse3] else color
     bound = [b for b in tasks(machine, place) if b.kind == "data" and b.id == ident]
-    if bound and int(machine.records()[machine.pe(*place), s.P_BLOCKED]) >> bound[0].id & 1:
+    if bound and int(machine.pes["blocked"][machine.pe(*place)]) >> bound[0].id & 1:
         return f"the data task {bound[0].name} (id {bound[0].id}) is blocked"
     return ""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...diag import Diagnostics
-from ...ir import isa
+from ...ir import isa, words
 from ...ir.isa import Op
 from ...ir.program import Export, Function, MemoryObject, Queue, TaskBinding, TileProgram
 from ...syntax.text import shown
@@ -184,42 +184,43 @@ class Unit:
         return v
 
     def pack(self, d: Dsd, span: Any = None) -> int:
-        """A packed DSD (isa.py). Binding a fabric DSD to code also binds its queue, as the 1.4 compiler does on
+        """A packed DSD (ir/words.py). Binding a fabric DSD to code also binds its queue, as the 1.4 compiler does on
         WSE-2."""
         if d.kind == "fifo":
-            return isa.DsdKind.FIFO | d.queue << 4
+            return words.Dsd.pack(kind=isa.DsdKind.FIFO, fifo=d.queue)
         if d.kind in ("mem1d", "mem4d", "circbuf"):
             base = 0 if d.base is None else self.scalar_bits(Known(T.U16, d.base))
             tag = {1: 0, 2: 1, 4: 2, 8: 3}[d.elem]
-            word = (base & 0xFFFF) << 4 | tag << 52
             if d.kind == "mem1d":
-                return (
-                    word
-                    | isa.DsdKind.MEM1D
-                    | (d.length & 0xFFFF) << 20
-                    | (d.stride & 0xFFFF) << 36
-                    | int(d.wavelet_index_offset) << 54
+                return words.Dsd.pack(
+                    kind=isa.DsdKind.MEM1D,
+                    base=base,
+                    tag=tag,
+                    len=d.length,
+                    stride=d.stride,
+                    wio=d.wavelet_index_offset,
                 )
             if d.kind == "circbuf":
-                ring = (2, isa.M4_RING, d.wraparound, d.length, 1, 1, 1 - d.wraparound, 0, 0)
-                return word | isa.DsdKind.CIRCBUF | self.row(self.mem4d, ring) << 20
-            row = (len(d.extents), *(d.extents + (1,) * 4)[:4], *(d.strides + (0,) * 4)[:4])
-            return word | isa.DsdKind.MEM4D | self.row(self.mem4d, row) << 20
-        word = (d.length & 0xFFFF) << 20 | d.simd << 36 | d.priority << 38 | int(d.control_transform) << 40
+                kind = isa.DsdKind.CIRCBUF
+                row = (2, words.RING, d.wraparound, d.length, 1, 1, 1 - d.wraparound, 0, 0)
+            else:
+                kind = isa.DsdKind.MEM4D
+                row = (len(d.extents), *(d.extents + (1,) * 4)[:4], *(d.strides + (0,) * 4)[:4])
+            return words.Dsd.pack(kind=kind, base=base, tag=tag, len=self.row(self.mem4d, row))
+        word = words.Dsd.pack(len=d.length, simd=d.simd, prio=d.priority, xform=d.control_transform)
         if d.color is not None:
-            word |= d.color << 8 | 1 << 13
+            word |= words.Dsd.pack(color=d.color, hascolor=1)
         queue = self.queue_for(d, span)
         if queue is not None:
-            word |= queue << 4 | 1 << 7
+            word |= words.Dsd.pack(queue=queue, hasq=1)
         if d.kind == "fabin":
-            return word | isa.DsdKind.FABIN
-        return (
-            word
-            | isa.DsdKind.FABOUT
-            | int(d.control) << 41
-            | int(d.advance_switch) << 42
-            | d.zero << 44
-            | int(d.wavelet_index_offset) << 54
+            return word | words.Dsd.pack(kind=isa.DsdKind.FABIN)
+        return word | words.Dsd.pack(
+            kind=isa.DsdKind.FABOUT,
+            control=d.control,
+            advance=d.advance_switch,
+            zero=d.zero,
+            wio=d.wavelet_index_offset,
         )
 
     def queue_for(self, d: Dsd, span: Any) -> int | None:
@@ -381,9 +382,9 @@ class Unit:
             functions=functions,
             image=np.frombuffer(bytes(self.image), dtype=np.uint8).copy(),
             objects=objects,
-            dsd_ops=np.array(list(self.dsd_ops), dtype=np.int32).reshape(-1, isa.OP_COLUMNS),
-            dsr_configs=np.array(list(self.dsr_configs), dtype=np.int32).reshape(-1, isa.RC_COLUMNS),
-            mem4d=np.array(list(self.mem4d), dtype=np.int32).reshape(-1, isa.M4_COLUMNS),
+            dsd_ops=words.OperationRow.rows(list(self.dsd_ops)),
+            dsr_configs=words.DsrConfig.rows(list(self.dsr_configs)),
+            mem4d=words.Walk.rows(list(self.mem4d)),
             dsrs=list(self.dsrs),
             dsr_init=self.dsr_init,
             tasks=tasks,
@@ -402,7 +403,7 @@ class Unit:
             uses_memcpy=self.uses_memcpy,
             ut_blocked=self.ut_blocked,
             high=self.high,
-            fifos=np.array(self.fifos, dtype=np.int32).reshape(-1, isa.FIFO_COLUMNS),
+            fifos=words.FifoRow.rows(self.fifos),
         )
         return program
 
