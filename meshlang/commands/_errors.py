@@ -56,8 +56,3 @@ def print_run_time_warnings(context: RunContext) -> None:
         new = [d for d in session.machine.warnings if (d.code, str(d.span)) not in seen]
         seen |= {(d.code, str(d.span)) for d in new}
         print_diagnostics(new)
-
-
-def usage_error(message: str, help: str | None = None, code: str = "MS0905") -> MeshlangError:
-    """An option that cannot be understood: exit code 2."""
-    return MeshlangError(Diagnostic(code, message, help=help), exit_code=2)

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def trace_options(args: argparse.Namespace) -> TraceOptions | None:
     """What to record, None without --trace. MS1001 to MS1005, MS0901 (an unwritable place is known before the run)."""
-    from ._errors import usage_error
+    from meshlang.diag import usage_error
 
     given = [
         f"--trace-{name}"

@@ -34,9 +34,9 @@ def execute(args: argparse.Namespace) -> int:
     from meshlang.diag import MeshlangError
     from meshlang.host.build import build, layout_of
     from meshlang.host.report import resource_table
+    from meshlang.host.values import name_values, number_or_text
 
     from ._errors import print_diagnostics
-    from ._values import name_values, number_or_text
 
     layout = layout_of(args.file)
     params = {k: number_or_text(v) for k, v in name_values(args.param).items()}

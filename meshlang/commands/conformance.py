@@ -145,7 +145,7 @@ def judge(script: str, arch: str, output: str, code: int, seconds: float) -> Res
 
 
 def execute(args: argparse.Namespace) -> int:
-    from ._errors import usage_error
+    from meshlang.diag import usage_error
 
     root = Path(args.folder).resolve()
     if not root.is_dir():

@@ -19,10 +19,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
+    from meshlang.diag import usage_error
     from meshlang.host.context import RunContext, set_context
     from meshlang.host.script import run_arguments
 
-    from ._errors import print_run_time_warnings, usage_error
+    from ._errors import print_run_time_warnings
 
     if not args.arguments:
         raise usage_error("cs_python: which script?", help="for example: meshlang cs_python run.py --name out")

@@ -27,9 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
+    from meshlang.diag import usage_error
     from meshlang.inspect.repl import Repl
-
-    from ._errors import usage_error
 
     folder = Path(args.folder)
     programs = [p for p in (folder, *sorted(folder.glob("*/"))) if (p / "bin" / "program.json").is_file()]

@@ -64,10 +64,10 @@ def execute(args: argparse.Namespace) -> int:
     from meshlang import files
     from meshlang.diag import Diagnostic, MeshlangError
     from meshlang.host.build import build
+    from meshlang.host.values import int_pair, vendor_pairs
     from meshlang.ir.serial import save
 
     from ._errors import print_diagnostics
-    from ._values import int_pair, vendor_pairs
 
     _check_channels(args.channels)
     dims, offsets = int_pair(args.fabric_dims, "--fabric-dims"), int_pair(args.fabric_offsets, "--fabric-offsets")
@@ -99,7 +99,7 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def _check_channels(text: str | None) -> None:
-    from ._errors import usage_error
+    from meshlang.diag import usage_error
 
     if text is None:
         return
@@ -115,7 +115,7 @@ def _check_room(
     args: argparse.Namespace, dims: tuple[int, int], offsets: tuple[int, int] | None, width: int, height: int
 ) -> None:
     """What memcpy puts around the program's rectangle must lie inside the fabric, too."""
-    from ._errors import usage_error
+    from meshlang.diag import usage_error
 
     west, north, east, south = MEMCPY_MARGINS
     west += args.width_west_buf

@@ -30,10 +30,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     from meshlang.host.build import build, layout_of
+    from meshlang.host.values import name_values, number_or_text
     from meshlang.inspect.lint import lint
 
     from ._errors import print_diagnostics
-    from ._values import name_values, number_or_text
 
     layout = layout_of(args.file)
     params = {k: number_or_text(v) for k, v in name_values(args.param).items()}

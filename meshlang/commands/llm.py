@@ -89,7 +89,7 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def _mesh(text: str) -> tuple[int, int]:
-    from ._errors import usage_error
+    from meshlang.diag import usage_error
 
     found = re.fullmatch(r"(\d{1,4})x(\d{1,4})", text)
     if not found or "0" in (found[1].lstrip("0") or "0", found[2].lstrip("0") or "0"):
@@ -107,13 +107,12 @@ def _dtype(name: str) -> Any:
 
 
 def _generate(args: argparse.Namespace, width: int, height: int) -> int:
+    from meshlang.diag import usage_error
     from meshlang.models.checkpoint import Checkpoint
     from meshlang.models.fit import place
     from meshlang.models.generate import Generator, Turn
     from meshlang.models.runner import Runner
     from meshlang.models.sampling import Sampling
-
-    from ._errors import usage_error
 
     if args.new < 1:
         raise usage_error(f"--new {args.new}: expected at least 1")
@@ -165,9 +164,8 @@ def _tokenizer(args: argparse.Namespace) -> Tokenizer | None:
 
 
 def _prompts(args: argparse.Namespace, tokenizer: Tokenizer | None) -> list[list[int]]:
+    from meshlang.diag import usage_error
     from meshlang.models.families import model_error
-
-    from ._errors import usage_error
 
     if args.tokens:
         lists = [re.split(r"[,\s]+", text.strip()) for text in args.tokens]
@@ -227,10 +225,9 @@ def _summary(args: argparse.Namespace, runner: Any, turns: list[Turn], seconds: 
 
 
 def _info(args: argparse.Namespace, width: int, height: int) -> int:
+    from meshlang.diag import usage_error
     from meshlang.models.checkpoint import Checkpoint
     from meshlang.models.fit import report
-
-    from ._errors import usage_error
 
     if args.context < 0:
         raise usage_error(f"--context {args.context}: expected at least 1")

@@ -41,11 +41,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
+    from meshlang.diag import usage_error
     from meshlang.host.context import RunContext, set_context
     from meshlang.inspect.profile import Collector, profile_options
     from meshlang.inspect.trace import trace_options
 
-    from ._errors import print_run_time_warnings, usage_error
+    from ._errors import print_run_time_warnings
 
     if args.top < 1:
         raise usage_error(f"--top {args.top}: expected at least 1")

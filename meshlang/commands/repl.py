@@ -38,9 +38,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     from meshlang.host.build import unreadable
+    from meshlang.host.values import name_values, number_or_text
     from meshlang.inspect.repl import Repl
-
-    from ._values import name_values, number_or_text
 
     params = {k: number_or_text(v) for k, v in name_values(args.param).items()}
     interactive = args.commands is None and sys.stdin.isatty() and sys.stdout.isatty()

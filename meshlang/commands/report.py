@@ -41,11 +41,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    from meshlang.diag import Diagnostic, MeshlangError
+    from meshlang.diag import Diagnostic, MeshlangError, usage_error
     from meshlang.host.context import RunContext, set_context
     from meshlang.inspect.report import RECORDED, Collector
 
-    from ._errors import print_run_time_warnings, usage_error
+    from ._errors import print_run_time_warnings
 
     if args.fabric is not None and args.fabric < 1:
         raise usage_error(f"--fabric {args.fabric}: fabrics are counted from 1 on")

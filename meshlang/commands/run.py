@@ -98,11 +98,10 @@ def execute(args: argparse.Namespace) -> int:
 
 def prepare(args: argparse.Namespace, trace: TraceOptions | None) -> RunContext:
     """The context of a run, installed for host scripts."""
+    from meshlang.diag import usage_error
     from meshlang.host.build import unreadable
     from meshlang.host.context import RunContext, set_context
-
-    from ._errors import usage_error
-    from ._values import name_values
+    from meshlang.host.values import name_values
 
     path = Path(args.path)
     if not path.exists():
@@ -129,7 +128,7 @@ def prepare(args: argparse.Namespace, trace: TraceOptions | None) -> RunContext:
 
 def perform(args: argparse.Namespace, context: RunContext) -> int:
     """Run the program; the exit code."""
-    from ._errors import usage_error
+    from meshlang.diag import usage_error
 
     path = Path(args.path)
     script = path if path.suffix == ".py" else path / "run.py" if (path / "run.py").is_file() else None
@@ -177,13 +176,12 @@ def _stdout_to_stderr(active: bool) -> Iterator[None]:
 
 def _run_layout(args: argparse.Namespace, path: Path, context: RunContext) -> None:
     from meshlang.host import api
-
-    from ._values import number_or_text
+    from meshlang.host.values import number_or_text
 
     if path.is_dir() and (path / "bin" / "program.json").is_file():
         program = api.load(path)
         if context.params:
-            from ._errors import usage_error
+            from meshlang.diag import usage_error
 
             raise usage_error(f"-p has no use here: {path} is compiled already")
     else:
@@ -222,7 +220,7 @@ def _launches(given: list[str] | None, program: CompiledProgram) -> list[tuple[s
 
 def _argument(text: str, kind: str) -> Any:
     """A launch argument in its parameter's type; text that is no number is left for the type check to refuse."""
-    from ._values import number_or_text
+    from meshlang.host.values import number_or_text
 
     value = number_or_text(text)
     if kind == "bool" and value in (0, 1):
@@ -237,9 +235,7 @@ def _set(fabric: FabricHandle, item: str, seed: int) -> None:
 
     import numpy as np
 
-    from meshlang.diag import Diagnostic, MeshlangError
-
-    from ._errors import usage_error
+    from meshlang.diag import Diagnostic, MeshlangError, usage_error
 
     symbol, eq, value = item.partition("=")
     if not eq:

@@ -39,9 +39,7 @@ def _readable(command: list[str]) -> list[str]:
 
 
 def execute(args: argparse.Namespace) -> int:
-    from meshlang.diag import Diagnostic, MeshlangError
-
-    from ._errors import usage_error
+    from meshlang.diag import Diagnostic, MeshlangError, usage_error
 
     command = args.arguments[1:] if args.arguments[:1] == ["--"] else args.arguments
     if not command:

@@ -6,6 +6,6 @@ MS08xx run-time faults of a program; MS09xx host, command line, files.
 Every code has a page in `catalog.md`; `meshlang explain CODE` prints it.
 """
 
-from .core import Diagnostic, Diagnostics, Label, MeshlangError
+from .core import Diagnostic, Diagnostics, Label, MeshlangError, usage_error
 
-__all__ = ["Diagnostic", "Diagnostics", "Label", "MeshlangError"]
+__all__ = ["Diagnostic", "Diagnostics", "Label", "MeshlangError", "usage_error"]

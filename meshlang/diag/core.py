@@ -40,6 +40,11 @@ class MeshlangError(Exception):
         self.until: Any = None
 
 
+def usage_error(message: str, help: str | None = None, code: str = "MS0905") -> MeshlangError:
+    """An option that cannot be understood: exit code 2."""
+    return MeshlangError(Diagnostic(code, message, help=help), exit_code=2)
+
+
 class Diagnostics:
     """Collects diagnostics, so that one run reports all it can find."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from . import conditions as c
 from . import expressions, names
-from .registry import mistake
+from .mistakes import mistake
 
 if TYPE_CHECKING:
     from meshlang.fabric.machine import Machine

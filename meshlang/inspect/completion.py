@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from . import names, registry
 
 if TYPE_CHECKING:
-    from .repl import Repl
+    from .shell import Shell
 
 _WORD = re.compile(r"[\w./:,~-]*$")
 _KINDS = {"pe", "symbol", "color", "taskname", "function", "file", "source", "command"}
 MOST = 200
 
 
-def completions(repl: Repl, line: str) -> list[tuple[str, int, str]]:
+def completions(repl: Shell, line: str) -> list[tuple[str, int, str]]:
     """(text, how many characters of the line it replaces, what it is) for the end of a line."""
     match = _WORD.search(line)
     word = match.group() if match else ""
@@ -52,7 +52,7 @@ def completions(repl: Repl, line: str) -> list[tuple[str, int, str]]:
     return list(dict.fromkeys(out))[:MOST]
 
 
-def _candidates(repl: Repl, kind: str, word: str) -> Iterable[tuple[str, str]]:
+def _candidates(repl: Shell, kind: str, word: str) -> Iterable[tuple[str, str]]:
     if kind == "command":
         return [(n, c.summary) for n, c in registry.COMMANDS.items()]
     if kind == "file":

@@ -22,7 +22,7 @@ import numpy as np
 from meshlang.fabric.engine import state as s
 
 from . import names
-from .registry import mistake
+from .mistakes import mistake
 from .values import scalar_text
 
 if TYPE_CHECKING:

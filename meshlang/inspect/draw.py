@@ -13,7 +13,7 @@ from .routes import OPPOSITE, STEPS
 if TYPE_CHECKING:
     from meshlang.fabric.machine import Machine
 
-    from .repl import Repl
+    from .shell import Shell
 
 _LABEL = 5  # columns of a row's label
 
@@ -74,7 +74,7 @@ def route(machine: Machine, color: int, where: tuple[int, int, int, int], width:
 _RAMP = (17, 18, 19, 26, 32, 34, 40, 46, 154, 190, 220, 214, 208, 202, 196)  # 256-colour codes from dark blue to red
 
 
-def heat(repl: Repl, grid: np.ndarray, origin: tuple[int, int]) -> None:
+def heat(repl: Shell, grid: np.ndarray, origin: tuple[int, int]) -> None:
     """A grid of digits, coloured on a terminal. Large grids are reduced: a cell is then the most of its block."""
     h, w = grid.shape
     block = max(1, -(-w // max(8, repl.width - _LABEL - 2)), -(-h // 60))

@@ -14,7 +14,7 @@ from meshlang.syntax import ast
 from meshlang.syntax.parser import parse_expression
 
 from . import names
-from .registry import mistake
+from .mistakes import mistake
 from .values import dtype_for, is_pointer, object_value, shape_and_element
 
 if TYPE_CHECKING:

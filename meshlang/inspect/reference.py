@@ -10,7 +10,7 @@ from pathlib import Path
 
 from meshlang import files
 
-from . import registry
+from . import registry, repl_commands  # noqa: F401  repl_commands registers the commands
 from .why import RULES
 
 BEGIN, END = "<!-- {0}: written by meshlang.inspect.reference -->", "<!-- end of {0} -->"
@@ -18,7 +18,6 @@ BEGIN, END = "<!-- {0}: written by meshlang.inspect.reference -->", "<!-- end of
 
 def command_reference() -> str:
     """All commands as Markdown, by group."""
-    registry.load_all()
     lines = []
     for group in registry.GROUPS:
         lines += [f"### {group}", ""]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from meshlang.diag import Diagnostic, MeshlangError
+from .mistakes import mistake
 
 if TYPE_CHECKING:
-    from .repl import Repl
+    from .shell import Shell
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Command:
     usage: str  # arguments, as help shows them
     help: str  # first line: summary
     group: str  # heading in `help`
-    run: Callable[[Repl, str], Any]
+    run: Callable[[Shell, str], Any]
     complete: tuple[str, ...]  # what may follow: kinds of completion.py ("pe", "symbol", ...), or literal words
     needs_program: bool
     aliases: tuple[str, ...]
@@ -57,11 +58,19 @@ def command(
     return register
 
 
-def load_all() -> None:
-    """Import every file of commands."""
-    from . import repl_commands  # noqa: F401
-
-
-def mistake(message: str, help: str | None = None, code: str = "MS0940") -> MeshlangError:
-    """Something typed that cannot be understood."""
-    return MeshlangError(Diagnostic(code, message, help=help), exit_code=2)
+def find(word: str) -> Command:
+    """The command of a name, alias, or unambiguous beginning."""
+    name = word if word in COMMANDS else ALIASES.get(word)
+    if name is None:
+        begins = [n for n in COMMANDS if n.startswith(word)]
+        if len(begins) == 1:
+            name = begins[0]
+        elif begins:
+            raise mistake(f"`{word}` could be {', '.join(begins)}")
+        else:
+            near = difflib.get_close_matches(word, [*COMMANDS, *ALIASES], n=1)
+            raise mistake(
+                f"there is no command `{word}`",
+                help=f"did you mean `{near[0]}`?" if near else "help lists the commands",
+            )
+    return COMMANDS[name]

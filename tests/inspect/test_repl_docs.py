@@ -14,10 +14,9 @@ from pathlib import Path
 import pytest
 
 from meshlang.inspect import reference
-from meshlang.inspect.registry import COMMANDS, load_all
+from meshlang.inspect.registry import COMMANDS
 from meshlang.inspect.repl import Repl
 
-load_all()
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "repl.md"
 BLOCK = re.compile(r"```text\n(\$ meshlang repl [^\n]*)\n(.*?)```\n", re.DOTALL)

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from meshlang.inspect import arguments, draw, names, query, routes
-from meshlang.inspect.registry import command, mistake
+from meshlang.inspect.mistakes import mistake
+from meshlang.inspect.registry import command
 
 from .pes import _each, shown, wavelet_text
 
 if TYPE_CHECKING:
-    from meshlang.inspect.repl import Repl
+    from meshlang.inspect.shell import Shell
 
 HEAT = ("busy", "sent", "received", "tasks", "stalled", "memory")
 
 
 @command("router", "[PLACE]", group="Looking at the fabric", complete=("pe",), examples=("router 0,0", "router all"))
-def router(repl: Repl, text: str) -> None:
+def router(repl: Shell, text: str) -> None:
     """The routers of PEs: every color with its route as it is now, switch position, and the wavelets it holds."""
     machine = repl.debugger.machine
 
@@ -51,9 +52,9 @@ def channel_lines(view: query.ChannelView) -> list[str]:
     aliases=("colors",),
     examples=("color", "color 3", "color 3 @ :,0"),
 )
-def color(repl: Repl, text: str) -> None:
-    """A color over the fabric: its configurations and where they are, and whether routers agree. Without one: all
-    colors in short."""
+def color(repl: Shell, text: str) -> None:
+    """A color over the fabric: its configurations and where they are, and whether routers agree.
+    Without one: all colors in short."""
     machine = repl.debugger.machine
     if not text:
         fabric = repl.debugger.program.fabric
@@ -92,10 +93,10 @@ def color(repl: Repl, text: str) -> None:
     complete=("color", "pe"),
     examples=("route 0", "route 2 @ 0:16,0:4"),
 )
-def route(repl: Repl, text: str) -> None:
-    """Draw a color's path over the fabric, with routes as they are now. S sends (from the ramp), D delivers (to the
-    ramp), B both, + passes on, . has no route; > < ^ v are links, = and | links in both directions, x a link whose
-    other end does not take it; a number counts the wavelets in the router.
+def route(repl: Shell, text: str) -> None:
+    """Draw a color's path over the fabric, with routes as they are now.
+    S sends (from the ramp), D delivers (to the ramp), B both, + passes on, . has no route; > < ^ v are links, = and |
+    links in both directions, x a link whose other end does not take it; a number counts the wavelets in the router.
     """
     body, place = arguments.split_place(text)
     machine = repl.debugger.machine
@@ -114,7 +115,7 @@ def route(repl: Repl, text: str) -> None:
 @command(
     "wavelets", "[PLACE]", group="Looking at the fabric", complete=("pe",), examples=("wavelets", "wavelets 0:4,0:4")
 )
-def wavelets(repl: Repl, text: str) -> None:
+def wavelets(repl: Shell, text: str) -> None:
     """Every wavelet in routers and queues of a place (all PEs unless said otherwise), by color."""
     machine = repl.debugger.machine
     pes = arguments.pes(arguments.region(machine, text or "all"))
@@ -150,9 +151,10 @@ def wavelets(repl: Repl, text: str) -> None:
     complete=(*HEAT, "pe"),
     examples=("heat", "heat sent", "heat busy @ 0:32,0:32"),
 )
-def heat(repl: Repl, text: str) -> None:
-    """A figure over the mesh as a grid: cycles busy, wavelets sent or received, tasks started, cycles since start not
-    busy, memory. A digit is tenths of the largest value; a dot is zero. On a terminal the cells are coloured.
+def heat(repl: Shell, text: str) -> None:
+    """A figure over the mesh as a grid.
+    Cycles busy, wavelets sent or received, tasks started, cycles since start not busy, memory. A digit is tenths of the
+    largest value; a dot is zero. On a terminal the cells are coloured.
     """
 
     body, place = arguments.split_place(text)

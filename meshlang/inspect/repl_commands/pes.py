@@ -6,21 +6,22 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from meshlang.inspect import arguments, expressions, names, query, values
-from meshlang.inspect.registry import command, mistake
+from meshlang.inspect.mistakes import mistake
+from meshlang.inspect.registry import command
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from meshlang.inspect.repl import Repl
+    from meshlang.inspect.shell import Shell
 
 MOST_GROUPS = 24  # of PEs that differ
 
 
 def _each(
-    repl: Repl,
+    repl: Shell,
     text: str,
     describe: Callable[[int, int], list[str]],
-    more: Callable[[Repl, list[tuple[int, int]]], list[str]] | None = None,
+    more: Callable[[Shell, list[tuple[int, int]]], list[str]] | None = None,
 ) -> None:
     """Lines for a place, with equal PEs put together. A single PE is remembered."""
     machine = repl.debugger.machine
@@ -41,7 +42,7 @@ def _each(
             repl.say(f"  {line}")
 
 
-def shown(repl: Repl, groups: list[query.Group]) -> Iterator[query.Group]:
+def shown(repl: Shell, groups: list[query.Group]) -> Iterator[query.Group]:
     """The groups there is room for; the rest is said to be there."""
     yield from groups[:MOST_GROUPS]
     rest = groups[MOST_GROUPS:]
@@ -52,7 +53,7 @@ def shown(repl: Repl, groups: list[query.Group]) -> Iterator[query.Group]:
         )
 
 
-def pe_lines(repl: Repl, x: int, y: int, alone: bool = True) -> list[str]:
+def pe_lines(repl: Shell, x: int, y: int, alone: bool = True) -> list[str]:
     """What a PE does; without the figures that tell equal PEs apart when it does not stand alone."""
     view = query.pe_view(repl.debugger.machine, x, y)
     if view is None:
@@ -97,7 +98,7 @@ def operation_lines(op: query.OperationView) -> list[str]:
     aliases=("p",),
     examples=("pe 1,0", "pe 0:4,0:2", "pe all"),
 )
-def pe(repl: Repl, text: str) -> None:
+def pe(repl: Shell, text: str) -> None:
     """What PEs do: state, task, source line, running vector operations, active and blocked tasks, counters.
     PEs of which the same can be said are put together.
     """
@@ -107,7 +108,7 @@ def pe(repl: Repl, text: str) -> None:
     _each(repl, place, lambda x, y: pe_lines(repl, x, y, w * h == 1), _counters)
 
 
-def _counters(repl: Repl, pes: list[tuple[int, int]]) -> list[str]:
+def _counters(repl: Shell, pes: list[tuple[int, int]]) -> list[str]:
     """The counters of a group of PEs, as ranges."""
 
     machine = repl.debugger.machine
@@ -129,7 +130,7 @@ def _counters(repl: Repl, pes: list[tuple[int, int]]) -> list[str]:
 
 
 @command("vars", "[PLACE]", group="Looking at PEs", complete=("pe",), examples=("vars 1,0",))
-def vars_(repl: Repl, text: str) -> None:
+def vars_(repl: Shell, text: str) -> None:
     """The variables of PEs with their values; long arrays are cut (mem shows them whole)."""
     machine = repl.debugger.machine
 
@@ -154,7 +155,7 @@ def vars_(repl: Repl, text: str) -> None:
     complete=("symbol", "pe"),
     examples=("mem data", "mem W[0:8] @ 0:4,0"),
 )
-def mem(repl: Repl, text: str) -> None:
+def mem(repl: Shell, text: str) -> None:
     """The elements of a variable on PEs, all or a range of them."""
     body, place = arguments.split_place(text)
     name, bracket, rest = body.partition("[")
@@ -191,7 +192,7 @@ def _bounds(text: str, size: int) -> tuple[int, int]:
 
 
 @command("tasks", "[PLACE]", group="Looking at PEs", complete=("pe",), examples=("tasks 0,0", "tasks all"))
-def tasks(repl: Repl, text: str) -> None:
+def tasks(repl: Shell, text: str) -> None:
     """The tasks of PEs: id, kind, what they are bound to, and whether they are active, blocked or running."""
     machine = repl.debugger.machine
 
@@ -218,7 +219,7 @@ def wavelet_text(w: query.Wavelet) -> str:
 
 
 @command("queues", "[PLACE]", group="Looking at PEs", complete=("pe",), aliases=("q",), examples=("queues 1,0",))
-def queues(repl: Repl, text: str) -> None:
+def queues(repl: Shell, text: str) -> None:
     """The input and output queues of PEs with the wavelets in them, oldest first."""
     machine = repl.debugger.machine
 
@@ -234,7 +235,7 @@ def queues(repl: Repl, text: str) -> None:
 
 
 @command("dsrs", "[PLACE]", group="Looking at PEs", complete=("pe",), examples=("dsrs 0,0",))
-def dsrs(repl: Repl, text: str) -> None:
+def dsrs(repl: Shell, text: str) -> None:
     """The data structure registers of PEs, decoded."""
     machine = repl.debugger.machine
     _each(
@@ -247,9 +248,9 @@ def dsrs(repl: Repl, text: str) -> None:
 @command(
     "list", "[PLACE]", group="Looking at PEs", complete=("pe",), aliases=("l",), examples=("list 1,0", "list 0:4,0")
 )
-def list_(repl: Repl, text: str) -> None:
-    """The source around the place where PEs stand, or where their running operation was started. PEs at the same place
-    are put together."""
+def list_(repl: Shell, text: str) -> None:
+    """The source around the place where PEs stand, or where their running operation was started.
+    PEs at the same place are put together."""
     machine = repl.debugger.machine
     where = arguments.region(machine, repl.place_or(text))
     if where[2:] == (1, 1):
@@ -287,7 +288,7 @@ def list_(repl: Repl, text: str) -> None:
     complete=("symbol", "pe"),
     examples=("print data[3] + 1 @ 1,0", "print n < 4 @ all"),
 )
-def print_(repl: Repl, text: str) -> None:
+def print_(repl: Shell, text: str) -> None:
     """The value of an expression on PEs: global variables, literals, indices, arithmetic, comparisons.
     Integers are exact (they do not wrap around); floats are computed in double precision.
     """

@@ -12,12 +12,13 @@ import numpy as np
 from meshlang import files
 from meshlang.diag import Diagnostic, MeshlangError
 from meshlang.inspect import arguments, query
-from meshlang.inspect.registry import command, mistake
+from meshlang.inspect.mistakes import mistake
+from meshlang.inspect.registry import command
 from meshlang.inspect.values import array_text
 
 if TYPE_CHECKING:
     from meshlang.host.symbols import HostSymbol
-    from meshlang.inspect.repl import Repl
+    from meshlang.inspect.shell import Shell
 
 
 def words(text: str) -> list[str]:
@@ -28,7 +29,7 @@ def words(text: str) -> list[str]:
 
 
 def _params(items: list[str]) -> dict[str, Any]:
-    from meshlang.commands._values import name_values, number_or_text
+    from meshlang.host.values import name_values, number_or_text
 
     return {k: number_or_text(v) for k, v in name_values(items, "parameter").items()}
 
@@ -41,7 +42,7 @@ def _params(items: list[str]) -> dict[str, Any]:
     program=False,
     examples=("load programs/hello", "load programs/meshgemv/layout.csl P=4"),
 )
-def load(repl: Repl, text: str) -> None:
+def load(repl: Shell, text: str) -> None:
     """Compile a program folder, a layout file or a folder that cslc wrote, and put it on a fabric.
     Nothing runs yet. A host script (run.py) is not run: launch, write and read take its place.
     """
@@ -52,7 +53,7 @@ def load(repl: Repl, text: str) -> None:
     open_program(repl, path, params)
 
 
-def open_program(repl: Repl, path: str, params: dict[str, Any]) -> None:
+def open_program(repl: Shell, path: str, params: dict[str, Any]) -> None:
     from meshlang.host.build import build, layout_of
     from meshlang.inspect.debugger import Debugger
     from meshlang.ir import serial
@@ -75,7 +76,7 @@ def open_program(repl: Repl, path: str, params: dict[str, Any]) -> None:
 
 
 @command("reload", "[NAME=VALUE ...]", group="Program", examples=("reload", "reload P=8"))
-def reload(repl: Repl, text: str) -> None:
+def reload(repl: Shell, text: str) -> None:
     """Compile the program again, with the same parameters unless others are given, and start from cycle 1.
     Breakpoints are kept where they still make sense.
     """
@@ -92,7 +93,7 @@ def reload(repl: Repl, text: str) -> None:
 
 
 @command("params", "[NAME=VALUE ...]", group="Program", program=False, examples=("params P=4 Mt=2",))
-def params(repl: Repl, text: str) -> None:
+def params(repl: Shell, text: str) -> None:
     """Show the program's parameters, or set some for the next load or reload."""
     given = _params(words(text))
     if given:
@@ -107,7 +108,7 @@ def params(repl: Repl, text: str) -> None:
 
 
 @command("info", "", group="Program", examples=("info",))
-def info(repl: Repl, text: str) -> None:
+def info(repl: Shell, text: str) -> None:
     """The program in short: size, tile programs, tasks, colors, exported symbols and functions."""
     del text
     from meshlang.host.report import resource_table
@@ -129,7 +130,7 @@ def info(repl: Repl, text: str) -> None:
 # ---------------------------------------------------------------- data
 
 
-def _target(repl: Repl, symbol: HostSymbol, place: str | None) -> arguments.Region:
+def _target(repl: Shell, symbol: HostSymbol, place: str | None) -> arguments.Region:
     """The PEs meant: those named, or all that export the symbol when these form a rectangle."""
     machine = repl.debugger.machine
     if place is not None:
@@ -150,7 +151,7 @@ def _target(repl: Repl, symbol: HostSymbol, place: str | None) -> arguments.Regi
     complete=("symbol", "pe"),
     examples=("read y", "read y @ 0:4,0", "read y > y.npy"),
 )
-def read(repl: Repl, text: str) -> None:
+def read(repl: Shell, text: str) -> None:
     """What an exported symbol holds now, PE by PE, as a copy to the host would bring it. No cycle passes.
     PEs with equal contents are put together; `> FILE.npy` saves an array [height, width, elements].
     """
@@ -192,9 +193,10 @@ def _save(file: str, value: np.ndarray) -> None:
     complete=("symbol", "file"),
     examples=("write x 1.5 @ 0,0", "write x 1 2 3 4", "write W W.npy", "write x random", "write x zeros @ :,0"),
 )
-def write(repl: Repl, text: str) -> None:
-    """Copy values to an exported symbol: a number for every element, one number per element, a .npy file, random or
-    zeros. The file holds an array [height, width, elements] for the place, or [elements] for each of its PEs.
+def write(repl: Shell, text: str) -> None:
+    """Copy values to an exported symbol.
+    Values are a number for every element, one number per element, a .npy file, random or zeros.
+    The file holds an array [height, width, elements] for the place, or [elements] for each of its PEs.
     """
     body, place = arguments.split_place(text)
     name, *values = words(body) or [""]
@@ -275,7 +277,7 @@ def _load(file: str) -> np.ndarray:
     complete=("color", "file"),
     examples=("send 1 1 2 3 @ 0,0",),
 )
-def send(repl: Repl, text: str) -> None:
+def send(repl: Shell, text: str) -> None:
     """Stream 32-bit words from the host to PEs on a color that the program declares for it (MEMCPYH2D_n).
     They flow in while the machine runs.
     """
@@ -303,9 +305,9 @@ def send(repl: Repl, text: str) -> None:
 @command(
     "stream", "COLOR [@ PLACE]", group="Program", complete=("color", "pe"), examples=("stream 2", "stream 2 @ 0,0")
 )
-def stream(repl: Repl, text: str) -> None:
-    """The 32-bit words that PEs have streamed to the host so far on a color that the program declares for it
-    (MEMCPYD2H_n)."""
+def stream(repl: Shell, text: str) -> None:
+    """The 32-bit words that PEs have streamed to the host so far.
+    The color is one that the program declares for it (MEMCPYD2H_n)."""
     body, place = arguments.split_place(text)
     machine = repl.debugger.machine
     declared = ", ".join(map(str, repl.debugger.program.fabric.host_out)) or "none"

@@ -8,16 +8,19 @@ import shlex
 from typing import TYPE_CHECKING
 
 from meshlang.inspect import arguments
-from meshlang.inspect.registry import command, mistake
+from meshlang.inspect.mistakes import mistake
+from meshlang.inspect.registry import command
 
 if TYPE_CHECKING:
-    from meshlang.inspect.repl import Repl
+    from meshlang.inspect.shell import Shell
 
 _CYCLES = re.compile(r"\d*:\d*$")
 _OPTION = re.compile(r"(colors|events|limit|top)=(.+)$")
 
 
-def _words(repl: Repl, text: str, allowed: tuple[str, ...]) -> tuple[list[str], str | None, str | None, dict[str, str]]:
+def _words(
+    repl: Shell, text: str, allowed: tuple[str, ...]
+) -> tuple[list[str], str | None, str | None, dict[str, str]]:
     """(other words, rectangle as the filters want it, cycles, options) of a command line."""
     body, place = arguments.split_place(text)
     try:
@@ -51,7 +54,7 @@ def _words(repl: Repl, text: str, allowed: tuple[str, ...]) -> tuple[list[str], 
         "trace run.csv colors=3 events=wavelet,stall",
     ),
 )
-def trace(repl: Repl, text: str) -> None:
+def trace(repl: Shell, text: str) -> None:
     """Record the run so far (or cycles of it) and write it to a file; its ending chooses the format: docs/traces.md.
     The past is replayed for it on a second machine. Events: task, op, stall, wavelet, control, switch, inst, or all.
     """
@@ -80,7 +83,7 @@ def trace(repl: Repl, text: str) -> None:
     complete=("lines",),
     examples=("profile", "profile 100:200 @ 0:4,0", "profile lines"),
 )
-def profile(repl: Repl, text: str) -> None:
+def profile(repl: Shell, text: str) -> None:
     """Where the cycles of the run so far went: by task, function, source line and PE, and what was waited for.
     `lines` adds the source, line by line. The past is replayed for it on a second machine.
     """

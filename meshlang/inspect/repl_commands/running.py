@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from meshlang.fabric.engine import state as s
 from meshlang.inspect import arguments, names
-from meshlang.inspect.registry import command, mistake
+from meshlang.inspect.mistakes import mistake
+from meshlang.inspect.registry import command
 
 if TYPE_CHECKING:
     from meshlang.inspect.debugger import Outcome
-    from meshlang.inspect.repl import Repl
+    from meshlang.inspect.shell import Shell
 
 CONDITIONS = ("cycle", "line", "task", "wavelet", "change")
 
@@ -19,7 +20,7 @@ CONDITIONS = ("cycle", "line", "task", "wavelet", "change")
 @command(
     "launch", "NAME [ARGUMENTS]", group="Running", complete=("function",), examples=("launch main", "launch run 3")
 )
-def launch(repl: Repl, text: str) -> None:
+def launch(repl: Shell, text: str) -> None:
     """Call an exported function on all PEs. Nothing runs before `run`, `step` or `next`."""
     try:
         name, *given = shlex.split(text) or [""]
@@ -37,7 +38,7 @@ def launch(repl: Repl, text: str) -> None:
 
 
 def _argument(text: str, kind: str) -> Any:
-    from meshlang.commands._values import number_or_text
+    from meshlang.host.values import number_or_text
 
     value = number_or_text(text)
     if kind == "bool" and value in (0, 1):
@@ -45,7 +46,7 @@ def _argument(text: str, kind: str) -> Any:
     return float(value) if kind.startswith("f") and isinstance(value, int) else value
 
 
-def report(repl: Repl, outcome: Outcome) -> None:
+def report(repl: Shell, outcome: Outcome) -> None:
     """Say why a run stopped."""
     repl.flush_lines()
     machine = repl.debugger.machine
@@ -80,12 +81,12 @@ def report(repl: Repl, outcome: Outcome) -> None:
         "run until x[0] > 1 @ 0,0",
     ),
 )
-def run(repl: Repl, text: str) -> None:
-    """Run until the launched function is done on all PEs, or nothing can happen any more; or so many cycles; or to a
-    condition. Conditions: cycle N, line FILE:LINE, task NAME, wavelet COLOR, an expression, change EXPRESSION; `@
-    PLACE` narrows them. Lines and tasks stop exactly before the instruction. Wavelets are exact to the cycle.
-    Expressions are looked at after every cycle, and a PE computes scalar code ahead of the clock: a change can show a
-    few cycles early. Breakpoints stop runs too.
+def run(repl: Shell, text: str) -> None:
+    """Run until the launched function is done on all PEs, or nothing can happen; or so many cycles; or to a condition.
+    Conditions: cycle N, line FILE:LINE, task NAME, wavelet COLOR, an expression, change EXPRESSION; `@ PLACE` narrows
+    them. Lines and tasks stop exactly before the instruction. Wavelets are exact to the cycle. Expressions are looked
+    at after every cycle, and a PE computes scalar code ahead of the clock: a change can show a few cycles early.
+    Breakpoints stop runs too.
     """
     word, _, rest = text.partition(" ")
     debugger = repl.debugger
@@ -114,13 +115,13 @@ def run(repl: Repl, text: str) -> None:
     aliases=("u",),
     examples=("until task done @ 1,0", "until change data[3] @ 1,0", "until wavelet 3 @ 0:4,0"),
 )
-def until(repl: Repl, text: str) -> None:
+def until(repl: Shell, text: str) -> None:
     """Run to a condition: short for `run until`. A write to memory is `change NAME[INDEX] @ X,Y`."""
     run(repl, "until " + text)
 
 
 @command("step", "[CYCLES]", group="Running", aliases=("s",), examples=("step", "step 10"))
-def step(repl: Repl, text: str) -> None:
+def step(repl: Shell, text: str) -> None:
     """Run one cycle, or so many."""
     report(
         repl,
@@ -129,7 +130,7 @@ def step(repl: Repl, text: str) -> None:
 
 
 @command("next", "[X,Y]", group="Running", complete=("pe",), aliases=("n",), examples=("next 1,0", "next"))
-def next_(repl: Repl, text: str) -> None:
+def next_(repl: Shell, text: str) -> None:
     """Run until a PE stands at another task or source line (or its task ends).
     Looked at after every cycle: several lines of scalar code may pass in one.
     """
@@ -166,7 +167,7 @@ def next_(repl: Repl, text: str) -> None:
     aliases=("b",),
     examples=("break task done", "break pe.csl:22 @ 1,0", "break"),
 )
-def break_(repl: Repl, text: str) -> None:
+def break_(repl: Shell, text: str) -> None:
     """Stop every run at a condition (those of `run until`). Without one: list the breakpoints."""
     debugger = repl.debugger
     if not text:
@@ -180,7 +181,7 @@ def break_(repl: Repl, text: str) -> None:
 
 
 @command("watch", "EXPRESSION @ X,Y", group="Running", complete=("symbol", "pe"), examples=("watch data[3] @ 1,0",))
-def watch(repl: Repl, text: str) -> None:
+def watch(repl: Shell, text: str) -> None:
     """Stop every run when the value of an expression changes on a PE (looked at after every cycle)."""
     if not text:
         raise mistake("watch what?", help="watch data[3] @ 1,0")
@@ -191,7 +192,7 @@ def watch(repl: Repl, text: str) -> None:
 
 
 @command("delete", "NUMBER ... | all", group="Running", examples=("delete 1", "delete all"))
-def delete(repl: Repl, text: str) -> None:
+def delete(repl: Shell, text: str) -> None:
     """Remove breakpoints and watches."""
     breaks = repl.debugger.breaks
     if text == "all":

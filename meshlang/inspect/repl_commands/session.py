@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from meshlang.inspect import registry
 from meshlang.inspect.registry import command
+from meshlang.inspect.shell import Quit
 
 if TYPE_CHECKING:
-    from meshlang.inspect.repl import Repl
+    from meshlang.inspect.shell import Shell
 
 
 @command(
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
     aliases=("?", "h"),
     examples=("help", "help run"),
 )
-def help_(repl: Repl, text: str) -> None:
+def help_(repl: Shell, text: str) -> None:
     """The commands, or one of them in full."""
     if text:
-        c = repl.find(text)
+        c = registry.find(text)
         repl.say(f"{c.name} {c.usage}".strip(), "bold")
         repl.say(c.help)
         if c.aliases:
@@ -40,16 +41,14 @@ def help_(repl: Repl, text: str) -> None:
 
 
 @command("quit", "", group="Session", program=False, aliases=("exit",), examples=("quit",))
-def quit_(repl: Repl, text: str) -> None:
+def quit_(repl: Shell, text: str) -> None:
     """End the session."""
     del repl, text
-    from meshlang.inspect.repl import Quit
-
     raise Quit
 
 
 @command("why", "", group="Running", aliases=("w",), examples=("why",))
-def why(repl: Repl, text: str) -> None:
+def why(repl: Shell, text: str) -> None:
     """Why nothing moves: everything that waits, what it waits for, where in the source, and what to change."""
     del text
     from meshlang.inspect.why import explain, explanation_lines
@@ -66,7 +65,7 @@ def why(repl: Repl, text: str) -> None:
 
 
 @command("stats", "", group="Running", examples=("stats",))
-def stats(repl: Repl, text: str) -> None:
+def stats(repl: Shell, text: str) -> None:
     """Counters of the run so far: cycles, instructions, wavelets, and how busy the PEs were."""
     del text
     import numpy as np

@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING
 
 from meshlang.fabric import snapshot
 from meshlang.inspect import arguments
-from meshlang.inspect.registry import command, mistake
+from meshlang.inspect.mistakes import mistake
+from meshlang.inspect.registry import command
 
 from .running import report
 
 if TYPE_CHECKING:
-    from meshlang.inspect.repl import Repl
+    from meshlang.inspect.shell import Shell
 
 
 @command("back", "[CYCLES]", group="Time", examples=("back", "back 100"))
-def back(repl: Repl, text: str) -> None:
+def back(repl: Shell, text: str) -> None:
     """Return to an earlier cycle: one back, or so many. The fabric is then exactly as it was.
     Running on repeats what happened, commands of the host included; a new launch or write makes another future.
     """
@@ -25,15 +26,15 @@ def back(repl: Repl, text: str) -> None:
 
 
 @command("goto", "CYCLE", group="Time", examples=("goto 120",))
-def goto(repl: Repl, text: str) -> None:
+def goto(repl: Shell, text: str) -> None:
     """Bring the fabric to a cycle, earlier or later; commands given on the way are repeated."""
     report(repl, repl.debugger.goto(arguments.whole_number(text, "a cycle")))
 
 
 @command("log", "", group="Time", examples=("log",))
-def log(repl: Repl, text: str) -> None:
-    """The commands the host has given, with their cycles. Those after the present are repeated when the machine runs
-    on."""
+def log(repl: Shell, text: str) -> None:
+    """The commands the host has given, with their cycles.
+    Those after the present are repeated when the machine runs on."""
     del text
     debugger = repl.debugger
     for i, action in enumerate(debugger.actions):
@@ -42,7 +43,7 @@ def log(repl: Repl, text: str) -> None:
 
 
 @command("save", "FILE", group="Time", complete=("file",), examples=("save before.npz",))
-def save(repl: Repl, text: str) -> None:
+def save(repl: Shell, text: str) -> None:
     """Write the state of the fabric to a file."""
     if not text:
         raise mistake("save needs a file name", help="save before.npz")
@@ -52,9 +53,9 @@ def save(repl: Repl, text: str) -> None:
 
 
 @command("restore", "FILE", group="Time", complete=("file",), examples=("restore before.npz",))
-def restore(repl: Repl, text: str) -> None:
-    """Bring the fabric to a state that `save` wrote, for the same program and parameters. The recording begins anew
-    there."""
+def restore(repl: Shell, text: str) -> None:
+    """Bring the fabric to a state that `save` wrote, for the same program and parameters.
+    The recording begins anew there."""
     if not text:
         raise mistake("restore needs a file name", help="restore before.npz")
     repl.debugger.leave_trap()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._errors import usage_error
+from meshlang.diag import usage_error
 
 Value = int | float | str
 
