@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from . import _compile
+
 HELP = "find mistakes in a layout file (or a PE file) without running it"
 EXAMPLES = """\
 examples:
@@ -19,13 +21,7 @@ examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", help="layout file, or a program folder with a layout.csl")
-    parser.add_argument(
-        "-p", "--param", action="append", metavar="NAME=VALUE", help="value of a parameter (repeatable)"
-    )
-    parser.add_argument("--arch", choices=("wse2", "wse3"), default="wse2", help="machine generation (default wse2)")
-    parser.add_argument(
-        "-I", "--import-path", action="append", default=[], metavar="DIR", help="where imports are looked up too"
-    )
+    _compile.add_arguments(parser)
     parser.add_argument("--listing", action="store_true", help="print the compiled code of every tile program")
     parser.add_argument("--json", action="store_true", help="diagnostics as JSON on stdout")
 
@@ -34,14 +30,12 @@ def execute(args: argparse.Namespace) -> int:
     from meshlang.diag import MeshlangError
     from meshlang.host.build import build, layout_of
     from meshlang.host.report import resource_table
-    from meshlang.host.values import name_values, number_or_text
 
     from ._errors import print_diagnostics
 
     layout = layout_of(args.file)
-    params = {k: number_or_text(v) for k, v in name_values(args.param).items()}
     try:
-        program = build(layout, arch=args.arch, params=params, import_paths=args.import_path)
+        program = build(layout, _compile.options(args))
     except MeshlangError as error:
         if {d.code for d in error.diagnostics} != {"MS0610"} or args.listing:
             raise

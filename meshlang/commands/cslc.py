@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from . import _compile
+
 HELP = "compile with the vendor compiler's command line"
 DESCRIPTION = "Compile a layout file into an output folder, with the command line of the vendor's cslc."
 EXAMPLES = """\
@@ -20,7 +22,6 @@ examples:
 NO_EFFECT = (
     ("--channels", True),
     ("--out-routes", False),
-    ("--comptime-func-depth-limit", True),
     ("--max-parallelism", True),
     ("-g0", False),
     ("--link-section-start-address-bytes", True),
@@ -36,16 +37,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--o", "--output", dest="out", default="out", metavar="DIR", help="output folder (default: out)"
     )
-    parser.add_argument("--arch", choices=("wse2", "wse3"), default="wse2", help="machine generation (default wse2)")
-    parser.add_argument("--fabric-dims", metavar="W,H", help="size of the fabric")
-    parser.add_argument("--fabric-offsets", metavar="X,Y", help="where the program's rectangle stands in the fabric")
     parser.add_argument("--params", action="append", metavar="N:V,...", help="parameter values (repeatable)")
     parser.add_argument("--colors", action="append", metavar="N:V,...", help="color parameter values (repeatable)")
-    parser.add_argument(
-        "--import-path", action="append", default=[], metavar="DIR", help="where imports are looked up too"
-    )
-    parser.add_argument("--fp16-format", choices=("f16", "cb16", "bf16"), default="f16")
-    parser.add_argument("--max-inlined-iterations", type=int, metavar="N", help="limit of unrolled loop iterations")
+    _compile.add_arguments(parser, params=False)
     parser.add_argument("--warnings-as-errors", action="store_true")
     parser.add_argument("--output-json", nargs="?", const="", metavar="PATH", help="write the metadata file here too")
     for flag in ("--width-west-buf", "--width-east-buf"):
@@ -64,25 +58,20 @@ def execute(args: argparse.Namespace) -> int:
     from meshlang import files
     from meshlang.diag import Diagnostic, MeshlangError
     from meshlang.host.build import build
-    from meshlang.host.values import int_pair, vendor_pairs
+    from meshlang.host.values import vendor_pairs
     from meshlang.ir.serial import save
+    from meshlang.sema.model.options import CompileOptions
 
     from ._errors import print_diagnostics
 
     _check_channels(args.channels)
-    dims, offsets = int_pair(args.fabric_dims, "--fabric-dims"), int_pair(args.fabric_offsets, "--fabric-offsets")
-    params, colors = vendor_pairs(args.params, "--params"), vendor_pairs(args.colors, "--colors")
-    program = build(
-        args.file,
-        arch=args.arch,
-        params=params,
-        colors=colors,
-        import_paths=args.import_path,
-        fabric_dims=dims,
-        fabric_offsets=offsets,
-        fp16_format=args.fp16_format,
-        max_inlined_iterations=args.max_inlined_iterations,
+    options = CompileOptions(
+        params=vendor_pairs(args.params, "--params"),
+        colors=vendor_pairs(args.colors, "--colors"),
+        **_compile.given(args),
     )
+    program = build(args.file, options)
+    dims, offsets = options.fabric_dims, options.fabric_offsets
     if args.memcpy and dims is not None:
         _check_room(args, dims, offsets, program.fabric.width, program.fabric.height)
     print_diagnostics(program.warnings)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from . import _compile
+
 HELP = "warn about what compiles and still cannot work: colors, tasks, queues, vectors"
 EXAMPLES = """\
 examples:
@@ -18,26 +20,18 @@ exit code 1 if there is a warning
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", help="layout file, or a program folder with a layout.csl")
-    parser.add_argument(
-        "-p", "--param", action="append", metavar="NAME=VALUE", help="value of a parameter (repeatable)"
-    )
-    parser.add_argument("--arch", choices=("wse2", "wse3"), default="wse2", help="machine generation (default wse2)")
-    parser.add_argument(
-        "-I", "--import-path", action="append", default=[], metavar="DIR", help="where imports are looked up too"
-    )
+    _compile.add_arguments(parser)
     parser.add_argument("--json", action="store_true", help="diagnostics as JSON on stdout")
 
 
 def execute(args: argparse.Namespace) -> int:
     from meshlang.host.build import build, layout_of
-    from meshlang.host.values import name_values, number_or_text
     from meshlang.inspect.lint import lint
 
     from ._errors import print_diagnostics
 
     layout = layout_of(args.file)
-    params = {k: number_or_text(v) for k, v in name_values(args.param).items()}
-    program = build(layout, arch=args.arch, params=params, import_paths=args.import_path)
+    program = build(layout, _compile.options(args))
     found = [*program.warnings, *lint(program)]
     code = 1 if found else 0
     print_diagnostics(found, json_output=args.json, exit_code=code)

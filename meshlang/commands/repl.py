@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from . import _compile
+
 HELP = "run a program step by step and look into the fabric"
 DESCRIPTION = """\
 Load a program, launch its functions, stop anywhere, look at any PE, queue or router, go back, and ask why it hangs.
@@ -27,10 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "path", nargs="?", metavar="PATH", help="program folder, layout file, or folder that cslc wrote"
     )
-    parser.add_argument(
-        "-p", "--param", action="append", metavar="NAME=VALUE", help="value of a parameter (repeatable)"
-    )
-    parser.add_argument("--arch", choices=("wse2", "wse3"), help="machine generation (default wse2)")
+    _compile.add_arguments(parser)
     parser.add_argument("--profile", help="timing profile: wse2, wse3, wse3-silicon, or a .toml file")
     parser.add_argument("-c", "--commands", metavar="FILE", help="take commands from a file (- for standard input)")
     parser.add_argument("--echo", action="store_true", help="repeat each command before its output (with -c or a pipe)")
@@ -50,7 +49,7 @@ def execute(args: argparse.Namespace) -> int:
                 lines = file.readlines()
         except (OSError, UnicodeDecodeError) as error:
             raise unreadable(args.commands, error) from None
-    repl = Repl(arch=args.arch, profile=args.profile, params=params, echo=args.echo, color=interactive)
+    repl = Repl(options=_compile.given(args), profile=args.profile, params=params, echo=args.echo, color=interactive)
     if interactive:
         from meshlang.inspect.prompt import interact
 

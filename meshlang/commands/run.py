@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import _trace
+from . import _compile, _trace
 
 if TYPE_CHECKING:
     from meshlang.fabric.recording import TraceOptions
@@ -53,10 +53,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def add_program_arguments(parser: argparse.ArgumentParser) -> None:
     """What to run and how: for every command that runs a program (`perform`)."""
     parser.add_argument("path", metavar="PATH", help="program folder, layout file, compiled folder, or host script")
-    parser.add_argument(
-        "-p", "--param", action="append", metavar="NAME=VALUE", help="value of a parameter (repeatable)"
-    )
-    parser.add_argument("--arch", choices=("wse2", "wse3"), help="machine generation (default wse2)")
     parser.add_argument("--profile", help="timing profile: wse2, wse3, wse3-silicon, or a .toml file")
     parser.add_argument(
         "--launch", action="append", metavar="NAME[,ARGS]", help="call an exported function (repeatable)"
@@ -76,6 +72,7 @@ def add_program_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strict", action="store_true", help="accesses past a variable stop the run, instead of a warning at the end"
     )
+    _compile.add_arguments(parser)
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -111,7 +108,7 @@ def prepare(args: argparse.Namespace, trace: TraceOptions | None) -> RunContext:
     context = set_context(
         RunContext(
             params=name_values(args.param),
-            arch=args.arch,
+            options=_compile.given(args),
             profile=args.profile,
             seed=args.seed,
             max_cycles=args.max_cycles,

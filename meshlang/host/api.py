@@ -12,13 +12,14 @@ Every mistake of the caller is a MeshlangError (codes MS0910 to MS0926).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from meshlang.diag import Diagnostic, MeshlangError
+from meshlang.sema.model.options import CompileOptions
 
 from .build import build, layout_of
 from .context import open_session, run_context
@@ -31,45 +32,27 @@ if TYPE_CHECKING:
     from meshlang.ir.program import Program
 
 
-def compile(
-    path: str | Path,
-    *,
-    params: Mapping[str, Any] | None = None,
-    arch: str | None = None,
-    colors: dict[str, int] | None = None,
-    import_paths: Sequence[str] = (),
-    fabric_dims: tuple[int, int] | None = None,
-    fabric_offsets: tuple[int, int] | None = None,
-    fp16_format: str = "f16",
-    max_inlined_iterations: int | None = None,
-) -> CompiledProgram:
+def compile(path: str | Path, *, params: Mapping[str, Any] | None = None, **options: Any) -> CompiledProgram:
     """Compile a layout file (or a folder with a layout.csl).
 
     Under `meshlang run` a relative path is looked up beside the host script first, then in the current directory.
 
-    params: values of the layout's params, by name. arch: "wse2" or "wse3"; None: what `meshlang run --arch` says, else
-    wse2. colors: numbers of the layout's colors, by name. import_paths: folders in which `@import_module` looks, too.
+    params: values of the layout's params, by name. options: fields of CompileOptions; what is left out or None is what
+    `meshlang run` has been told, or else its default. arch: "wse2" (the default) or "wse3". colors: numbers of the
+    layout's colors, by name. import_paths: folders in which `@import_module` looks, beside those of the command line.
     fabric_dims, fabric_offsets: (columns, rows) in PEs of the fabric that the program is for, and of the rectangle's
     corner on it. fp16_format: "f16"; the other formats of the vendor's compiler are refused (MS0399).
-    max_inlined_iterations: the most that an inline loop may repeat.
+    max_inlined_iterations: the most that an inline loop may repeat. comptime_func_depth_limit: the most comptime calls
+    inside each other. optimise: 0 or 1.
 
     Raises MeshlangError with all that is wrong; MS0901, MS0905 and MS0907 are about the path. Warnings are printed.
     """
     context = run_context()
     if context.folder is not None and (context.folder / path).exists():
         path = context.folder / path
-    params = {k: _plain(v) for k, v in (params or {}).items()}
-    program = build(
-        layout_of(path),
-        arch=arch or context.arch or "wse2",
-        params=params,
-        colors=colors,
-        import_paths=import_paths,
-        fabric_dims=fabric_dims,
-        fabric_offsets=fabric_offsets,
-        fp16_format=fp16_format,
-        max_inlined_iterations=max_inlined_iterations,
-    )
+    merged = {**context.options, **{name: value for name, value in options.items() if value is not None}}
+    merged["import_paths"] = [*(options.get("import_paths") or ()), *context.options.get("import_paths", ())]
+    program = build(layout_of(path), CompileOptions(params={k: _plain(v) for k, v in (params or {}).items()}, **merged))
     if program.warnings:
         from meshlang.diag.render import render_text
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from meshlang.diag import Diagnostic, MeshlangError
 from meshlang.sema.model.options import CompileOptions
@@ -58,25 +57,13 @@ def compile_program(path: str, options: CompileOptions) -> Program:
     return compiler.compile_program(path, options, builtins)
 
 
-def build(
-    path: str | Path,
-    *,
-    arch: str = "wse2",
-    params: Mapping[str, int | float | str] | None = None,
-    colors: dict[str, int] | None = None,
-    import_paths: Sequence[str] = (),
-    fabric_dims: tuple[int, int] | None = None,
-    fabric_offsets: tuple[int, int] | None = None,
-    fp16_format: str = "f16",
-    max_inlined_iterations: int | None = None,
-) -> Program:
-    """Compile a layout file. Loads the compiler. Raises MeshlangError with everything that is wrong."""
-    options = CompileOptions(
-        arch, dict(params or {}), dict(colors or {}), list(import_paths), fabric_dims, fabric_offsets
-    )
-    options.fp16_format = fp16_format
-    if max_inlined_iterations is not None:
-        options.max_inlined_iterations = max_inlined_iterations
+def build(path: str | Path, options: CompileOptions | None = None, **fields: Any) -> Program:
+    """Compile a layout file. Loads the compiler. Raises MeshlangError with everything that is wrong.
+
+    fields: those of CompileOptions, in place of `options`.
+    """
+    if options is None:
+        options = CompileOptions(**fields)
     try:
         with open(path, "rb") as file:
             file.read(1)

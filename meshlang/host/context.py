@@ -40,7 +40,8 @@ class RunContext:
     """The options of one `meshlang run`. `params` holds the -p values still as text."""
 
     params: dict[str, str] = field(default_factory=dict)
-    arch: str | None = None  # None: the script's own choice, else wse2
+    # fields of CompileOptions that the command line gives; the script's own choice comes first
+    options: dict[str, Any] = field(default_factory=dict)
     profile: str | None = None  # None: the profile named like the architecture
     seed: int | None = None
     max_cycles: int | None = None

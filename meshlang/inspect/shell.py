@@ -28,14 +28,14 @@ class Shell:
         self,
         out: TextIO | None = None,
         *,
-        arch: str | None = None,
+        options: dict[str, Any] | None = None,
         profile: str | None = None,
         params: dict[str, Any] | None = None,
         echo: bool = False,
         color: bool = False,
     ):
         self.out = out if out is not None else sys.stdout
-        self.arch, self.profile, self.params = arch, profile, dict(params or {})
+        self.options, self.profile, self.params = dict(options or {}), profile, dict(params or {})
         self.echo, self.color = echo, color
         self.path: str | None = None
         self._debugger: Debugger | None = None

@@ -26,6 +26,7 @@ from .model.together import Space
 from .model.unit import Instance, QueueState, Unit, memory_map
 from .model.values import POISON, FnValue, Known, Mem, Shared, show
 
+FRAMES_PER_CALL = 60  # of Python, for one call at compile time
 MEMCPY_IDS = frozenset((21, 22, 23, 27, 28, 30))
 
 
@@ -230,7 +231,7 @@ class Compiler:
     def compile_placed(self, layout: LayoutState, source: str) -> Program:
         """Compile a layout that was filled in without a layout block; PEs may be without code. `source` names it."""
         self.source = source
-        with deep_recursion():
+        with deep_recursion(self.options):
             return self.build(layout, source, {}, {})
 
     def build(self, layout: LayoutState, path: str, params: dict[str, str], bindings: dict[str, Known]) -> Program:
@@ -574,15 +575,15 @@ def fixed_literals(tree: ast.Module) -> dict[int, Any]:
 def compile_program(path: str, options: CompileOptions, builtins: Builtins) -> Program:
     """Compile a top file (the one with the layout block). Raises MeshlangError with every error found."""
     options.check()
-    with deep_recursion():
+    with deep_recursion(options):
         return Compiler(options, builtins).compile(path)
 
 
 @contextlib.contextmanager
-def deep_recursion() -> Iterator[None]:
-    """Room for the tree walks of a compilation."""
+def deep_recursion(options: CompileOptions) -> Iterator[None]:
+    """Room for the tree walks of a compilation, and for calls at compile time inside each other."""
     limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(limit, 20_000))
+    sys.setrecursionlimit(max(limit, 20_000, FRAMES_PER_CALL * options.comptime_func_depth_limit))
     try:
         yield
     finally:

@@ -59,7 +59,7 @@ def collect(program, observed=True, kind=Collector, **params):
     set_context(
         RunContext(
             params={k: str(v) for k, v in params.items()},
-            arch=arch,
+            options={"arch": arch} if arch else {},
             active=True,
             folder=folder,
             sessions=sessions,

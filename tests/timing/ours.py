@@ -101,7 +101,12 @@ def results(program: str, **params: object) -> dict:
     before = run_context()
     folder = ROOT / "programs" / program
     context = set_context(
-        RunContext(params={name: str(value) for name, value in params.items()}, arch="wse3", folder=folder, active=True)
+        RunContext(
+            params={name: str(value) for name, value in params.items()},
+            options={"arch": "wse3"},
+            folder=folder,
+            active=True,
+        )
     )
     try:
         with contextlib.redirect_stdout(io.StringIO()):

@@ -57,11 +57,12 @@ def open_program(repl: Shell, path: str, params: dict[str, Any]) -> None:
     from meshlang.host.build import build, layout_of
     from meshlang.inspect.debugger import Debugger
     from meshlang.ir import serial
+    from meshlang.sema.model.options import CompileOptions
 
     if (Path(path) / "bin" / "program.json").is_file():
         program = serial.load(path)
     else:
-        program = build(layout_of(path), arch=repl.arch or "wse2", params=params)
+        program = build(layout_of(path), CompileOptions(params=params, **repl.options))
     repl.debugger = Debugger(program, repl.profile)
     repl.path, repl.params = path, params
     repl.place = None

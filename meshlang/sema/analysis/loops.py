@@ -81,7 +81,7 @@ class Loops(Context):
             self.while_steps(node)
 
     def while_steps(self, node):
-        limit = self.unit.compiler.options.max_comptime_steps
+        limit = self.unit.compiler.options.comptime_limit
         while True:
             cond = self.condition(node.cond)
             if not isinstance(cond, Known):
@@ -223,7 +223,7 @@ class Loops(Context):
         fb = self.fb
         target = Target(node.label, True, self.depth)
         limit = (
-            self.unit.compiler.options.max_comptime_steps
+            self.unit.compiler.options.comptime_limit
             if fb is None
             else self.unit.compiler.options.max_inlined_iterations
         )

@@ -1,0 +1,39 @@
+"""The options of every command that compiles a program: those of CompileOptions."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from typing import Any
+
+from meshlang.host.values import int_pair, name_values, number_or_text
+from meshlang.sema.model.options import CompileOptions
+
+_OPTIONS = [f for f in fields(CompileOptions) if "flags" in f.metadata]
+
+
+def add_arguments(parser: argparse.ArgumentParser, params: bool = True) -> None:
+    """`params`: -p NAME=VALUE, too."""
+    if params:
+        parser.add_argument(
+            "-p", "--param", action="append", metavar="NAME=VALUE", help="value of a parameter (repeatable)"
+        )
+    group = parser.add_argument_group("compiling")
+    for f in _OPTIONS:
+        how = {k: v for k, v in f.metadata.items() if k not in ("flags", "pair")}
+        group.add_argument(*f.metadata["flags"], dest=f.name, **how)
+
+
+def given(args: argparse.Namespace) -> dict[str, Any]:
+    """What the command line says, by field of CompileOptions. MS0905."""
+    found = {}
+    for f in _OPTIONS:
+        value = getattr(args, f.name)
+        if value is not None:
+            found[f.name] = int_pair(value, f.metadata["flags"][-1]) if "pair" in f.metadata else value
+    return found
+
+
+def options(args: argparse.Namespace) -> CompileOptions:
+    """With the values of -p."""
+    return CompileOptions(params={k: number_or_text(v) for k, v in name_values(args.param).items()}, **given(args))
