@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ir.dsdops import DSD_OPS, DsdOp, DsdOpCode
+from ..ir.dsdops import DSD_OPS, ELEMENT_SIZE, DsdOpCode
 from ..ir.isa import Op, Operand
 from ..ir.words import OperationRow
 from ..sema.model import types as T
@@ -19,9 +19,6 @@ def element_types(cx, code: str) -> tuple[T.Type, ...]:
     """The scalar types an element class of the table stands for; the first is what literals become."""
     half = T.PREDECLARED[cx.unit.fp16]
     return {"h": (half,), "s": (T.F32,), "w": (T.I16, T.U16), "d": (T.I32, T.U32)}[code]
-
-
-ELEMENT_SIZE = {"h": 2, "s": 4, "w": 2, "d": 4}
 
 
 def refuse_circbuf(cx, node) -> None:
@@ -43,7 +40,7 @@ def form_of(values: list[Any]) -> str:
     return form + "".join("V" if is_vector(v.ty) else "s" for v in values[1:])
 
 
-def lower(cx, node, name: str, op: DsdOp):
+def lower(cx, node, name: str, op: DsdOpCode):
     values = [cx.rv(a) for a in node.args]
     cfg_node = None
     if len(values) > 1 and isinstance(values[-1].ty, T.StructType):
@@ -122,7 +119,7 @@ def lower(cx, node, name: str, op: DsdOp):
     if cx.fb is None:
         cx.fail("MS0211", f"@{name} runs on the PE: it cannot be used in comptime code", node)
     fb = cx.fb
-    row = OperationRow.make(code=op.code)
+    row = OperationRow.make(code=op)
     mark = fb.mark()
     base = fb.regs(7)
     for i, (v, e, arg) in enumerate(zip(values, elements, node.args, strict=False)):
@@ -214,7 +211,7 @@ def describe_form(form: str) -> str:
     return "(" + ", ".join(words[c] for c in form) + ")"
 
 
-def _register(name: str, op: DsdOp) -> None:
+def _register(name: str, op: DsdOpCode) -> None:
     longest = max(len(f) for f in op.forms)
     args = ", ".join(["dest", *(f"src{i}" for i in range(longest - 1))]) + "[, config]"
 

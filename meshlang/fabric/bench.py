@@ -90,7 +90,7 @@ _DONE = [[Op.SYS, 0, 0, isa.Sys.CMD_DONE], [Op.RET, 0, 0, 0]]
 
 def _row(name: str, dst: Operand, *sources: Operand, is_async: bool = False) -> list[int]:
     row = [0] * OperationRow.WORDS
-    row[OperationRow.code], row[OperationRow.ut], row[OperationRow.async_] = DSD_OPS[name].code, -1, int(is_async)
+    row[OperationRow.code], row[OperationRow.ut], row[OperationRow.async_] = DSD_OPS[name], -1, int(is_async)
     for i, operand in enumerate((dst, *sources)):
         row[OperationRow.dst + i] = operand
     return row

@@ -6,28 +6,17 @@ from __future__ import annotations
 import numpy as np
 
 from ..ir import isa
-from ..ir.program import EAST, ColorConfig, Program, TileProgram
+from ..ir.program import EAST, FILTER_KINDS, POP_MODES, ColorConfig, Program, TileProgram
+from ..ir.use import program_effect
 from ..ir.words import Position, Route
 from .engine import state as s
 
 EXTENSION_LIMIT = s.ChannelState.extension.low
-POP_MODES = ("no_pop", "always_pop", "pop_on_advance", "pop_on_advance_nop")
-FILTER_KINDS = {"counter": 1, "sparse_counter": 2, "range": 3}
-# system functions that change what a router does
-_CHANGES = [
-    isa.Sys.ROUTE_GET,
-    isa.Sys.ROUTE_SET,
-    isa.Sys.TEARDOWN_EXIT,
-    isa.Sys.TEARDOWN_PENDING,
-    isa.Sys.REGISTER_GET,
-    isa.Sys.REGISTER_SET,
-]
 
 
 def at_run_time(tile: TileProgram) -> bool:
     """Does the program change routes while it runs?"""
-    code = np.asarray(tile.code, np.int32).reshape(-1, 4)
-    return bool(np.isin(code[(code[:, 0] & 0xFF) == isa.Op.SYS][:, 3], _CHANGES).any())
+    return bool(program_effect(tile.code) & isa.Effect.ROUTE)
 
 
 def packed_route(cfg: ColorConfig) -> int:

@@ -14,7 +14,10 @@ import numpy as np
 
 from ..diag import Diagnostic, MeshlangError
 from ..ir import isa
+from ..ir.isa import Effect
 from ..ir.program import EAST, HOST, NORTH, RAMP, SOUTH, WEST, Program, TileProgram
+from ..ir.use import program_effect
+from ..ir.verify import verify
 from ..ir.words import Control, DsrConfig
 from .engine import state as s
 from .engine.bulk import MEMORY_START
@@ -22,7 +25,6 @@ from .extensions import EXTENSION_LIMIT, Extensions
 from .tables import Tables, build_tables
 from .timing import Profile
 
-O = isa.Op
 PLOG_RECORDS = 1 << 14
 
 
@@ -145,20 +147,13 @@ class _Room:
 def _looks_closely(tile: TileProgram) -> bool:
     """Does the program stop microthreads or ask how full its queues are? Then no wavelet may be consumed before it has
     arrived."""
-    code = np.array(tile.code, np.int32).reshape(-1, 4)
-    kind = code[:, 0] & 0xFF
-    asks = (kind == O.SYS) & np.isin(code[:, 3], (isa.Sys.IQ_STATUS, isa.Sys.QUEUE_FLUSH, isa.Sys.QUEUE_COLOR))
-    return bool((asks | np.isin(kind, (O.UTBLOCK, O.UTUNBLOCK))).any())
+    return bool(program_effect(tile.code) & Effect.QUEUE)
 
 
 def _plain_words(tile: TileProgram) -> bool:
     """Does the program use the words of the configuration space that are plain storage? An address of run time may be
     one of them."""
-    code = np.asarray(tile.code, np.int32).reshape(-1, 4)
-    system = code[:, 0] & 0xFF == O.SYS
-    return bool(tile.registers) or bool(
-        (system & np.isin(code[:, 3], (isa.Sys.REGISTER_GET, isa.Sys.REGISTER_SET))).any()
-    )
+    return bool(tile.registers) or bool(program_effect(tile.code) & Effect.REGISTER)
 
 
 def _memory_size(tile: TileProgram) -> int:
@@ -167,8 +162,9 @@ def _memory_size(tile: TileProgram) -> int:
 
 
 def load(program: Program, profile: Profile) -> State:
-    """Build the machine's arrays. MS0840 for a profile that the engine cannot follow, MS0842 for a fabric that is too
-    large; see build_tables."""
+    """Build the machine's arrays. MS0790 for a program that is damaged (ir/verify.py), MS0840 for a profile that the
+    engine cannot follow, MS0842 for a fabric that is too large; see build_tables."""
+    verify(program)
     fabric = program.fabric
     npe = fabric.width * fabric.height
     tile_of = np.asarray(fabric.tile, np.int64).reshape(npe)

@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 
 from ..diag import Diagnostic, MeshlangError
-from ..ir import isa
-from ..ir.dsdops import DSD_OPS, DsdOpCode
+from ..ir import isa, use
+from ..ir.dsdops import ELEMENT_SIZE, DsdOpCode
+from ..ir.isa import Effect, Role
 from ..ir.program import Program, TileProgram
 from ..ir.words import DsrConfig, Instruction, OperationRow
-from .engine import alu
 from .engine import state as s
-from .engine.exceptions import CHECKED, CHECKED_OPS
+from .engine.exceptions import CHECKED
 from .timing import Profile
 
-O = isa.Op
 _TYPE = {
     "i16": isa.Ty.I16,
     "u16": isa.Ty.U16,
@@ -27,7 +26,6 @@ _TYPE = {
     "f32": isa.Ty.F32,
     "bool": isa.Ty.U16,
 }
-_ELEMENT = {"h": 2, "w": 2, "s": 4, "d": 4}
 SPARE_QUEUE = 8  # id of the output queue that stands for "the compiler chooses" (WSE-2)
 
 
@@ -51,7 +49,7 @@ class Tables:
 
 
 def build_tables(program: Program, profile: Profile) -> Tables:
-    """MS0801 for code that names what does not exist, MS0850 for what the engine cannot do."""
+    """MS0850 for what the engine cannot do. The program has been verified."""
     out = Tables()
     costs = operation_costs(profile)
     table = operation_table(profile)
@@ -104,7 +102,7 @@ def _add_tile(
     fifos = len(table)
     table += np.asarray(tile.fifos, np.int32).ravel().tolist()
     threads = _microthreads(tile)
-    elements = np.isin(np.asarray(tile.code).reshape(-1, 4)[:, 0] & 0xFF, (O.ELD, O.EST)).any()
+    elements = use.having(use.code_of(tile), Effect.ELEMENT).any()
     records = (1 + len(threads)) if len(ops) or elements else 0  # the first is the main thread's
     table[record + s.Tile.funcs], table[record + s.Tile.nfuncs] = functions, len(tile.functions)
     table[record + s.Tile.tasks] = tasks
@@ -117,9 +115,6 @@ def _add_tile(
     for i in range(8):
         table[record + s.Tile.utmap + i] = 1 + threads.index(i) if i in threads else -1
     code = _relocate(tile, position, functions, operations, configs, len(out.strings), costs)
-    for _, _, config, _, _ in tile.dsr_init:
-        if config >= len(DsrConfig.rows(tile.dsr_configs)):
-            raise MeshlangError(Diagnostic("MS0801", f"{tile.name}: DSR configuration {config} does not exist"))
     out.code_base.append(position)
     out.function_base.append(functions)
     out.operations.append((operations, t, len(ops)))
@@ -157,55 +152,10 @@ def _tasks(tile: TileProgram, functions: int) -> np.ndarray:
 
 def operation_costs(profile: Profile) -> list[int]:
     """Cycles of each opcode."""
-    c = {
-        name: int(profile[f"scalar.{name}"])
-        for name in (
-            "move",
-            "alu",
-            "load",
-            "store",
-            "copy",
-            "multiply",
-            "divide",
-            "float",
-            "float_divide",
-            "function",
-            "branch",
-            "jump",
-            "call",
-            "ret",
-            "check",
-            "dsr_load",
-            "dsd_edit",
-            "task_control",
-            "system",
-        )
-    }
-    groups = {
-        "move": (O.MOV, O.LDI, O.LDIH),
-        "load": (O.LD,),
-        "store": (O.ST,),
-        "copy": (O.COPY,),
-        "multiply": (O.MUL, O.MULI),
-        "divide": (O.DIV, O.REM),
-        "float": (O.FADD, O.FSUB, O.FMUL, O.I2F, O.F2I, O.F2F, O.F2B),
-        "float_divide": (O.FDIV,),
-        "function": (O.FUN1, O.FUN2),
-        "branch": (O.JZ, O.JNZ),
-        "jump": (O.JMP,),
-        "call": (O.CALL, O.CALLR, O.TCALL),
-        "ret": (O.RET,),
-        "check": (O.NOP, O.CHK, O.ASSERT, O.TRAP, O.PRINT),
-        "dsr_load": (O.DSRLD, O.DSRGET, O.DSRBASE, O.DSRADV),
-        "dsd_edit": (O.DBASE, O.DINC, O.DLEN, O.DSTRIDE, O.BINS, O.DCOUNT),
-        "task_control": (O.ACTIVATE, O.BLOCK, O.UNBLOCK, O.UTBLOCK, O.UTUNBLOCK),
-        "system": (O.SYS,),
-    }
-    costs = [c["alu"]] * 256
-    for name, ops in groups.items():
-        for op in ops:
-            costs[op] = c[name]
-    costs[O.DSDOP] = 0  # its cost is computed when it runs
+    costs = [0] * 256
+    for op in isa.Op:
+        if op.row.cost:
+            costs[op] = int(profile[f"scalar.{op.row.cost}"])
     return costs
 
 
@@ -213,17 +163,16 @@ def operation_table(profile: Profile) -> list[int]:
     """Rows of operation information: element sizes, rate, extra set-up, kernel, whether it accumulates, rate of a
     reduction."""
     table = np.zeros((int(s.OPERATIONS), s.Operation.WORDS), np.int64)
-    for name, op in DSD_OPS.items():
-        row = table[op.code]
-        row[s.Operation.dst] = _ELEMENT[op.dst]
+    for op in DsdOpCode:
+        name, row = op.name.lower(), table[op]
+        row[s.Operation.dst] = ELEMENT_SIZE[op.dst] if op.dst else 0
         for i, letter in enumerate(op.src):
-            row[s.Operation.src + i] = _ELEMENT[letter]
+            row[s.Operation.src + i] = ELEMENT_SIZE[letter]
         row[s.Operation.rate] = round(65536 / float(profile.get(f"dsd.width.{name}", 1)))
         row[s.Operation.setup] = int(profile.get(f"dsd.extra.{name}", 0))
-        row[s.Operation.kernel] = alu.KERNEL_CLASS.get(int(op.code), 0)
+        row[s.Operation.kernel] = op.kernel
         row[s.Operation.acc] = op.accumulates
         row[s.Operation.reduce] = round(65536 * float(profile["dsd.reduction"]))
-    table[DsdOpCode.DFILT, [s.Operation.src, s.Operation.rate]] = 4, 65536  # looks at whole wavelets, one a cycle
     return table.ravel().tolist()
 
 
@@ -231,48 +180,24 @@ def _relocate(
     tile: TileProgram, code_base: int, functions: int, ops: int, configs: int, strings: int, costs: list[int]
 ) -> np.ndarray:
     """Absolute targets and table rows, and the cost in the upper half of w."""
-    code = np.array(tile.code, np.int32).reshape(-1, 4)
+    code = use.code_of(tile).copy()
+    # what a word of each role becomes: where the first is, how far they lie apart. -1 stays: none
+    places = {
+        Role.TARGET: (code_base, 1),
+        Role.FUNCTION: (functions, s.Function.WORDS),
+        Role.OPERATION: (ops, OperationRow.WORDS),
+        Role.CONFIG: (configs, DsrConfig.WORDS),
+        Role.STRING: (strings, 1),
+    }
+    for role, (first, step) in places.items():
+        for rows, column in use.words_with(code, role):
+            word = code[:, column]
+            code[:, column] = np.where(rows & (word >= 0), first + word * step, word)
     kind = Instruction.op.get(code[:, 0])
-    if len(code) and kind.max() > max(O):
-        raise MeshlangError(Diagnostic("MS0801", f"{tile.name}: unknown instruction {kind.max()}"))
-
-    def where(*wanted: O) -> np.ndarray:
-        return np.isin(kind, np.array(wanted))
-
-    def checked(rows: np.ndarray, column: int, limit: int, what: str) -> None:
-        bad = rows & ((code[:, column] < 0) | (code[:, column] >= limit))
-        if bad.any():
-            pc = int(np.argmax(bad))
-            raise MeshlangError(
-                Diagnostic(
-                    "MS0801",
-                    f"{tile.name}: instruction {pc} names {what} {code[pc, column]} of {limit}",
-                    span=tile.spans[pc] if pc < len(tile.spans) else None,
-                )
-            )
-
-    n = len(code)
-    checked(where(O.JMP), 1, n, "target")
-    checked(where(O.JZ, O.JNZ), 2, n, "target")
-    checked(where(O.CALL, O.TCALL), 1, len(tile.functions), "function")
-    checked(where(O.DSDOP), 1, len(tile.dsd_ops), "operation")
-    checked(where(O.DSRLD, O.DSRBASE, O.DSRADV), 1, len(tile.dsrs), "DSR")
-    checked(where(O.DSRGET), 2, len(tile.dsrs), "DSR")
-    code[where(O.JMP), 1] += code_base
-    code[where(O.JZ, O.JNZ), 2] += code_base
-    calls = where(O.CALL, O.TCALL)
-    code[calls, 1] = functions + code[calls, 1] * s.Function.WORDS
-    rows = where(O.DSDOP)
-    code[rows, 1] = ops + code[rows, 1] * OperationRow.WORDS
-    rows = where(O.DSRLD) & (code[:, 3] >= 0)
-    code[rows, 3] = configs + code[rows, 3] * DsrConfig.WORDS
-    for op, column in ((O.ASSERT, 2), (O.TRAP, 1), (O.PRINT, 2)):
-        rows = where(op) & (code[:, column] >= 0)
-        code[rows, column] += strings
     cost = np.where(code[:, 0] & isa.FREE, 0, np.array(costs, np.int32)[kind])
     code[:, 0] = Instruction.cost.put(cost, code[:, 0])
-    if tile.exceptions != 0xFFFF or (where(O.SYS) & (code[:, 3] == isa.Sys.EXCEPTION_MASK)).any():
-        code[where(*CHECKED_OPS), 0] |= CHECKED
+    if use.unmasks_exceptions(tile):
+        code[use.where(code, lambda op: "EXCEPTION" in op.row.faults and not op.row.effect), 0] |= CHECKED
     return code
 
 
@@ -294,9 +219,9 @@ def _source_lines(program: Program) -> tuple[list[Any], list[np.ndarray]]:
     numbers: dict[Any, int] = {}
     tables = []
     for t, tile in enumerate(program.tiles):
-        code = np.asarray(tile.code, np.int32).reshape(-1, 4)
+        code = use.code_of(tile)
         table = np.zeros(len(code), np.int32)
-        for pc in np.flatnonzero(np.isin(code[:, 0] & 0xFF, (O.DSDOP, O.ELD, O.EST))).tolist():
+        for pc in np.flatnonzero(use.having(code, Effect.VECTOR | Effect.ELEMENT)).tolist():
             span = tile.spans[pc] if pc < len(tile.spans) else None
             key = (t, pc) if span is None else (span.file.path, span.line_col()[0])
             if key not in numbers:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from meshlang.diag import Diagnostic, MeshlangError
-from meshlang.ir.isa import Op
+from meshlang.ir.isa import Effect
+from meshlang.ir.use import program_effect
 
 from .memory import Memory, Region, inside
 from .printing import LogLine, Output
@@ -118,7 +119,7 @@ class Session:
         self.on_lines: Callable[[list[LogLine]], None] | None = None
         self.commands: deque[Task] = deque()
         self.receiving: deque[Receive] = deque()
-        self._prints = any((np.asarray(t.code).reshape(-1, 4)[:, 0] & 0xFF == Op.PRINT).any() for t in program.tiles)
+        self._prints = any(program_effect(t.code) & Effect.OUTPUT for t in program.tiles)
         self._records_seen = 0
         self._idle_polls = 0
         # what stopped the machine: it does not go on after a fault or deadlock

@@ -1,120 +1,122 @@
-"""The vector operations: one row each. The builtins, the engine's dispatch and the docs read this table.
+"""The vector operations: one row each. The builtins, the engine's tables and constants, messages and the docs read it.
 
-Element meaning: dst[i] = f(src0[i], src1[i], src2). `forms` lists the operand classes accepted after the name:
-D destination vector, V source vector, s scalar, P pointer to a scalar. Facts: CSL builtins page (types and forms),
-SIMD appendix (widths).
+Element meaning: dst[i] = f(src0[i], src1[i], src2). Facts: CSL builtins page (types and forms), SIMD appendix (widths,
+which are timing: fabric/timing/*.toml, [dsd.width]). What an operation computes is `element` of fabric/engine/alu.py.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
 
 
-class DsdOpCode(IntEnum):
-    ADD16 = 0
-    ADDC16 = 1
-    SUB16 = 2
-    AND16 = 3
-    OR16 = 4
-    XOR16 = 5
-    SLL16 = 6
-    SLR16 = 7
-    SAR16 = 8
-    CLZ = 9
-    CTZ = 10
-    POPCNT = 11
-    MOV16 = 12
-    MOV32 = 13
-    FMOVH = 14
-    FMOVS = 15
-    FADDH = 16
-    FADDS = 17
-    FADDHS = 18
-    FSUBH = 19
-    FSUBS = 20
-    FMULH = 21
-    FMULS = 22
-    FMAXH = 23
-    FMAXS = 24
-    FMACH = 25
-    FMACS = 26
-    FMACHS = 27
-    FNEGH = 28
-    FNEGS = 29
-    FABSH = 30
-    FABSS = 31
-    FNORMH = 32
-    FNORMS = 33
-    FSCALEH = 34
-    FSCALES = 35
-    FH2S = 36
-    FS2H = 37
-    FH2XP16 = 38
-    FS2XP16 = 39
-    XP162FH = 40
-    XP162FS = 41
-    # @dfilt: drops what comes, until as many control wavelets have come as the fabin_dsd is long
-    DFILT = 42
+class Kernel(IntEnum):
+    """Which loop of fabric/engine/alu.py does a contiguous run; NONE: element by element."""
+
+    NONE = 0
+    HALF = 1
+    SINGLE = 2
+    WORD = 3
+    MOVE16 = 4
+    MOVE32 = 5
 
 
-class DsdOp(NamedTuple):
-    code: DsdOpCode
-    dst: str  # element type: "h" f16, "s" f32, "w" any 16-bit integer, "d" any 32-bit integer
-    src: tuple[str, ...]
+ELEMENT_SIZE = {"h": 2, "s": 4, "w": 2, "d": 4}  # bytes of an element class
+
+
+@dataclass(frozen=True)
+class DsdRow:
+    """One vector operation. Elements: h f16, s f32, w any 16-bit integer, d any 32-bit integer."""
+
+    number: int
+    dst: str  # "": there is no destination
+    src: str
+    # operand classes that the builtin takes after the name: D destination vector, V source vector, s scalar, P pointer
+    # to a scalar; nothing: it has a builtin of its own
     forms: tuple[str, ...]
+    kernel: Kernel = Kernel.NONE
     accumulates: bool = False  # form P,s,V keeps a running value
+    raises: bool = False  # floating-point exceptions
+    doc: str = ""
 
 
 _ALU = ("DVV", "DsV", "DVs")
 _FARITH = ("DVV", "DsV", "DVs", "PsV")
 _MOV = ("DV", "PV", "Ds")
 _UN = ("DV", "Ds")
-C = DsdOpCode
+_H, _S, _W = Kernel.HALF, Kernel.SINGLE, Kernel.WORD
 
 
-def _code(name: str) -> DsdOpCode:
-    return DsdOpCode[name.upper()]
+class DsdOpCode(IntEnum):
+    """The vector operations by number; the builtin of NAME is @name."""
+
+    dst: str
+    src: str
+    forms: tuple[str, ...]
+    kernel: Kernel
+    accumulates: bool
+    raises: bool
+    doc: str
+
+    def __new__(cls, row: DsdRow | int) -> DsdOpCode:
+        assert isinstance(row, DsdRow)  # by number, members are looked up
+        self = int.__new__(cls, row.number)
+        self._value_ = row.number
+        self.dst, self.src, self.forms, self.kernel = row.dst, row.src, row.forms, row.kernel
+        self.accumulates, self.raises, self.doc = row.accumulates, row.raises, row.doc
+        return self
+
+    # 16-bit integers
+    ADD16 = DsdRow(0, "w", "ww", _ALU, _W)
+    ADDC16 = DsdRow(1, "w", "ww", _ALU, doc="with the PE's carry flag, which goes on from element to element")
+    SUB16 = DsdRow(2, "w", "ww", ("DVV", "DVs"), _W)
+    AND16 = DsdRow(3, "w", "ww", _ALU, _W)
+    OR16 = DsdRow(4, "w", "ww", _ALU, _W)
+    XOR16 = DsdRow(5, "w", "ww", _ALU, _W)
+    SLL16 = DsdRow(6, "w", "ww", _ALU)
+    SLR16 = DsdRow(7, "w", "ww", _ALU)
+    SAR16 = DsdRow(8, "w", "ww", _ALU)
+    CLZ = DsdRow(9, "w", "w", _UN)
+    CTZ = DsdRow(10, "w", "w", _UN)
+    POPCNT = DsdRow(11, "w", "w", _UN)
+    # moves
+    MOV16 = DsdRow(12, "w", "w", _MOV, Kernel.MOVE16)
+    MOV32 = DsdRow(13, "d", "d", _MOV, Kernel.MOVE32)
+    FMOVH = DsdRow(14, "h", "h", _MOV, Kernel.MOVE16)
+    FMOVS = DsdRow(15, "s", "s", _MOV, Kernel.MOVE32)
+    # floats
+    FADDH = DsdRow(16, "h", "hh", _FARITH, _H, accumulates=True, raises=True)
+    FADDS = DsdRow(17, "s", "ss", _FARITH, _S, accumulates=True, raises=True)
+    FADDHS = DsdRow(18, "s", "sh", _FARITH, accumulates=True, raises=True)
+    FSUBH = DsdRow(19, "h", "hh", _FARITH, _H, accumulates=True, raises=True)
+    FSUBS = DsdRow(20, "s", "ss", _FARITH, _S, accumulates=True, raises=True)
+    FMULH = DsdRow(21, "h", "hh", _FARITH, _H, accumulates=True, raises=True)
+    FMULS = DsdRow(22, "s", "ss", _FARITH, _S, accumulates=True, raises=True)
+    FMAXH = DsdRow(23, "h", "hh", _FARITH, _H, accumulates=True)
+    FMAXS = DsdRow(24, "s", "ss", _FARITH, _S, accumulates=True)
+    FMACH = DsdRow(25, "h", "hhh", ("DVVs",), _H, raises=True)
+    FMACS = DsdRow(26, "s", "sss", ("DVVs",), _S, raises=True)
+    FMACHS = DsdRow(27, "s", "shh", ("DVVs",), raises=True)
+    FNEGH = DsdRow(28, "h", "h", _UN)
+    FNEGS = DsdRow(29, "s", "s", _UN)
+    FABSH = DsdRow(30, "h", "h", _UN)
+    FABSS = DsdRow(31, "s", "s", _UN)
+    FNORMH = DsdRow(32, "h", "h", ("Ps",), doc="the mantissa, in [0.5, 1)")
+    FNORMS = DsdRow(33, "s", "s", ("Ps",), doc="the mantissa, in [0.5, 1)")
+    FSCALEH = DsdRow(34, "h", "hw", ("Pss",), raises=True, doc="times a power of two")
+    FSCALES = DsdRow(35, "s", "sw", ("Pss",), raises=True, doc="times a power of two")
+    # conversions
+    FH2S = DsdRow(36, "s", "h", _UN)
+    FS2H = DsdRow(37, "h", "s", _UN, raises=True)
+    FH2XP16 = DsdRow(38, "w", "h", ("DV", "Ds", "Ps"), raises=True)
+    FS2XP16 = DsdRow(39, "w", "s", ("DV", "Ds", "Ps"), raises=True)
+    XP162FH = DsdRow(40, "h", "w", _UN, raises=True)
+    XP162FS = DsdRow(41, "s", "w", _UN, raises=True)
+    # looks at whole wavelets, one a cycle
+    DFILT = DsdRow(
+        42, "", "d", (), doc="@dfilt: drops what comes, until as many control wavelets have come as its source is long"
+    )
 
 
-DSD_OPS: dict[str, DsdOp] = {
-    **{
-        n: DsdOp(c, "w", ("w", "w"), _ALU)
-        for n, c in [
-            ("add16", C.ADD16),
-            ("addc16", C.ADDC16),
-            ("and16", C.AND16),
-            ("or16", C.OR16),
-            ("xor16", C.XOR16),
-            ("sll16", C.SLL16),
-            ("slr16", C.SLR16),
-            ("sar16", C.SAR16),
-        ]
-    },
-    "sub16": DsdOp(C.SUB16, "w", ("w", "w"), ("DVV", "DVs")),
-    **{n: DsdOp(c, "w", ("w",), _UN) for n, c in [("clz", C.CLZ), ("ctz", C.CTZ), ("popcnt", C.POPCNT)]},
-    "mov16": DsdOp(C.MOV16, "w", ("w",), _MOV),
-    "mov32": DsdOp(C.MOV32, "d", ("d",), _MOV),
-    "fmovh": DsdOp(C.FMOVH, "h", ("h",), _MOV),
-    "fmovs": DsdOp(C.FMOVS, "s", ("s",), _MOV),
-    **{
-        f"{n}{t}": DsdOp(_code(f"{n}{t}"), t, (t, t), _FARITH, accumulates=True)
-        for n in ("fadd", "fsub", "fmul", "fmax")
-        for t in "hs"
-    },
-    "faddhs": DsdOp(C.FADDHS, "s", ("s", "h"), _FARITH, accumulates=True),
-    "fmach": DsdOp(C.FMACH, "h", ("h", "h", "h"), ("DVVs",)),
-    "fmacs": DsdOp(C.FMACS, "s", ("s", "s", "s"), ("DVVs",)),
-    "fmachs": DsdOp(C.FMACHS, "s", ("s", "h", "h"), ("DVVs",)),
-    **{f"{n}{t}": DsdOp(_code(f"{n}{t}"), t, (t,), _UN) for n in ("fneg", "fabs") for t in "hs"},
-    "fnormh": DsdOp(C.FNORMH, "h", ("h",), ("Ps",)),
-    "fnorms": DsdOp(C.FNORMS, "s", ("s",), ("Ps",)),
-    "fscaleh": DsdOp(C.FSCALEH, "h", ("h", "w"), ("Pss",)),
-    "fscales": DsdOp(C.FSCALES, "s", ("s", "w"), ("Pss",)),
-    "fh2s": DsdOp(C.FH2S, "s", ("h",), _UN),
-    "fs2h": DsdOp(C.FS2H, "h", ("s",), _UN),
-    "fh2xp16": DsdOp(C.FH2XP16, "w", ("h",), ("DV", "Ds", "Ps")),
-    "fs2xp16": DsdOp(C.FS2XP16, "w", ("s",), ("DV", "Ds", "Ps")),
-    "xp162fh": DsdOp(C.XP162FH, "h", ("w",), _UN),
-    "xp162fs": DsdOp(C.XP162FS, "s", ("w",), _UN),
-}
+# those with a builtin of their name, which builtins/dsd_ops.py makes from the row
+DSD_OPS: dict[str, DsdOpCode] = {op.name.lower(): op for op in DsdOpCode if op.forms}

@@ -5,97 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .dsdops import DsdOpCode
-from .isa import Action, MathFn, Op, Operand, Print, Sys, Ty
+from .isa import Action, MathFn, Op, Operand, Print, Role, Sys, Ty
 from .program import Program, TileProgram
 from .words import OperationRow
 
-# how the words a, b, c of each opcode read: r register, w register written, i immediate, t target pc, f function, -
-# unused
-SHAPES: dict[Op, str] = {
-    Op.NOP: "---",
-    Op.MOV: "wr-",
-    Op.LDI: "wi-",
-    Op.LDIH: "wi-",
-    Op.SEL: "wrr",
-    Op.LD: "wri",
-    Op.ST: "rri",
-    Op.COPY: "rrr",
-    **dict.fromkeys(
-        (
-            Op.ADD,
-            Op.SUB,
-            Op.MUL,
-            Op.DIV,
-            Op.REM,
-            Op.AND,
-            Op.OR,
-            Op.XOR,
-            Op.SHL,
-            Op.SHR,
-            Op.EQ,
-            Op.NE,
-            Op.LT,
-            Op.LE,
-            Op.FADD,
-            Op.FSUB,
-            Op.FMUL,
-            Op.FDIV,
-        ),
-        "wrr",
-    ),
-    Op.NEG: "wr-",
-    Op.NOT: "wr-",
-    Op.ADDI: "wri",
-    Op.MULI: "wri",
-    Op.WRAP: "wri",
-    Op.LNOT: "wr-",
-    Op.FNEG: "wr-",
-    Op.FUN1: "wri",
-    Op.FUN2: "wri",
-    Op.I2F: "wri",
-    Op.F2I: "wri",
-    Op.F2F: "wri",
-    Op.F2B: "wri",
-    Op.JMP: "t--",
-    Op.JZ: "rt-",
-    Op.JNZ: "rt-",
-    Op.CALL: "fi-",
-    Op.CALLR: "ri-",
-    Op.TCALL: "f--",
-    Op.RET: "---",
-    Op.CHK: "ri-",
-    Op.ASSERT: "ri-",
-    Op.TRAP: "i--",
-    Op.DBASE: "wrr",
-    Op.DINC: "wrr",
-    Op.DLEN: "wrr",
-    Op.DSTRIDE: "wrr",
-    Op.BINS: "wri",
-    Op.DSRLD: "iri",
-    Op.DSRGET: "wi-",
-    Op.DSRBASE: "ir-",
-    Op.DSDOP: "irw",
-    Op.ELD: "wrr",
-    Op.EST: "rrr",
-    Op.DCOUNT: "wr-",
-    Op.DSRADV: "ir-",
-    Op.ACTIVATE: "r--",
-    Op.BLOCK: "r--",
-    Op.UNBLOCK: "r--",
-    Op.UTBLOCK: "r--",
-    Op.UTUNBLOCK: "r--",
-    Op.SYS: "wri",
-    Op.PRINT: "rii",
-}
-_NAMED = {
-    Op.SYS: Sys,
-    Op.FUN1: MathFn,
-    Op.FUN2: MathFn,
-    Op.PRINT: Print,
-    Op.I2F: Ty,
-    Op.F2I: Ty,
-    Op.F2F: Ty,
-    Op.F2B: Ty,
+# what a number stands for, by the role of its word
+_NAMED: dict[Role, type[Sys] | type[MathFn] | type[Print] | type[Ty]] = {
+    Role.SYSTEM: Sys,
+    Role.FUNCTION1: MathFn,
+    Role.FUNCTION2: MathFn,
+    Role.PRINTED: Print,
+    Role.INTEGER: Ty,
+    Role.FLOAT: Ty,
 }
 
 
@@ -103,26 +24,35 @@ def instruction(tile: TileProgram, pc: int) -> str:
     """One instruction as text."""
     w, *words = (int(x) for x in tile.code[pc])
     op, ty = Op(w & 0xFF), Ty(w >> 8 & 0xF)
-    parts = []
-    for shape, word in zip(SHAPES[op], words, strict=True):
-        if shape in "rw":
-            parts.append(f"r{word}")
-        elif shape == "t":
-            parts.append(f"@{word}")
-        elif shape == "f":
-            parts.append(tile.functions[word].name)
-        elif shape == "i":
-            parts.append(str(word))
-    if op in _NAMED:
-        parts[-1] = _NAMED[op](words[2]).name
-    if op is Op.DSDOP:
-        parts[0] = operation(tile, words[0])
-    if op in (Op.ASSERT, Op.TRAP, Op.PRINT):
-        index = words[0] if op is Op.TRAP else words[1]
-        if 0 <= index < len(tile.strings):
-            parts[0 if op is Op.TRAP else 1] = repr(tile.strings[index])
-    name = op.name.lower() + (f".{ty.name.lower()}" if ty or op in (Op.LD, Op.ST, Op.ADD) else "")
-    return f"{name:<12} {', '.join(parts)}"
+    texts = (operand(tile, word.role, number) for word, number in zip(op.words, words, strict=True))
+    name = op.name.lower() + (f".{ty.name.lower()}" if ty or op.row.types else "")
+    return f"{name:<12} {', '.join(text for text in texts if text)}".rstrip()
+
+
+def operand(tile: TileProgram, role: Role, number: int) -> str:
+    """A word of an instruction as text; "" for one that is not used."""
+    if role is Role.UNUSED:
+        return ""
+    if role.is_register:
+        return f"r{number}"
+    if role is Role.TARGET:
+        return f"@{number}"
+    if role is Role.FUNCTION:
+        return tile.functions[number].name
+    if role is Role.OPERATION:
+        return operation(tile, number)
+    if role is Role.DSR:
+        return dsr(tile, number)
+    if role is Role.STRING and 0 <= number < len(tile.strings):
+        return repr(tile.strings[number])
+    if role in _NAMED:
+        return _NAMED[role](number).name
+    return str(number)
+
+
+def dsr(tile: TileProgram, number: int) -> str:
+    file, index = tile.dsrs[number]
+    return f"{file}[{index}]"
 
 
 def operation(tile: TileProgram, row: int) -> str:
@@ -132,8 +62,7 @@ def operation(tile: TileProgram, row: int) -> str:
     for i in range(4):
         kind = Operand(d[OperationRow.dst + i])
         if kind is Operand.DSR:
-            file, number = tile.dsrs[d[OperationRow.dst_dsr + i]]
-            operands.append(f"{file}[{number}]")
+            operands.append(dsr(tile, d[OperationRow.dst_dsr + i]))
         elif kind is not Operand.NONE:
             operands.append(kind.name.lower())
     flags = []

@@ -15,6 +15,20 @@ import numpy as np
 NORTH, SOUTH, EAST, WEST, RAMP = range(5)
 DIRECTIONS = ("NORTH", "SOUTH", "EAST", "WEST", "RAMP")
 OPPOSITE = (SOUTH, NORTH, WEST, EAST, RAMP)
+# what a configuration can say about switches and filters
+POP_MODES = ("no_pop", "always_pop", "pop_on_advance", "pop_on_advance_nop")
+FILTER_KINDS = {"counter": 1, "sparse_counter": 2, "range": 3}
+FILTER_FIELDS = {  # and their defaults
+    "init_counter": 0,
+    "max_counter": 0xFFFF,
+    "limit1": 0xFFFF,
+    "limit2": -1,
+    "count_data": 0,
+    "count_control": 0,
+    "filter_control": 0,
+    "min_idx": 0,
+    "max_idx": 0xFFFF,
+}
 # route masks have one bit per direction, 1 << NORTH .. 1 << RAMP; host streaming adds a sixth port
 HOST = 5
 
@@ -50,6 +64,7 @@ class Function:
     entry: int  # pc
     params: int
     frame: int  # registers used, including r0 and outgoing calls' link slots
+    results: int = 0  # registers from r1 on that hold something when it returns
     noinline: bool = False  # `noinline fn`: nothing may expand it where it is called
 
 
@@ -125,7 +140,7 @@ class ColorConfig:
     position: int = 0
     ring: bool = False
     pop: str = "no_pop"
-    filter: tuple | None = None  # (kind, ((field, value), ...)), see sema.model.layout.FILTER_FIELDS
+    filter: tuple | None = None  # (kind, ((field, value), ...)), by FILTER_KINDS and FILTER_FIELDS
     teardown: bool = False
     swap_x: bool = False
     swap_y: bool = False

@@ -118,9 +118,10 @@ class Packed:
 
 class Field(int):
     """A field of a record: its offset in words, and what is known about it. count: words it has, or records if it is
-    made of such."""
+    made of such. within: the numbers it may hold, if that can be said of it alone (verify.py refuses others)."""
 
     name: str
+    within: range | None
     doc: str
     count: int
     packed: type[Packed] | None
@@ -133,26 +134,36 @@ class Field(int):
 
 
 def _field(
-    at: int, name: str, doc: str, count: int, packed: type[Packed] | None, part: type[Record] | None, line: bool
+    at: int,
+    name: str,
+    doc: str,
+    count: int,
+    packed: type[Packed] | None,
+    part: type[Record] | None,
+    line: bool,
+    within: range | None,
 ) -> Field:
     field = Field(at)
+    field.within = within
     field.name, field.doc, field.count, field.packed, field.part, field.line = name, doc, count, packed, part, line
     return field
 
 
-def word(doc: str, packed: type[Packed] | None = None, line: bool = False) -> Field:
+def word(doc: str, packed: type[Packed] | None = None, line: bool = False, within: range | None = None) -> Field:
     """A field of one word. line: it begins a cache line."""
-    return _field(-1, "", doc, 1, packed, None, line)
+    return _field(-1, "", doc, 1, packed, None, line, within)
 
 
-def words(count: int, doc: str, packed: type[Packed] | None = None, line: bool = False) -> Field:
+def words(
+    count: int, doc: str, packed: type[Packed] | None = None, line: bool = False, within: range | None = None
+) -> Field:
     """Several words of the same meaning."""
-    return _field(-1, "", doc, count, packed, None, line)
+    return _field(-1, "", doc, count, packed, None, line, within)
 
 
 def parts(record: type[Record], count: int, doc: str, line: bool = False) -> Field:
     """Records inside a record."""
-    return _field(-1, "", doc, count, None, record, line)
+    return _field(-1, "", doc, count, None, record, line, None)
 
 
 class Record:
@@ -178,7 +189,7 @@ class Record:
         for key, field in [(k, v) for k, v in vars(cls).items() if isinstance(v, Field)]:
             if field.line:
                 at += -at % per_line
-            placed = _field(at, key, field.doc, field.count, field.packed, field.part, field.line)
+            placed = _field(at, key, field.doc, field.count, field.packed, field.part, field.line, field.within)
             cls.FIELDS[key] = placed
             setattr(cls, key, placed)
             at += placed.words

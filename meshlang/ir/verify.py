@@ -1,117 +1,257 @@
-"""The verifier: what every tile program must satisfy before the engine runs it.
+"""The verifier: what every program must satisfy before the engine runs it.
 
-The engine indexes arrays without checks; a program that passes here cannot make it read outside them through a table
-index, a jump or a register number. Run on freshly compiled and on loaded programs.
+The engine indexes its arrays without checks: a program that passes here cannot make it read or write outside them
+through a table row, a jump, a register number or a pointer that it follows as it stands. Values that a program computes
+(addresses, DSDs, lengths) are checked where the engine uses them. Every `Machine` verifies its program (fabric/loader.py),
+and so does the compiler, and whoever reads a saved one (serial.py).
+
+What may be wrong is data: rows of the instruction table (verify_code.py), what the fields of a table's rows may hold
+(`within` in words.py), and for the rest one small function per subject, in CHECKS and in verify_fabric.py.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
 from ..diag import Diagnostic, MeshlangError
 from .dsdops import DsdOpCode
 from .isa import (
+    COLORS,
     PLAIN_COUNT,
     PLAIN_REGISTERS,
-    RECORD_REGISTERS,
-    Action,
-    Op,
     Operand,
-    Ty,
 )
-from .listing import SHAPES
 from .program import Program, TileProgram
-from .words import RING, OperationRow, Walk
+from .records import Record
+from .verify_code import Code, Problem
+from .verify_fabric import fabric_problem
+from .words import MOST_STEPS, RING, RING_LENGTH, DsrConfig, FifoActions, FifoRow, OperationRow, Walk
+
+MEMORY = 1 << 16  # bytes that an address can name
+STACK = 1 << 20  # registers of a PE
+ARGUMENTS = 15  # of a launched function
 
 
 def verify(program: Program) -> None:
     """Raise MS0790 for the first thing that is wrong (a fault of the compiler or of the file, never of the source)."""
-    for tile in program.tiles:
-        problem = tile_problem(tile)
-        if problem:
-            raise MeshlangError(
-                Diagnostic(
-                    "MS0790",
-                    f"{tile.name}: {problem}",
-                    help="compile the program again with this version; if that "
-                    "does not help, it is a mistake in the compiler",
+    problem = program_problem(program)
+    if problem is not None:
+        raise MeshlangError(
+            Diagnostic(
+                "MS0790",
+                problem,
+                help="compile the program again with this version; if that does not help, it is a mistake in the compiler",
+            )
+        )
+
+
+def program_problem(program: Program) -> str | None:
+    if program.arch not in ("wse2", "wse3"):
+        return f"there is no architecture {program.arch!r}"
+    found = _shapes(program.tiles) or Code(program.tiles).problem() or _tables(program.tiles) or _others(program.tiles)
+    return f"{program.tiles[found[0]].name}: {found[1]}" if found is not None else fabric_problem(program)
+
+
+# ---------------------------------------------------------------- tables
+
+
+def _shapes(tiles: Sequence[TileProgram]) -> Problem | None:
+    """The arrays are arrays of what they should be."""
+    for t, tile in enumerate(tiles):
+        if tile.code.ndim != 2 or tile.code.shape[1:] != (4,) or tile.code.dtype != np.int32:
+            return t, "the code is no table of instructions"
+        if tile.image.ndim != 1 or tile.image.dtype != np.uint8 or len(tile.image) > MEMORY:
+            return t, f"the memory is not of up to {MEMORY} bytes"
+        for name, (record, _) in TABLES.items():
+            table = getattr(tile, name)
+            if table.ndim != 2 or table.shape[1] != record.WORDS or table.dtype != np.int32:
+                return t, f"{name} is no table of {record.WORDS} columns"
+        if not 0 < tile.stack_registers <= STACK:
+            return t, f"there is no stack of {tile.stack_registers} registers"
+    return None
+
+
+def _tables(tiles: Sequence[TileProgram]) -> Problem | None:
+    """Tables that instructions and DSDs name rows of, of all tile programs at once."""
+    for name, (record, relations) in TABLES.items():
+        tables = [getattr(t, name) for t in tiles]
+        owner = np.repeat(np.arange(len(tiles)), [len(t) for t in tables])
+        if not len(owner):
+            continue
+        rows = np.concatenate(tables).astype(np.int64)
+        for field in record.FIELDS.values():
+            if field.within is not None:
+                part = rows[:, field : field + field.count]
+                bad = ((part < field.within.start) | (part >= field.within.stop) | (part % field.within.step != 0)).any(
+                    1
                 )
-            )
-    tiles = program.fabric.tile
-    if (
-        tiles.shape != (program.fabric.height, program.fabric.width)
-        or tiles.min(initial=0) < -1
-        or tiles.max(initial=0) >= len(program.tiles)
+                if bad.any():
+                    i = int(np.argmax(bad))
+                    return int(owner[i]), f"{name}: '{field.name}' cannot be {', '.join(map(str, part[i].tolist()))}"
+        for bad, what in relations(rows, owner, tiles) if relations is not None else ():
+            if bad.any():
+                return int(owner[np.argmax(bad)]), f"{name}: {what}"
+    return None
+
+
+_Wrong = Iterator[tuple[np.ndarray, str]]  # which rows are wrong, and what is
+
+
+def _forms() -> np.ndarray:
+    """Operand kinds that a vector operation can have: operation, destination, sources, as one number each."""
+    letters = {"D": (Operand.DSD, Operand.DSR), "V": (Operand.DSD, Operand.DSR), "s": (Operand.SCALAR,)}
+    letters |= {"P": (Operand.POINTER,), "-": (Operand.NONE,)}
+    found = []
+    for op in DsdOpCode:
+        for form in op.forms or ("-V",):
+            kinds = [int(op)]
+            for letter in form.ljust(4, "-"):
+                kinds = [k << 3 | int(kind) for k in kinds for kind in letters[letter]]
+            found += kinds
+    return np.unique(found)
+
+
+_FORMS = _forms()
+
+
+def _operations(rows: np.ndarray, owner: np.ndarray, tiles: Sequence[TileProgram]) -> _Wrong:
+    kinds = rows[:, OperationRow.dst : OperationRow.dst + 4]
+    known = ((kinds >= 0) & (kinds < 8)).all(1) & (rows[:, OperationRow.code] >= 0) & (rows[:, OperationRow.code] < 64)
+    number = rows[:, OperationRow.code]
+    for i in range(4):
+        number = number << 3 | kinds[:, i] & 7
+    yield ~(known & np.isin(number, _FORMS)), "a vector operation does not exist with such operands"
+    dsrs = np.array([len(t.dsrs) for t in tiles])[owner]
+    for i in range(4):
+        named = rows[:, OperationRow.dst_dsr + i]
+        yield (kinds[:, i] == Operand.DSR) & ((named < 0) | (named >= dsrs)), "an operand is a DSR that does not exist"
+
+
+def _walks(rows: np.ndarray, owner: np.ndarray, tiles: Sequence[TileProgram]) -> _Wrong:
+    """A walk has up to four dimensions; a ring has two, one step forwards and then back to its begin."""
+    ring = rows[:, Walk.ext] == RING
+    around = rows[:, Walk.ext + 1]
+    yield ring & (rows[:, Walk.rank] != 2), "a ring has two dimensions"
+    yield ring & ((around < 1) | (around > 0x7FFF)), "there is no ring of such a length"
+    yield ring & ((rows[:, RING_LENGTH] < 0) | (rows[:, RING_LENGTH] > 0x7FFF)), "a circular buffer has no such length"
+    yield ring & ((rows[:, Walk.stride] != 1) | (rows[:, Walk.stride + 1] != 1 - around)), "a ring does not close"
+    extents = rows[:, Walk.ext : Walk.ext + 4]
+    yield ~ring & ((extents < 0) | (extents > 0xFFFF)).any(1), "a dimension has an extent of 16 bits"
+    used = np.where(np.arange(4) < rows[:, Walk.rank, None], extents, 1).astype(np.float64)
+    yield ~ring & (used.prod(1) > MOST_STEPS), f"a walk has more than {MOST_STEPS} steps"
+
+
+def _fifos(rows: np.ndarray, owner: np.ndarray, tiles: Sequence[TileProgram]) -> _Wrong:
+    memory = np.array([len(t.image) for t in tiles])[owner]
+    end = rows[:, FifoRow.base] + rows[:, FifoRow.capacity] * rows[:, FifoRow.size]
+    yield end > memory, "a FIFO does not lie inside the memory"
+    yield FifoActions.empty.get(rows[:, FifoRow.actions]) > 3, "a FIFO has no such action"
+
+
+# the tables of a tile program: how their rows are declared, and what fields have to do with each other and with the rest
+TABLES: dict[str, tuple[type[Record], Callable[[np.ndarray, np.ndarray, Sequence[TileProgram]], _Wrong] | None]] = {
+    "dsd_ops": (OperationRow, _operations),
+    "dsr_configs": (DsrConfig, None),
+    "mem4d": (Walk, _walks),
+    "fifos": (FifoRow, _fifos),
+}
+
+
+# ---------------------------------------------------------------- the rest of a tile program
+
+
+def _others(tiles: Sequence[TileProgram]) -> Problem | None:
+    for t, tile in enumerate(tiles):
+        for check in CHECKS:
+            for problem in check(tile):
+                return t, problem
+    return None
+
+
+def _masks(tile: TileProgram) -> Iterator[str]:
+    for name, bits in (
+        ("active", 64),
+        ("blocked", 64),
+        ("high", 64),
+        ("ut_blocked", 8),
+        ("transform", 6),
+        ("exceptions", 16),
     ):
-        raise MeshlangError(Diagnostic("MS0790", "the table of tile programs does not fit the rectangle"))
+        if not 0 <= getattr(tile, name) < 1 << bits:
+            yield f"'{name}' is no mask of {bits} bits"
 
 
-def tile_problem(tile: TileProgram) -> str | None:
-    n = len(tile.code)
-    if len(tile.spans) != n:
-        return f"{len(tile.spans)} spans for {n} instructions"
-    frame_of, first_of, end_of = [0] * n, [0] * n, [0] * n  # of the function an instruction belongs to
-    ends = [*(f.entry for f in tile.functions[1:]), n][: len(tile.functions)]  # a program may have no functions
-    for f, end in zip(tile.functions, ends, strict=True):
-        if not 0 <= f.entry < end <= n:
-            return f"function {f.name} does not lie inside the code"
-        for of, value in ((frame_of, f.frame), (first_of, f.entry), (end_of, end)):
-            of[f.entry : end] = [value] * (end - f.entry)
-        last = Op(int(tile.code[end - 1, 0]) & 0xFF)
-        if last not in (Op.RET, Op.JMP, Op.TRAP, Op.TCALL):
-            return f"function {f.name} does not end"
-    for pc, (w, *words) in enumerate(tile.code.tolist()):
-        if w & 0xFF not in Op._value2member_map_ or w >> 8 & 0xF not in Ty._value2member_map_:
-            return f"instruction {pc} has no opcode"
-        op = Op(w & 0xFF)
-        for shape, word in zip(SHAPES[op], words, strict=True):
-            bad = (
-                shape in "rw"
-                and not 0 <= word < frame_of[pc]
-                or shape == "w"
-                and word == 0
-                and op is not Op.SYS
-                or shape == "t"
-                and not first_of[pc] <= word < end_of[pc]
-                or shape == "f"
-                and not 0 <= word < len(tile.functions)
-            )
-            if bad:
-                return f"instruction {pc} names what does not exist: {op.name.lower()} {', '.join(map(str, words))}"
-        if op is Op.DSDOP and not (0 <= words[0] < len(tile.dsd_ops) and words[1] + RECORD_REGISTERS <= frame_of[pc]):
-            return f"instruction {pc}: no such vector operation"
-        if op is Op.DSRLD and not (
-            0 <= words[0] < len(tile.dsrs) and 0 <= words[2] < len(tile.dsr_configs) and words[1] + 3 <= frame_of[pc]
-        ):
-            return f"instruction {pc}: no such DSR"
-        if op in (Op.DSRGET, Op.DSRBASE, Op.DSRADV) and not 0 <= words[1 if op is Op.DSRGET else 0] < len(tile.dsrs):
-            return f"instruction {pc}: no such DSR"
-    for row in tile.dsd_ops:
-        if int(row[OperationRow.code]) not in DsdOpCode._value2member_map_:
-            return "a row of the vector operations has no operation"
-        for i in range(4):
-            if int(row[OperationRow.dst + i]) not in Operand._value2member_map_:
-                return "a row of the vector operations has no such operand"
-            if row[OperationRow.dst + i] == Operand.DSR and not 0 <= row[OperationRow.dst_dsr + i] < len(tile.dsrs):
-                return "a row of the vector operations names no DSR"
-    for row in tile.dsr_configs:
-        if int(row[1]) not in Action._value2member_map_:
-            return "a DSR configuration has no such action"
-    for t in tile.tasks:
-        if not 0 <= t.function < len(tile.functions) or not 0 <= t.id < 64:
-            return f"task {t.name} is bound to what does not exist"
-    if len(tile.rotating) > 2:
-        return "there are more than two pairs of rotating tasks"
-    for task, init, limit in tile.rotating:
-        kinds = {(t.kind, t.id) for t in tile.tasks}
-        if not {("data", task), ("control", 0)} <= kinds or not 0 <= init <= limit <= 0xFFFF:
-            return "rotating tasks are bound to what does not exist"
-    for row in tile.mem4d:
-        rank, outer, ring = (int(row[i]) for i in (Walk.rank, Walk.ext, Walk.ext + 1))
-        if not 1 <= rank <= 4 or outer == RING and (rank != 2 or ring < 1):
-            return "a walk has no such dimensions"
-    for address, value in tile.registers:
-        if not PLAIN_REGISTERS <= address < PLAIN_REGISTERS + PLAIN_COUNT or not 0 <= value <= 0xFFFF:
-            return "a word of the configuration space does not exist"
+def _objects(tile: TileProgram) -> Iterator[str]:
     for o in tile.objects:
         if not 0 <= o.address <= o.address + o.size <= len(tile.image):
-            return f"'{o.name}' does not lie inside the memory"
-    return None
+            yield f"'{o.name}' does not lie inside the memory"
+
+
+def _tasks(tile: TileProgram) -> Iterator[str]:
+    for task in tile.tasks:
+        if not 0 <= task.function < len(tile.functions) or not 0 <= task.id < 64:
+            yield f"task {task.name} is bound to what does not exist"
+        elif task.kind not in ("data", "local", "control"):
+            yield f"task {task.name} is of no kind"
+        elif len(task.arg_types) >= tile.functions[task.function].frame:
+            yield f"task {task.name} has no room for its arguments"
+
+
+def _rotating(tile: TileProgram) -> Iterator[str]:
+    if len(tile.rotating) > 2:
+        yield "there are more than two pairs of rotating tasks"
+    kinds = {(t.kind, t.id) for t in tile.tasks}
+    for task, init, limit in tile.rotating:
+        if not {("data", task), ("control", 0)} <= kinds or not 0 <= init <= limit <= 0xFFFF:
+            yield "rotating tasks are bound to what does not exist"
+
+
+def _queues(tile: TileProgram) -> Iterator[str]:
+    for word, queues in (("input", tile.inputs), ("output", tile.outputs)):
+        if len({q.id for q in queues}) != len(queues):
+            yield f"an {word} queue is there twice"
+        for q in queues:
+            if not 0 <= q.id < 8 or q.color is not None and not 0 <= q.color < COLORS:
+                yield f"{word} queue {q.id} of color {q.color} does not exist"
+
+
+def _exports(tile: TileProgram) -> Iterator[str]:
+    for name, e in tile.exports.items():
+        if e.kind == "fn":
+            if not 0 <= e.function < len(tile.functions) or tile.functions[e.function].params > ARGUMENTS:
+                yield f"the export '{name}' is of a function that does not exist"
+        elif e.kind not in ("var", "pointer"):
+            yield f"the export '{name}' is of no kind"
+        elif not 0 <= e.address <= len(tile.image) - (2 if e.kind == "pointer" else 1):
+            yield f"the export '{name}' does not lie inside the memory"
+
+
+def _dsrs(tile: TileProgram) -> Iterator[str]:
+    for file, number in tile.dsrs:
+        if file not in ("dest", "src0", "src1") or number < 0:
+            yield f"there is no DSR {number} of {file}"
+    for dense, packed, config, action, on_control in tile.dsr_init:
+        if not (0 <= dense < len(tile.dsrs) and 0 <= packed < 1 << 64 and -1 <= config < len(tile.dsr_configs)):
+            yield "what a DSR holds at the start does not exist"
+        elif not (-1 <= action < 64 and -1 <= on_control < 64):
+            yield "a DSR starts a task that does not exist"
+
+
+def _registers(tile: TileProgram) -> Iterator[str]:
+    for address, value in tile.registers:
+        if not PLAIN_REGISTERS <= address < PLAIN_REGISTERS + PLAIN_COUNT or not 0 <= value <= 0xFFFF:
+            yield "a word of the configuration space does not exist"
+
+
+CHECKS: tuple[Callable[[TileProgram], Iterator[str]], ...] = (
+    _masks,
+    _objects,
+    _tasks,
+    _rotating,
+    _queues,
+    _exports,
+    _dsrs,
+    _registers,
+)

@@ -101,6 +101,14 @@ class FifoActions(Packed, name="fifo_actions", prefix="FA"):
 FIFO_TEST, FIFO_TERMINATE, FIFO_SUSPEND, FIFO_FAULT = range(4)
 
 
+# what fields of the rows may hold
+_FLAG = range(2)
+_ACTIONS = range(3)  # isa.Action
+_TASK = range(-1, 64)  # an id, or none
+_MICROTHREAD = range(-1, 8)
+_PRIORITY = range(4)
+
+
 class OperationRow(Record, prefix="OP", size="OP_COLUMNS", array="T"):
     """A vector operation of the program: `TileProgram.dsd_ops`. Operands come from registers: r[base] destination,
     r[base + 1..3] sources (DSD, scalar or pointer), r[base + 4] index, r[base + 5..6] action ids."""
@@ -110,27 +118,27 @@ class OperationRow(Record, prefix="OP", size="OP_COLUMNS", array="T"):
     src = words(3, "and of the sources")
     dst_dsr = word("dense index of the DSR where the kind is DSR")
     src_dsr = words(3, "the same of the sources")
-    async_ = word("1: asynchronous")
-    action = word("`Action`; its id is in r[base + 5]")
-    onctrl = word("`Action` on a control wavelet; its id is in r[base + 6]")
-    onctrl_set = word("1: `on_control` was given (terminate = Action.NONE)")
-    ut = word("explicit microthread, or -1")
-    prio = word("as `Dsd.prio`")
-    index = word("1: wavelet index in r[base + 4]")
+    async_ = word("1: asynchronous", within=_FLAG)
+    action = word("`Action`; its id is in r[base + 5]", within=_ACTIONS)
+    onctrl = word("`Action` on a control wavelet; its id is in r[base + 6]", within=_ACTIONS)
+    onctrl_set = word("1: `on_control` was given (terminate = Action.NONE)", within=_FLAG)
+    ut = word("explicit microthread, or -1", within=_MICROTHREAD)
+    prio = word("as `Dsd.prio`", within=_PRIORITY)
+    index = word("1: wavelet index in r[base + 4]", within=_FLAG)
 
 
 class DsrConfig(Record, prefix="RC", size="RC_COLUMNS", array="T"):
     """What a DSR is loaded with beside a DSD: `TileProgram.dsr_configs`. Action ids come from r[b + 1] and r[b + 2] of
     DSRLD."""
 
-    async_ = word("1: operations with it are asynchronous")
-    action = word("`Action` when such an operation ends")
-    onctrl = word("`Action` on a control wavelet")
-    onctrl_set = word("1: `on_control` was given")
-    ut = word("microthread, or -1")
-    prio = word("as `Dsd.prio`")
-    save = word("`save_address`")
-    single_step = word("`single_step`")
+    async_ = word("1: operations with it are asynchronous", within=_FLAG)
+    action = word("`Action` when such an operation ends", within=_ACTIONS)
+    onctrl = word("`Action` on a control wavelet", within=_ACTIONS)
+    onctrl_set = word("1: `on_control` was given", within=_FLAG)
+    ut = word("microthread, or -1", within=_MICROTHREAD)
+    prio = word("as `Dsd.prio`", within=_PRIORITY)
+    save = word("`save_address`", within=_FLAG)
+    single_step = word("`single_step`", within=_FLAG)
 
 
 class Walk(Record, prefix="M4", size="M4_COLUMNS", array="T"):
@@ -140,11 +148,12 @@ class Walk(Record, prefix="M4", size="M4_COLUMNS", array="T"):
     outer extent is RING, which no mem4d_dsd has, its inner one the ring's, and the one behind holds its own length.
     """
 
-    rank = word("number of dimensions")
+    rank = word("number of dimensions", within=range(1, 5))
     ext = words(4, "extents, outermost first; of a ring: RING, its extent, the length of the circbuf_dsd")
-    stride = words(4, "jump strides in elements, innermost first")
+    stride = words(4, "jump strides in elements, innermost first", within=range(-0x10000, 0x10000))
 
 
+MOST_STEPS = 0x7FFFFFFF  # of a walk: with these strides no address leaves 64 bits
 RING = 0x7FFFFFFF
 RING_LENGTH = Walk.ext + 2
 
@@ -152,13 +161,13 @@ RING_LENGTH = Walk.ext + 2
 class FifoRow(Record, prefix="FIFO", size="FIFO_COLUMNS", array="T"):
     """A FIFO of the program: `TileProgram.fifos`."""
 
-    base = word("byte address of its buffer")
-    capacity = word("elements it has room for")
-    size = word("bytes of an element")
-    push = word("task that an element after emptiness activates, or -1")
-    pop = word("task that room after fullness activates, or -1")
-    prio = word("WSE-3: priority")
-    actions = word("what happens when it is empty or full", FifoActions)
+    base = word("byte address of its buffer", within=range(1 << 16))
+    capacity = word("elements it has room for", within=range(1, 1 << 16))
+    size = word("bytes of an element", within=range(2, 5, 2))
+    push = word("task that an element after emptiness activates, or -1", within=_TASK)
+    pop = word("task that room after fullness activates, or -1", within=_TASK)
+    prio = word("WSE-3: priority", within=_PRIORITY)
+    actions = word("what happens when it is empty or full", FifoActions, within=range(1 << 6))
 
 
 class Register(Packed, name="register", prefix="CR", word=16):

@@ -74,8 +74,9 @@ class Tile:
 
     def emit(self, op, a=0, b=0, c=0, ty=Ty.I64):
         words = [int(op) | int(ty) << 8, a, b, c]
-        for i, word in enumerate(words[1:], 1):
+        for i, (word, kind) in enumerate(zip(words[1:], op.words, strict=True), 1):
             if isinstance(word, str):
+                assert kind.role is isa.Role.TARGET, f"{op.name.lower()} has no target there"
                 self.fix.append((len(self.code), i, word))
                 words[i] = 0
         self.code.append(words)
@@ -126,7 +127,7 @@ class Tile:
         """Emit a vector operation. Operands: ("dsd", packed) ("dsr", dense) ("scalar", bits) ("pointer", address), or
         ("reg", kind, r)."""
         row = [0] * OperationRow.WORDS
-        row[OperationRow.code] = DSD_OPS[name].code
+        row[OperationRow.code] = DSD_OPS[name]
         row[OperationRow.ut] = ut
         row[OperationRow.async_] = int(is_async)
         row[OperationRow.prio] = prio

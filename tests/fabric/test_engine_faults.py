@@ -153,7 +153,7 @@ def test_code_is_checked_at_load():
     t = Tile()
     t.function("main", export=True)
     t.emit(Op.JMP, 99)
-    with pytest.raises(MeshlangError, match="MS0801"):
+    with pytest.raises(MeshlangError, match="MS0790"):
         Machine(program([[0]], [t]))
 
 

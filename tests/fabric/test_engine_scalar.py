@@ -94,7 +94,7 @@ def test_integers(cases):
             if b:
                 table += [(Op.DIV, quotient, 2), (Op.REM, a - quotient * b, 2)]
             for op, value, other in table:
-                tile.emit(op, 5, 1, other, ty)
+                tile.emit(op, 5, 1, other, ty if op.row.types else Ty.I64)
                 store(5)
                 expected.append(signed64(wrap(value, ty)))
             tile.emit(Op.ADDI, 5, 1, -77, ty)
@@ -134,7 +134,7 @@ def test_floats():
                 tile.emit(Op.FNEG, 5, 1, 0, ty)
                 store(5)
                 expected.append(int((-a).view(bits)))
-                tile.emit(Op.F2B, 5, 1, int(ty), Ty.U8)
+                tile.emit(Op.F2B, 5, 1, int(ty))
                 store(5)
                 expected.append(int(a != 0))
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from meshlang.diag import MeshlangError
-from meshlang.ir.isa import Op, Operand
-from meshlang.ir.listing import SHAPES
+from meshlang.ir.isa import Op, Operand, Role
+from meshlang.ir.program import ColorConfig, Export, Preload
 from meshlang.ir.verify import verify
-from meshlang.ir.words import OperationRow
+from meshlang.ir.words import RING, OperationRow, Walk
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 from compiling import compile_files
@@ -53,13 +53,13 @@ def compiled(tmp_path_factory):
     return program
 
 
-def places(tile, shape: str) -> list[tuple[int, int]]:
-    """(instruction, word) of every operand of a shape of ir.listing.SHAPES."""
+def places(tile, role: Role) -> list[tuple[int, int]]:
+    """(instruction, word) of every word of a role."""
     return [
-        (pc, 1 + i)
+        (pc, i)
         for pc in range(len(tile.code))
-        for i, s in enumerate(SHAPES[Op(int(tile.code[pc, 0]) & 0xFF)])
-        if s == shape
+        for i, word in enumerate(Op(int(tile.code[pc, 0]) & 0xFF).words, 1)
+        if word.role is role
     ]
 
 
@@ -72,9 +72,9 @@ def frame_of(tile, op: Op) -> int:
     return next(f.frame for f in reversed(tile.functions) if f.entry <= first(tile, op))
 
 
-def set_word(shape: str, value):
+def set_word(role: Role, value):
     def change(tile):
-        pc, word = places(tile, shape)[-1]
+        pc, word = places(tile, role)[-1]
         tile.code[pc, word] = value(tile) if callable(value) else value
 
     return change
@@ -120,35 +120,60 @@ def beyond(tile):
 
 
 CHANGES = {
+    "frame": (lambda t: setattr(t.functions[0], "frame", 100_000), "has no room on the stack"),
+    "arguments": (lambda t: setattr(t.functions[0], "params", 1000), "has no room for its arguments"),
+    "type": (lambda t: t.code.__setitem__((0, 0), int(t.code[0, 0]) | 15 << 8), "has no opcode and type"),
+    "table": (lambda t: setattr(t, "mem4d", t.mem4d[:, :5]), "is no table of 9 columns"),
+    "stack": (put("stack_registers", 1 << 40), "there is no stack"),
+    "mask": (put("active", -1), "is no mask of 64 bits"),
+    "queue": (lambda t: setattr(t.inputs[0], "id", 9), "does not exist"),
+    "two queues": (put("inputs", lambda t: t.inputs * 2), "is there twice"),
+    "kind of task": (lambda t: setattr(t.tasks[0], "kind", "other"), "is of no kind"),
+    "DSR file": (put("dsrs", lambda t: [("dst", 0), *t.dsrs[1:]]), "there is no DSR"),
+    "DSR at the start": (put("dsr_init", [(99, 0, -1, -1, -1)]), "what a DSR holds"),
+    "export": (put("exports", {"x": Export("x", "var", "u16", 1 << 15, "u16")}), "does not lie inside the memory"),
+    "exported function": (
+        put("exports", {"f": Export("f", "fn", "fn", function=99)}),
+        "a function that does not exist",
+    ),
+    "FIFO": (
+        put("fifos", np.array([[16, 60_000, 2, -1, -1, 0, 0]], np.int32)),
+        "a FIFO does not lie inside the memory",
+    ),
     "spans": (put("spans", lambda t: t.spans[:-1]), "spans for"),
     "function past the end": (lambda t: setattr(t.functions[-1], "entry", len(t.code)), "does not lie inside the code"),
     "function that runs on": (cut_end, "does not end"),
     "opcode": (lambda t: t.code.__setitem__((0, 0), 0xFF), "has no opcode"),
-    "register read": (set_word("r", 2000), "names what does not exist"),
-    "register below zero": (set_word("r", -1), "names what does not exist"),
-    "register written": (set_word("w", 2000), "names what does not exist"),
-    "jump": (set_word("t", lambda t: len(t.code)), "names what does not exist"),
+    "register read": (set_word(Role.READ, 2000), "a register that does not exist"),
+    "register below zero": (set_word(Role.READ, -1), "a register that does not exist"),
+    "register written": (set_word(Role.WRITE, 2000), "a register that does not exist"),
+    "register zero": (set_word(Role.WRITE, 0), "a register that does not exist"),
+    "jump": (set_word(Role.TARGET, lambda t: len(t.code)), "goes to where nothing is"),
     "jump into another function": (
         lambda t: set_word(
-            "t", t.functions[0].entry if places(t, "t")[-1][0] >= t.functions[-1].entry else t.functions[-1].entry
+            Role.TARGET,
+            t.functions[0].entry if places(t, Role.TARGET)[-1][0] >= t.functions[-1].entry else t.functions[-1].entry,
         )(t),
-        "names what does not exist",
+        "goes to where nothing is",
     ),
-    "function number": (set_word("f", lambda t: len(t.functions)), "names what does not exist"),
-    "vector operation": (set_op(Op.DSDOP, 1, 99), "no such vector operation"),
+    "function number": (set_word(Role.FUNCTION, lambda t: len(t.functions)), "a function that does not exist"),
+    "vector operation": (set_op(Op.DSDOP, 1, 99), "a vector operation that does not exist"),
     "registers of a vector operation": (
         lambda t: set_op(Op.DSDOP, 2, frame_of(t, Op.DSDOP) - 1)(t),
-        "no such vector operation",
+        "a register that does not exist",
     ),
-    "DSR": (set_op(Op.DSRLD, 1, 99), "no such DSR"),
-    "DSR configuration": (set_op(Op.DSRLD, 3, 99), "no such DSR"),
-    "kind of vector operation": (set_row("dsd_ops", OperationRow.code, 250), "no operation"),
-    "operand": (set_row("dsd_ops", OperationRow.dst, 99), "no such operand"),
-    "DSR operand": (dsr_operand, "names no DSR"),
-    "action": (set_row("dsr_configs", 1, 99), "no such action"),
+    "DSR": (set_op(Op.DSRLD, 1, 99), "a DSR that does not exist"),
+    "DSR configuration": (set_op(Op.DSRLD, 3, 99), "a DSR configuration that does not exist"),
+    "kind of vector operation": (set_row("dsd_ops", OperationRow.code, 250), "does not exist with such operands"),
+    "operand": (set_row("dsd_ops", OperationRow.dst, 99), "does not exist with such operands"),
+    "scalar destination": (set_row("dsd_ops", OperationRow.dst, Operand.SCALAR), "does not exist with such operands"),
+    "DSR operand": (dsr_operand, "an operand is a DSR that does not exist"),
+    "action": (set_row("dsr_configs", 1, 99), "'action' cannot be 99"),
     "task": (no_task, "bound to what does not exist"),
     "rotating tasks": (put("rotating", lambda t: [(5, 0, 2)]), "rotating tasks"),
-    "walk": (set_row("mem4d", 0, 7), "no such dimensions"),
+    "walk": (set_row("mem4d", Walk.rank, 7), "'rank' cannot be 7"),
+    "steps of a walk": (set_row("mem4d", slice(Walk.ext, Walk.ext + 2), 0xFFFF), "has more than"),
+    "ring": (set_row("mem4d", Walk.ext, RING), "a ring does not close"),
     "configuration word": (put("registers", [(0x10, 1)]), "configuration space"),
     "object": (beyond, "does not lie inside the memory"),
 }
@@ -163,6 +188,51 @@ def test_a_damaged_program_is_refused(compiled, what):
         verify(damaged)
     found = caught.value.diagnostics[0]
     assert found.code == "MS0790" and text in found.message, found.message
+
+
+CHANGES_OF_THE_FABRIC = {
+    "architecture": (lambda p: setattr(p, "arch", "wse4"), "architecture"),
+    "rectangle": (lambda p: setattr(p.fabric, "width", 1 << 20), "no rectangle"),
+    "color": (lambda p: p.fabric.color.__setitem__(30, p.fabric.tile - p.fabric.tile), "no color 30"),
+    "configuration": (
+        lambda p: p.fabric.color.__setitem__(2, np.full_like(p.fabric.tile, len(p.fabric.configs))),
+        "do not fit the rectangle",
+    ),
+    "route": (lambda p: p.fabric.configs.append(ColorConfig(64, 1)), "directions that do not exist"),
+    "switch": (lambda p: p.fabric.configs.append(ColorConfig(1, 16, position=2)), "a position that is not there"),
+    "pop mode": (lambda p: p.fabric.configs.append(ColorConfig(1, 16, pop="sometimes")), "no pop mode"),
+    "filter": (lambda p: p.fabric.configs.append(ColorConfig(1, 16, filter=("counter", ()))), "of no kind"),
+    "stream": (lambda p: p.fabric.host_in.__setitem__(77, "in"), "no color 77"),
+    "preload": (
+        lambda p: p.preloads.append(Preload(0, 0, np.zeros((1, 1), np.int32), np.zeros((1, 1, 1 << 16), np.uint8))),
+        "does not lie inside its memory",
+    ),
+    "preload outside": (
+        lambda p: p.preloads.append(Preload(3, 0, np.zeros((1, 1), np.int32), np.zeros((1, 1, 2), np.uint8))),
+        "outside the rectangle",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES_OF_THE_FABRIC)
+def test_a_damaged_fabric_is_refused(compiled, what):
+    change, text = CHANGES_OF_THE_FABRIC[what]
+    damaged = copy.deepcopy(compiled)
+    change(damaged)
+    with pytest.raises(MeshlangError) as caught:
+        verify(damaged)
+    found = caught.value.diagnostics[0]
+    assert found.code == "MS0790" and text in found.message, found.message
+
+
+def test_a_wavelet_to_the_host_is_of_a_stream(compiled):
+    damaged = copy.deepcopy(compiled)
+    damaged.fabric.configs.append(ColorConfig(16, 32))
+    damaged.fabric.color[3] = np.full_like(damaged.fabric.tile, len(damaged.fabric.configs) - 1)
+    with pytest.raises(MeshlangError, match="is not streamed out"):
+        verify(damaged)
+    damaged.fabric.host_out[3] = "out"
+    verify(damaged)
 
 
 @pytest.mark.parametrize("tile", [np.array([[1]], np.int32), np.array([[-2]], np.int32), np.zeros((2, 1), np.int32)])

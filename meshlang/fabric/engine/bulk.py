@@ -9,20 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .alu import (
-    ADDC16,
-    CLASS_HALF,
-    CLASS_MOVE16,
-    CLASS_MOVE32,
-    CLASS_NONE,
-    CLASS_SINGLE,
-    CLASS_WORD,
-    copy_kernel,
-    element,
-    half_kernel,
-    single_kernel,
-    word_kernel,
-)
+from .alu import copy_kernel, element, half_kernel, single_kernel, word_kernel
 from .dsr import save_addresses
 from .exceptions import stops, vector_exceptions
 from .faults import Fault

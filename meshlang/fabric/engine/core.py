@@ -17,7 +17,7 @@ from .faults import Fault
 from .instructions import R_LAST, R_LATER, R_STALL, R_WAIT, special, value_op
 from .jit import ctz, inline, jit
 from .opcodes import *
-from .scalar import F16, F32, U64, equal, float_op, less, less_equal, size_of
+from .scalar import equal, float_op, less, less_equal, size_of
 from .state import *
 from .switch import is_register, register_load, register_store
 from .tasks import pick
@@ -236,12 +236,6 @@ def execute(W, U, C, T, M8, M16, M32, pe):
             W[fp - 1] = pc
             W[fp] = 0
             pc = np.int64(T[a + FN_ENTRY])
-        elif op == TCALL:
-            if fp + np.int64(T[a + FN_FRAME]) > W[p + P_REGEND]:
-                x = W[p + P_REGEND] - W[p + P_REG]
-                fault = E_STACK
-                break
-            pc = np.int64(T[a + FN_ENTRY])
         elif op == RET:
             pc = W[fp - 1]
             if pc < 0:
@@ -275,7 +269,7 @@ def execute(W, U, C, T, M8, M16, M32, pe):
                 fault = E_DIV
                 break
             W[ra] = value_op(W, T, p, op, ty, fp, a, b, c)
-        elif op >= FUN1 and op <= F2B or op >= DBASE and op <= BINS or op == DSRGET or op == DCOUNT:
+        elif op < 64 and (VALUE_LOW >> op) & 1 != 0 or op >= 64 and op < CHECKED and (VALUE_HIGH >> (op - 64)) & 1 != 0:
             W[ra] = value_op(W, T, p, op, ty, fp, a, b, c)
         else:
             r = special(W, U, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc - 1, t - cost)

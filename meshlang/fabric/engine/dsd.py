@@ -38,7 +38,9 @@ def edit_dsd(op, v, x, size):
         return dsd_with_base(v, dsd_base(v) + x * size)
     if op == DLEN:
         return dsd_with_len(v, x)
-    return dsd_with_stride(v, x)
+    if op == DSTRIDE:
+        return dsd_with_stride(v, x)
+    return v
 
 
 @jit

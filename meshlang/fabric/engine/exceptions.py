@@ -13,28 +13,16 @@ from __future__ import annotations
 import numpy as np
 
 from ...ir import isa
-from . import alu
 from .alu import float_to_int16, scale, signed16
 from .f16 import half_to_f32
 from .faults import Fault
 from .jit import cold, f32_of
-from .scalar import F16, F32, I64, M_FSCALE, M_INV, M_INVSQRT, M_LOG, M_POPCNT, M_SQRT, TOP, U64, to_f64
+from .opcodes import *
+from .scalar import TOP, to_f64
 from .state import *
 from .wheel import fail
 
 CHECKED = np.int64(0x80)  # added to an opcode: its exceptions may stop the PE
-CHECKED_OPS = (
-    isa.Op.FADD,
-    isa.Op.FSUB,
-    isa.Op.FMUL,
-    isa.Op.FDIV,
-    isa.Op.FUN1,
-    isa.Op.FUN2,
-    isa.Op.I2F,
-    isa.Op.F2I,
-    isa.Op.F2F,
-)
-O_FADD, O_FSUB, O_FMUL, O_FDIV, O_FUN1, O_FUN2, O_I2F, O_F2I, O_F2F = (np.int64(o) for o in CHECKED_OPS)
 UNDERFLOW, OVERFLOW, INEXACT, INVALID, DIVISION = (
     np.int64(1 << isa.EXCEPTIONS.index(n))
     for n in ("FP_UNDERFLOW", "FP_OVERFLOW", "FP_INEXACT", "FP_INVALID", "FP_DIV_BY_0")
@@ -126,7 +114,7 @@ def scalar_exceptions(op, ty, function, a, b, r):
     """Flags of a scalar instruction: operands a and b (FUN2: the second argument), result r; `function` is the
     instruction's word c."""
     single = ty == F32
-    if op == O_F2I:
+    if op == F2I:
         x = to_f64(a, function)
         t = np.trunc(x)
         if not finite(x):
@@ -138,7 +126,7 @@ def scalar_exceptions(op, ty, function, a, b, r):
         else:
             fits = t == np.float64(r)  # else it was saturated
         return INVALID if not fits else NONE if t == x else INEXACT
-    if op == O_I2F:
+    if op == I2F:
         y = to_f64(r, ty)
         if function == I64 or function == U64:
             if finite(y) and abs(y) < HALF_64 and np.int64(y) == a:
@@ -147,24 +135,24 @@ def scalar_exceptions(op, ty, function, a, b, r):
                 return NONE
             return rounded(y, np.float64(1.0), y, single)
         return rounded(np.float64(a), np.float64(0.0), y, single)
-    if op == O_FUN1 and (function >= M_POPCNT or ty != F32 and ty != F16):
+    if op == FUN1 and ty != F32 and ty != F16:
         return NONE
-    x = to_f64(a, function if op == O_F2F else ty)
+    x = to_f64(a, function if op == F2F else ty)
     y = to_f64(r, ty)
-    if op == O_F2F:
+    if op == F2F:
         return rounded(x, np.float64(0.0), y, single) if finite(x) else NONE
-    if op == O_FUN2 and function == M_FSCALE:
+    if op == FUN2 and function == M_FSCALE:
         return rounded(scale(x, b), np.float64(0.0), y, single) if finite(x) else NONE
-    if op == O_FUN1:
+    if op == FUN1:
         return function_exceptions(function, x, y, single)
     z = to_f64(b, ty)
-    if op == O_FUN2:  # a power; of 0 to a negative one, the inverse of 0
+    if op == FUN2:  # a power; of 0 to a negative one, the inverse of 0
         return function_exceptions(M_INV, x, y, single) if z == z and finite(z) else NONE
-    if op == O_FMUL:
+    if op == FMUL:
         return product_exceptions(x, z, y, single)
-    if op == O_FDIV:
+    if op == FDIV:
         return quotient_exceptions(x, z, y, single)
-    return sum_exceptions(x, z if op == O_FADD else -z, y, single)
+    return sum_exceptions(x, z if op == FADD else -z, y, single)
 
 
 @cold
@@ -175,40 +163,29 @@ def wide(bits, single):
 @cold
 def vector_exceptions(code, a, b, c, r):
     """Flags of one element of a vector operation: r = code(a, b, c), as bits."""
-    if code < alu.FADDH or code == alu.FMAXH or code == alu.FMAXS or code >= alu.FNEGH and code < alu.FSCALEH:
+    if (RAISING >> code) & 1 == 0:
         return NONE
-    single = (
-        code == alu.FADDS
-        or code == alu.FADDHS
-        or code == alu.FSUBS
-        or code == alu.FMULS
-        or code == alu.FMACS
-        or code == alu.FMACHS
-        or code == alu.FSCALES
-        or code == alu.XP162FS
-    )
-    if code == alu.FH2XP16 or code == alu.FS2XP16:
-        x = wide(a, code == alu.FS2XP16)
+    single = (SINGLE >> code) & 1 != 0
+    if code == FH2XP16 or code == FS2XP16:
+        x = wide(a, code == FS2XP16)
         if not finite(x) or np.float64(signed16(float_to_int16(x))) != np.rint(x):
             return INVALID
         return NONE if np.rint(x) == x else INEXACT
-    if code == alu.XP162FH or code == alu.XP162FS:
+    if code == XP162FH or code == XP162FS:
         return rounded(np.float64(signed16(a)), np.float64(0.0), wide(r, single), single)
-    if code == alu.FH2S:
-        return NONE
     y = wide(r, single)
-    if code == alu.FS2H:
+    if code == FS2H:
         x = wide(a, True)
         return rounded(x, np.float64(0.0), y, single) if finite(x) else NONE
     x = wide(a, single)
-    if code == alu.FSCALEH or code == alu.FSCALES:
+    if code == FSCALEH or code == FSCALES:
         return rounded(scale(x, signed16(b)), np.float64(0.0), y, single) if finite(x) else NONE
-    z = wide(b, single and code != alu.FADDHS and code != alu.FMACHS)
-    if code == alu.FMACH or code == alu.FMACS or code == alu.FMACHS:
-        w = wide(c, code == alu.FMACS)
+    z = wide(b, single and code != FADDHS and code != FMACHS)
+    if code == FMACH or code == FMACS or code == FMACHS:
+        w = wide(c, code == FMACS)
         if y != y:
             return INVALID if x == x and z == z and w == w else NONE
         return sum_exceptions(x, z * w, y, single) if finite(z) and finite(w) else NONE
-    if code == alu.FMULH or code == alu.FMULS:
+    if code == FMULH or code == FMULS:
         return product_exceptions(x, z, y, single)
-    return sum_exceptions(x, -z if code == alu.FSUBH or code == alu.FSUBS else z, y, single)
+    return sum_exceptions(x, -z if code == FSUBH or code == FSUBS else z, y, single)

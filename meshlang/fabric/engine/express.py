@@ -25,8 +25,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .alu import CLASS_MOVE16, CLASS_MOVE32
 from .jit import ctz, inline, jit
+from .opcodes import CLASS_MOVE16, CLASS_MOVE32
 from .state import *
 
 

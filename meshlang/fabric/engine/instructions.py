@@ -11,7 +11,7 @@ from .bulk import run_in_memory
 from .dsd import edit_dsd
 from .dsr import microthread_with, save_dsr
 from .elements import BAD, WAIT, element_load, element_store
-from .exceptions import CHECKED, O_FADD, O_FDIV, O_FUN2, scalar_exceptions, stops
+from .exceptions import CHECKED, scalar_exceptions, stops
 from .faults import Fault
 from .fifos import fifo_suspends
 from .jit import cold, jit
@@ -20,7 +20,6 @@ from .opcodes import *
 from .prepare import prepare
 from .queues import queue_status
 from .scalar import (
-    F16,
     divide,
     float_op,
     float_to_float,
@@ -44,7 +43,7 @@ E_BAD, E_FUNCTION, E_COPY, E_CMD = (
 )
 E_UT_BUSY, E_ASYNC, E_UT_UNKNOWN = (np.int64(f) for f in (Fault.UT_BUSY, Fault.ASYNC_NO_FABRIC, Fault.UT_UNKNOWN))
 E_NO_TASK, E_DSR_BUSY = np.int64(Fault.NO_TASK), np.int64(Fault.DSR_BUSY)
-ZERO = np.int64(0)
+ZERO, ONE, TWO, THREE = (np.int64(i) for i in range(4))
 
 # what special() returns besides cycles
 R_FAULT, R_WAIT, R_LATER, R_STALL, R_LAST = (np.int64(i) for i in (-1, -2, -3, -4, -5))
@@ -69,7 +68,7 @@ def value_op(W, T, p, op, ty, fp, a, b, c):
     if op == F2F:
         return float_to_float(v, c, ty)
     if op == F2B:
-        return np.int64(1) if to_f64(v, c if c >= F16 else ty) != 0.0 else np.int64(0)
+        return np.int64(1) if to_f64(v, c) != 0.0 else np.int64(0)
     if op == BINS:
         shift = c & 0xFF
         width = (c >> 8) & 0xFF
@@ -89,12 +88,14 @@ def value_op(W, T, p, op, ty, fp, a, b, c):
 def checked(W, T, pe, op, ty, fp, a, b, c):
     """An instruction on floats of a program that may unmask exceptions (exceptions.py). Its extra cycles, or
     R_FAULT."""
-    if op >= O_FADD and op <= O_FDIV:
-        r = float_op(op - O_FADD, W[fp + b], W[fp + c], ty)
+    two = op == FADD or op == FSUB or op == FMUL or op == FDIV
+    if two:
+        which = ZERO if op == FADD else ONE if op == FSUB else TWO if op == FMUL else THREE
+        r = float_op(which, W[fp + b], W[fp + c], ty)
     else:
         r = value_op(W, T, P0 + pe * PK, op, ty, fp, a, b, c)
     if W[P0 + pe * PK + P_UNMASKED] != 0:
-        y = W[fp + b + 1] if op == O_FUN2 else W[fp + c] if op <= O_FDIV else ZERO
+        y = W[fp + b + 1] if op == FUN2 else W[fp + c] if two else ZERO
         if stops(W, pe, scalar_exceptions(op, ty, c, W[fp + b], y, r)):
             return R_FAULT
     W[fp + a] = r
@@ -216,7 +217,7 @@ def special(W, U, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t):
                 return R_LATER
             W[x] = queue_status(W, U, T, pe, c == SYS_OQ_STATUS, W[fp + b])
             return ZERO
-        if c >= SYS_FIFO_READ:
+        if (SYS_TIMED >> c) & 1 != 0:
             if t > now:
                 return R_LATER
             r = configure(W, U, T, M16, pe, c, W[fp + b], W[fp + b + 1])

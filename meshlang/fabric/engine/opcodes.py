@@ -1,117 +1,61 @@
-"""Numbers of the instruction set (ir/isa.py), as the 64-bit constants that compiled code wants."""
+"""Numbers of the instruction set, as the 64-bit constants that compiled code wants. All of them come from the rows of
+ir/isa.py and ir/dsdops.py: nothing is numbered here.
+
+| names | what |
+|---|---|
+| `ADD`, `LD`, ... | operations |
+| `ADD16`, `FMACS`, ... | vector operations |
+| `I64` ... `F32` | types |
+| `SYS_X`, `M_X` | functions of SYS, mathematical functions |
+| `KIND_X`, `OPERAND_X`, `CLASS_X` | kinds of DSD, of operand, of kernel |
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ...ir import isa, words
+from ...ir.dsdops import DsdOpCode, Kernel
 
-(
-    NOP,
-    MOV,
-    LDI,
-    LDIH,
-    SEL,
-    LD,
-    ST,
-    COPY,
-    ADD,
-    SUB,
-    MUL,
-    DIV,
-    REM,
-    AND,
-    OR,
-    XOR,
-    SHL,
-    SHR,
-    NEG,
-    NOT,
-    ADDI,
-    MULI,
-    WRAP,
-    LNOT,
-    EQ,
-    NE,
-    LT,
-    LE,
-    FADD,
-    FSUB,
-    FMUL,
-    FDIV,
-    FNEG,
-    FUN1,
-    FUN2,
-    I2F,
-    F2I,
-    F2F,
-    F2B,
-    JMP,
-    JZ,
-    JNZ,
-    CALL,
-    CALLR,
-    TCALL,
-    RET,
-    CHK,
-    ASSERT,
-    TRAP,
-    DBASE,
-    DINC,
-    DLEN,
-    DSTRIDE,
-    BINS,
-    DSRLD,
-    DSRGET,
-    DSRBASE,
-    DSDOP,
-    ELD,
-    EST,
-    DCOUNT,
-    DSRADV,
-    ACTIVATE,
-    BLOCK,
-    UNBLOCK,
-    UTBLOCK,
-    UTUNBLOCK,
-    SYS,
-    PRINT,
-) = (np.int64(o) for o in list(isa.Op)[:69])
-(
-    SYS_CMD_DONE,
-    SYS_TSC,
-    SYS_TSC_ENABLE,
-    SYS_TSC_RESET,
-    SYS_X,
-    SYS_Y,
-    SYS_RANDOM16,
-    SYS_SET_PRNG,
-    SYS_IQ_STATUS,
-    SYS_OQ_STATUS,
-    SYS_TASK_PRIORITY,
-    SYS_PERF,
-    SYS_MAIN_PRIORITY,
-    SYS_FIFO_READ,
-    SYS_FIFO_WRITE,
-    SYS_ROUTE_GET,
-    SYS_ROUTE_SET,
-    SYS_TORN,
-    SYS_TEARDOWN_EXIT,
-    SYS_FILTER_GET,
-    SYS_FILTER_SET,
-    SYS_FLUSH,
-    SYS_FLUSHED,
-    SYS_FLUSH_EXIT,
-    SYS_QUEUE_COLOR,
-    SYS_REGISTER_GET,
-    SYS_REGISTER_SET,
-    SYS_TRANSFORM,
-    SYS_EXCEPTIONS,
-) = (np.int64(s) for s in list(isa.Sys)[:29])
+
+def _bits(members):
+    """A mask of numbers below 64."""
+    mask = sum(1 << int(m) for m in members)
+    return np.int64(mask - (1 << 64) if mask >> 63 else mask)
+
+
+_NAMES: dict[str, int] = {}
+for _prefix, _members in (
+    ("", isa.Op),
+    ("", DsdOpCode),
+    ("", isa.Ty),
+    ("SYS_", isa.Sys),
+    ("M_", isa.MathFn),
+    ("KIND_", isa.DsdKind),
+    ("OPERAND_", isa.Operand),
+    ("CLASS_", Kernel),
+):
+    for _member in _members:
+        assert _prefix + _member.name not in _NAMES, _member
+        _NAMES[_prefix + _member.name] = int(_member)
+globals().update({name: np.int64(value) for name, value in _NAMES.items()})
+
+ENDLESS = np.int64(words.INFINITE)
 PLAIN, PLAIN_COUNT = np.int64(isa.PLAIN_REGISTERS), np.int64(isa.PLAIN_COUNT)
 
-# what a DSD is (the low bits of its word), and what an operand of an operation is
-(KIND_NONE, KIND_MEM1D, KIND_MEM4D, KIND_FABIN, KIND_FABOUT) = (np.int64(k) for k in list(isa.DsdKind)[:5])
-KIND_FIFO, KIND_CIRCBUF = np.int64(isa.DsdKind.FIFO), np.int64(isa.DsdKind.CIRCBUF)
-OPERAND_DSD, OPERAND_DSR, OPERAND_SCALAR, OPERAND_POINTER = (np.int64(i) for i in range(1, 5))
-ENDLESS = np.int64(words.INFINITE)
+# operations that only compute r[a], from registers and DSRs: those that the loop of core.py does not have itself are in
+# value_op
+_VALUES = [
+    op
+    for op in isa.Op
+    if op.words[0].role in (isa.Role.WRITE, isa.Role.UPDATE)
+    and op.row.flow is isa.Flow.NEXT
+    and not op.row.effect & ~isa.Effect.READ_DSR
+    and set(op.row.faults) <= {"EXCEPTION"}
+]
+VALUE_LOW, VALUE_HIGH = _bits(o for o in _VALUES if o < 64), _bits(o - 64 for o in _VALUES if o >= 64)
+# system functions that happen in their cycle
+SYS_TIMED = _bits(f for f in isa.Sys if f.row.timed)
+# vector operations that raise floating-point exceptions, and those whose result is an f32
+RAISING = _bits(o for o in DsdOpCode if o.raises)
+SINGLE = _bits(o for o in DsdOpCode if o.dst == "s")

@@ -1,3 +1,4 @@
+# ruff: noqa: F403, F405
 """Scalar arithmetic of the instruction set: normal forms, floats, mathematical functions, conversions.
 
 Every float result is computed in a format wide enough that one rounding follows (see f16.py for f16), and is then
@@ -11,32 +12,10 @@ import math
 
 import numpy as np
 
-from ...ir.isa import MathFn, Ty
 from .alu import leading_zeros, population, trailing_zeros
 from .f16 import h_of, h_of64, half_to_f32, s_of, s_of64
 from .jit import f32_of, inline, jit
-
-I64, U64, I32, U32, I16, U16, I8, U8, F16, F32 = (np.int64(t) for t in list(Ty)[:10])
-(
-    M_SQRT,
-    M_EXP,
-    M_LOG,
-    M_SIN,
-    M_COS,
-    M_TANH,
-    M_FLOOR,
-    M_CEIL,
-    M_ABS,
-    M_INVSQRT,
-    M_INV,
-    M_POW,
-    M_FSCALE,
-    M_NORM,
-    M_POPCNT,
-    M_CLZ,
-    M_CTZ,
-) = (np.int64(f) for f in list(MathFn)[:17])
-
+from .opcodes import *
 
 TOP = np.int64(-0x8000000000000000)  # the sign bit
 
@@ -157,7 +136,7 @@ def float_op(op, a, b, ty):
 @jit
 def math1(function, v, ty):
     """FUN1: one function of one value."""
-    if function >= M_POPCNT:
+    if function == M_POPCNT or function == M_CLZ or function == M_CTZ:
         width = size_of(ty) * 8
         u = v if width == 64 else v & ((np.int64(1) << width) - 1)
         if function == M_POPCNT:
@@ -231,7 +210,9 @@ def math2(function, a, b, ty):
         for _ in range(abs(n)):
             x = x * step
         return from_f64(x, ty)
-    return from_f64(x ** to_f64(b, ty), ty)
+    if function == M_POW:
+        x = x ** to_f64(b, ty)
+    return from_f64(x, ty)
 
 
 @jit

@@ -59,7 +59,9 @@ def system(W, pe, function, argument, t):
             W[p + P_TASKPRIO] |= bit
         else:
             W[p + P_TASKPRIO] &= ~bit
-    return np.int64(0)
+    elif function == SYS_PERF or function == SYS_MAIN_PRIORITY:
+        pass  # nothing is counted, and the main thread keeps its rank
+    return ZERO
 
 
 @cold
@@ -73,7 +75,7 @@ def configure(W, U, T, M16, pe, function, argument, value):
         return ZERO if route_set(W, U, pe, argument, value, now) else np.int64(-1)
     if function == SYS_TEARDOWN_EXIT:
         return ZERO if teardown_exit(W, U, pe, argument, now) else np.int64(-1)
-    if function == SYS_TORN:
+    if function == SYS_TEARDOWN_PENDING:
         pending = W[p + P_TORN]
         W[p + P_TORN] = 0
         return pending
@@ -84,10 +86,10 @@ def configure(W, U, T, M16, pe, function, argument, value):
         if function == SYS_FILTER_SET:
             W[at] = value & 0xFFFF
         return W[at]
-    if function == SYS_TRANSFORM:
+    if function == SYS_TRANSFORM_MASK:
         W[p + P_TRANSFORM] = control_with_high(ZERO, argument)
         return ZERO
-    if function == SYS_EXCEPTIONS:
+    if function == SYS_EXCEPTION_MASK:
         W[p + P_UNMASKED] = ~argument & 0xFFFF
         return ZERO
     if function == SYS_REGISTER_GET or function == SYS_REGISTER_SET:
@@ -102,11 +104,11 @@ def configure(W, U, T, M16, pe, function, argument, value):
         if function == SYS_REGISTER_GET:
             return register_load(W, U, pe, argument << 1)
         return ZERO if register_store(W, U, pe, argument << 1, value & 0xFFFF) else np.int64(-1)
-    if function == SYS_FIFO_READ or function == SYS_FIFO_WRITE:
+    if function == SYS_FIFO_READ_LENGTH or function == SYS_FIFO_WRITE_LENGTH:
         f = W[p + P_FIFO] + (argument & 0xFFFF) * FFK
-        W[f + (FF_READ if function == SYS_FIFO_READ else FF_WRITE)] = (argument >> 16) & 0x7FFF
+        W[f + (FF_READ if function == SYS_FIFO_READ_LENGTH else FF_WRITE)] = (argument >> 16) & 0x7FFF
         return ZERO
-    if function == SYS_FLUSHED:
+    if function == SYS_FLUSH_STATUS:
         return W[p + P_FLUSHED]
     if function == SYS_FLUSH_EXIT:
         W[p + P_FLUSHED] &= ~(np.int64(1) << (argument & 15))
@@ -115,11 +117,10 @@ def configure(W, U, T, M16, pe, function, argument, value):
     q = W[p + (P_OQ if output else P_IQ)]
     for _ in range(np.int64(T[W[p + P_TILE] + (TT_NOQ if output else TT_NIQ)])):
         if np.int64(U[q + Q_ID]) == argument & 7:
-            return (
-                flush(W, U, pe, q, argument & 15)
-                if function == SYS_FLUSH
-                else rebind(W, U, pe, q, output, argument >> 8, now)
-            )
+            if function == SYS_QUEUE_FLUSH:
+                return flush(W, U, pe, q, argument & 15)
+            if function == SYS_QUEUE_COLOR:
+                return rebind(W, U, pe, q, output, argument >> 8, now)
         q += QK
     fail(W, E_NO_QUEUE, pe, np.int64(1 if output else 0), ZERO, ZERO)
     return np.int64(-1)

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...ir.dsdops import DsdOpCode
-from .alu import ADDC16, element
+from .alu import element
 from .bulk import add_with_carry, fetch_memory
 from .dsr import save_addresses
 from .exceptions import stops, vector_exceptions
@@ -26,7 +25,6 @@ from .trace import EV_DONE, flight, trace_done, trace_go, trace_issue, trace_sta
 from .wheel import fail
 
 PROGRESS, STALLED, FINISHED, FAILED = np.int64(0), np.int64(1), np.int64(2), np.int64(-1)
-DFILT = np.int64(DsdOpCode.DFILT)
 FQUEUE_BUSY, FQUEUE_COLOR, FENDLESS = (
     np.int64(Fault.QUEUE_BUSY),
     np.int64(Fault.QUEUE_COLOR),

@@ -11,35 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from meshlang.ir import words
-from meshlang.ir.isa import Action, DsdKind, Op, Operand, Sys
+from meshlang.ir import use, words
+from meshlang.ir.isa import Action, DsdKind, Effect, Flow, Op, Operand
 from meshlang.ir.program import TileProgram
 from meshlang.ir.words import DsrConfig, FifoRow, OperationRow
-
-_BRANCHES = {Op.JMP: 1, Op.JZ: 2, Op.JNZ: 2}
-# instructions whose word a is not a register they write
-_NO_RESULT = {
-    Op.NOP,
-    Op.ST,
-    Op.COPY,
-    Op.JMP,
-    Op.JZ,
-    Op.JNZ,
-    Op.RET,
-    Op.CHK,
-    Op.ASSERT,
-    Op.TRAP,
-    Op.DSRLD,
-    Op.DSRBASE,
-    Op.EST,
-    Op.DSRADV,
-    Op.ACTIVATE,
-    Op.BLOCK,
-    Op.UNBLOCK,
-    Op.UTBLOCK,
-    Op.UTUNBLOCK,
-    Op.PRINT,
-}
 
 
 @dataclass(frozen=True)
@@ -119,43 +94,35 @@ class Facts:
 
 def facts_of(tile: TileProgram) -> Facts:
     facts = Facts(tile)
-    code = np.asarray(tile.code).reshape(-1, 4).tolist()
+    code = use.code_of(tile).tolist()
     ops = OperationRow.rows(tile.dsd_ops)
     configs = DsrConfig.rows(tile.dsr_configs)
     leaders = {f.entry for f in tile.functions}
-    leaders |= {word[_BRANCHES[Op(word[0] & 255)]] for word in code if word[0] & 255 in _BRANCHES}
+    leaders |= {where for word in code if (where := use.target(word)) is not None}
     known: dict[int, int] = {0: 0}
-    for pc, (w, a, b, c) in enumerate(code):
-        op = w & 255
+    for pc, word in enumerate(code):
+        _, a, b, c = word
+        op = use.op_of(word)
         if pc in leaders:
             known = {0: 0}
-        if op == Op.LDI:
-            known[a] = b
-            _mention(facts, known[a])
-        elif op == Op.LDIH:
-            if a in known:
-                known[a] = known[a] & 0xFFFFFFFF | b << 32
-                _mention(facts, known[a])
-        elif op == Op.MOV:
-            known.pop(a, None)
-            if b in known:
-                known[a] = known[b]
-        elif op in (Op.CALL, Op.CALLR):
-            known = {r: v for r, v in known.items() if r < b - 1}
-        elif op == Op.DSDOP:
+        result = None  # what the instruction leaves in r[a], if that is a constant
+        if op is Op.LDI:
+            result = b
+        elif op is Op.LDIH and a in known:
+            result = known[a] & 0xFFFFFFFF | b << 32
+        elif op is Op.MOV:
+            result = known.get(b)
+        elif op is Op.DSDOP:
             _operation(facts, pc, ops[a], known, b)
-            known.pop(c, None)
-        elif op == Op.ACTIVATE:
+        elif op is Op.ACTIVATE:
             _note(facts, facts.activated, known.get(a), pc)
-        elif op == Op.UNBLOCK:
+        elif op is Op.UNBLOCK:
             _note(facts, facts.unblocked, known.get(a), pc)
-        elif op in (Op.ELD, Op.EST):
+        elif op.row.effect & Effect.ELEMENT:
             dsd = Dsd.of(known[b]) if b in known else None
             if dsd is not None:
                 facts.elements.append((pc, dsd))
-            if op == Op.ELD:
-                known.pop(a, None)
-        elif op == Op.DSRLD:
+        elif op is Op.DSRLD:
             dsd = Dsd.of(known[b]) if b in known else None
             if dsd is not None:
                 facts.loaded.append((pc, dsd))
@@ -163,13 +130,17 @@ def facts_of(tile: TileProgram) -> Facts:
                 _action(facts, configs[c, DsrConfig.action], known.get(b + 1), pc)
                 if configs[c, DsrConfig.onctrl_set]:
                     _action(facts, configs[c, DsrConfig.onctrl], known.get(b + 2), pc)
-        elif op == Op.SYS:
-            facts.recolors |= c in (Sys.ROUTE_SET, Sys.QUEUE_COLOR)
-            known.pop(a, None)
-        elif op not in _NO_RESULT:
-            known.pop(a, None)
-        if a == 0:
-            known[0] = 0
+        facts.recolors |= bool(use.effect(word) & Effect.BINDING)
+        gone = use.clobbers(word)
+        if gone is not None:
+            known = {r: v for r, v in known.items() if r < gone}
+        for r in use.writes(word, tile):
+            known.pop(r, None)
+        if result is not None:
+            known[a] = result
+            if op is not Op.MOV:
+                _mention(facts, result)
+        known[0] = 0
     for _, packed, config, action, on_control in tile.dsr_init:
         dsd = Dsd.of(packed)
         if dsd is not None:
@@ -204,12 +175,12 @@ def _certain(facts: Facts, code: list[list[int]]) -> set[int]:
         pcs: list[int] = []
         skipped = begin  # up to here something may have been jumped over
         for pc in range(begin, end):
-            op = code[pc][0] & 255
             if pc >= skipped:
                 pcs.append(pc)
-            if op in _BRANCHES:
-                skipped = max(skipped, code[pc][_BRANCHES[Op(op)]])
-            elif op in (Op.RET, Op.TCALL):
+            where = use.target(code[pc])
+            if where is not None:
+                skipped = max(skipped, where)
+            elif use.flow(code[pc]) is Flow.RETURN:
                 break
         straight[f] = pcs
     todo = [e.function for e in tile.exports.values() if e.kind == "fn"] + [
@@ -223,7 +194,7 @@ def _certain(facts: Facts, code: list[list[int]]) -> set[int]:
             continue
         reached.add(f)
         certain |= set(straight[f])
-        todo += [code[pc][1] for pc in straight[f] if code[pc][0] & 255 in (Op.CALL, Op.TCALL)]
+        todo += [code[pc][1] for pc in straight[f] if use.op_of(code[pc]) is Op.CALL]
         todo += [
             b.function
             for b in tile.tasks

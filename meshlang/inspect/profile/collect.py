@@ -16,15 +16,16 @@ import numpy as np
 from meshlang.fabric.engine import state as s
 from meshlang.fabric.recording import KINDS, TraceOptions
 from meshlang.inspect.trace.model import Trace
-from meshlang.ir.isa import Op
+from meshlang.ir.isa import Effect, Flow, Op
 
 if TYPE_CHECKING:
     from meshlang.fabric.machine import Machine
 
 KIND = {name: i for i, name in enumerate(KINDS)}
 GROUPS = ("task", "op", "stall", "inst")
-CALLS = (int(Op.CALL), int(Op.CALLR), int(Op.TCALL), int(Op.RET))
-AGAIN = (int(Op.ELD), int(Op.EST))  # recorded anew when they have waited
+CALLS = [int(op) for op in Op if op.row.flow is Flow.CALL]
+RETURNS = [int(op) for op in Op if op.row.flow is Flow.RETURN]
+AGAIN = [int(op) for op in Op if op.row.effect & Effect.ELEMENT]  # recorded anew when they have waited
 PER_PE = 4096  # up to so many PEs are told apart; more are summed up
 # a key: PE + 1 (0: all of a tile program) | node | instruction
 _NODE_AT, _PE_AT = 24, 44
@@ -167,7 +168,7 @@ class Collector:
         start[1:] = last[:-1]
         is_task = rows["kind"] == KIND["task"]
         is_inst = rows["kind"] == KIND["inst"]
-        turn = ~last & is_inst & np.isin(rows["value"], CALLS)
+        turn = ~last & is_inst & np.isin(rows["value"], CALLS + RETURNS)
         where, node_there = self._walk(rows, np.flatnonzero(turn | start | is_task), start, is_task, turn)
         node = node_there[np.searchsorted(where, np.arange(n), "right") - 1]
         for i in np.flatnonzero(last):
@@ -193,7 +194,6 @@ class Collector:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Follow calls and returns: (rows from which on a node is current, the node). stops: rows that matter; start:
         the first of a PE; turn: a call or return whose target is known."""
-        call, callr, tcall, _ = CALLS
         where, nodes = [], []
         current = 0
         pes, ops, pcs, ids = rows["pe"].tolist(), rows["value"].tolist(), rows["pc"].tolist(), rows["task"].tolist()
@@ -209,10 +209,8 @@ class Collector:
                 current = self._child(0, int(tile_of[pes[i]]), pcs[i], ids[i])
                 where.append(i)
             elif turns:
-                if ops[i] in (call, callr):
+                if ops[i] in CALLS:
                     current = self._child(current, int(tile_of[pes[i]]), pcs[i + 1], -1)
-                elif ops[i] == tcall:
-                    current = self._child(self._parent(current), int(tile_of[pes[i]]), pcs[i + 1], -1)
                 else:
                     current = self._parent(current)
                 where.append(i + 1)

@@ -9,7 +9,7 @@ import numpy as np
 
 from meshlang.fabric.engine import state as s
 from meshlang.fabric.recording import Recorder, TraceOptions, kind_mask
-from meshlang.ir import isa
+from meshlang.ir import isa, use
 
 from . import counting as c
 
@@ -89,10 +89,7 @@ class Collector:
         machine = self.session.machine
         self.session.on_command = self._begin
         state = machine.state
-        code = any(
-            np.isin(np.asarray(t.code).reshape(-1, 4)[:, 0] & 0xFF, (isa.Op.ELD, isa.Op.EST)).any()
-            for t in machine.program.tiles
-        )
+        code = any(use.having(use.code_of(t), isa.Effect.ELEMENT).any() for t in machine.program.tiles)
         if machine.recorder is None:
             machine.recorder = Recorder(machine, RECORDED)
         machine.recorder.sink = self._take

@@ -12,7 +12,7 @@ import numpy as np
 
 from meshlang.inspect import names
 from meshlang.inspect.lint.facts import Facts, facts_of
-from meshlang.ir import isa
+from meshlang.ir import isa, use
 from meshlang.ir.isa import DsdKind, Op
 from meshlang.ir.program import TaskBinding, TileProgram
 
@@ -78,7 +78,7 @@ def _doers(tile: TileProgram, facts: Facts, pcs: list[int], nobody: str, somebod
 
 def stream_unblockers(tile: TileProgram, command: str) -> tuple[bool, bool, list[TaskBinding]]:
     """Who calls unblock_cmd_stream: anything at all, the launched function, and which tasks."""
-    words = np.asarray(tile.code, np.int64).reshape(-1, 4)
+    words = use.code_of(tile)
     ops = words[:, 0] & 0xFF
     entries = sorted((f.entry, i) for i, f in enumerate(tile.functions))
 
@@ -86,7 +86,7 @@ def stream_unblockers(tile: TileProgram, command: str) -> tuple[bool, bool, list
         return max((e, i) for e, i in entries if e <= pc)[1]
 
     callers: dict[int, set[int]] = {}
-    for pc in np.flatnonzero((ops == Op.CALL) | (ops == Op.TCALL)).tolist():
+    for pc in np.flatnonzero(ops == Op.CALL).tolist():
         callers.setdefault(int(words[pc, 1]), set()).add(owner(pc))
     todo = {owner(pc) for pc in np.flatnonzero((ops == Op.SYS) & (words[:, 3] == isa.Sys.CMD_DONE)).tolist()}
     reach: set[int] = set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...ir.isa import FREE, Op, Ty
+from ...ir.use import target_word
 
 
 class Label:
@@ -77,9 +78,10 @@ class FunctionBuilder:
         self.place(label)
 
     def jump(self, op: Op, label: Label, reg: int = 0) -> None:
-        """JMP to `label`, or JZ/JNZ on `reg`."""
-        at = self.emit(op, 0, 0) if op is Op.JMP else self.emit(op, reg, 0)
-        label.uses.append((at, 1 if op is Op.JMP else 2))
+        """Jump to `label`, or a branch on `reg`."""
+        word = target_word(op)
+        assert word is not None
+        label.uses.append((self.emit(op, reg if word > 1 else 0), word))
 
     def constant(self, value: int, reg: int | None = None) -> int:
         """A register that holds a 64-bit constant."""

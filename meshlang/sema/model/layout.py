@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...diag import MeshlangError
-from ...ir.program import DIRECTIONS, ColorConfig
+from ...ir.program import DIRECTIONS, FILTER_FIELDS, FILTER_KINDS, POP_MODES, ColorConfig
 from . import types as T
 from .together import plain
 from .values import KeyedCache, Known
@@ -18,18 +18,6 @@ MAX_WIDTH, MAX_HEIGHT = 1024, 1280  # above any wafer (762 x 1172, facts 4.7); g
 CONFIG_FIELDS = ("routes", "switches", "filter", "teardown")
 ROUTE_FIELDS = ("rx", "tx", "color_swap_x", "color_swap_y")
 SWITCH_FIELDS = ("pos1", "pos2", "pos3", "current_switch_pos", "ring_mode", "pop_mode")
-FILTER_FIELDS = {
-    "init_counter": 0,
-    "max_counter": 0xFFFF,
-    "limit1": 0xFFFF,
-    "limit2": -1,
-    "count_data": 0,
-    "count_control": 0,
-    "filter_control": 0,
-    "min_idx": 0,
-    "max_idx": 0xFFFF,
-}
-POP_MODES = ("no_pop", "always_pop", "pop_on_advance", "pop_on_advance_nop")
 SWITCH_COLORS_WSE3 = frozenset([*range(10), 12, 13, 16, 17, 20, 21])
 
 
@@ -272,12 +260,12 @@ class LayoutState:
         """A filter as (kind, ((field, value), ...)) with every field, so that equal filters are equal."""
         self.check_fields(cx, where, cfg, ("kind", "fast_mode", *FILTER_FIELDS), "'filter'")
         kinds = [n for n, v in cfg["kind"].v.items() if v.v] if "kind" in cfg else []
-        if len(kinds) != 1 or kinds[0] not in ("counter", "sparse_counter", "range"):
+        if len(kinds) != 1 or kinds[0] not in FILTER_KINDS:
             cx.fail(
                 "MS0609",
                 "'filter' needs its 'kind'",
                 where,
-                "one of .{ .counter = true }, .{ .sparse_counter = true }, .{ .range = true }",
+                f"one of {', '.join(f'.{{ .{kind} = true }}' for kind in FILTER_KINDS)}",
             )
         return kinds[0], tuple((n, int(cfg[n].v) if n in cfg else default) for n, default in FILTER_FIELDS.items())
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from ...diag import Diagnostics
 from ...ir import isa, words
-from ...ir.isa import Op
 from ...ir.program import Export, Function, MemoryObject, Queue, TaskBinding, TileProgram
+from ...ir.use import op_of, target_word
 from ...syntax.text import shown
 from . import ops
 from . import types as T
@@ -348,15 +348,18 @@ class Unit:
             entries.append(len(code))
             at = len(code)
             for word in fb.code:
-                op = word[0] & 0xFF
-                if op == Op.JMP:
-                    word = [word[0], word[1] + at, word[2], word[3]]
-                elif op in (Op.JZ, Op.JNZ):
-                    word = [word[0], word[1], word[2] + at, word[3]]
-                code.append(word)
+                i = target_word(op_of(word))
+                code.append(word if i is None else [*word[:i], word[i] + at, *word[i + 1 :]])
             spans.extend(fb.spans)
         functions = [
-            Function(i.fn.decl.name, e, sum(len(T.flatten(t)) for _, t in i.params), i.builder.high, i.fn.decl.noinline)
+            Function(
+                i.fn.decl.name,
+                e,
+                sum(len(T.flatten(t)) for _, t in i.params),
+                i.builder.high,
+                len(T.flatten(i.ret)),
+                i.fn.decl.noinline,
+            )
             for i, e in zip(self.instances, entries, strict=True)
         ]
         stack, recursive = self.stack_size()

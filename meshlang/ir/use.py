@@ -1,0 +1,219 @@
+"""What an instruction reads, writes and does, from its row of the table (isa.py): for passes, lint, `why`, the profile.
+
+An instruction is a sequence of its four words. Registers are numbers of its own frame. What depends on tables of the
+program (a vector operation reads the registers its row uses, a call those of its function's parameters) takes the
+tile program, or anything else that has its tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from .isa import Action, Effect, Flow, Op, Operand, Role, Sys, Ty
+from .words import DsrConfig, OperationRow
+
+Instruction = Sequence[int]
+
+
+class Parameters(Protocol):
+    """A function, as far as a call of it needs it."""
+
+    params: int
+    results: int
+
+
+class Tables(Protocol):
+    """The tables of a tile program that instructions name (TileProgram has them). Rows as in words.py."""
+
+    dsd_ops: Any
+    dsr_configs: Any
+
+    @property
+    def functions(self) -> Sequence[Parameters]: ...
+
+
+def op_of(instruction: Instruction) -> Op:
+    return Op(instruction[0] & 0xFF)
+
+
+def type_of(instruction: Instruction) -> Ty:
+    return Ty(instruction[0] >> 8 & 0xF)
+
+
+def flow(instruction: Instruction) -> Flow:
+    return op_of(instruction).row.flow
+
+
+def target(instruction: Instruction) -> int | None:
+    """Where a jump or branch goes, as a number of the function's (or program's) instructions; None for others."""
+    word = target_word(op_of(instruction))
+    return None if word is None else instruction[word]
+
+
+def target_word(op: Op) -> int | None:
+    """Which word of the instruction (1 to 3) is its target; None if it has none."""
+    return next((i for i, word in enumerate(op.words, 1) if word.role is Role.TARGET), None)
+
+
+def reads(instruction: Instruction, tables: Tables) -> tuple[int, ...]:
+    """The registers that it reads. Of a call: the arguments, too; of a call through a pointer: as many as any function
+    takes; of RET: as many as any function gives back. r0 is a constant, but it is named."""
+    op = op_of(instruction)
+    if op is Op.DSDOP:
+        return _operation_reads(tables.dsd_ops[instruction[1]], instruction[2])
+    found = [
+        number + i
+        for word, number in zip(op.words, instruction[1:], strict=True)
+        if word.role.is_read
+        for i in range(_count(op, word.count, instruction, tables))
+    ]
+    if op.row.flow is Flow.CALL:
+        base = instruction[2]
+        found += range(base + 1, base + 1 + _callee(instruction, tables, "params"))
+    elif op.row.flow is Flow.RETURN:
+        found += range(1, 1 + max((f.results for f in tables.functions), default=0))
+    return tuple(found)
+
+
+def writes(instruction: Instruction, tables: Tables) -> tuple[int, ...]:
+    """The registers that hold something of it afterwards. A call also leaves anything in the others of `clobbers`."""
+    op = op_of(instruction)
+    found = [
+        number
+        for word, number in zip(op.words, instruction[1:], strict=True)
+        if word.role.is_written and not (word.role is Role.RESULT and number == 0)
+    ]
+    if op.row.flow is Flow.CALL:
+        base = instruction[2]
+        found += range(base + 1, base + 1 + _callee(instruction, tables, "results"))
+    return tuple(found)
+
+
+def clobbers(instruction: Instruction) -> int | None:
+    """A call: the first register of which nothing is known afterwards (its results excepted); those below it are kept."""
+    return instruction[2] - 1 if op_of(instruction).row.flow is Flow.CALL else None
+
+
+def effect(instruction: Instruction) -> Effect:
+    """What it does, and depends on, besides its registers."""
+    op = op_of(instruction)
+    return Sys(instruction[3]).row.effect if op is Op.SYS else op.row.effect
+
+
+def may_fault(instruction: Instruction, exceptions: bool = False) -> bool:
+    """May it stop the PE? Floating-point exceptions count if `exceptions` (see unmasks_exceptions)."""
+    op = op_of(instruction)
+    if op is Op.SYS and Sys(instruction[3]).row.effect is Effect.NONE:
+        return False
+    return any(exceptions or fault != "EXCEPTION" for fault in op.row.faults)
+
+
+def is_pure(instruction: Instruction, exceptions: bool = False) -> bool:
+    """Does it only compute registers from registers, always? Then it can go if nobody reads them, and need not run
+    twice."""
+    return flow(instruction) is Flow.NEXT and not effect(instruction) and not may_fault(instruction, exceptions)
+
+
+def unmasks_exceptions(tile: Any) -> bool:
+    """Can the program let floating-point exceptions stop a PE (<tile_config/exceptions>)?"""
+    return tile.exceptions != 0xFFFF or bool(program_effect(tile.code) & Effect.UNMASK)
+
+
+# ---------------------------------------------------------------- of whole programs
+
+
+def code_of(tile: Any) -> np.ndarray:
+    """The code of a tile program, int32 [n, 4]."""
+    return np.asarray(tile.code, np.int32).reshape(-1, 4)
+
+
+def where(code: np.ndarray, wanted: Callable[[Op], Any]) -> np.ndarray:
+    """Which instructions are of an operation that `wanted` accepts: bool [n]."""
+    table = np.zeros(256, bool)
+    table[[op for op in Op if wanted(op)]] = True
+    return table[code[:, 0] & 0xFF]
+
+
+def having(code: np.ndarray, effect: Effect) -> np.ndarray:
+    """Which instructions have an effect, or one of several; SYS as its row says, whatever the function: bool [n]."""
+    return where(code, lambda op: op.row.effect & effect)
+
+
+def words_with(code: np.ndarray, *roles: Role) -> list[tuple[np.ndarray, int]]:
+    """Where words of a role are: for each of the columns a, b, c that has some, the instructions (bool [n]) and the
+    column."""
+    found = []
+    for column in (1, 2, 3):
+        rows = where(code, lambda op, i=column - 1: op.words[i].role in roles)  # type: ignore[misc]
+        if rows.any():
+            found.append((rows, column))
+    return found
+
+
+def program_effect(code: np.ndarray) -> Effect:
+    """Everything that some instruction of the code does."""
+    code = np.asarray(code, np.int32).reshape(-1, 4)
+    kinds = code[:, 0] & 0xFF
+    total = Effect.NONE
+    for number in np.unique(kinds).tolist():
+        op = Op(number)
+        if op is Op.SYS:
+            for function in np.unique(code[kinds == number, 3]).tolist():
+                total |= Sys(function).row.effect
+        else:
+            total |= op.row.effect
+    return total
+
+
+def _callee(instruction: Instruction, tables: Tables, what: str) -> int:
+    """Parameters or results of the function that a call reaches; through a pointer: the most of any."""
+    if op_of(instruction) is Op.CALL:
+        return int(getattr(tables.functions[instruction[1]], what))
+    return max((int(getattr(f, what)) for f in tables.functions), default=0)
+
+
+def _count(op: Op, count: int, instruction: Instruction, tables: Tables) -> int:
+    """How many registers from the one that is named it really reads."""
+    if op is Op.SYS:
+        return Sys(instruction[3]).row.arguments
+    if op is Op.DSRLD and count > 1:
+        if instruction[3] < 0:
+            return 1
+        config = tables.dsr_configs[instruction[3]]
+        return 3 if config[DsrConfig.onctrl_set] else 2 if config[DsrConfig.action] != Action.NONE else 1
+    return count
+
+
+def _operation_reads(row: Any, base: int) -> tuple[int, ...]:
+    """Registers that a vector operation reads: operands that are no DSRs, the wavelet index, ids of actions."""
+    found = [base + i for i in range(4) if row[OperationRow.dst + i] not in (Operand.NONE, Operand.DSR)]
+    found += [base + 4] if row[OperationRow.index] else []
+    found += [base + 5] if row[OperationRow.action] != Action.NONE else []
+    found += [base + 6] if row[OperationRow.onctrl_set] else []
+    return tuple(int(r) for r in found)
+
+
+__all__ = [
+    "Instruction",
+    "Tables",
+    "clobbers",
+    "code_of",
+    "effect",
+    "flow",
+    "having",
+    "is_pure",
+    "may_fault",
+    "op_of",
+    "program_effect",
+    "reads",
+    "target",
+    "target_word",
+    "type_of",
+    "unmasks_exceptions",
+    "where",
+    "words_with",
+    "writes",
+]
