@@ -16,10 +16,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .diag import Diagnostic, MeshlangError
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .diag import Diagnostic, MeshlangError
     from .host.api import CompiledProgram, FabricHandle, compile, load
     from .host.compare import largest_error
     from .host.context import RunContext, params, run_context
@@ -34,8 +34,6 @@ _LAZY = {
     "params": "meshlang.host.context",
     "run_context": "meshlang.host.context",
     "RunContext": "meshlang.host.context",
-    "MeshlangError": "meshlang.diag",
-    "Diagnostic": "meshlang.diag",
 }
 _LAZY_MODULES = {name: f"meshlang.models.{name}" for name in ("llama", "llama_reference", "placement")}
 
@@ -55,6 +53,18 @@ __all__ = [
     "placement",
     "run_context",
 ]
+
+
+def _explain(error: MeshlangError) -> Any:
+    """Why a machine stands still, added to the error's diagnostic."""
+    from .inspect.why import annotate, explain
+
+    explanation = explain(error.machine, error.until)
+    annotate(error.diagnostics[0], explanation)
+    return explanation
+
+
+MeshlangError.explainer = _explain
 
 
 def __getattr__(name: str) -> Any:

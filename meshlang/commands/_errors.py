@@ -16,11 +16,10 @@ if TYPE_CHECKING:
 def report_error(error: MeshlangError, json_output: bool = False) -> int:
     """Print what an error carries (text to stderr, or one JSON object to stdout) and return the exit code."""
     more = {}
-    if error.machine is not None:
-        from meshlang.inspect.why import annotate, as_data, explain
+    explanation = error.explain()
+    if explanation is not None:
+        from meshlang.inspect.why import as_data
 
-        explanation = explain(error.machine, error.until)
-        annotate(error.diagnostics[0], explanation)
         more["why"] = as_data(explanation)
     print_diagnostics(error.diagnostics, json_output=json_output, exit_code=error.exit_code, more=more)
     return error.exit_code

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 
 @dataclass(slots=True)
@@ -30,7 +33,12 @@ class MeshlangError(Exception):
 
     exit_code: 1 the program is wrong or failed, 2 usage, 3 deadlock. machine, until: the fabric
     (fabric.machine.Machine) that hangs or takes too long, and what it should have run to, for explanations.
+    `str(error)` is the text that the commands print; `diagnostics` are the same as data.
     """
+
+    # Finds out why `machine` stands still, adds it to the first diagnostic and returns it. It stands far above this
+    # room (inspect.why); the package puts it here.
+    explainer: ClassVar[Callable[[MeshlangError], Any] | None] = None
 
     def __init__(self, *diagnostics: Diagnostic, exit_code: int = 1):
         super().__init__("; ".join(f"{d.code}: {d.message}" for d in diagnostics))
@@ -38,6 +46,29 @@ class MeshlangError(Exception):
         self.exit_code = exit_code
         self.machine: Any = None
         self.until: Any = None
+        self._explanation: Any = None
+
+    def explain(self) -> Any:
+        """Why the machine stands still (inspect.why.Explanation), looked for once; None where there is none."""
+        look = type(self).explainer
+        if self.machine is not None and self._explanation is None and look is not None:
+            self._explanation = look(self)
+        return self._explanation
+
+    def __str__(self) -> str:
+        from .render import to_text
+
+        return to_text(self.diagnostics) if self.diagnostics else super().__str__()
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows: the caller's frames, none of ours, and the text."""
+        package = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+        frames = [f for f in traceback.extract_tb(self.__traceback__) if not f.filename.startswith(package)]
+        own = [f for f in frames if "IPython" not in f.filename]
+        return [*(line.rstrip("\n") for line in traceback.format_list(own)), *str(self).split("\n")]
+
+
+MeshlangError.__module__ = "meshlang"  # what tracebacks call it, and where users import it from
 
 
 def usage_error(message: str, help: str | None = None, code: str = "MS0905") -> MeshlangError:

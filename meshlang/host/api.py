@@ -12,9 +12,10 @@ Every mistake of the caller is a MeshlangError (codes MS0910 to MS0926).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
@@ -32,6 +33,25 @@ if TYPE_CHECKING:
     from meshlang.ir.program import Program
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _public(function: F) -> F:
+    """A function that users call: its errors show their frames, not ours, and say all that is known, now that the
+    machine still is as it was."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **keywords: Any) -> Any:
+        try:
+            return function(*args, **keywords)
+        except MeshlangError as error:
+            error.explain()
+            raise error.with_traceback(None) from None
+
+    return cast(F, call)
+
+
+@_public
 def compile(path: str | Path, *, params: Mapping[str, Any] | None = None, **options: Any) -> CompiledProgram:
     """Compile a layout file (or a folder with a layout.csl).
 
@@ -60,6 +80,7 @@ def compile(path: str | Path, *, params: Mapping[str, Any] | None = None, **opti
     return CompiledProgram(program)
 
 
+@_public
 def load(folder: str | Path) -> CompiledProgram:
     """A program that `meshlang cslc -o folder` (or `CompiledProgram.save`) wrote. MS0902 for what is none, MS0903 for
     another version's."""
@@ -90,6 +111,7 @@ class CompiledProgram:
         """Rows of the rectangle, in PEs."""
         return self.ir.fabric.height
 
+    @_public
     def start(
         self,
         profile: str | None = None,
@@ -122,6 +144,7 @@ class CompiledProgram:
             context.handles.append(handle)
         return handle
 
+    @_public
     def save(self, folder: str | Path) -> Path:
         """Write the `-o` folder that `load` and host scripts read. Returns its path."""
         from meshlang.ir import serial
@@ -159,12 +182,14 @@ class FabricHandle:
     def __enter__(self) -> FabricHandle:
         return self
 
+    @_public
     def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
         if kind is None:
             self.session.settle()
 
     # ------------------------------------------------------------ data
 
+    @_public
     def write(self, symbol: str, array: Any, x: int = 0, y: int = 0) -> None:
         """Copy array [h, w, n] to `symbol` of the h x w PEs from PE (x, y) on; element type as exported.
 
@@ -190,6 +215,7 @@ class FabricHandle:
             raise MeshlangError(Diagnostic("MS0911", f"{symbol!r} is one {target.element} per PE, not {n}"))
         self.session.write(target, (x, y, w, h), np.ascontiguousarray(data).view(np.uint8).reshape(h, w, -1))
 
+    @_public
     def read(
         self, symbol: str, x: int = 0, y: int = 0, w: int | None = None, h: int | None = None, count: int | None = None
     ) -> np.ndarray:
@@ -215,6 +241,7 @@ class FabricHandle:
 
     # ------------------------------------------------------------ control
 
+    @_public
     def launch(self, name: str, *args: Any, block: bool = True) -> None:
         """Call an exported function on all PEs; returns when all have called unblock_cmd_stream (unless block=False).
 
@@ -222,6 +249,7 @@ class FabricHandle:
         """
         self.session.launch(name, args, block)
 
+    @_public
     def stream_in(self, color: int, array: Any, x: int = 0, y: int = 0) -> None:
         """Stream 32-bit words [h, w, n] on a color to the PEs from (x, y) on; they flow in while later commands run.
 
@@ -247,6 +275,7 @@ class FabricHandle:
             int(color), (x, y, data.shape[1], data.shape[0]), np.ascontiguousarray(data).view(np.uint32)
         )
 
+    @_public
     def stream_out(
         self, color: int, count: int, x: int = 0, y: int = 0, w: int = 1, h: int = 1, dtype: Any = np.uint32
     ) -> np.ndarray:
@@ -259,6 +288,7 @@ class FabricHandle:
         self.session.stream_out(int(color), (x, y, w, h), count, out.append)
         return np.ascontiguousarray(out[0]).view(dtype)
 
+    @_public
     def run(self) -> None:
         """Complete all commands, then run until nothing happens any more (programs that start by themselves need
         it)."""
