@@ -22,7 +22,6 @@ ALONE = {
     "host/sdk/stand_ins.py": "in a fresh temporary folder of this process",
     "commands/conformance.py": "the copy of a script in a fresh temporary folder",
     "host/sdk/appliance.py": "stage copies into a fresh temporary working folder",
-    "syntax/tables.py": "a cache: written beside and renamed there",
     "cache.py": "the caches: written beside and renamed there",
 }
 

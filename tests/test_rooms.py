@@ -87,7 +87,7 @@ def test_the_engine_room(graph):
         "meshlang.fabric.engine",
         "meshlang.ir",
         "meshlang.fabric.timing",
-        "meshlang.fabric.cache",
+        "meshlang.fabric.sources",
         "meshlang.cache",
     )
     for name, targets in graph.items():

@@ -122,7 +122,6 @@ def _child(what: str) -> None:
 
 def _run(what: str) -> dict[str, float]:
     """The rates of a process without something (or of the engine as it is)."""
-    from . import cache
     from .engine import jit
 
     environment = dict(os.environ)
@@ -136,7 +135,7 @@ def _run(what: str) -> dict[str, float]:
         capture_output=True,
         text=True,
         check=False,
-        cwd=Path(cache.__file__).parents[2],
+        cwd=Path(__file__).parents[2],
     )
     if done.returncode:
         raise RuntimeError(done.stderr)

@@ -5,16 +5,16 @@ lark is loaded only when no cached tables fit the grammar, so a warm run never i
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import os
 import pickle
 import re
 import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
+from .. import cache as kept
 from ..version import __version__
 
 FORMAT = "1"  # raise it when the layout of Tables changes
@@ -39,43 +39,6 @@ class Tables:
     patterns: dict[str, str]
 
 
-def cache_dir() -> Path | None:
-    """Where MeshLang keeps what it can rebuild; None when caching is switched off (MESHLANG_CACHE_DIR="")."""
-    chosen = os.environ.get("MESHLANG_CACHE_DIR")
-    if chosen is not None:
-        return Path(chosen) if chosen else None
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(base) / "meshlang"
-
-
-def load_cached(name: str) -> Any:
-    """The object stored under `name`, or None."""
-    folder = cache_dir()
-    if folder is None:
-        return None
-    try:
-        return pickle.loads((folder / name).read_bytes())
-    except Exception:  # a missing, torn or outdated file: all mean "build it again"
-        return None
-
-
-def store_cached(name: str, value: Any) -> None:
-    """Pickle `value` under `name`; failing to is not an error. The rename keeps concurrent readers safe."""
-    folder = cache_dir()
-    if folder is None:
-        return
-    temporary = folder / f"{name}.{os.getpid()}.tmp"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
-        temporary.replace(folder / name)
-    except (OSError, RecursionError, pickle.PicklingError):
-        try:
-            temporary.unlink(missing_ok=True)
-        except OSError:
-            pass
-
-
 @cache
 def grammar_text() -> str:
     return (Path(__file__).parent / "csl.lark").read_text(encoding="utf-8")
@@ -84,12 +47,16 @@ def grammar_text() -> str:
 @cache
 def tables() -> Tables:
     # Parsed trees are not cached on disk: unpickling one costs about as much as parsing its text.
-    name = f"grammar-{_key()}.pickle"
-    found = load_cached(name)
-    if isinstance(found, Tables):
-        return found
+    folder = kept.entry(f"grammar-{_key()}")
+    data = kept.load(folder / "tables") if folder is not None else None
+    if data is not None:
+        with contextlib.suppress(Exception):  # what cannot be read is made anew
+            found = pickle.loads(data)
+            if isinstance(found, Tables):
+                return found
     made = compile_grammar()
-    store_cached(name, made)
+    if folder is not None:
+        kept.store(folder / "tables", pickle.dumps(made, pickle.HIGHEST_PROTOCOL))
     return made
 
 

@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 
 import meshlang
-from meshlang.fabric import cache
+from meshlang import cache
+from meshlang.fabric import sources
 from meshlang.fabric.engine import jit, state
 from meshlang.fabric.engine import loop as engine
 from meshlang.inspect.report import counting
 
 ROOT = Path(meshlang.__file__).parent.parent  # of the package that runs: a checkout, or where it is installed
-BY_VALUE = {ROOT / "meshlang" / name for name in cache.BY_VALUE}
+BY_VALUE = {ROOT / "meshlang" / name for name in sources.BY_VALUE}
 ENTRIES = {"engine": engine.run_loop, "counter of the report": counting.count_events}
 
 
@@ -63,13 +64,13 @@ def test_all_that_the_code_names_is_in_the_key(name):
     function = ENTRIES[name]
     found = reached(function)
     assert Path(function.__code__.co_filename) in found and (name != "engine" or len(found) > 8)
-    assert found <= set(cache.sources(Path(function.__code__.co_filename))) | BY_VALUE
+    assert found <= set(sources.sources(Path(function.__code__.co_filename))) | BY_VALUE
 
 
 @pytest.mark.parametrize("name", ENTRIES)
 def test_imports_are_read_as_python_reads_them(name):
     """No import of a source is missed, however it is written; and none is hidden from the reader."""
-    files = cache.sources(Path(ENTRIES[name].__code__.co_filename))
+    files = sources.sources(Path(ENTRIES[name].__code__.co_filename))
     for path in files:
         package = ".".join(path.relative_to(ROOT).parent.parts)
         for node in ast.walk(ast.parse(path.read_text())):
@@ -109,7 +110,7 @@ def test_what_is_declared_is_in_the_key():
 
 
 def test_texts_are_not_in_the_key():
-    names = {path.name for path in cache.sources(Path(engine.__file__))}
+    names = {path.name for path in sources.sources(Path(engine.__file__))}
     assert {
         "loop.py",
         "core.py",
@@ -145,19 +146,19 @@ def test_key_changes_with_each_source(tmp_path, monkeypatch):
         shutil.copytree(ROOT / "meshlang" / folder, package / folder, ignore=shutil.ignore_patterns("__pycache__"))
     expected = {
         path.relative_to(ROOT / "meshlang")
-        for path in cache.sources(Path(engine.__file__))
+        for path in sources.sources(Path(engine.__file__))
         if path.parent.name in ("fabric", "engine", "ir")
     }
-    monkeypatch.setattr(cache, "__file__", str(package / "fabric" / "cache.py"))
+    monkeypatch.setattr(sources, "__file__", str(package / "fabric" / "sources.py"))
     entry = package / "fabric" / "engine" / "loop.py"
-    keys = {cache.key(entry, ["1.0"]), cache.key(entry, ["1.1"])}
-    copies = {path.relative_to(package) for path in cache.sources(entry)}
+    keys = {sources.key(entry, ["1.0"]), sources.key(entry, ["1.1"])}
+    copies = {path.relative_to(package) for path in sources.sources(entry)}
     assert copies == expected
     for path in sorted(package.rglob("*.py")):
-        before = cache.key(entry, ["1.0"])
+        before = sources.key(entry, ["1.0"])
         path.write_text(path.read_text() + "\n")
-        assert (cache.key(entry, ["1.0"]) != before) == (path.relative_to(package) in copies), path
-        keys.add(cache.key(entry, ["1.0"]))
+        assert (sources.key(entry, ["1.0"]) != before) == (path.relative_to(package) in copies), path
+        keys.add(sources.key(entry, ["1.0"]))
     assert len(keys) == len(copies) + 2
 
 
@@ -188,3 +189,87 @@ def test_the_package_loads_no_numba():
     code = "import sys, meshlang, meshlang.fabric; sys.exit('numba' in sys.modules)"
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     assert subprocess.run([sys.executable, "-c", code], env=env, check=False).returncode == 0
+
+
+# ---------------------------------------------------------------- compiled code in the cache
+
+compiled = pytest.mark.skipif(not jit.COMPILED, reason="nothing is compiled here")
+
+
+def third(a):
+    return a[2] + 1
+
+
+def compile_third():
+    from numba import types
+
+    return jit.top_level(third, types.int64(types.Array(types.int64, 1, "C")))
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """The file in which the compiled function is kept."""
+    monkeypatch.setenv("MESHLANG_CACHE_DIR", str(tmp_path))
+    return jit.cache_directory(__file__) / "compiled"
+
+
+@compiled
+def test_compiled_once(kept):
+    data = np.arange(4)
+    first = compile_third()
+    assert first(data) == 3 and kept.exists() and not first.stats.cache_hits
+    written = kept.stat().st_mtime_ns
+    second = compile_third()
+    assert second(data) == 3 and kept.stat().st_mtime_ns == written
+    assert sum(second.stats.cache_hits.values()) == 1 and not second.stats.cache_misses
+
+
+@compiled
+@pytest.mark.parametrize("content", [b"", b"damaged", None])
+def test_a_damaged_file_is_made_anew(kept, content):
+    """Also one that is whole and holds something else."""
+    compile_third()
+    if content is None:
+        cache.store(kept, b"no pickle")
+    else:
+        kept.write_bytes(content)
+    found = compile_third()
+    assert found(np.arange(4)) == 3 and not found.stats.cache_hits
+    assert sum(compile_third().stats.cache_hits.values()) == 1
+
+
+@compiled
+def test_an_installation_elsewhere_compiles_nothing(tmp_path):
+    """The same sources at another path, written at another time, find what the first has compiled."""
+    code = """
+import sys
+from meshlang.fabric.engine import jit, scalar
+from numba import types
+found = jit.top_level(scalar.wrap.py_func, types.int64(types.int64, types.int64))
+print(scalar.__file__, sum(found.stats.cache_hits.values()), found(300, 1))
+"""
+    said = []
+    for name in ("one", "two"):
+        target = tmp_path / name / "meshlang"
+        shutil.copytree(
+            ROOT / "meshlang", target, ignore=shutil.ignore_patterns("__pycache__"), copy_function=shutil.copy
+        )
+        env = {**os.environ, "PYTHONPATH": str(tmp_path / name), "MESHLANG_CACHE_DIR": str(tmp_path / "cache")}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=env, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout.split())
+    assert said[0][0] != said[1][0] and [s[1] for s in said] == ["0", "1"] and said[0][2] == said[1][2]
+
+
+@compiled
+@pytest.mark.parametrize(
+    "module, missing", [("arrayobj", ""), ("codegen", ""), ("targetconfig", ""), ("codegen", "method")]
+)
+def test_a_numba_without_what_is_replaced(kept, monkeypatch, module, missing):
+    """Three internals of Numba are replaced while the engine is compiled. Without one of them only speed is lost."""
+    stand_in = types.SimpleNamespace(CPUCodeLibrary=type("Library", (), {})) if missing else types.SimpleNamespace()
+    monkeypatch.setattr(jit, module, stand_in)
+    found = compile_third()
+    assert found(np.arange(4)) == 3 and not found.stats.cache_hits

@@ -1,4 +1,4 @@
-"""How the engine is compiled: the decorators, the few LLVM intrinsics, and the entry point (from the cache: cache.py).
+"""How the engine is compiled: the decorators, the few LLVM intrinsics, and the entry point (from the cache).
 
 With NUMBA_DISABLE_JIT=1, and in the package `fabric.uncompiled`, every function here has a plain Python twin that gives
 the same bits.
@@ -15,6 +15,7 @@ the engine allocates.
 from __future__ import annotations
 
 import os
+import pickle
 import platform
 import sys
 from contextlib import contextmanager
@@ -22,7 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import cache
+from ...cache import discard, entry, load, store
+from .. import sources
 from .bits import COMPILED
 from .state import NUMBERS
 
@@ -31,8 +33,11 @@ if COMPILED:
     import numba
     from llvmlite import binding, ir
     from numba import njit, types
-    from numba.core import codegen, config, targetconfig
+    from numba.core import codegen, targetconfig
+    from numba.core.caching import _Cache
+    from numba.core.compiler import CompileResult
     from numba.core.compiler_lock import global_compiler_lock
+    from numba.core.serialize import dumps
     from numba.extending import intrinsic
     from numba.np import arrayobj
 
@@ -207,27 +212,61 @@ else:
 # ---------------------------------------------------------------- compiling
 
 
-def cache_directory(entry: str | Path) -> Path | None:
+def cache_directory(file: str | Path) -> Path | None:
     """Where the compiled code of the entry point in a file is kept; None: nowhere."""
-    return cache.directory(Path(entry), _DEPENDS_ON)
+    source = Path(file)
+    return entry(f"{source.stem}-{sources.key(source, _DEPENDS_ON)}")
 
 
-def top_level(function, signature):
-    """Compile the one entry point with an explicit signature, from the cache if its key matches.
+if COMPILED:
 
-    The cache directory is set only while the function is decorated, so that the user's own Numba code is not touched.
-    """
+    class _Kept(_Cache):
+        """Compiled code in a file of the cache, in place of Numba's own index and files: those are found by the path and
+        time of the source, ours by what it depends on, wherever it is installed."""
+
+        def __init__(self, file: Path):
+            self.file = file
+
+        @property
+        def cache_path(self):
+            return str(self.file.parent)
+
+        def load_overload(self, sig, target_context):
+            data = load(self.file)
+            if data is None:
+                return None
+            target_context.refresh()
+            try:
+                of, parts = pickle.loads(data)
+                if of == str(sig):
+                    return CompileResult._rebuild(target_context, *parts)
+            except Exception:  # what another version of the tools wrote, for instance: made anew
+                pass
+            discard(self.file)
+            return None
+
+        def save_overload(self, sig, data):
+            store(self.file, dumps((str(sig), data._reduce())))
+
+        def enable(self):
+            pass
+
+        disable = flush = enable
+
+
+def top_level(function, signature, version: str = "compiled"):
+    """Compile an entry point with an explicit signature, from the cache if its key matches. `version`: one of several
+    for the same source."""
     if not COMPILED:
         return function
+    dispatcher = njit(**_OPTIONS)(function)
     directory = cache_directory(function.__code__.co_filename)
-    before = config.CACHE_DIR
     if directory is not None:
-        config.CACHE_DIR = str(directory)
-    try:
-        with _for_the_engine(function.__name__):
-            return njit(signature, cache=directory is not None, **_OPTIONS)(function)
-    finally:
-        config.CACHE_DIR = before
+        dispatcher._cache = _Kept(directory / version)
+    with _for_the_engine(function.__name__):
+        dispatcher.compile(signature)
+    dispatcher.disable_compile()
+    return dispatcher
 
 
 @contextmanager

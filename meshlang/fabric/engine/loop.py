@@ -7,8 +7,6 @@ Cycles in which nothing is to do are skipped.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from .core import compute
@@ -140,25 +138,20 @@ def engine(traced: bool = False):
                 arr(types.uint32),
                 arr(types.int64),
             )
-            _compiled[traced] = top_level(run_loop, signature)
-            mark = _mark(traced)
-            if mark is not None:
-                mark.touch()
+            _compiled[traced] = top_level(run_loop, signature, _version(traced))
         else:
             _compiled[traced] = run_loop
     return _compiled[traced]
 
 
-def _mark(traced: bool) -> Path | None:
-    """A file that stands in the cache beside a compiled version."""
-    directory = cache_directory(__file__)
-    return None if directory is None else directory / ("traced" if traced else "ordinary")
+def _version(traced: bool) -> str:
+    return "traced" if traced else "ordinary"
 
 
 def cached(traced: bool = False) -> bool:
     """Does the cache hold the compiled version?"""
-    mark = _mark(traced)
-    return mark is not None and mark.exists()
+    directory = cache_directory(__file__)
+    return directory is not None and (directory / _version(traced)).exists()
 
 
 def ready(traced: bool = False) -> bool:

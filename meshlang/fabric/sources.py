@@ -1,4 +1,4 @@
-"""Where compiled code is kept, under a key made of everything it depends on: a stale cache must be impossible.
+"""What compiled code depends on, as the key under which it is kept: a stale cache must be impossible.
 
 The sources are found by following imports from the entry point: a file that the compiled code can reach is in the key,
 and the many files beside it (reports, messages, the loader) are not, so that changing them costs nobody half a minute
@@ -8,9 +8,7 @@ of compiling.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -75,33 +73,3 @@ def key(entry: Path, depends_on: Iterable[str]) -> str:
     for part in depends_on:
         digest.update(part.encode() + b"\0")
     return digest.hexdigest()[:24]
-
-
-def _writable(path: Path) -> bool:
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if hasattr(os, "getuid") and path.stat().st_uid != os.getuid():
-            return False  # somebody else's directory: a cache is unpickled, so it has to be our own
-        with tempfile.TemporaryFile(dir=path):
-            return True
-    except OSError:
-        return False
-
-
-def directory(entry: Path, depends_on: Iterable[str]) -> Path | None:
-    """A writable directory for the compiled code of an entry point, or None (then every process compiles anew)."""
-    name = f"{entry.stem}-{key(entry, depends_on)}"
-    if chosen := os.environ.get("MESHLANG_CACHE_DIR"):
-        places = [Path(chosen)]
-    else:
-        base = os.environ.get("XDG_CACHE_HOME")
-        try:
-            places = [Path(base) / "meshlang" if base else Path.home() / ".cache" / "meshlang"]
-        except RuntimeError:  # no home directory
-            places = []
-        user = os.getuid() if hasattr(os, "getuid") else "user"
-        places.append(Path(tempfile.gettempdir()) / f"meshlang-{user}")
-    for place in places:
-        if _writable(place) and _writable(place / name):
-            return place / name
-    return None

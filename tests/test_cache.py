@@ -1,0 +1,97 @@
+"""The one cache: what is in it is the user's own, whole, and found by content."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from meshlang import cache
+
+posix = pytest.mark.skipif(not hasattr(os, "getuid"), reason="owners and modes are those of POSIX")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("MESHLANG_CACHE_DIR", str(tmp_path / "cache"))
+    return cache.entry("thing-1")
+
+
+def test_kept(folder):
+    assert folder.name == "thing-1" and cache.load(folder / "a") is None
+    cache.store(folder / "a", b"content")
+    assert cache.load(folder / "a") == b"content"
+    assert [p.name for p in folder.iterdir()] == ["a"]  # nothing is left beside it
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b[:10], lambda b: b"", lambda b: b[:-1] + b"!"])
+def test_what_is_damaged_is_thrown_away(folder, damage):
+    cache.store(folder / "a", b"content")
+    (folder / "a").write_bytes(damage((folder / "a").read_bytes()))
+    assert cache.load(folder / "a") is None and not (folder / "a").exists()
+
+
+def test_empty_is_off(monkeypatch):
+    monkeypatch.setenv("MESHLANG_CACHE_DIR", "")
+    assert cache.folders() == [] and cache.entry("thing") is None
+
+
+def test_a_folder_that_cannot_be(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MESHLANG_CACHE_DIR", str(tmp_path / "file" / "below"))
+    assert cache.entry("thing") is None
+
+
+@posix
+def test_entries_are_private(folder):
+    assert folder.stat().st_mode & 0o077 == 0
+    cache.store(folder / "a", b"content")
+    assert (folder / "a").stat().st_mode & 0o077 == 0
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o720])
+def test_others_may_not_write(folder, mode):
+    cache.store(folder / "a", b"content")
+    (folder / "a").chmod(mode & 0o666)
+    assert cache.load(folder / "a") is None
+    folder.chmod(mode)
+    assert cache.entry("thing-1") is None
+
+
+@posix
+def test_a_foreign_owner(folder, monkeypatch):
+    cache.store(folder / "a", b"content")
+    monkeypatch.setattr(os, "getuid", lambda: os.stat(folder).st_uid + 1)
+    assert cache.load(folder / "a") is None and cache.entry("thing-1") is None
+
+
+@posix
+def test_a_link_is_no_entry(folder, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (folder.parent / "thing-2").symlink_to(tmp_path / "elsewhere")
+    assert cache.entry("thing-2") is None
+
+
+def test_processes_that_meet(folder):
+    """Several write the same file while others read: whoever reads sees one of them, whole."""
+    code = """
+import os, sys
+from pathlib import Path
+from meshlang import cache
+file, letter = Path(sys.argv[1]), sys.argv[2].encode()
+for _ in range(40):
+    cache.store(file, letter * 200_000)
+    data = cache.load(file)
+    assert data is not None and len(set(data)) == 1 and len(data) == 200_000
+"""
+    processes = [subprocess.Popen([sys.executable, "-c", code, str(folder / "a"), letter]) for letter in "xyz"]
+    assert [p.wait() for p in processes] == [0, 0, 0]
+    assert sorted(p.name for p in folder.iterdir()) == ["a"]
+
+
+def test_the_digest_is_checked_before_anything_is_read():
+    source = Path(cache.__file__).read_text()
+    assert "pickle" not in source.replace("unpickled", "") and hashlib.sha256().digest_size == 32
