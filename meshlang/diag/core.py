@@ -1,31 +1,13 @@
-"""The diagnostic record, the collector, and the one exception that carries diagnostics."""
+"""The collector of diagnostics, and the one exception that carries them."""
 
 from __future__ import annotations
 
 import os
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-
-@dataclass(slots=True)
-class Label:
-    """A second place that belongs to a message ("first bound here")."""
-
-    span: Any  # syntax.source.Span; Any keeps diag free of imports
-    text: str
-
-
-@dataclass(slots=True)
-class Diagnostic:
-    code: str  # "MS0301"
-    message: str  # one line: what is wrong, with the values in it
-    span: Any = None  # syntax.source.Span or None
-    severity: str = "error"  # "error", "warning", "note"
-    labels: list[Label] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)  # further facts, a line each
-    help: str | None = None  # what to do about it
+from .records import Diagnostic, Label
 
 
 class MeshlangError(Exception):
@@ -102,3 +84,6 @@ class Diagnostics:
     def raise_if_errors(self) -> None:
         if self.errors:
             raise MeshlangError(*self.items)
+
+
+__all__ = ["Diagnostic", "Diagnostics", "Label", "MeshlangError", "usage_error"]
