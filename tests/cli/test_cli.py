@@ -81,6 +81,13 @@ def test_version_is_quick():
     assert best < 0.2
 
 
+@pytest.mark.parametrize("code", ["import meshlang", "from meshlang.cli import main; main(['--version'])"])
+def test_the_package_loads_nothing_heavy(code):
+    code += "; import sys; print([m for m in ('numba', 'lark', 'numpy', 'rich') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_help_needs_nothing_heavy():
     code = (
         "import sys; from meshlang.cli import build_parser; build_parser().format_help();"
