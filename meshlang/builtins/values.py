@@ -14,6 +14,7 @@ from ..sema.model import ops
 from ..sema.model import types as T
 from ..sema.model.values import FALSE, TRUE, VOID, ArrayValue, Known, Pointer, RangeValue, Reg, show
 from ..syntax import ast
+from ..syntax.source import regular_file
 from ..syntax.text import from_bytes, to_bytes
 from .registry import builtin
 
@@ -235,7 +236,14 @@ def text_arg(cx, node) -> str:
 
 @builtin("strcat", "a, ...", doc="Strings joined.")
 def strcat(cx, node, hint):
-    return Known(T.COMPTIME_STRING, from_bytes(b"".join(to_bytes(text_arg(cx, a)) for a in node.args)))
+    parts = [to_bytes(text_arg(cx, a)) for a in node.args]
+    total = sum(map(len, parts))
+    if total > MOST_BYTES:
+        cx.fail("MS0302", f"this string has {total} bytes: the most is {MOST_BYTES}", node)
+    return Known(T.COMPTIME_STRING, from_bytes(b"".join(parts)))
+
+
+MOST_BYTES = 1 << 20  # of a string at compile time: 20 times a PE's memory
 
 
 @builtin("strlen", "s", doc="The number of bytes of a string.")
@@ -337,10 +345,9 @@ def import_comptime_value(cx, node, hint):
     path = text_arg(cx, node.args[1])
     full = os.path.join(os.path.dirname(cx.module.path), path)
     try:
-        with open(full, encoding="utf-8") as f:
-            data = json.load(f)
-    except (OSError, ValueError) as e:
-        cx.fail("MS0901", f"cannot read {path}: {e}", node.args[1])
+        data = json.loads(regular_file(full).decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as e:
+        cx.fail("MS0901", f"cannot read {path}: {getattr(e, 'strerror', None) or e}", node.args[1])
     return json_value(cx, node, data, t, path)
 
 

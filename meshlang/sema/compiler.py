@@ -30,6 +30,9 @@ FRAMES_PER_CALL = 60  # of Python, for one call at compile time
 MEMCPY_IDS = frozenset((21, 22, 23, 27, 28, 30))
 
 
+MOST_IMPORTS = 64  # inside each other
+
+
 class Builtins(Protocol):
     """The registry of builtins, which stands above the analysis (it is `meshlang.builtins`)."""
 
@@ -52,6 +55,7 @@ class Compiler:
         self.effects = 0  # calls of builtins that do more than give a value
         self.space: Space | None = None  # the layout loops that are being evaluated at once
         self.apart: dict[int, str] = {}  # loops that cannot be, and why
+        self.importing: list[str] = []  # the imports that are under way, outermost first
         self.fixed_literals: dict[int, dict[int, Any]] = {}
 
     # ------------------------------------------------------------ files
@@ -116,6 +120,21 @@ class Compiler:
 
     def import_module(self, cx: Analyzer, path: str, params: dict[str, Known], node: Any) -> ModuleInstance:
         full = self.find_module(cx, path, node.args[0])
+        if len(self.importing) >= MOST_IMPORTS:
+            last = [os.path.basename(p) for p in (*self.importing[-3:], full)]
+            cx.fail(
+                "MS0219",
+                f"imports are nested more than {MOST_IMPORTS} deep: ... {' imports '.join(last)}",
+                node,
+                "a module cannot import itself, directly or through others",
+            )
+        self.importing.append(full)
+        try:
+            return self.imported(cx, path, full, params, node)
+        finally:
+            self.importing.pop()
+
+    def imported(self, cx: Analyzer, path: str, full: str, params: dict[str, Known], node: Any) -> ModuleInstance:
         name = cx.module.qualified(cx.import_name) if cx.import_name else ""
         module = ModuleInstance(name, full, self.tree(full), cx.unit, params, import_span=node.span)
         known = module.param_names()

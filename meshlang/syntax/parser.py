@@ -16,7 +16,7 @@ from ..diag import Diagnostic, MeshlangError
 from . import ast
 from .build import Builder
 from .lexer import END, Token, tokenize
-from .source import SourceFile, Span
+from .source import SourceFile, Span, regular_file
 from .tables import tables
 
 # Deeper nesting than any person writes; later stages walk the tree recursively.
@@ -57,7 +57,7 @@ def read_source(path: str | Path) -> SourceFile:
     """The text of a source file, which must be UTF-8."""
     shown = str(path)
     try:
-        data = Path(path).read_bytes()
+        data = regular_file(path)
     except IsADirectoryError:
         raise MeshlangError(
             Diagnostic("MS0907", f"`{shown}` is a folder, not a source file", help="name a .csl file in it")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(eq=False)
@@ -51,3 +55,19 @@ class Span:
     def __str__(self) -> str:
         line, col = self.line_col()
         return f"{self.file.path}:{line}:{col}"
+
+
+MOST_BYTES = 64 << 20  # of a file that is read whole
+
+
+def regular_file(path: str | Path) -> bytes:
+    """The content of a file. A device or pipe might have no end, or never begin. Raises OSError, also for what is no
+    file or too large."""
+    kind = os.stat(path)
+    if stat.S_ISDIR(kind.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(kind.st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    if kind.st_size > MOST_BYTES:
+        raise OSError(errno.EFBIG, f"it has {kind.st_size} bytes; the most is {MOST_BYTES}", str(path))
+    return Path(path).read_bytes()

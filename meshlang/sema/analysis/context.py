@@ -75,6 +75,21 @@ class Context:
     def warn(self, code: str, message: str, node: Any, help: str | None = None) -> None:
         self.unit.error(code, message, getattr(node, "span", node), help=help, severity="warning")
 
+    def work(self, node: Any, amount: int = 1) -> None:
+        """A round of a loop or a call at compile time, outside the layout block: together they have a limit, which
+        endless code of any kind reaches in seconds."""
+        unit = self.unit
+        unit.work += amount
+        limit = unit.compiler.options.work_limit
+        if unit.work > limit:
+            unit.work = 0  # whatever else there is gets a chance
+            self.fail(
+                "MS0330",
+                f"the code that runs at compile time takes more than {limit} rounds of loops and calls",
+                node,
+                "is it endless? --max-inlined-iterations raises the limit",
+            )
+
     def op(self, node: Any, fn, *args):
         """Call a function of `ops`, giving its failure a place."""
         try:

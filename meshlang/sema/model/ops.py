@@ -297,6 +297,8 @@ def binary(op: str, a: Known, b: Known) -> Known:
         elif op == "-":
             r = x - y
         elif op == "*":
+            if t is T.COMPTIME_INT and x.__class__ is y.__class__ is int:
+                check_size(x.bit_length() + y.bit_length())
             r = x * y
         elif op in _COMPARE:
             return TRUE if _COMPARE[op](x, y) else FALSE
@@ -333,6 +335,14 @@ def binary(op: str, a: Known, b: Known) -> Known:
     return Known(t, round_float(r, t))
 
 
+MOST_BITS = 1 << 16  # of a comptime_int: what is larger is a mistake, and would take all memory in a few steps
+
+
+def check_size(bits: int) -> None:
+    if bits > MOST_BITS:
+        raise Fail("MS0302", f"this comptime_int has some {bits} bits: the most is {MOST_BITS}")
+
+
 def _shift(op: str, a: Known, b: Known) -> Known:
     t = a.ty
     if not T.is_int(t) or not T.is_int(b.ty):
@@ -343,6 +353,8 @@ def _shift(op: str, a: Known, b: Known) -> Known:
         )
     if isinstance(t, T.IntType) and b.v >= t.bits:
         raise Fail("MS0306", f"shift of {t} by {b.v}: the amount must be 0 to {t.bits - 1}")
+    if op == "<<" and a.v.__class__ is int:
+        check_size(a.v.bit_length() + int(b.v))
     r = a.v << b.v if op == "<<" else a.v >> b.v
     return Known(t, wrap(r, t) if isinstance(t, T.IntType) else r)
 

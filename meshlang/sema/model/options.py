@@ -52,6 +52,8 @@ class CompileOptions:
     )
     optimise: int = option("-O", default=1, type=int, choices=(0, 1), help="level of optimisation: 0 or 1 (default 1)")
     max_comptime_steps: int = 20_000_000  # rounds of loops in one comptime function or block: a wafer has 500,000 PEs
+    # the same and calls at compile time, outside the layout block, all together for one tile program: some seconds
+    max_comptime_work: int = 800_000
     together: bool = True  # evaluate loops of the layout for all their rounds at once; results are the same
     simd: int = 0  # isa.Simd of a fabric DSD without simd_mode
 
@@ -59,6 +61,11 @@ class CompileOptions:
     def comptime_limit(self) -> int:
         """The most rounds of a loop at compile time."""
         return max(self.max_comptime_steps, self.max_inlined_iterations)
+
+    @property
+    def work_limit(self) -> int:
+        """The most rounds and calls at compile time outside the layout block."""
+        return max(self.max_comptime_work, self.max_inlined_iterations)
 
     def check(self) -> None:
         """MS0214, MS0399, MS0905."""

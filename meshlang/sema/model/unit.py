@@ -113,6 +113,7 @@ class Unit:
     shared_input: int | None = None  # WSE-2: an input queue that was given out to a DSD without one
     route_colors: set[int] = field(default_factory=set)  # colors whose routes the program changes at run time
     uses_memcpy: bool = False
+    work: int = 0  # rounds of loops and calls at compile time so far
     param_text: dict[str, str] = field(default_factory=dict)
     pointed: set[int] = field(default_factory=set)  # functions whose address is taken
     hooks: list[Any] = field(default_factory=list)  # run after the functions, before assembly
