@@ -7,6 +7,7 @@ ends the process or fills the disk in between, the target holds what it held bef
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import os
 import stat
@@ -43,6 +44,18 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Replace a file by bytes. Errors: MS0901, with the file as it was."""
     with replacing(path) as file:
         file.write(data)
+
+
+def read_arrays(content: bytes) -> dict[str, Any]:
+    """The arrays of an .npz file. ValueError for anything that is none: a damaged one makes its readers fail in many
+    ways, and nothing in it is executed."""
+    import numpy as np
+
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except Exception as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from None
 
 
 def cannot_write(path: str | os.PathLike[str], error: OSError) -> MeshlangError:

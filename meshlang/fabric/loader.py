@@ -43,6 +43,7 @@ class State:
     code_base: list[int]  # first instruction of each tile program
     function_base: list[int]  # row in T of each tile program's first function
     row_tiles: list[tuple[int, int, int]]  # (first row in T, tile, number of operations)
+    config_base: list[int]  # row in T of each tile program's first DSR configuration
     tile_pes: list[np.ndarray]
     tile_of: np.ndarray  # [pe]
     channels: dict[int, np.ndarray]  # color -> channel index (in U) per PE, -1 where there is none
@@ -246,6 +247,7 @@ def load(program: Program, profile: Profile) -> State:
         tables.code_base,
         tables.function_base,
         tables.operations,
+        tables.configs,
         tile_pes,
         tile_of,
         channels.index,

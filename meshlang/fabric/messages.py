@@ -81,6 +81,11 @@ MESSAGES: dict[Fault, tuple[str, str, str | None]] = {
         "configure the color with @set_color_config",
     ),
     Fault.UNSUPPORTED_DSD: ("MS0823", "a DSD of kind {a} cannot be used here yet", None),
+    Fault.NO_DSD: (
+        "MS0835",
+        "{a:#x} is no DSD of this program: it names a walk or a FIFO that does not exist",
+        "the DSD variable was overwritten, or made from bits",
+    ),
     Fault.ASYNC_NO_FABRIC: ("MS0824", "an asynchronous operation needs a fabric operand", None),
     Fault.OPERAND: ("MS0825", "operand {a} of the operation has no valid DSD", "the DSD variable or DSR was never set"),
     Fault.UT_UNKNOWN: ("MS0826", "the operation would run on microthread {a}, which the program never prepared", None),

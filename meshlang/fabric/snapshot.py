@@ -16,6 +16,7 @@ import numpy as np
 
 from .. import files
 from ..diag import Diagnostic, MeshlangError
+from .door import state_problem
 from .engine import state as s
 
 if TYPE_CHECKING:
@@ -184,8 +185,19 @@ def fingerprint(program: Program) -> str:
     return h.hexdigest()
 
 
+_ARRAYS: dict[str, type[np.generic]] = {
+    "W": np.int64,
+    "U": np.uint32,
+    "M8": np.uint8,
+    "host_in": np.uint32,
+    "segments": np.int64,
+    "tails": np.int64,
+}
+
+
 def save(path: str | Path, machine: Machine, extra: dict[str, Any] | None = None) -> None:
     """Write the state to a file (.npz, no code in it)."""
+    machine.settle()
     shot = take(machine)
     meta = {
         "format": FORMAT,
@@ -196,7 +208,7 @@ def save(path: str | Path, machine: Machine, extra: dict[str, Any] | None = None
         "period": shot.period,
         "extra": extra or {},
     }
-    arrays: dict[str, Any] = {name: getattr(shot, name) for name in ("W", "U", "M8", "host_in", "segments", "tails")}
+    arrays: dict[str, Any] = {name: getattr(shot, name) for name in _ARRAYS}
     arrays |= {f"out{c}": a for c, a in shot.out.items()} | {f"outn{c}": a for c, a in shot.out_counts.items()}
     with files.replacing(path) as file:
         np.savez_compressed(file, meta=np.frombuffer(json.dumps(meta).encode(), np.uint8), **arrays)
@@ -204,25 +216,25 @@ def save(path: str | Path, machine: Machine, extra: dict[str, Any] | None = None
 
 def restore(path: str | Path, machine: Machine) -> dict[str, Any]:
     """Bring the machine to a saved state; returns the `extra` it was saved with. What programs had printed is not in
-    the file."""
+    the file. Errors: MS0901 no such file, MS0942 none of this program, or a damaged one (door.py)."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        meta = json.loads(arrays["meta"].tobytes())
+        content = Path(path).read_bytes()
     except OSError as error:
         raise MeshlangError(Diagnostic("MS0901", f"cannot read {path}: {error.strerror or error}")) from None
-    except (ValueError, KeyError, EOFError):
+    try:
+        arrays = files.read_arrays(content)
+        meta = json.loads(arrays["meta"].tobytes())
+    except (ValueError, KeyError, RecursionError):
         raise MeshlangError(
             Diagnostic("MS0942", f"{path} is no saved fabric", help="files come from the command `save`")
         ) from None
-    st = machine.state
-    same = (
+    same = isinstance(meta, dict) and (
         meta.get("format") == FORMAT
         and meta.get("layout") == _layout()
         and meta.get("program") == fingerprint(machine.program)
         and meta.get("profile") == machine.profile.name
     )
-    if not same or arrays["W"].shape != st.W.shape or arrays["U"].shape != st.U.shape:
+    if not same:
         raise MeshlangError(
             Diagnostic(
                 "MS0942",
@@ -230,22 +242,45 @@ def restore(path: str | Path, machine: Machine) -> dict[str, Any]:
                 help="load the program with the parameters it had then",
             )
         )
-    colors = list(machine.program.fabric.host_out)
-    put(
-        machine,
-        Snapshot(
+    problem = _shape_problem(machine, arrays, meta)
+    if problem is None:
+        colors = list(machine.program.fabric.host_out)
+        shot = Snapshot(
             int(arrays["W"][s.Globals.now]),
             meta["command"],
-            arrays["W"],
-            arrays["U"],
-            arrays["M8"],
-            arrays["host_in"],
-            arrays["segments"],
-            arrays["tails"],
+            *(arrays[name] for name in _ARRAYS),
             {c: arrays[f"out{c}"] for c in colors},
             {c: arrays[f"outn{c}"] for c in colors},
             0,
             meta["period"],
-        ),
-    )
+        )
+        machine.settle()
+        problem = state_problem(machine, shot)
+    if problem is not None:
+        raise MeshlangError(
+            Diagnostic("MS0942", f"{path} is damaged: {problem}", help="run the program to that cycle again")
+        )
+    put(machine, shot)
     return dict(meta["extra"])
+
+
+def _shape_problem(machine: Machine, arrays: dict[str, Any], meta: dict[str, Any]) -> str | None:
+    """The parts of a saved state are there, and are of the sizes they have in this machine."""
+    st, npe = machine.state, machine.width * machine.height
+    heads = max(1, len(st.hin_index)) * npe
+    sizes = {"W": len(st.W), "U": len(st.U), "M8": len(st.M8), "tails": heads}
+    wanted: dict[str, tuple[type[np.generic], int | None]] = {n: (t, sizes.get(n)) for n, t in _ARRAYS.items()}
+    for color in machine.program.fabric.host_out:
+        wanted |= {f"out{color}": (np.int64, None), f"outn{color}": (np.int64, npe)}
+    for name, (dtype, size) in wanted.items():
+        array = arrays.get(name)
+        if array is None or array.dtype != dtype or array.ndim != 1 or size is not None and len(array) != size:
+            return f"{name} is not what it should be"
+    if len(arrays["segments"]) < heads or (len(arrays["segments"]) - heads) % s.Segment.WORDS:
+        return "segments is not what it should be"
+    command, period, extra = (meta.get(name) for name in ("command", "period", "extra"))
+    if not (command is None or isinstance(command, str)) or not isinstance(extra, dict):
+        return "what belongs to the arrays is missing"
+    if type(period) is not int or not 0 <= period < 1 << 32:
+        return "the period of the clock is missing"
+    return None

@@ -107,7 +107,7 @@ def _add_tile(
     table[record + s.Tile.funcs], table[record + s.Tile.nfuncs] = functions, len(tile.functions)
     table[record + s.Tile.tasks] = tasks
     table[record + s.Tile.objs], table[record + s.Tile.nobjs] = objects, len(tile.objects)
-    table[record + s.Tile.mem4d] = mem4d
+    table[record + s.Tile.mem4d], table[record + s.Tile.nmem4d] = mem4d, len(tile.mem4d)
     table[record + s.Tile.fifos], table[record + s.Tile.nfifos] = fifos, len(tile.fifos)
     table[record + s.Tile.niq], table[record + s.Tile.noq] = len(tile.inputs), len(outputs)
     table[record + s.Tile.iqmap], table[record + s.Tile.oqmap] = inqueues, outqueues

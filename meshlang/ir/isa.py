@@ -298,6 +298,7 @@ class Op(IntEnum):
             "NO_QUEUE",
             "NO_COLOR",
             "UNSUPPORTED_DSD",
+            "NO_DSD",
             "OPERAND",
             "ASYNC_NO_FABRIC",
             "UT_UNKNOWN",
@@ -317,7 +318,7 @@ class Op(IntEnum):
         "r[a] = element r[c] of DSD r[b]",
         ELEMENTS,
         "alu",
-        ("WIDTH", "WALK", "WALK_NOWHERE", "NO_QUEUE", "QUEUE_BUSY", "OPERAND", "UNSUPPORTED_DSD"),
+        ("WIDTH", "WALK", "WALK_NOWHERE", "NO_QUEUE", "QUEUE_BUSY", "OPERAND", "UNSUPPORTED_DSD", "NO_DSD"),
         _E.ELEMENT | _E.READ_MEMORY,
     )
     EST = Row(
@@ -326,10 +327,10 @@ class Op(IntEnum):
         "element r[c] of DSD r[b] = r[a]",
         ELEMENTS,
         "alu",
-        ("WIDTH", "WALK", "WALK_NOWHERE", "NO_QUEUE", "NO_COLOR", "QUEUE_BUSY", "OPERAND", "UNSUPPORTED_DSD"),
+        ("WIDTH", "WALK", "WALK_NOWHERE", "NO_QUEUE", "NO_COLOR", "QUEUE_BUSY", "OPERAND", "UNSUPPORTED_DSD", "NO_DSD"),
         _E.ELEMENT | _E.WRITE_MEMORY,
     )
-    DCOUNT = Row(60, "w r -", "r[a] = number of steps of DSD r[b]", cost="dsd_edit")
+    DCOUNT = Row(60, "w r -", "r[a] = number of steps of DSD r[b]", cost="dsd_edit", faults=("NO_DSD",))
     DSRADV = Row(
         61,
         "d r -",
@@ -351,7 +352,7 @@ class Op(IntEnum):
         "r[a] = Sys c of r[b], r[b+1]",
         (),
         "system",
-        ("CMD_DOUBLE", "NO_COLOR", "NO_QUEUE", "QUEUE_COLOR", "REGISTER"),
+        ("CMD_DOUBLE", "NO_COLOR", "NO_QUEUE", "NO_DSD", "QUEUE_COLOR", "REGISTER"),
         _E.SYSTEM,
     )
     PRINT = Row(68, "r s p", "print r[a] as c, text b", NUMBERS, "check", effect=_E.OUTPUT)

@@ -7,9 +7,11 @@ is in arrays of the `Fabric`, indexed [y, x].
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
+
+from ..diag import Diagnostic
+from ..syntax.source import Span
 
 # directions, as bits of route masks and as numbers (the order of `Fabric` neighbours)
 NORTH, SOUTH, EAST, WEST, RAMP = range(5)
@@ -77,7 +79,7 @@ class TaskBinding:
     function: int
     arg_types: tuple[str, ...]  # "u16", "f32", ...; payload split as CSL says
     name: str
-    span: Any = None
+    span: Span | None = None
 
 
 @dataclass(slots=True)
@@ -87,7 +89,7 @@ class Queue:
     id: int
     color: int | None
     priority: str = ""
-    span: Any = None
+    span: Span | None = None
 
 
 @dataclass
@@ -95,7 +97,7 @@ class TileProgram:
     name: str  # file name, with a number if parameters make several
     params: dict[str, str]  # as text, for listings
     code: np.ndarray  # int32 [n, 4]
-    spans: list[Any]  # span per instruction (None where generated)
+    spans: list[Span | None]  # span per instruction (None where generated)
     functions: list[Function]
     image: np.ndarray  # uint8: initial memory, address 0 upwards
     objects: list[MemoryObject]  # sorted by address
@@ -140,7 +142,9 @@ class ColorConfig:
     position: int = 0
     ring: bool = False
     pop: str = "no_pop"
-    filter: tuple | None = None  # (kind, ((field, value), ...)), by FILTER_KINDS and FILTER_FIELDS
+    filter: tuple[str, tuple[tuple[str, int], ...]] | None = (
+        None  # (kind, ((field, value), ...)), by FILTER_KINDS and FILTER_FIELDS
+    )
     teardown: bool = False
     swap_x: bool = False
     swap_y: bool = False
@@ -159,7 +163,7 @@ class Fabric:
     host_in: dict[int, str] = field(default_factory=dict)  # color -> name (MEMCPYH2D_n): streams from the host
     host_out: dict[int, str] = field(default_factory=dict)  # color -> name (MEMCPYD2H_n)
     # (color, config) -> where that color got it first
-    spans: dict[tuple[int, int], Any] = field(default_factory=dict)
+    spans: dict[tuple[int, int], Span | None] = field(default_factory=dict)
     host_ports: bool = False  # the host is attached only where a configuration names HOST
 
 
@@ -183,5 +187,5 @@ class Program:
     source: str  # path of the top file
     fabric_dims: tuple[int, int] | None = None  # --fabric-dims
     fabric_offsets: tuple[int, int] | None = None
-    warnings: list[Any] = field(default_factory=list)
+    warnings: list[Diagnostic] = field(default_factory=list)
     preloads: list[Preload] = field(default_factory=list)

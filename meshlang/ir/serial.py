@@ -9,17 +9,19 @@ Nothing in the folder is executed when it is loaded (no pickle). Each file is re
 last, so that after an interrupted `save` the digest tells whether the two belong together.
 A folder belongs to one format: `FORMAT` and the field
 names of every record are written with it, and a folder that differs is refused with MS0903, never misread. Errors:
-MS0901 unreadable, MS0902 not such a folder or damaged, MS0903 written by another version.
+MS0901 unreadable, MS0902 not such a folder or damaged, MS0903 written by another version, MS0790 no program that the
+engine could run (verify.py).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import io
 import json
-import zipfile
-import zlib
+import types
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,10 @@ from meshlang.syntax.source import SourceFile, Span
 from meshlang.version import __version__
 
 from . import program as P
+from .dsdops import DsdOpCode
+from .isa import Op
+from .verify import verify
+from .words import ROWS
 
 FORMAT = 2
 MAGIC = "meshlang program"
@@ -55,8 +61,12 @@ RECORDS: dict[str, type] = {
 
 
 def schema() -> dict[str, list[str]]:
-    """The field names of every record: two versions that differ here cannot read each other's folders."""
-    return {name: [f.name for f in dataclasses.fields(cls)] for name, cls in RECORDS.items()}
+    """The field names of every record, the instructions, and the columns of the tables: two versions that differ here
+    cannot read each other's folders."""
+    found = {name: [f.name for f in dataclasses.fields(cls)] for name, cls in RECORDS.items()}
+    found["instructions"] = [f"{int(op)} {op.name} {op.row.shape}" for op in Op]
+    found["operations"] = [f"{int(op)} {op.name}" for op in DsdOpCode]
+    return found | {row.__name__: list(row.FIELDS) for row in ROWS}
 
 
 def save(program: P.Program, folder: str | Path) -> Path:
@@ -110,7 +120,7 @@ def load(folder: str | Path) -> P.Program:
         raise MeshlangError(Diagnostic("MS0902", f"cannot read {path}: {error}")) from None
     try:
         document = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise _damaged(path, f"it is not JSON ({error})") from None
     if not isinstance(document, dict) or document.get("what") != MAGIC:
         raise _foreign(folder)
@@ -131,24 +141,58 @@ def load(folder: str | Path) -> P.Program:
     if not isinstance(digest, str) or _digest(text[len(_SEAL % digest) :], content) != digest:
         raise _damaged(path, "it and program.npz are not what one `save` wrote")
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = files.read_arrays(content)
+    except ValueError as error:
+        raise _damaged(folder / "bin" / "program.npz", str(error)) from None
+    try:
         sources = [SourceFile(s["path"], s["text"]) for s in document["sources"]]
+        for source in sources:
+            _check(source.path, str, "a source's path")
+            _check(source.text, str, "a source's text")
         program = _Decoder(arrays, sources).decode(document["program"])
-    except (
-        OSError,
-        EOFError,
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise _damaged(folder / "bin" / "program.npz", f"{type(error).__name__}: {error}") from None
-    if not isinstance(program, P.Program):
-        raise _damaged(path, "it holds no program")
+        _check(program, P.Program, "the program")
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise _damaged(path, f"{type(error).__name__}: {error}") from None
+    assert isinstance(program, P.Program)
+    verify(program)
     return program
+
+
+@functools.cache
+def _hints(record: type) -> dict[str, Any]:
+    return typing.get_type_hints(record)
+
+
+def _check(value: Any, hint: Any, what: str) -> None:
+    """A decoded value is of the type that its field declares. ValueError if it is not."""
+    if hint is Any:
+        return
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType or origin is typing.Union:
+        kinds = [a for a in arguments if a is not type(None)]
+        if value is None and len(kinds) < len(arguments):
+            return
+        if len(kinds) == 1:
+            return _check(value, kinds[0], what)
+        good = isinstance(value, tuple(kinds))
+    elif origin is None:
+        good = isinstance(value, hint)
+        if good and hint.__name__ in RECORDS:
+            for name, part in _hints(hint).items():
+                _check(getattr(value, name), part, f"{hint.__name__}.{name}")
+    elif good := isinstance(value, origin):
+        if origin is dict:
+            for key, item in value.items():
+                _check(key, arguments[0], f"a key of {what}")
+                _check(item, arguments[1], f"{what}[{key!r}]")
+        elif origin is list or arguments[1:] == (...,):
+            for item in value:
+                _check(item, arguments[0], f"an item of {what}")
+        elif good := len(value) == len(arguments):
+            for item, part in zip(value, arguments, strict=True):
+                _check(item, part, f"an item of {what}")
+    if not good:
+        raise ValueError(f"{what} is of type {type(value).__name__}")
 
 
 def rpc_symbols(program: P.Program) -> list[dict[str, Any]]:
@@ -282,4 +326,6 @@ class _Decoder:
         raise ValueError("an unknown tag")
 
     def _span(self, file: int, start: int, end: int) -> Span:
+        if not (0 <= file < len(self.sources) and 0 <= start <= end <= len(self.sources[file].text)):
+            raise ValueError("a span lies outside its file")
         return Span(self.sources[file], start, end)

@@ -11,7 +11,7 @@ import pytest
 import meshlang
 from meshlang.diag import Diagnostic
 from meshlang.ir import serial
-from meshlang.ir.program import ColorConfig
+from meshlang.ir.program import FILTER_FIELDS, ColorConfig
 from meshlang.syntax.source import SourceFile, Span
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
@@ -56,7 +56,9 @@ def test_round_trip_of_rare_values(compiled, tmp_path):
         compiled.fabric,
         configs=[
             *compiled.fabric.configs,
-            ColorConfig(1, 16, ((1, 2), None, (3, 4)), filter=("range", 1, (2, 3)), pop="always_pop"),
+            ColorConfig(
+                1, 16, ((1, 2), None, (3, 4)), filter=("range", tuple(FILTER_FIELDS.items())), pop="always_pop"
+            ),
         ],
     )
     serial.save(odd, tmp_path)

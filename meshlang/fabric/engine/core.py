@@ -131,14 +131,14 @@ def execute(W, U, C, T, M8, M16, M32, pe):
         elif op == LD:
             x = W[fp + b] + c
             y = size_of(ty)
-            if x < 0 or x + y > memsize:
+            if x < 0 or x > memsize - y:
                 fault = E_LOAD
                 break
             W[ra] = load_scalar(W, M8, M16, M32, mem + x, ty, y)
         elif op == ST:
             x = W[fp + b] + c
             y = size_of(ty)
-            if x < 0 or x + y > memsize:
+            if x < 0 or x > memsize - y:
                 fault = E_STORE
                 break
             store_scalar(M8, M16, M32, mem + x, y, W[ra])

@@ -7,7 +7,7 @@ import numpy as np
 
 from .faults import Fault
 from .jit import inline, jit
-from .memory import object_of, walk_length
+from .memory import is_ring, object_of, walk_length
 from .opcodes import *
 from .queues import color_slot
 from .state import *
@@ -16,6 +16,7 @@ from .wheel import fail
 
 FWIDTH, FOPERAND, FUNSUPPORTED = np.int64(Fault.WIDTH), np.int64(Fault.OPERAND), np.int64(Fault.UNSUPPORTED_DSD)
 FNO_QUEUE, FNO_COLOR = np.int64(Fault.NO_QUEUE), np.int64(Fault.NO_COLOR)
+FNO_DSD, FNOWHERE = np.int64(Fault.NO_DSD), np.int64(Fault.WALK_NOWHERE)
 ZERO = np.int64(0)
 
 
@@ -44,6 +45,28 @@ def edit_dsd(op, v, x, size):
 
 
 @jit
+def find_walk(W, T, pe, v):
+    """Row in T of the walk that a mem4d_dsd or circbuf_dsd goes, or -1: the word is no DSD of this program."""
+    tile = W[P0 + pe * PK + P_TILE]
+    n = dsd_len(v)
+    if n >= np.int64(T[tile + TT_NMEM4D]):
+        return np.int64(-1)
+    row = np.int64(T[tile + TT_MEM4D]) + n * M4_COLUMNS
+    if is_ring(T, row):
+        return row if dsd_kind(v) == KIND_CIRCBUF and dsd_position(v) < np.int64(T[row + M4_EXT + 1]) else np.int64(-1)
+    return row if dsd_kind(v) == KIND_MEM4D else np.int64(-1)
+
+
+@jit
+def walk_of(W, T, pe, v):
+    """find_walk; a word that is no DSD is a fault."""
+    row = find_walk(W, T, pe, v)
+    if row < 0:
+        fail(W, FNO_DSD, pe, v, ZERO, ZERO)
+    return row
+
+
+@jit
 def decode(W, T, pe, o, kind, v, size, position):
     """Set up operand record `o` from a DSD, scalar or pointer. False after a fault."""
     p = P0 + pe * PK
@@ -58,6 +81,9 @@ def decode(W, T, pe, o, kind, v, size, position):
     if kind == OPERAND_POINTER:
         W[o + O_KIND] = K_POINTER
         W[o + O_ADDR] = v
+        if v < 0 or v > W[p + P_MEMSIZE] - size:
+            fail(W, FNOWHERE, pe, v, ZERO, ZERO)
+            return False
         obj = object_of(T, W[p + P_TILE], v)
         if obj < 0 or v + size > np.int64(T[obj + OB_ADDRESS]) + np.int64(T[obj + OB_SIZE]):
             return stray(W, T, pe, v, v, v + size, size, position == 0)
@@ -79,7 +105,9 @@ def decode(W, T, pe, o, kind, v, size, position):
             W[o + O_STRIDE] = dsd_stride(v) * size
         else:
             W[o + O_KIND] = K_MEM4
-            row = np.int64(T[W[p + P_TILE] + TT_MEM4D]) + dsd_len(v) * M4_COLUMNS
+            row = walk_of(W, T, pe, v)
+            if row < 0:
+                return False
             W[o + O_QUEUE] = row
             W[o + O_LEN] = walk_length(T, row)
             if what == KIND_CIRCBUF:
@@ -110,6 +138,9 @@ def decode(W, T, pe, o, kind, v, size, position):
         return decode_queue(W, T, pe, o, wanted, color, count, first, what)
     if what == KIND_FIFO:
         n = dsd_fifo(v)
+        if n >= np.int64(T[W[p + P_TILE] + TT_NFIFOS]):
+            fail(W, FNO_DSD, pe, v, ZERO, ZERO)
+            return False
         row = np.int64(T[W[p + P_TILE] + TT_FIFOS]) + n * FIFO_COLUMNS
         if np.int64(T[row + FIFO_SIZE]) != size:
             fail(W, FWIDTH, pe, np.int64(T[row + FIFO_SIZE]), size, position)

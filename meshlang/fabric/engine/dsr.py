@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .dsd import find_walk
 from .jit import cold, ctz, jit
 from .opcodes import *
 from .state import *
@@ -34,7 +35,9 @@ def save_dsr(W, T, pe, dsr, n, size):
     if what == KIND_MEM1D:
         base = dsd_base(v) + n * dsd_stride(v) * size
     elif what == KIND_MEM4D:
-        row = np.int64(T[W[P0 + pe * PK + P_TILE] + TT_MEM4D]) + dsd_len(v) * M4_COLUMNS
+        row = find_walk(W, T, pe, v)
+        if row < 0:
+            return  # it was overwritten: whoever uses it says so
         rank = np.int64(T[row + M4_RANK])
         inner = np.int64(0)
         step = np.int64(0)
@@ -45,7 +48,9 @@ def save_dsr(W, T, pe, dsr, n, size):
             inner += step * (extent - 1)
         base = dsd_base(v) + extent * step * size
     elif what == KIND_CIRCBUF:
-        row = np.int64(T[W[P0 + pe * PK + P_TILE] + TT_MEM4D]) + dsd_len(v) * M4_COLUMNS
+        row = find_walk(W, T, pe, v)
+        if row < 0:
+            return
         position = (dsd_position(v) + n) % np.int64(T[row + M4_EXT + 1])
         W[d + DSR_VALUE] = dsd_with_position(v, position)
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .dsd import decode, in_memory, output_slot
+from .dsd import decode, in_memory, output_slot, walk_of
 from .faults import Fault
 from .jit import jit
 from .memory import load_bits, object_of, store_bits, walk_offset
@@ -18,6 +18,7 @@ from .trace import trace_element_wait, trace_go
 from .wheel import fail
 
 E_WIDTH, E_QUEUE = np.int64(Fault.WIDTH), np.int64(Fault.QUEUE_BUSY)
+E_WALK = np.int64(Fault.WALK)
 E_OPERAND, E_UNSUPPORTED = np.int64(Fault.OPERAND), np.int64(Fault.UNSUPPORTED_DSD)
 ZERO, ONE = np.int64(0), np.int64(1)
 OK_, WAIT, BAD = np.int64(0), np.int64(1), np.int64(-1)
@@ -30,16 +31,23 @@ def element_address(W, T, pe, v, k, size, writes):
     p = P0 + pe * PK
     tile = W[p + P_TILE]
     base = dsd_base(v)
+    if k < 0 or k > MOST_STEPS:
+        fail(W, E_WALK, pe, k, k, base)
+        return np.int64(-1)
     if dsd_kind(v) == KIND_MEM1D:
         at = base + k * dsd_stride(v) * size
     elif dsd_kind(v) == KIND_CIRCBUF:
         if (np.int64(1) << dsd_tag(v)) != size:
             fail(W, E_WIDTH, pe, np.int64(1) << dsd_tag(v), size, ZERO if writes else ONE)
             return np.int64(-1)
-        row = np.int64(T[tile + TT_MEM4D]) + dsd_len(v) * M4_COLUMNS
+        row = walk_of(W, T, pe, v)
+        if row < 0:
+            return np.int64(-1)
         at = base + ((dsd_position(v) + k) % np.int64(T[row + M4_EXT + 1])) * size
     else:
-        row = np.int64(T[tile + TT_MEM4D]) + dsd_len(v) * M4_COLUMNS
+        row = walk_of(W, T, pe, v)
+        if row < 0:
+            return np.int64(-1)
         at = base + walk_offset(T, row, k, size)
     obj = object_of(T, tile, base)
     if (

@@ -42,3 +42,4 @@ class Fault(IntEnum):
     FIFO = 35
     EXCEPTION = 36
     RAMP_SWAPPED = 37
+    NO_DSD = 38

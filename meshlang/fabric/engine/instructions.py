@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from .bulk import run_in_memory
-from .dsd import edit_dsd
+from .dsd import edit_dsd, walk_of
 from .dsr import microthread_with, save_dsr
 from .elements import BAD, WAIT, element_load, element_store
 from .exceptions import CHECKED, scalar_exceptions, stops
@@ -76,12 +76,16 @@ def value_op(W, T, p, op, ty, fp, a, b, c):
         return (W[fp + a] & ~(m << shift)) | ((v & m) << shift)
     if op == DSRGET:
         return W[W[p + P_DSR] + b * DSRK + DSR_VALUE]
-    if op == DCOUNT:
-        if dsd_kind(v) == KIND_MEM4D or dsd_kind(v) == KIND_CIRCBUF:
-            row = np.int64(T[W[p + P_TILE] + TT_MEM4D]) + dsd_len(v) * M4_COLUMNS
-            return walk_length(T, row)
-        return dsd_len(v)
     return edit_dsd(op, v, W[fp + c], size_of(ty))
+
+
+@cold
+def count_steps(W, T, pe, v):
+    """DCOUNT, or -1 after a fault."""
+    if dsd_kind(v) == KIND_MEM4D or dsd_kind(v) == KIND_CIRCBUF:
+        row = walk_of(W, T, pe, v)
+        return walk_length(T, row) if row >= 0 else np.int64(-1)
+    return dsd_len(v)
 
 
 @cold
@@ -215,7 +219,9 @@ def special(W, U, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t):
         if c == SYS_IQ_STATUS or c == SYS_OQ_STATUS:
             if t > now:
                 return R_LATER
-            W[x] = queue_status(W, U, T, pe, c == SYS_OQ_STATUS, W[fp + b])
+            v = queue_status(W, U, T, pe, c == SYS_OQ_STATUS, W[fp + b])
+            if a != 0:
+                W[x] = v
             return ZERO
         if (SYS_TIMED >> c) & 1 != 0:
             if t > now:
@@ -263,6 +269,12 @@ def special(W, U, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t):
         d = W[p + P_DSR] + a * DSRK + DSR_VALUE
         W[d] = edit_dsd(DBASE, W[d], W[fp + b], size_of(ty))
         return ZERO
+    if op == DCOUNT:
+        v = count_steps(W, T, pe, W[fp + b])
+        if v < 0:
+            return R_FAULT
+        W[x] = v
+        return ZERO
     if op == DSRADV:
         save_dsr(W, T, pe, a, W[fp + b], np.int64(1) << dsd_tag(W[W[p + P_DSR] + a * DSRK + DSR_VALUE]))
         return ZERO
@@ -282,7 +294,7 @@ def special(W, U, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t):
         to = W[x]
         at = W[fp + b]
         size = W[p + P_MEMSIZE]
-        if n < 0 or to < 0 or at < 0 or to + n > size or at + n > size:
+        if n < 0 or n > size or to < 0 or at < 0 or to > size - n or at > size - n:
             fail(W, E_COPY, pe, to, at, n)
             return R_FAULT
         mem = W[p + P_MEM]

@@ -146,10 +146,10 @@ def check_walk(W, T, pe, o, n, writes):
 
 @cold
 def beyond(W, T, d, k):
-    """Does an operation without end run past one of its memory vectors?"""
+    """Does an operation without end run past one of its memory vectors before it has done k elements?"""
     for j in range(3):
         o = d + j * OK
-        if k >= W[o + O_LEN] and (
+        if k > W[o + O_LEN] and (
             W[o + O_KIND] == K_MEM
             and W[o + O_STRIDE] != 0
             or W[o + O_KIND] == K_MEM4
@@ -168,7 +168,7 @@ def step4(W, T, o):
     for d in range(rank):
         c = counters_index(counters, d) + 1
         if c < np.int64(T[row + M4_EXT + rank - 1 - d]) or d == rank - 1:
-            counters = counters_with_index(counters, d, c & 0x7FFF)
+            counters = counters_with_index(counters, d, c)
             W[o + O_ADDR] += np.int64(T[row + M4_STRIDE + d]) * W[o + O_SIZE]
             break
         counters = counters_with_index(counters, d, ZERO)

@@ -19,7 +19,7 @@ from .tolerated import note_length
 from .wheel import fail
 
 FOPERAND, FWALK, FENDLESS = np.int64(Fault.OPERAND), np.int64(Fault.WALK), np.int64(Fault.ENDLESS_WALK)
-ZERO = np.int64(0)
+ZERO, ONE = np.int64(0), np.int64(1)
 
 
 @jit
@@ -64,6 +64,10 @@ def prepare(W, U, T, pe, v, row, fp, base):
     if W[d + O_KIND] == K_POINTER and np.int64(T[code * OI + OI_ACC]) != 0 and W[d + OK + O_KIND] == K_SCALAR:
         W[v + V_FLAGS] |= F_ACCUMULATE
         W[v + V_ACC] = W[d + OK + O_ADDR]
+    incoming = W[d + OK + O_KIND] == K_IN or W[d + 2 * OK + O_KIND] == K_IN
+    if code == DFILT and not incoming:
+        fail(W, FOPERAND, pe, ONE, ZERO, ZERO)
+        return np.int64(-1)
     fabric = np.int64(0)
     fifo = False
     step = np.int64(2)
@@ -92,15 +96,18 @@ def prepare(W, U, T, pe, v, row, fp, base):
                 if own == ENDLESS and not ring and not (kind == K_MEM and W[o + O_STRIDE] == 0):
                     fail(W, FENDLESS, pe, own, ZERO, ZERO)
                     return np.int64(-1)
-                if (ring or own != ENDLESS and own > 0) and not check_walk(W, T, pe, o, own, j == 0):
+                if ring or own != ENDLESS and own > 0:
+                    if not check_walk(W, T, pe, o, own, j == 0):
+                        return np.int64(-1)
+                elif kind == K_MEM and W[o + O_STRIDE] == 0 and not check_walk(W, T, pe, o, ONE, j == 0):
                     return np.int64(-1)
-            elif W[v + V_ONCTRL] != 0 and 0 < own < n and not ring:
+            elif W[v + V_ONCTRL] != 0 and 0 < own < n and not ring and incoming:
                 # `on_control`: the longer operand is the most there can be, and only what arrives is stored
                 W[v + V_FLAGS] |= F_OPEN
                 if not check_walk(W, T, pe, o, own, j == 0):
                     return np.int64(-1)
             else:
-                if own != n and own != ENDLESS:
+                if own != n and (own != ENDLESS or kind == K_MEM4 and not ring):
                     note_length(W, U, T, pe, v, np.int64(j))
                     if kind == K_MEM4 and n > own and not ring:
                         fail(W, FWALK, pe, W[o + O_ADDR], W[o + O_ADDR] + n * W[o + O_SIZE], W[o + O_ADDR])
@@ -219,7 +226,8 @@ def overrun(W, U, T, pe, v, d, k):
         if (
             good
             and (W[o + O_KIND] == K_MEM or W[o + O_KIND] == K_MEM4 and not is_ring(T, W[o + O_QUEUE]))
-            and 0 < own < k + W[v + V_STEP] <= n
+            and 0 < own < k + W[v + V_STEP]
+            and own < n
         ):
             W[v + V_FLAGS] &= ~F_OPEN
             note_length(W, U, T, pe, v, np.int64(j))

@@ -599,6 +599,7 @@ class Tile(Record, prefix="TT", size="TT", array="T"):
     objs = word("memory objects")
     nobjs = word("number of memory objects")
     mem4d = word("walks")
+    nmem4d = word("number of walks")
     niq = word("input queues")
     noq = word("output queues")
     nut = word("thread records of a PE")
@@ -672,7 +673,7 @@ def time_slot(name: str) -> int:
 P0 = Globals.WORDS  # PE records start here
 T_TILES = OPERATIONS * Operation.WORDS  # tile records start here
 CH_SHIFT = Channel.WORDS.bit_length() - 1  # a channel's number among those of its PE is its distance >> CH_SHIFT
-M4_RING, M4_LENGTH = ir_words.RING, ir_words.RING_LENGTH
+M4_RING, M4_LENGTH, MOST_STEPS = ir_words.RING, ir_words.RING_LENGTH, ir_words.MOST_STEPS
 FIFO_TEST, FIFO_TERMINATE, FIFO_SUSPEND, FIFO_FAULT = range(4)
 
 # Numba gives a plain int constant a literal type and resolves every operation with it twice; int64 constants halve type

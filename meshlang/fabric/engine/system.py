@@ -13,7 +13,7 @@ from .state import *
 from .switch import filter_field, is_register, register_load, register_store, route_get, route_set, teardown_exit
 from .wheel import fail
 
-E_NO_QUEUE, E_REGISTER = np.int64(Fault.NO_QUEUE), np.int64(Fault.REGISTER)
+E_NO_QUEUE, E_REGISTER, E_NO_DSD = np.int64(Fault.NO_QUEUE), np.int64(Fault.REGISTER), np.int64(Fault.NO_DSD)
 ZERO = np.int64(0)
 
 
@@ -105,6 +105,9 @@ def configure(W, U, T, M16, pe, function, argument, value):
             return register_load(W, U, pe, argument << 1)
         return ZERO if register_store(W, U, pe, argument << 1, value & 0xFFFF) else np.int64(-1)
     if function == SYS_FIFO_READ_LENGTH or function == SYS_FIFO_WRITE_LENGTH:
+        if argument & 0xFFFF >= np.int64(T[W[p + P_TILE] + TT_NFIFOS]):
+            fail(W, E_NO_DSD, pe, argument & 0xFFFF, ZERO, ZERO)
+            return np.int64(-1)
         f = W[p + P_FIFO] + (argument & 0xFFFF) * FFK
         W[f + (FF_READ if function == SYS_FIFO_READ_LENGTH else FF_WRITE)] = (argument >> 16) & 0x7FFF
         return ZERO

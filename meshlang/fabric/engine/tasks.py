@@ -82,6 +82,8 @@ def pick(W, U, T, pe, now):
             W[p + P_ACTIVE] &= ~(np.int64(1) << task)
             begin(W, T, pe, np.int64(T[entry + TA_FUNCTION]), task, now)
             return True
+        if np.int64(T[entry + TA_KIND]) == 0:
+            return False  # an action has activated an id that nothing is bound to
     else:
         entry = table + (CONTROL_TASKS + task) * KK
     # find the wavelet

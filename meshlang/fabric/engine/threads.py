@@ -215,7 +215,7 @@ def thread_step(W, U, T, M8, M16, M32, pe, dense, now):
         W[W[v + V_RESULT]] = 0
         return FINISHED
     if W[v + V_FLAGS] & F_ENDLESS != 0:
-        if beyond(W, T, d, k):
+        if beyond(W, T, d, k + step):
             fail(W, FENDLESS, pe, k, ZERO, ZERO)
             W[G_FPC] = W[v + V_PC]
             return FAILED
