@@ -15,6 +15,7 @@ examples:
   meshlang check programs/meshgemv            the layout.csl of a program folder
   meshlang check pe.csl                       PE code by itself: its syntax
   meshlang check layout.csl --listing         the instructions each tile program became
+  meshlang check layout.csl --listing -O0     the same before they are optimised
   meshlang check layout.csl --json            diagnostics for an editor
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from . import _compile
 
@@ -31,7 +32,8 @@ def execute(args: argparse.Namespace) -> int:
     from ._errors import print_diagnostics
 
     layout = layout_of(args.file)
-    program = build(layout, _compile.options(args))
+    # what the code says for certain is clearest before it is optimised
+    program = build(layout, replace(_compile.options(args), optimise=0))
     found = [*program.warnings, *lint(program)]
     code = 1 if found else 0
     print_diagnostics(found, json_output=args.json, exit_code=code)

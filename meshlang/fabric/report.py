@@ -10,6 +10,7 @@ import numpy as np
 from ..diag import Diagnostic, Label, MeshlangError
 from ..ir import isa
 from ..ir.dsdops import DsdOpCode
+from ..ir.frames import inlined_at
 from ..ir.program import DIRECTIONS
 from ..ir.words import FifoRow
 from .engine import state as s
@@ -68,13 +69,15 @@ def span_of(machine: Loaded, tile: int, pc: int) -> Any:
     return None
 
 
-def calls_of(machine: Loaded, pe: int) -> list[Any]:
-    """Source places of the calls a PE's running code is inside of, innermost first."""
+def calls_of(machine: Loaded, pe: int, pc: int) -> list[Any]:
+    """Source places of the calls that instruction `pc` of a PE's running code is inside of, innermost first."""
     W, C = machine.state.W, machine.state.C
     tile, fp = int(machine.state.tile_of[pe]), int(machine.pes["fp"][pe])
-    spans = []
+    base, program = machine.state.code_base[tile], machine.program.tiles[tile]
+    spans = [frame.span for frame in inlined_at(program, pc - base)]
     while (link := int(W[fp - 1])) >= 0:
         spans.append(span_of(machine, tile, link - 1))
+        spans += [frame.span for frame in inlined_at(program, link - 1 - base)]
         fp -= int(C[link * 4 - 2])  # word b of the call
     return spans
 
@@ -166,7 +169,7 @@ def fault_error(machine: Loaded) -> MeshlangError:
     span = _configured(machine, pe, color) if router else span_of(machine, tile, pc)
     # in scalar code the calls say where in the program a library was called; what an operation does later has none
     calls = (
-        calls_of(machine, pe)
+        calls_of(machine, pe, pc)
         if span is not None and not router and record["st"] == s.ST_RUN and record["pc"] == pc + 1
         else []
     )

@@ -54,7 +54,19 @@ def compile_program(path: str, options: CompileOptions) -> Program:
     from meshlang import builtins
     from meshlang.sema import compiler
 
-    return compiler.compile_program(path, options, builtins)
+    return finish(compiler.compile_program(path, options, builtins), options)
+
+
+def finish(program: Program, options: CompileOptions) -> Program:
+    """What follows the analysis: the optimiser, and the verifier."""
+    from meshlang.ir.verify import verify
+
+    if options.optimise:
+        from meshlang.optimise import optimise
+
+        program = optimise(program)
+    verify(program)
+    return program
 
 
 def build(path: str | Path, options: CompileOptions | None = None, **fields: Any) -> Program:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from meshlang.fabric.engine import state as s
+from meshlang.ir.frames import inlined_at, jumps, round_at
 
 from . import names
 from .mistakes import mistake
@@ -67,10 +68,12 @@ class Trap(Condition):
         return self._pcs
 
     def describe(self, machine: Machine, pe: int, pc: int) -> str:
-        del pc
         time = int(machine.pes["time"][pe])
         ahead = f" (at cycle {time} of its own clock)" if time > machine.cycle else ""
-        return f"PE {pe % machine.width},{pe // machine.width} {self._what}{ahead}"
+        tile = int(machine.state.tile_of[pe])
+        inside = inlined_at(machine.program.tiles[tile], pc - machine.state.code_base[tile])
+        calls = "".join(f", in {f.name}, called at {names.place(f.span)}" for f in inside)
+        return f"PE {pe % machine.width},{pe // machine.width} {self._what}{calls}{ahead}"
 
 
 def line_trap(machine: Machine, file: str, line: int, text: str, region: Region) -> Trap:
@@ -78,17 +81,26 @@ def line_trap(machine: Machine, file: str, line: int, text: str, region: Region)
     pcs: list[int] = []
     known: set[int] = set()
     for t, tile in enumerate(machine.program.tiles):
-        before = None
-        entries = {f.entry for f in tile.functions}
+        before, turn = False, -1
+        # every round of a loop begins anew, too
+        entries = {f.entry for f in tile.functions} | {to for pc, to in jumps(tile) if to <= pc}
+        lines: dict[Any, int] = {}  # span -> its line, if it is one of the file
+
+        def line_of(span: Any, lines: dict[Any, int] = lines) -> int:
+            number = lines.get(span)
+            if number is None:
+                number = lines[span] = span.line_col()[0] if PurePath(span.file.path).name == PurePath(file).name else 0
+            return number
+
         for pc, span in enumerate(tile.spans):
-            at = None
-            if span is not None and PurePath(span.file.path).name == PurePath(file).name:
-                number = span.line_col()[0]
-                known.add(number)
-                at = number
-            if at == line and (before != line or pc in entries):
+            # an instruction of an expanded function stands on the line of its call, too
+            spans = [span, *(f.span for f in inlined_at(tile, pc))]
+            numbers = {line_of(sp) for sp in spans if sp is not None} - {0}
+            known |= numbers
+            now = round_at(tile, pc)
+            if line in numbers and (not before or pc in entries or now != turn):
                 pcs.append(machine.state.code_base[t] + pc)
-            before = at
+            before, turn = line in numbers, now
     if not pcs:
         if not known:
             files = sorted(

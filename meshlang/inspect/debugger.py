@@ -94,6 +94,8 @@ class Debugger:
         self.checkpoints: list[Checkpoint] = [Checkpoint(snapshot.take(self.machine), 0)]
         self.breaks: dict[int, Condition] = {}
         self._next_break = 1
+        # the last trap shown: its cycle; PE, instruction, tasks that had started, the PE's own clock
+        self._stood: tuple[int, tuple[int, int, int, int]] | None = None
         self._before: Snapshot | None = None  # while the fabric is shown at a trap: the state to go on from
         self._passed = -1  # cycle whose traps were reported already
         self.stopped_by: MeshlangError | None = None  # the fault that ended the run, if one did
@@ -335,8 +337,13 @@ class Debugger:
             if self._is_ours():
                 pe, pc = int(machine.state.W[s.Globals.fpe]), int(machine.state.W[s.Globals.fpc])
                 text = patches[pc].describe(machine, pe, pc)
-                if not patches[pc].mask(machine)[pe]:
+                # an instruction that has to wait for its time is come to again then: it was shown already
+                stands = (pe, pc, int(machine.pes["tasks"][pe]), int(machine.pes["time"][pe]))
+                again = self._stood is not None and self._stood[0] < cycle and self._stood[1] == stands
+                if again or not patches[pc].mask(machine)[pe]:
                     text = None
+                else:
+                    self._stood = cycle, stands
         if text is None:
             snapshot.put(machine, clean)
             return None

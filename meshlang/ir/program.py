@@ -68,6 +68,16 @@ class Function:
     frame: int  # registers used, including r0 and outgoing calls' link slots
     results: int = 0  # registers from r1 on that hold something when it returns
     noinline: bool = False  # `noinline fn`: nothing may expand it where it is called
+    pointed: bool = False  # its address is taken: it may be called through a pointer
+
+
+@dataclass(slots=True)
+class InlineFrame:
+    """A function that was expanded where it is called; one without a name is a further round of an unrolled loop."""
+
+    name: str
+    caller: int  # row of TileProgram.inline_frames it stands in, -1: in the function itself
+    span: Span | None  # the call
 
 
 @dataclass(slots=True)
@@ -126,6 +136,9 @@ class TileProgram:
     registers: list[tuple[int, int]] = field(default_factory=list)
     transform: int = 0  # initial mask of control_transform
     exceptions: int = 0xFFFF  # initial mask of exceptions: a 0 lets one stop the PE
+    inline_frames: list[InlineFrame] = field(default_factory=list)
+    # int32 [n]: row of inline_frames each instruction belongs to, or -1; empty: -1 for all
+    inlined: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
 
 
 @dataclass(frozen=True, slots=True)

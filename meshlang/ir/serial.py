@@ -47,6 +47,7 @@ RECORDS: dict[str, type] = {
         P.MemoryObject,
         P.Export,
         P.Function,
+        P.InlineFrame,
         P.TaskBinding,
         P.Queue,
         P.TileProgram,

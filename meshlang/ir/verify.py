@@ -245,6 +245,22 @@ def _registers(tile: TileProgram) -> Iterator[str]:
             yield "a word of the configuration space does not exist"
 
 
+def _inlined(tile: TileProgram) -> Iterator[str]:
+    rows, frames = tile.inlined, tile.inline_frames
+    if len(rows) not in (0, len(tile.code)) or rows.ndim != 1 or rows.dtype != np.int32:
+        yield "there is not one inlined function for each instruction"
+    elif rows.min(initial=-1) < -1 or rows.max(initial=-1) >= len(frames):
+        yield "an instruction belongs to an inlined function that does not exist"
+    # a frame may come before the one it stands in, but no chain leads back to itself
+    for f in frames:
+        steps, row = 0, f.caller
+        while 0 <= row < len(frames) and steps <= len(frames):
+            steps, row = steps + 1, frames[row].caller
+        if row != -1:
+            yield f"the inlined function {f.name} stands nowhere"
+            return
+
+
 CHECKS: tuple[Callable[[TileProgram], Iterator[str]], ...] = (
     _masks,
     _objects,
@@ -254,4 +270,5 @@ CHECKS: tuple[Callable[[TileProgram], Iterator[str]], ...] = (
     _exports,
     _dsrs,
     _registers,
+    _inlined,
 )

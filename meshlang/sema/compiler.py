@@ -13,7 +13,6 @@ import numpy as np
 from ..diag import Diagnostic, Diagnostics, MeshlangError
 from ..ir.isa import PE_MEMORY
 from ..ir.program import DIRECTIONS, RAMP, ColorConfig, Fabric, Program
-from ..ir.verify import verify
 from ..paths import stdlib_dir
 from ..syntax import ast
 from ..syntax.parser import parse_file
@@ -283,7 +282,6 @@ class Compiler:
             fabric_offsets=self.options.fabric_offsets,
             warnings=[d for d in self.diagnostics.items if d.severity == "warning"],
         )
-        verify(program)
         return program
 
     def unit(self, name: str, layout: LayoutState, is_layout: bool = False) -> Unit:

@@ -48,7 +48,7 @@ def compiled(tmp_path_factory):
     source = PE.replace("@fadds(dest, dest, source)", "@fadds(dest, line, source)").replace(
         "task control() void", "task control(x: u16) void"
     )
-    program = compile_files(tmp_path_factory.mktemp("verify"), {"pe.csl": source}, arch="wse3")
+    program = compile_files(tmp_path_factory.mktemp("verify"), {"pe.csl": source}, arch="wse3", optimise=0)
     verify(program)
     return program
 

@@ -94,6 +94,7 @@ var n: u16 = 0x0107; var m: u16; var torn = false;
 fn main() void { m = parity.parity(n); }
 task look() void { torn = tile_config.teardown.any_pending(tile_config.teardown.get_pending()); }
 comptime { @bind_local_task(look, @get_local_task_id(8)); }""",
+        optimise=0,
     )
     vm = ReferenceVM(program.tiles[0])
     vm.call("main")

@@ -253,6 +253,7 @@ const k = 4; var n: i16; var v: [3]i16;
 fn twice(x: i16) i16 {{ return x + x; }}
 inline fn once(x: i16) i16 {{ return x * 7; }}
 fn main() void {{ {body} }}""",
+        optimise=0,
     ).tiles[0]
     got = ops(tile, "main")
     if want is not None:
@@ -272,6 +273,7 @@ var n: i16; var f: f32;
 fn add(comptime T: type, x: T, comptime k: T) T { return x + k; }
 fn show(x: anytype) void { _ = x; }
 fn main() void { n = add(i16, n, 1); n = add(i16, n, 1); n = add(i16, n, 2); f = add(f32, f, 1.0); show(n); show(f); show(n); }""",
+        optimise=0,
     ).tiles[0]
     assert sorted(f.name for f in tile.functions) == ["add"] * 3 + ["main"] + ["show"] * 2
 

@@ -41,20 +41,23 @@ def wrap(v: int, ty: Ty) -> int:
 
 def to_float(bits: int, ty: Ty):
     f, u = _FLOATS[ty]
-    return np.array([bits & (0xFFFF if u is np.uint16 else 0xFFFFFFFF)], dtype=u).view(f)[0]
+    return u(bits & (0xFFFF if u is np.uint16 else 0xFFFFFFFF)).view(f)
 
 
 def from_float(x, ty: Ty) -> int:
     f, u = _FLOATS[ty]
+    if x != x:
+        return 0x7E00 if ty is Ty.F16 else 0x7FC00000  # one NaN, whatever it came from
     with np.errstate(all="ignore"):
-        return int(np.array([x], dtype=f).view(u)[0])
+        return int(f(x).view(u))
 
 
 class ReferenceVM:
-    def __init__(self, tile: TileProgram, limit: int = 2_000_000):
+    def __init__(self, tile: TileProgram, limit: int = 300_000):
         self.tile = tile
         self.memory = bytearray(tile.image.tobytes())
         self.limit = limit
+        self.pc = 0  # of the instruction that runs
 
     # ------------------------------------------------------------ results
 
@@ -81,6 +84,7 @@ class ReferenceVM:
         fp, pc, links = 0, function.entry, []
         for _ in range(self.limit):
             w, a, b, c = code[pc]
+            self.pc = pc
             op, ty = Op(w & 0xFF), Ty(w >> 8 & 0xF)
             pc += 1
             r[fp] = 0

@@ -108,6 +108,8 @@ class Collector:
         self.per_pe = int(machine.recorder.mask.sum()) <= PER_PE
         self.nodes: list[Node | None] = [None]
         self.children: dict[tuple[int, int, int, int], int] = {}
+        self.inside: dict[tuple[int, int], int] = {}  # (node, pc) -> node
+        self.expanded: set[int] = set()  # nodes of functions that were expanded where they are called
         self.at: dict[int, int] = {}  # PE -> node of its pending event
         self.pending = np.zeros(0, machine.recorder.events.dtype)
         self.keys: list[np.ndarray] = []
@@ -210,7 +212,7 @@ class Collector:
                 where.append(i)
             elif turns:
                 if ops[i] in CALLS:
-                    current = self._child(current, int(tile_of[pes[i]]), pcs[i + 1], -1)
+                    current = self._child(self._inside(current, pcs[i]), int(tile_of[pes[i]]), pcs[i + 1], -1)
                 else:
                     current = self._parent(current)
                 where.append(i + 1)
@@ -220,8 +222,12 @@ class Collector:
         return np.array(where, np.int64), np.array(nodes, np.int64)
 
     def _parent(self, node: int) -> int:
-        found = self.nodes[node]
-        return found.parent if found is not None else 0
+        """The node that `node` returns to."""
+        while True:
+            found = self.nodes[node]
+            node = found.parent if found is not None else 0
+            if node not in self.expanded:
+                return node
 
     def _child(self, parent: int, tile: int, entry: int, task: int) -> int:
         key = (parent, tile, entry, task)
@@ -261,7 +267,7 @@ class Collector:
             self._merge()
         else:
             self.keys, self.sums = [np.zeros(0, np.int64)], [np.zeros((0, 2), np.int64)]
-        key, sums = self.keys[0], self.sums[0]
+        key, sums = self._inlined(self.keys[0]), self.sums[0]
         mask = (1 << _NODE_AT) - 1
         last = min(max(self.last, self.machine.cycle), recorder.options.cycles[1])
         return Profile(
@@ -279,6 +285,44 @@ class Collector:
             max(self.first, 0),
             last,
         )
+
+    def _inlined(self, key: np.ndarray) -> np.ndarray:
+        """The keys with instructions of expanded functions in nodes of their own."""
+        mask = (1 << _NODE_AT) - 1
+        pc, node = key & mask, key >> _NODE_AT & (1 << _PE_AT - _NODE_AT) - 1
+        pairs, where = np.unique(node << _NODE_AT | pc, return_inverse=True)
+        new = np.array([self._inside(n >> _NODE_AT, n & mask) for n in pairs.tolist()], np.int64)
+        return key + ((new[where] - node) << _NODE_AT) if len(key) else key
+
+    def _inside(self, node: int, pc: int) -> int:
+        """The node of an instruction of the function of `node`: that of a function expanded there, or the same."""
+        number = self.inside.get((node, pc))
+        if number is None:
+            number = self.inside[node, pc] = self._expanded(node, pc)
+        return number
+
+    def _expanded(self, node: int, pc: int) -> int:
+        found = self.nodes[node]
+        if found is None:
+            return node
+        tile = self.machine.program.tiles[found.tile]
+        base = self.trace.code_base[found.tile]
+        row = int(tile.inlined[pc - base]) if pc - base < len(tile.inlined) else -1
+        chain = []
+        while row >= 0:
+            if tile.inline_frames[row].name:
+                chain.append(row)
+            row = tile.inline_frames[row].caller
+        for row in reversed(chain):
+            key = (node, found.tile, -1 - row, -1)
+            number = self.children.get(key)
+            if number is None:
+                number = self.children[key] = len(self.nodes)
+                first = int(np.argmax(tile.inlined == row))
+                self.nodes.append(Node(node, found.tile, base + first, -1, tile.inline_frames[row].name))
+                self.expanded.add(number)
+            node = number
+        return node
 
     def _open_stalls(self) -> None:
         """Threads that wait still (the run hangs, or was stopped)."""

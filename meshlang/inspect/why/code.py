@@ -13,6 +13,7 @@ import numpy as np
 from meshlang.inspect import names
 from meshlang.inspect.lint.facts import Facts, facts_of
 from meshlang.ir import isa, use
+from meshlang.ir.frames import function_name
 from meshlang.ir.isa import DsdKind, Op
 from meshlang.ir.program import TaskBinding, TileProgram
 
@@ -23,9 +24,8 @@ NOBODY = "nothing in the code there activates it"
 
 def place(tile: TileProgram, pc: int) -> str:
     """ "on_x (pe.csl:22)": the function and the line of an instruction."""
-    function = max((f for f in tile.functions if f.entry <= pc), key=lambda f: f.entry, default=None)
     span = next((tile.spans[i] for i in range(min(pc, len(tile.spans) - 1), -1, -1) if tile.spans[i] is not None), None)
-    return f"{function.name if function is not None else '?'} ({names.place(span)})"
+    return f"{function_name(tile, pc)} ({names.place(span)})"
 
 
 def _listed(tile: TileProgram, pcs: Iterable[int]) -> str:

@@ -360,6 +360,7 @@ class Unit:
                 i.builder.high,
                 len(T.flatten(i.ret)),
                 i.fn.decl.noinline,
+                i.index in self.pointed,
             )
             for i, e in zip(self.instances, entries, strict=True)
         ]

@@ -10,6 +10,8 @@ import numpy as np
 
 from meshlang import builtins
 from meshlang.diag import MeshlangError
+from meshlang.host.build import finish
+from meshlang.host.context import run_context
 from meshlang.host.progress import busy
 from meshlang.ir.isa import Simd
 from meshlang.ir.program import ColorConfig, Preload, Program, TileProgram
@@ -35,7 +37,10 @@ if TYPE_CHECKING:
 
 def assemble(layout: Drawing, libs: list[str], fp16: str) -> tuple[Program, list[Port], dict[str, int]]:
     """Plan, route, allocate, compile. Values are chosen again when they turn out to be used by the code itself."""
-    CompileOptions(layout.platform.target.arch, fp16_format=fp16).check()
+    options = CompileOptions(
+        layout.platform.target.arch, fp16_format=fp16, optimise=run_context().options.get("optimise", 1)
+    )
+    options.check()
     plan = _routed(layout)
     trees, codes = _read(plan)
     met = conflicts(plan)
@@ -50,7 +55,7 @@ def assemble(layout: Drawing, libs: list[str], fp16: str) -> tuple[Program, list
         for i, v in new.items():
             banned[i] = banned.get(i, set()) | v
     program.preloads = _preloads(plan, program)
-    return program, _ports(plan, values), _report(plan, values)
+    return finish(program, options), _ports(plan, values), _report(plan, values)
 
 
 def _routed(layout: Drawing) -> Plan:

@@ -1,0 +1,96 @@
+"""Dead code: what gives a value that nothing needs is left out.
+
+    r5 = r2 + r3 (r5 is read nowhere)        gone
+
+A load stays if its address may be outside of memory, and a division if its divisor may be zero: they would fault.
+"""
+
+from __future__ import annotations
+
+from .flow import IN_PLACE, Code, Ins
+from .numbers import (
+    CALL,
+    CALLR,
+    DSDOP,
+    MOV,
+)
+
+
+def run(code: Code) -> None:
+    needed: set[int] = set()
+    defs: dict[int, list[Ins]] = {}
+    todo: list[int] = []
+    live: set[int] = set()  # ids of instructions that stay
+
+    def need(i: Ins) -> None:
+        for r in code.reads(i):
+            if r and r not in needed:
+                needed.add(r)
+                todo.append(r)
+
+    for block in code.blocks:
+        for i in block.ins:
+            r = code.writes(i)
+            if r and not code.effects(i):
+                defs.setdefault(r, []).append(i)
+            else:
+                need(i)
+        if block.test is not None:
+            need(block.test)
+    while todo:
+        for i in defs.get(todo.pop(), ()):
+            if id(i) not in live:
+                live.add(id(i))
+                need(i)
+    for block in code.blocks:
+        block.ins = [i for i in block.ins if not (w := code.writes(i)) or w in needed or code.effects(i)]
+        for i in block.ins:
+            if i.op == DSDOP and i.c and i.c not in needed:
+                i.c = 0
+        block.ins = [i for i in block.ins if not (i.op == MOV and i.a == i.b)]
+
+
+def moves(code: Code) -> None:
+    """Compute a value where it is wanted: r9 = r2 + r3; r20 = r9 becomes r20 = r2 + r3 if r9 is read nowhere else."""
+    uses: dict[int, int] = {}
+    writes: dict[int, int] = {}
+    for i in code.instructions():
+        for r in code.reads(i):
+            uses[r] = uses.get(r, 0) + 1
+        w = code.writes(i)
+        writes[w] = writes.get(w, 0) + 1
+    for block in code.blocks:
+        where: dict[int, int] = {}  # register -> index of the instruction here that wrote it
+        touched: dict[int, int] = {}  # register -> index of the last instruction that read or wrote it
+        gone: set[int] = set()
+        clobbered = -1
+        for n, i in enumerate(block.ins):
+            if i.op == MOV and i.b:
+                at = where.get(i.b, -1)
+                if (
+                    at >= 0
+                    and uses.get(i.b) == 1
+                    and writes.get(i.b) == 1
+                    and code.own(i.b)
+                    and touched.get(i.a, -1) <= at
+                    and clobbered < at
+                ):
+                    source = block.ins[at]
+                    if source.op not in IN_PLACE:
+                        if source.op == DSDOP:
+                            source.c = i.a
+                        else:
+                            source.a = i.a
+                        gone.add(n)
+                        where[i.a] = at
+                        touched[i.a] = n
+                        continue
+            for r in code.reads(i):
+                touched[r] = n
+            if i.op == CALL or i.op == CALLR:
+                clobbered = n
+            w = code.writes(i)
+            if w:
+                where[w] = touched[w] = n
+        if gone:
+            block.ins = [i for n, i in enumerate(block.ins) if n not in gone]

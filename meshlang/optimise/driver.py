@@ -1,0 +1,357 @@
+"""Which passes run, in which order, over which functions; and what tile programs share.
+
+A function is optimised after those it calls. It is known by a number that stands for all that its code depends on, so
+that the many tile programs of a layout, which differ in a role or a coordinate, have each function optimised once.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ..ir import isa
+from ..ir.program import Function, InlineFrame, Program, TileProgram
+from . import branches, dead, inline, invariants, loops, registers, values, webs
+from .flow import Code, Facts, Frame, join, split
+from .loops import Shape
+from .numbers import (
+    CALL,
+    CALLR,
+    DSDOP,
+    DSRLD,
+    JMP,
+    JNZ,
+    JZ,
+    RET,
+    SYS,
+)
+
+ROUNDS = 6  # of unrolling and evaluating
+
+PASSES = ("inline", "evaluate", "values", "branches", "dead", "unroll", "rotate", "invariants", "moves")
+
+
+@dataclass
+class Done:
+    """An optimised function. Calls name functions by number; jumps count from its start."""
+
+    words: np.ndarray
+    spans: list[Any]
+    inlined: np.ndarray
+    frames: list[Frame]
+    frame: int
+    calls: list[tuple[int, int]]  # (number or -1 for a call through a pointer, base)
+    code: Code | None  # what others inline; None: it stays as it was, and calls name functions of its own tile program
+    asked: dict[tuple[int, int, bool], int | None]
+
+
+@dataclass
+class Optimiser:
+    """Of one program. `passes`: those that are on. `check`, if given, is called after every pass."""
+
+    passes: frozenset[str] = frozenset(PASSES)
+    check: Callable[[str, Code], None] | None = None
+    preloaded: bool = False  # PEs begin with memory of their own
+    keys: dict[Any, list[int]] = field(default_factory=dict)  # what a function depends on -> numbers
+    done: list[Done] = field(default_factory=list)  # by number
+    params: list[int] = field(default_factory=list)
+    results: list[int] = field(default_factory=list)
+
+    def tile(self, tile: TileProgram) -> TileProgram:
+        return _Tile(self, tile).run()
+
+
+def optimise(program: Program, passes: frozenset[str] = frozenset(PASSES)) -> Program:
+    """The program with the code of its tile programs optimised; everything else is the same."""
+    optimiser = Optimiser(passes, preloaded=bool(program.preloads))
+    return replace(program, tiles=[optimiser.tile(tile) for tile in program.tiles])
+
+
+class _Tile:
+    def __init__(self, optimiser: Optimiser, tile: TileProgram):
+        self.o, self.t = optimiser, tile
+        starts = [f.entry for f in tile.functions]
+        order = sorted(range(len(starts)), key=lambda i: starts[i])
+        self.end = [0] * len(starts)
+        for k, i in enumerate(order):
+            self.end[i] = starts[order[k + 1]] if k + 1 < len(order) else len(tile.code)
+        self.kind = tile.code[:, 0] & 0xFF
+        self.numbers = [-1] * len(starts)
+        self.facts = self.describe()
+
+    def describe(self) -> Facts:
+        t = self.t
+        memory = max([len(t.image), *(o.address + o.size for o in t.objects)], default=0)
+        return Facts(
+            self.o.params,
+            self.o.results,
+            max((f.params for f in t.functions), default=0),
+            max((f.results for f in t.functions), default=0),
+            t.dsd_ops.tolist(),
+            t.dsr_configs.tolist(),
+            (memory + 7) & ~7,
+            [(o.address, o.address + o.size) for o in t.objects if not o.mutable and not self.o.preloaded],
+            t.image.tobytes(),
+            t.exceptions != 0xFFFF or bool(((self.kind == SYS) & (t.code[:, 3] == isa.Sys.EXCEPTION_MASK)).any()),
+        )
+
+    def run(self) -> TileProgram:
+        t = self.t
+        callers = np.flatnonzero(self.kind == CALL)
+        callees = t.code[callers, 1].tolist()
+        where = np.searchsorted(callers, [f.entry for f in t.functions])
+        ends = np.searchsorted(callers, self.end)
+        calls = [callees[a:b] for a, b in zip(where.tolist(), ends.tolist(), strict=True)]
+        count = np.bincount(np.array(callees, np.int64), minlength=len(t.functions)).tolist()
+        roots = {b.function for b in t.tasks} | {e.function for e in t.exports.values() if e.kind == "fn"}
+        self.kept = roots | {i for i, f in enumerate(t.functions) if f.pointed}
+        self.once = [n == 1 and i not in self.kept for i, n in enumerate(count)]
+        recursive = in_cycles(calls)
+        for i in bottom_up(calls):
+            self.function(i, calls[i], i in recursive)
+        return self.assemble()
+
+    def function(self, i: int, calls: list[int], recursive: bool) -> None:
+        """Optimise function i, unless the same is done already."""
+        t, o, facts = self.t, self.o, self.facts
+        f, end = t.functions[i], self.end[i]
+        words, kind, spans = t.code[f.entry : end].copy(), self.kind[f.entry : end], t.spans[f.entry : end]
+        words[kind == JMP, 1] -= f.entry
+        words[(kind == JZ) | (kind == JNZ), 2] -= f.entry
+        if recursive:
+            # its calls may be of functions that have no number yet: it stays as it is
+            self.numbers[i] = self.number(f)
+            indirect = [(-1, w) for w in words[kind == CALLR, 2].tolist()]
+            direct = list(zip(words[kind == CALL, 1].tolist(), words[kind == CALL, 2].tolist(), strict=True))
+            inlined = np.full(len(words), -1, np.int32)
+            o.done.append(Done(words, spans, inlined, [], f.frame, indirect + direct, None, {}))
+            return
+        words[kind == CALL, 1] = [self.numbers[c] for c in calls]
+        ops = np.unique(words[kind == DSDOP, 1])
+        configs = np.unique(words[kind == DSRLD, 3])
+        key = (
+            f.name,
+            f.params,
+            f.results,
+            f.noinline,
+            facts.exceptions,
+            (facts.most_params, facts.most_results) if (kind == CALLR).any() else 0,
+            words.tobytes(),
+            array("q", map(id, spans)).tobytes(),
+            t.dsd_ops[ops].tobytes(),
+            t.dsr_configs[configs[configs >= 0]].tobytes(),
+            tuple(self.once[c] for c in calls),
+        )
+        same = o.keys.setdefault(key, [])
+        for number in same:
+            if facts.same(o.done[number].asked):
+                self.numbers[i] = number
+                return
+        number = self.numbers[i] = self.number(f)
+        same.append(number)
+        facts.asked = {}
+        code = split(f, words.tolist(), spans, facts)
+        self.passes(code, {self.numbers[c] for c in calls if self.once[c]})
+        o.done.append(finished(code))
+
+    def number(self, f: Function) -> int:
+        self.o.params.append(f.params)
+        self.o.results.append(f.results)
+        return len(self.o.params) - 1
+
+    def passes(self, code: Code, once: set[int]) -> None:
+        on, check = self.o.passes, self.o.check
+
+        def body(number: int) -> Code | None:
+            found = self.o.done[number].code
+            return None if found is None or found.noinline else found
+
+        def step(name: str, run: Callable[[Code], Any]) -> bool:
+            if name not in on and name != "webs":
+                return False
+            changed = bool(run(code))
+            if check is not None:
+                check(name, code)
+            return changed
+
+        def tidy() -> None:
+            step("webs", webs.run)
+            step("values", values.run)
+            step("branches", branches.run)
+            step("dead", dead.run)
+
+        step("inline", lambda c: inline.run(c, body, lambda n: inline.ONCE if n in once else inline.SMALL))
+        webs.isolate(code)
+        tidy()
+        if Shape.of(code).found:
+            for _ in range(ROUNDS):
+                changed = step("evaluate", loops.evaluate)
+                changed |= step("unroll", loops.unroll)
+                if not changed:
+                    break
+                tidy()
+            step("rotate", loops.rotate)
+            step("invariants", invariants.run)
+            step("branches", branches.run)
+            tidy()
+        step("moves", dead.moves)
+        registers.run(code)
+        if check is not None:
+            check("registers", code)
+        step("branches", branches.run)
+
+    def assemble(self) -> TileProgram:
+        t, o = self.t, self.o
+        index: dict[int, int] = {}
+        for i, number in enumerate(self.numbers):
+            index.setdefault(number, i)
+
+        def calls(i: int) -> list[tuple[int, int]]:
+            done = o.done[self.numbers[i]]
+            plain = done.code is None
+            return [(c if plain or c < 0 else index[c], base) for c, base in done.calls]
+
+        called: set[int] = set()
+        todo = list(self.kept) or list(range(len(t.functions)))
+        while todo:
+            i = todo.pop()
+            if i not in called:
+                called.add(i)
+                todo.extend(c for c, _ in calls(i) if c >= 0)
+        keep = list(range(len(t.functions))) if any(f.pointed for f in t.functions) else sorted(called)
+        renumber = np.full(len(t.functions), -1, np.int32)
+        renumber[keep] = np.arange(len(keep))
+        code: list[np.ndarray] = []
+        spans: list[Any] = []
+        functions: list[Function] = []
+        frames: list[InlineFrame] = []
+        inlined: list[np.ndarray] = []
+        entry = 0
+        for i in keep:
+            done, f = o.done[self.numbers[i]], t.functions[i]
+            if i not in called:  # only its number is needed, for those that have one in a pointer
+                code.append(np.array([[RET, 0, 0, 0]], np.int32))
+                spans.append(None)
+                inlined.append(np.full(1, -1, np.int32))
+                functions.append(replace(f, entry=entry))
+                entry += 1
+                continue
+            words = done.words.copy()
+            kind = words[:, 0] & 0xFF
+            words[kind == JMP, 1] += entry
+            words[(kind == JZ) | (kind == JNZ), 2] += entry
+            rows = np.flatnonzero(kind == CALL)
+            if len(rows):
+                targets = words[rows, 1].tolist()
+                words[rows, 1] = renumber[targets if done.code is None else [index[c] for c in targets]]
+            code.append(words)
+            spans.extend(done.spans)
+            inlined.append(np.where(done.inlined < 0, -1, done.inlined + len(frames)).astype(np.int32))
+            first = len(frames)
+            frames.extend(
+                InlineFrame(g.name, g.caller if g.caller < 0 else g.caller + first, g.span) for g in done.frames
+            )
+            functions.append(replace(f, entry=entry, frame=done.frame))
+            entry += len(words)
+        return replace(
+            t,
+            code=np.concatenate(code).astype(np.int32) if code else t.code,
+            spans=spans,
+            functions=functions,
+            inline_frames=frames,
+            inlined=np.concatenate(inlined) if inlined else np.zeros(0, np.int32),
+            tasks=[replace(b, function=int(renumber[b.function])) for b in t.tasks],
+            exports={
+                n: replace(e, function=int(renumber[e.function])) if e.kind == "fn" else e for n, e in t.exports.items()
+            },
+            stack_registers=t.stack_registers if t.recursive else self.stack_size(calls),
+        )
+
+    def stack_size(self, calls: Callable[[int], list[tuple[int, int]]]) -> int:
+        """Registers the deepest chain of calls needs."""
+        need: dict[int, int] = {}
+        pointed = [i for i, f in enumerate(self.t.functions) if f.pointed]
+        busy: set[int] = set()
+
+        def visit(i: int) -> int:
+            if i in need or i in busy:
+                return need.get(i, 0)
+            busy.add(i)
+            size = self.o.done[self.numbers[i]].frame
+            for callee, base in calls(i):
+                for c in [callee] if callee >= 0 else pointed:
+                    size = max(size, base + visit(c))
+            busy.discard(i)
+            need[i] = size
+            return size
+
+        return max((visit(i) for i in range(len(self.t.functions))), default=1) + 2
+
+
+def finished(code: Code) -> Done:
+    words, where = join(code)
+    used: dict[int, int] = {}
+    for _, frame in where:
+        while frame >= 0 and frame not in used:
+            used[frame] = 0
+            frame = code.frames[frame].caller
+    for n, old in enumerate(sorted(used)):
+        used[old] = n
+    # frames of which nothing is left are forgotten
+    code.frames = [replace(f, caller=used.get(f.caller, -1)) for k, f in enumerate(code.frames) if k in used]
+    for i in code.instructions():
+        i.at = (i.at[0], used.get(i.at[1], -1))
+    calls = [(i.a if i.op == CALL else -1, i.b) for i in code.instructions() if i.op in (CALL, CALLR)]
+    table = np.array(words, np.int32).reshape(-1, 4)
+    inlined = np.array([used.get(k, -1) for _, k in where], np.int32)
+    return Done(table, [s for s, _ in where], inlined, code.frames, code.frame, calls, code, code.facts.asked)
+
+
+def bottom_up(calls: list[list[int]]) -> list[int]:
+    """Functions, each after those it calls."""
+    out: list[int] = []
+    seen: set[int] = set()
+    for root in range(len(calls)):
+        stack = [(root, iter(calls[root]))] if root not in seen else []
+        seen.add(root)
+        while stack:
+            i, rest = stack[-1]
+            for c in rest:
+                if c not in seen:
+                    seen.add(c)
+                    stack.append((c, iter(calls[c])))
+                    break
+            else:
+                out.append(i)
+                stack.pop()
+    return out
+
+
+def in_cycles(calls: list[list[int]]) -> set[int]:
+    """Functions that can call themselves, in one step or several."""
+    found: set[int] = set()
+    reach: dict[int, set[int]] = {}
+    for i in bottom_up(calls):
+        reach[i] = set()
+        for c in calls[i]:
+            reach[i].add(c)
+            reach[i] |= reach.get(c, set())
+    changed = True
+    while changed:
+        changed = False
+        for i in range(len(calls)):
+            more = set().union(*(reach[c] for c in reach[i])) - reach[i] if reach[i] else set()
+            if more:
+                reach[i] |= more
+                changed = True
+    for i, r in reach.items():
+        if i in r:
+            found.add(i)
+    return found
+
+
+__all__ = ["PASSES", "Optimiser", "optimise"]

@@ -1,0 +1,376 @@
+"""Loops whose rounds are known, and the shape of those that stay.
+
+evaluate    a loop that computes with constants only is run now; what it leaves in registers is loaded
+unroll      a loop of few known rounds becomes its rounds, one after the other, its counter known in each
+rotate      while (c) body            if (c) { do body while (c) }: one jump a round instead of two
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from . import fold
+from .flow import (
+    IN_PLACE,
+    PURE,
+    READS_BC,
+    Block,
+    Code,
+    Frame,
+    Ins,
+    Loop,
+    dominates,
+    dominators,
+    liveness,
+    loops,
+    predecessors,
+)
+from .numbers import (
+    ADDI,
+    ASSERT,
+    BINS,
+    CALL,
+    CALLR,
+    CHK,
+    DCOUNT,
+    ELD,
+    EQ,
+    F16,
+    FUN2,
+    JNZ,
+    LD,
+    LDI,
+    LDIH,
+    LE,
+    LT,
+    MOV,
+    NE,
+    U32,
+)
+
+UNROLLED = 160  # instructions that a loop may become
+ROUNDS = 64
+STEPS = 20_000  # of an evaluation
+LARGEST = 4000  # a function does not grow beyond
+
+
+@dataclass
+class Shape:
+    order: list[Block]
+    preds: list[list[int]]
+    idom: list[int]
+    found: list[Loop]
+
+    @staticmethod
+    def of(code: Code) -> Shape:
+        order = code.order()
+        code.blocks = list(order)
+        preds = predecessors(order)
+        idom = dominators(order, preds)
+        return Shape(order, preds, idom, loops(order, preds, idom))
+
+
+class Before:
+    """What registers hold where a loop is entered, as far as constants go."""
+
+    def __init__(self, code: Code, shape: Shape):
+        self.code, self.shape = code, shape
+        self.constant: dict[int, int | None] = {}
+        for i in code.instructions():
+            w = code.writes(i)
+            if code.own(w):
+                value = i.b if i.op == LDI and w not in code.undefined else None
+                self.constant[w] = value if w not in self.constant else None
+
+    def known(self, n: int, r: int) -> int | None:
+        """The constant in register r at the end of block n."""
+        if r == 0:
+            return 0
+        value = self.constant.get(r)
+        if value is not None:
+            return value
+        if not self.code.own(r):
+            return None
+        for _ in range(8):
+            block = self.shape.order[n]
+            for i in reversed(block.ins):
+                if self.code.writes(i) == r:
+                    if i.op == LDI:
+                        return i.b
+                    return 0 if i.op == MOV and i.b == 0 else None
+            if len(self.shape.preds[n]) != 1 or n == 0:
+                return None
+            n = self.shape.preds[n][0]
+        return None
+
+
+def outside(shape: Shape, loop: Loop) -> int:
+    """The only block that a loop is entered from, or -1."""
+    entries = [p for p in shape.preds[loop.header] if p not in loop.body]
+    return entries[0] if len(entries) == 1 else -1
+
+
+# ---------------------------------------------------------------- evaluate
+
+
+def evaluate(code: Code) -> bool:
+    """A loop that computes with constants only is run while compiling; what it leaves in registers is loaded."""
+    changed = False
+    while True:
+        shape = Shape.of(code)
+        before = Before(code, shape)
+        enter, _ = liveness(code, shape.order)
+        for loop in reversed(shape.found):
+            start = outside(shape, loop)
+            if start >= 0 and replace(code, shape, before, loop, start, enter):
+                changed = True
+                break
+        else:
+            return changed
+
+
+def replace(code: Code, shape: Shape, before: Before, loop: Loop, start: int, enter: list[int]) -> bool:
+    registers: dict[int, int] = {}
+    written: set[int] = set()
+
+    def value(r: int) -> int | None:
+        v = registers.get(r)
+        if v is None:
+            v = before.known(start, r)
+            if v is not None:
+                registers[r] = v
+        return v
+
+    block = shape.order[loop.header]
+    steps = 0
+    at = block.test.at if block.test is not None else block.ins[0].at if block.ins else (None, -1)
+    while block.number in loop.body:
+        for i in block.ins:
+            v = step(code, i, value)
+            if v is None:
+                return False
+            if i.a and i.op not in (CHK, ASSERT):
+                registers[i.a] = v
+                written.add(i.a)
+        steps += len(block.ins) + 1
+        if steps > STEPS:
+            return False
+        if block.test is not None:
+            v = value(block.test.a)
+            if v is None:
+                return False
+            block = block.jump if (v != 0) == (block.test.op == JNZ) else block.next  # type: ignore[assignment]
+        elif block.next is None:
+            return False
+        else:
+            block = block.next
+    live = enter[block.number]
+    bridge = Block()
+    for r in sorted(written):
+        if live >> r & 1:
+            bridge.ins.append(Ins(LDI, 0, r, registers[r], 0, 0, at))
+    bridge.next = block
+    shape.order[start].retarget(shape.order[loop.header], bridge)
+    code.blocks.insert(code.blocks.index(shape.order[loop.header]), bridge)
+    code.clean()
+    return True
+
+
+def step(code: Code, i: Ins, value) -> int | None:  # type: ignore[no-untyped-def]
+    """The value an instruction gives, None if that is not known or it does more."""
+    op = i.op
+    if op == LDI:
+        return i.b
+    if code.facts.exceptions and code.effects(i):
+        return None
+    if op in READS_BC and op != ELD:
+        x, y = value(i.b), value(i.c)
+        return None if x is None or y is None else fold.binary(op, i.ty, x, y)
+    if op in IN_PLACE:
+        x, y = value(i.a), value(i.b)
+        if x is None or y is None or op == LDIH:
+            return None
+        if op == BINS:
+            return fold.insert(x, y, i.c)
+        return x if y else value(i.c)
+    if op == CHK:
+        x = value(i.a)
+        return None if x is None or not 0 <= x < i.b else 0
+    if op == ASSERT:
+        return 0 if value(i.a) else None
+    if op == LD:
+        x = value(i.b)
+        if x is None:
+            return None
+        x += i.c
+        size = fold.WIDTH[i.ty] // 8
+        word = code.facts.word(x, size)
+        return None if word is None else fold.normal(word, i.ty if i.ty < F16 else U32)
+    if op in PURE and op not in (FUN2, DCOUNT, LDIH):
+        x = value(i.b)
+        return None if x is None else fold.unary(op, i.ty, x, i.c)
+    return None
+
+
+# ---------------------------------------------------------------- unroll
+
+
+def unroll(code: Code) -> bool:
+    """A loop of few known rounds becomes its rounds, one after the other, inner loops first."""
+    shape = Shape.of(code)
+    before = Before(code, shape)
+    done: set[int] = set()
+    size = code.size()
+    changed = False
+    for loop in shape.found:
+        start = outside(shape, loop)
+        if start < 0 or done & loop.body or len(loop.latches) != 1:
+            continue
+        weight = sum(1 for n in loop.body for i in shape.order[n].ins if i.op not in (MOV, LDI, CHK)) + len(loop.body)
+        if 2 * weight > 2 * UNROLLED + 64:
+            continue
+        rounds = counted(code, shape, before, loop, start)
+        if rounds is None or len(rounds[1]) * max(weight - 3, 1) > UNROLLED or size > LARGEST:
+            continue
+        size += weight * len(rounds[1])
+        expand(code, shape, loop, start, *rounds)
+        done |= loop.body
+        changed = True
+    if changed:
+        code.clean()
+    return changed
+
+
+def counted(code: Code, shape: Shape, before: Before, loop: Loop, start: int) -> tuple[int, list[int], bool] | None:
+    """Counter of a loop, its value in each round and behind the last, if its test is at the top and all of that is
+    known. (The last value is the one with which the test fails.)"""
+    header = shape.order[loop.header]
+    t = header.test
+    if t is None or header.jump is None or header.next is None:
+        return None
+    leaves = [s.number not in loop.body for s in (header.next, header.jump)]
+    if leaves[0] == leaves[1]:
+        return None
+    stays = (t.op == JNZ) == leaves[0]  # the loop goes on while the register is nonzero
+    flag = next((i for i in reversed(header.ins) if code.writes(i) == t.a), None)
+    writes: dict[int, list[tuple[int, Ins]]] = {}
+    for n in loop.body:
+        for i in shape.order[n].ins:
+            if i.op == CALL or i.op == CALLR:
+                continue
+            w = code.writes(i)
+            if w:
+                writes.setdefault(w, []).append((n, i))
+    operands = (t.a,) if flag is None else (flag.b, flag.c) if flag.op in (EQ, NE, LT, LE) else ()
+    counters = [r for r in operands if r in writes]
+    if len(counters) != 1 or not code.own(counters[0]):
+        return None
+    r = counters[0]
+    if len(writes[r]) != 1:
+        return None
+    where, increment = writes[r][0]
+    if increment.op != ADDI or increment.b != r or where == loop.header:
+        return None
+    if not dominates(shape.idom, where, loop.latches[0]):
+        return None
+    if any(where in inner.body for inner in shape.found if inner is not loop and inner.body < loop.body):
+        return None
+    first = before.known(start, r)
+    if first is None:
+        return None
+    other = None
+    if flag is not None:
+        if any(code.writes(i) == r for i in header.ins):
+            return None
+        limit = flag.c if flag.b == r else flag.b
+        # a limit that is loaded in the header is known, too
+        other = next((i.b for i in reversed(header.ins) if code.writes(i) == limit and i.op == LDI), None)
+        if other is None:
+            if limit in writes:
+                return None
+            other = before.known(start, limit)
+        if other is None:
+            return None
+    values = [first]
+    while True:
+        v = values[-1]
+        if flag is None:
+            truth: int | None = v
+        elif flag.b == r:
+            truth = fold.binary(flag.op, flag.ty, v, other)  # type: ignore[arg-type]
+        else:
+            truth = fold.binary(flag.op, flag.ty, other, v)  # type: ignore[arg-type]
+        if truth is None:
+            return None
+        if (truth != 0) != stays:
+            return r, values, stays
+        if len(values) > ROUNDS:
+            return None
+        values.append(fold.normal(v + increment.c, increment.ty))
+
+
+def expand(code: Code, shape: Shape, loop: Loop, start: int, r: int, values: list[int], stays: bool) -> None:
+    header = shape.order[loop.header]
+    body = [shape.order[n] for n in sorted(loop.body)]
+    latch = shape.order[loop.latches[0]]
+    assert header.test is not None and header.jump is not None and header.next is not None
+    inside, leave = (header.jump, header.next) if (header.test.op == JNZ) == stays else (header.next, header.jump)
+    entry = shape.order[start]
+    before, old = entry, header
+    at = code.blocks.index(header)
+    fresh: list[Block] = []
+    rounds: dict[tuple[int, int], int] = {}  # (round, frame) -> the frame that stands for the round
+
+    def copied(i: Ins, n: int) -> Ins:
+        new = i.copy()
+        if n:
+            span, frame = i.at
+            if (n, frame) not in rounds:
+                rounds[n, frame] = len(code.frames)
+                code.frames.append(Frame("", frame, None))
+            new.at = (span, rounds[n, frame])
+        return new
+
+    for n, v in enumerate(values):
+        last = n == len(values) - 1
+        members = [header] if last else body
+        twins = {id(b): Block() for b in members}
+        for b in members:
+            twin = twins[id(b)]
+            twin.ins = [copied(i, n) for i in b.ins]
+            if b is header:
+                twin.ins.insert(0, Ins(LDI, 0, r, v, 0, 0, header.test.at))
+                twin.next = leave if last else twins.get(id(inside), inside)
+                continue
+            twin.test = None if b.test is None else copied(b.test, n)
+            twin.jump = None if b.jump is None else twins.get(id(b.jump), b.jump)
+            twin.next = None if b.next is None else twins.get(id(b.next), b.next)
+        # the way back of the round before leads here
+        before.retarget(old, twins[id(header)])
+        if not last:
+            before, old = twins[id(latch)], twins[id(header)]
+        fresh += twins.values()
+    code.blocks[at:at] = fresh
+
+
+# ---------------------------------------------------------------- rotate
+
+
+def rotate(code: Code) -> None:
+    """`while (c) body` becomes `if (c) { do body while (c) }`: a round has one jump instead of two."""
+    shape = Shape.of(code)
+    for loop in shape.found:
+        header = shape.order[loop.header]
+        if header.test is None or len(header.ins) > 12 or not header.succs:
+            continue
+        leaves = [s.number not in loop.body for s in header.succs]
+        if leaves[0] == leaves[1] or header.jump is header or header.next is header:
+            continue
+        twin = Block()
+        twin.ins = [i.copy() for i in header.ins]
+        twin.test, twin.jump, twin.next = header.test.copy(), header.jump, header.next
+        for n in loop.latches:
+            shape.order[n].retarget(header, twin)
+        last = max(loop.latches)
+        code.blocks.insert(code.blocks.index(shape.order[last]) + 1, twin)
+    code.clean()

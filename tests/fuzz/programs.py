@@ -1,0 +1,348 @@
+"""Random programs for one PE: scalars, control flow, memory, calls, structs and vector operations, mixed.
+
+A program has shared globals and helpers, and functions `run0`, `run1`, ... without parameters, each a program of its own: it
+reads and writes globals and ends, or faults. Loops are bounded, so that every function ends.
+"""
+
+from __future__ import annotations
+
+import random
+
+INTS = ("i8", "u8", "i16", "u16", "i32", "u32", "i64", "u64")
+MEMORY = ("i8", "u8", "i16", "u16", "i32", "u32")
+FLOATS = ("f16", "f32")
+EDGES = (0, 1, 2, 3, 4, 7, 8, 10, 15, 16, 100, 127, 128, 255, 256, 1000, 32767, 32768, 65535, 65536, 2147483647)
+
+
+def bounds(t: str) -> tuple[int, int]:
+    bits = int(t[1:])
+    return (-(1 << bits - 1), (1 << bits - 1) - 1) if t[0] == "i" else (0, (1 << bits) - 1)
+
+
+class Generator:
+    """`faults`: how often something may fault. `vectors`: vector operations too (not for the reference interpreter)."""
+
+    def __init__(self, seed: int, faults: float = 0.1, vectors: bool = False):
+        self.rng = random.Random(seed)
+        self.faults, self.vectors = faults, vectors
+        self.lines: list[str] = []
+        self.globals: dict[str, str] = {}  # name -> type
+        self.arrays: dict[str, tuple[str, int]] = {}
+        self.constants: dict[str, tuple[str, int]] = {}
+        self.helpers: list[tuple[str, list[str], str]] = []
+        self.names = 0
+        self.depth = 0
+        self.loops = 0
+        self.can_call = True
+
+    def pick(self, items):
+        return items[int(self.rng.random() * len(items))]
+
+    def chance(self, p: float) -> bool:
+        return self.rng.random() < p
+
+    def fresh(self, prefix: str = "v") -> str:
+        self.names += 1
+        return f"{prefix}{self.names}"
+
+    # ------------------------------------------------------------ the whole
+
+    def program(self, functions: int) -> str:
+        for t in (*MEMORY, "i64", "u64", *FLOATS, "bool"):
+            for k in range(2):
+                name = f"g_{t}_{k}"
+                self.globals[name] = t
+                self.lines.append(f"var {name}: {t} = {self.literal(t)};")
+        for t in (*MEMORY, *FLOATS):
+            n = self.pick((1, 3, 4, 8, 10))
+            name = f"a_{t}"
+            self.arrays[name] = (t, n)
+            self.lines.append(f"var {name} = [{n}]{t}{{ {', '.join(self.literal(t) for _ in range(n))} }};")
+            name = f"c_{t}"
+            self.constants[name] = (t, 4)
+            self.lines.append(f"const {name} = [4]{t}{{ {', '.join(self.literal(t) for _ in range(4))} }};")
+        self.lines.append("var g_zero: u16 = 0;")
+        self.lines.append("const pair = struct { x: i16, y: u32 };")
+        self.lines.append("var s0: pair; var s1: pair;")
+        for name, t in (("p_u16", "u16"), ("p_i32", "i32"), ("p_f32", "f32")):
+            self.lines.append(f"var {name}: [*]{t} = &a_{t};")
+        if self.vectors:
+            for t in ("i16", "f16", "f32"):
+                for k in range(2):
+                    self.lines.append(
+                        f"var m{k}_{t} = [16]{t}{{ {', '.join(self.literal(t, 9) for _ in range(16))} }};"
+                    )
+                    self.lines.append(
+                        f"const d{k}_{t} = @get_dsd(mem1d_dsd, .{{ .tensor_access = |i|{{8}} -> m{k}_{t}[i + {k}] }});"
+                    )
+        for _ in range(4):
+            self.helper()
+        for k in range(functions):
+            self.function(k)
+        return "\n".join(self.lines)
+
+    def helper(self) -> None:
+        name = self.fresh("help")
+        params = [self.pick((*INTS, *FLOATS)) for _ in range(self.rng.randrange(4))]
+        ret = self.pick((*INTS, *FLOATS, "void", "bool"))
+        names = {self.fresh("p"): t for t in params}
+        scope = dict(names)
+        kind = self.pick(("fn", "fn", "fn", "noinline fn", "inline fn"))
+        body = self.block(scope, 1, set(names), 3)
+        if ret != "void":
+            body.append(f"return {self.expr(ret, scope, 2)};")
+        head = ", ".join(f"{n}: {t}" for n, t in names.items())
+        self.lines += [f"{kind} {name}({head}) {ret} {{", *("  " + b for b in body), "}"]
+        self.helpers.append((name, params, ret))
+
+    def function(self, k: int) -> None:
+        body = self.block({}, 2, set(), 6)
+        self.lines += [f"fn run{k}() void {{", *("  " + b for b in body), "}"]
+
+    # ------------------------------------------------------------ statements
+
+    def block(self, scope: dict[str, str], depth: int, fixed: set[str], most: int) -> list[str]:
+        """`scope`: locals in reach; `fixed`: those that may not be assigned."""
+        scope = dict(scope)
+        fixed = set(fixed)
+        out: list[str] = []
+        for _ in range(self.rng.randrange(1, most + 1)):
+            out += self.statement(scope, depth, fixed)
+        return out
+
+    def statement(self, scope: dict[str, str], depth: int, fixed: set[str]) -> list[str]:
+        kinds = ["local", "assign", "assign", "global", "global", "element", "element", "compound", "call", "struct"]
+        if depth > 0:
+            kinds += ["if", "if", "for", "while", "for", "switch"]
+        if self.vectors:
+            kinds += ["vector", "vector"]
+        if self.chance(self.faults):
+            kinds += ["assert"]
+        kind = self.pick(kinds)
+        if kind == "local":
+            t = self.pick((*INTS, *FLOATS, "bool"))
+            name = self.fresh()
+            word = self.pick(("var", "var", "const"))
+            line = f"{word} {name}: {t} = {self.expr(t, scope, 2)};"
+            scope[name] = t
+            if word == "const":
+                fixed.add(name)
+            return [line]
+        if kind in ("assign", "compound"):
+            free = [n for n in scope if n not in fixed]
+            if free:
+                name = self.pick(free)
+                t = scope[name]
+                if kind == "compound" and t in INTS:
+                    return [f"{name} {self.pick(('+=', '-=', '*=', '|=', '^=', '&='))} {self.expr(t, scope, 1)};"]
+                return [f"{name} = {self.expr(t, scope, 2)};"]
+            kind = "global"
+        if kind == "global":
+            name = self.pick(list(self.globals))
+            t = self.globals[name]
+            if t in INTS and self.chance(0.3):
+                return [f"{name} {self.pick(('+=', '-=', '*=', '^='))} {self.expr(t, scope, 1)};"]
+            return [f"{name} = {self.expr(t, scope, 2)};"]
+        if kind == "element":
+            name = self.pick(list(self.arrays))
+            t, n = self.arrays[name]
+            return [f"{name}[{self.index(n, scope)}] = {self.expr(t, scope, 2)};"]
+        if kind == "struct":
+            which = self.pick(("s0", "s1"))
+            field, t = self.pick((("x", "i16"), ("y", "u32")))
+            return [f"{which}.{field} = {self.expr(t, scope, 2)};"]
+        if kind == "call":
+            calls = [h for h in self.helpers if h[2] == "void"]
+            if not calls:
+                return self.statement(scope, 0, fixed)
+            name, params, _ = self.pick(calls)
+            return [f"{name}({', '.join(self.expr(t, scope, 1) for t in params)});"]
+        if kind == "assert":
+            return [f"@assert({self.condition(scope, 1)});"]
+        if kind == "vector":
+            return [self.vector(scope)]
+        if kind == "if":
+            out = [f"if ({self.condition(scope, 2)}) {{", *self.inner(scope, depth, fixed)]
+            if self.chance(0.5):
+                out += ["} else {", *self.inner(scope, depth, fixed)]
+            return [*out, "}"]
+        if kind == "switch":
+            out = [f"switch ({self.expr('i16', scope, 1)}) {{"]
+            for value in self.rng.sample(range(-1, 5), 2):
+                out += [f"  {value} => {{", *self.inner(scope, depth, fixed), "  },"]
+            return [*out, "  else => {", *self.inner(scope, depth, fixed), "  }", "}"]
+        if kind == "for":
+            t = self.pick(("i16", "u16", "i32", "u32", "i8", "u8"))
+            name = self.fresh("k")
+            stop = (
+                str(self.pick((0, 1, 2, 3, 4, 5, 8, 12)))
+                if self.chance(0.7)
+                else f"@as({t}, ({self.expr('u16', scope, 1)}) & 7)"
+            )
+            start = ""
+            if self.chance(0.3):
+                start = f"{self.pick((0, 1, 2))}, "
+            step = f", {self.pick((1, 2, 3))}" if start or self.chance(0.2) else ""
+            if step and not start:
+                start = "0, "
+            inner = dict(scope)
+            inner[name] = t
+            body = self.loop(inner, depth, fixed | {name})
+            return [f"for (@range({t}, {start}{stop}{step})) |{name}| {{", *body, "}"]
+        name = self.fresh("w")
+        t = self.pick(("i16", "u16", "i32", "u8"))
+        inner = dict(scope)
+        inner[name] = t
+        limit = self.pick((1, 2, 3, 5, 9)) if self.chance(0.7) else f"(({self.expr(t, scope, 1)}) & 7)"
+        body = self.loop(inner, depth, fixed | {name})
+        return [
+            f"var {name}: {t} = 0;",
+            f"while ({name} < {limit}) : ({name} += {self.pick((1, 1, 1, 2))}) {{",
+            *body,
+            "}",
+        ]
+
+    def loop(self, scope: dict[str, str], depth: int, fixed: set[str]) -> list[str]:
+        self.loops += 1
+        body = self.inner(scope, depth, fixed)
+        if self.chance(0.2):
+            body.insert(
+                self.rng.randrange(len(body) + 1) if all(b.startswith("  ") and b.endswith(";") for b in body) else 0,
+                f"  if ({self.condition(scope, 1)}) {{ {self.pick(('break', 'continue'))}; }}",
+            )
+        self.loops -= 1
+        return body
+
+    def inner(self, scope: dict[str, str], depth: int, fixed: set[str]) -> list[str]:
+        return ["  " + line for line in self.block(scope, depth - 1, fixed, 3)]
+
+    def vector(self, scope: dict[str, str]) -> str:
+        t = self.pick(("i16", "f16", "f32"))
+        a, b, c = (f"d{self.rng.randrange(2)}_{t}" for _ in range(3))
+        if self.chance(0.3):
+            a = f"@increment_dsd_offset({a}, @as(i16, {self.index(4, scope, safe=True)}), {t})"
+        if t == "i16":
+            kind = self.rng.randrange(3)
+            if kind == 0:
+                return f"@add16({a}, {b}, {c});"
+            if kind == 1:
+                return f"@mov16({a}, {self.expr('i16', scope, 1)});"
+            return f"@xor16({a}, {b}, {self.expr('i16', scope, 1)});"
+        suffix = "h" if t == "f16" else "s"
+        kind = self.rng.randrange(4)
+        if kind == 0:
+            return f"@fadd{suffix}({a}, {b}, {c});"
+        if kind == 1:
+            return f"@fmac{suffix}({a}, {b}, {c}, {self.expr(t, scope, 1)});"
+        if kind == 2:
+            return f"@fmov{suffix}({a}, {self.expr(t, scope, 1)});"
+        return f"@fmul{suffix}({a}, {b}, {self.expr(t, scope, 1)});"
+
+    # ------------------------------------------------------------ expressions
+
+    def literal(self, t: str, most: int = 1 << 40) -> str:
+        if t == "bool":
+            return self.pick(("true", "false"))
+        if t in FLOATS:
+            return self.pick(("0.0", "1.0", "-1.5", "0.25", "3.0", "100.0", "-7.5", "0.1"))
+        low, high = bounds(t)
+        v = self.pick(EDGES) if self.chance(0.7) else self.rng.randint(low, high)
+        if self.chance(0.3):
+            v = -v
+        v = max(low, min(high, v, most))
+        return str(max(v, -most))
+
+    def index(self, n: int, scope: dict[str, str], safe: bool = False) -> str:
+        if self.chance(0.35):
+            return str(self.rng.randrange(n))
+        near = [v for v, t in scope.items() if t in ("u16", "i16", "i32", "u32", "u8", "i8")]
+        if near and self.chance(self.faults * 2) and not safe:
+            return f"@as(u16, {self.pick(near)}) + g_zero"  # not known while compiling
+        e = self.pick(near) if near and self.chance(0.7) else self.expr("u16", scope, 1)
+        if e in near:
+            return (
+                f"@as(u16, {e}) % {n}" if self.chance(0.5) else f"(@as(u16, {e}) & {(1 << (n.bit_length() - 1)) - 1})"
+            )
+        return f"({e}) % {n}"
+
+    def condition(self, scope: dict[str, str], depth: int) -> str:
+        if depth > 0 and self.chance(0.3):
+            word = self.pick(("and", "or"))
+            return f"({self.condition(scope, depth - 1)}) {word} ({self.condition(scope, depth - 1)})"
+        if self.chance(0.15):
+            flags = [v for v, t in scope.items() if t == "bool"] + ["g_bool_0", "g_bool_1"]
+            return self.pick(("", "!")) + self.pick(flags)
+        t = self.pick((*INTS, *FLOATS))
+        op = self.pick(("==", "!=", "<", "<=", ">", ">="))
+        return f"{self.expr(t, scope, 1)} {op} {self.expr(t, scope, depth)}"
+
+    def expr(self, t: str, scope: dict[str, str], depth: int) -> str:
+        """An expression of type t."""
+        if t == "bool":
+            return f"({self.condition(scope, depth)})"
+        leaves = [v for v, u in scope.items() if u == t]
+        if depth <= 0 or self.chance(0.15):
+            if leaves and self.chance(0.6):
+                return self.pick(leaves)
+            if self.chance(0.4):
+                return f"@as({t}, {self.literal(t)})"
+            return self.memory(t, scope)
+        if self.chance(0.12):
+            calls = [h for h in self.helpers if h[2] == t]
+            if calls:
+                name, params, _ = self.pick(calls)
+                return f"{name}({', '.join(self.expr(p, scope, 0) for p in params)})"
+        if self.chance(0.1):
+            other = self.pick((*INTS, *FLOATS))
+            x = self.expr(other, scope, depth - 1)
+            # not known while compiling, where a value that does not fit is an error
+            return f"@as({t}, g_{other}_0 + {x})" if other in FLOATS else f"@as({t}, {x})"
+        if self.chance(0.1):
+            return f"(if ({self.condition(scope, 1)}) {self.expr(t, scope, depth - 1)} else {self.expr(t, scope, depth - 1)})"
+        x = self.expr(t, scope, depth - 1)
+        if t in FLOATS:
+            if self.chance(0.1):
+                return f"(-{x})"
+            return f"({x} {self.pick('+-*/')} {self.expr(t, scope, depth - 1)})"
+        kind = self.rng.randrange(10)
+        if kind < 4:
+            return f"({x} {self.pick('+-*')} {self.expr(t, scope, depth - 1)})"
+        if kind < 6:
+            return f"({x} {self.pick('&|^')} {self.expr(t, scope, depth - 1)})"
+        if kind < 8:
+            op = self.pick("/%")
+            if self.chance(0.6):
+                low, high = bounds(t)
+                d = min(high, self.pick((1, 2, 3, 4, 5, 7, 8, 10, 12, 16, 30, 64, 100, 127, 1000, 4096)))
+                return f"({x} {op} {-d if low < 0 and self.chance(0.2) else d})"
+            y = self.expr(t, scope, depth - 1)
+            return f"({x} {op} ({y} + @as({t}, g_zero)))" if self.chance(self.faults) else f"({x} {op} ({y} | 1))"
+        if kind == 8:
+            bits = int(t[1:])
+            amount = str(self.rng.randrange(bits)) if self.chance(0.6) else f"({self.expr('u16', scope, 0)} % {bits})"
+            return f"({x} {self.pick(('<<', '>>'))} @as(u16, {amount}))"
+        return f"({self.pick('-~')}{x})"
+
+    def memory(self, t: str, scope: dict[str, str]) -> str:
+        """A value of type t from memory."""
+        found = [f"g_{t}_0", f"g_{t}_1"]
+        if f"a_{t}" in self.arrays:
+            found += (
+                [f"a_{t}[{self.index(self.arrays[f'a_{t}'][1], scope if self.depth < 2 else {})}]"] * 2
+                if self.deeper()
+                else []
+            )
+            found += [f"c_{t}[{self.rng.randrange(4)}]"]
+        if t in ("u16", "i32", "f32"):
+            found.append(f"p_{t}[{self.rng.randrange(self.arrays[f'a_{t}'][1])}]")
+        if t == "i16":
+            found += ["s0.x", "s1.x"]
+        if t == "u32":
+            found += ["s0.y", "s1.y"]
+        return self.pick(found)
+
+    def deeper(self) -> bool:
+        """An index may hold an expression: not for ever."""
+        self.depth += 1
+        ok = self.depth % 3 == 1
+        return ok

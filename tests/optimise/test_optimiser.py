@@ -1,0 +1,85 @@
+"""The optimiser: generated programs give the same at both levels; each pass does what its page shows; debugging in
+expanded code."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import reference
+from compiling import compile_files
+
+from meshlang.ir.frames import function_name, inlined_at
+from meshlang.ir.isa import Op
+from meshlang.ir.verify import verify
+from meshlang.optimise import PASSES, optimise
+from tests.fuzz.optimiser import FUNCTIONS, compare, compare_on_the_engine
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_generated_functions_give_the_same(seed, tmp_path):
+    assert compare(seed, tmp_path)[0] == FUNCTIONS
+
+
+def test_generated_functions_with_vector_operations_give_the_same_on_the_engine(tmp_path):
+    assert compare_on_the_engine(0, tmp_path, 8) == 8
+
+
+@pytest.mark.parametrize("off", PASSES)
+def test_every_pass_can_be_left_out(off, tmp_path):
+    source = reference.EXAMPLES[off][2]
+    program = compile_files(tmp_path, {"pe.csl": source}, optimise=0)
+    every = optimise(program)
+    without = optimise(program, frozenset(PASSES) - {off})
+    verify(every)
+    verify(without)
+    assert every.tiles[0].code.tolist() != without.tiles[0].code.tolist(), "the example shows nothing"
+
+
+def test_the_page_is_what_the_passes_do():
+    assert (ROOT / "docs" / "optimiser.md").read_text(encoding="utf-8") == reference.page()
+
+
+SOURCE = """
+var n: u16; var a: [4]u16;
+fn inner(i: u16) u16 { return a[i]; }
+fn outer(i: u16) u16 { return inner(i) + 1; }
+fn main() void {
+  n = outer(n + 7);
+}
+"""
+
+
+def test_instructions_of_expanded_functions_keep_their_calls(tmp_path):
+    tile = compile_files(tmp_path, {"pe.csl": SOURCE}).tiles[0]
+    pc = next(i for i, w in enumerate(tile.code[:, 0]) if int(w) & 0xFF == Op.CHK)
+    assert function_name(tile, pc) == "inner" and tile.spans[pc].line_col()[0] == 3
+    assert [(f.name, f.span.line_col()[0]) for f in inlined_at(tile, pc)] == [("inner", 4), ("outer", 6)]
+    assert not {"CALL", "CALLR"} & {Op(int(w) & 0xFF).name for w in tile.code[:, 0]}
+
+
+def test_functions_that_may_not_be_expanded_stay(tmp_path):
+    source = SOURCE.replace("fn inner", "noinline fn inner")
+    tile = compile_files(tmp_path, {"pe.csl": source}).tiles[0]
+    assert [f.name for f in tile.functions] == ["main", "inner"]
+
+
+def test_a_payload_of_constants_is_a_constant(tmp_path):
+    source = """
+const ctrl = @import_module("<control>");
+var got: u32;
+fn main() void {
+  got = ctrl.encode_payload(2, [2]ctrl.opcode{ ctrl.opcode.NOP, ctrl.opcode.SWITCH_ADV }, [2]bool{ true, false }, true, @get_control_task_id(40));
+}
+task c() void {}
+comptime { @bind_control_task(c, @get_control_task_id(40)); }
+"""
+    tile = compile_files(tmp_path, {"pe.csl": source}, arch="wse3").tiles[0]
+    at = next(f.entry for f in tile.functions if f.name == "main")
+    assert [Op(int(w) & 0xFF).name for w in tile.code[at : at + 3, 0]] == ["LDI", "ST", "RET"]
