@@ -413,13 +413,6 @@ def initialize_queue(cx, node, hint):
             node,
             labels=[(first.span, "first initialised here")],
         )
-    if first is not None and is_input and first.color != color:
-        cx.fail(
-            "MS0407",
-            f"input queue {queue.v} is bound to color {first.color} by a DSD, and to color {color} here",
-            node,
-            labels=[(first.span, "bound here")],
-        )
     if is_input and color is not None:
         other = next((q for q, s in states.items() if s.color == color and q != queue.v and not s.automatic), None)
         if other is not None:

@@ -26,9 +26,13 @@ def report_error(error: MeshlangError, json_output: bool = False) -> int:
 
 
 def print_diagnostics(
-    diagnostics: Sequence[Diagnostic], json_output: bool = False, exit_code: int = 0, more: dict[str, Any] | None = None
+    diagnostics: Sequence[Diagnostic],
+    json_output: bool = False,
+    exit_code: int = 0,
+    more: dict[str, Any] | None = None,
+    most: int | None = None,
 ) -> None:
-    """`more`: further entries of the JSON object."""
+    """`more`: further entries of the JSON object. `most`: so many warnings of a code are shown."""
     from meshlang.diag import render
 
     if json_output:
@@ -45,13 +49,11 @@ def print_diagnostics(
         )
     elif diagnostics:
         sys.stdout.flush()
-        render.render_text(diagnostics)
+        render.render_text(diagnostics, most=most)
 
 
 def print_run_time_warnings(context: RunContext) -> None:
     """At the end of a command, however it ends: what the machines of its runs noted, each once, on stderr."""
-    seen = set()
-    for session in context.sessions or ():
-        new = [d for d in session.machine.warnings if (d.code, str(d.span)) not in seen]
-        seen |= {(d.code, str(d.span)) for d in new}
-        print_diagnostics(new)
+    from meshlang.host.warnings import show_run_time
+
+    show_run_time(context.sessions or ())

@@ -57,6 +57,7 @@ def execute(args: argparse.Namespace) -> int:
 
     from meshlang import files
     from meshlang.diag import Diagnostic, MeshlangError
+    from meshlang.diag.render import SHOWN
     from meshlang.host.build import build
     from meshlang.host.values import vendor_pairs
     from meshlang.ir.serial import save
@@ -74,7 +75,7 @@ def execute(args: argparse.Namespace) -> int:
     dims, offsets = options.fabric_dims, options.fabric_offsets
     if args.memcpy and dims is not None:
         _check_room(args, dims, offsets, program.fabric.width, program.fabric.height)
-    print_diagnostics(program.warnings)
+    print_diagnostics(program.warnings, most=SHOWN)
     if args.warnings_as_errors and program.warnings:
         raise MeshlangError(
             Diagnostic("MS0905", f"{len(program.warnings)} warnings, and --warnings-as-errors was given")

@@ -37,7 +37,7 @@ examples:
   meshlang run my_host.py -p size=32 --arch wse3
   meshlang run programs/meshgemv --json                         results, cycles and resources for a script
   meshlang run programs/meshgemv --trace mesh.html              record what the fabric does, and look at it in a browser
-  meshlang run my_program --strict                              stop where a vector leaves its array
+  meshlang run my_program --strict                              stop at what the machine would let pass
 
 --launch and --get work in the order: all --set, all --launch, all --get. A program that nothing launches (and that
 exports only one function without parameters) has that function launched; --launch none prevents it.
@@ -70,7 +70,9 @@ def add_program_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="seed of random data (default 0)")
     parser.add_argument("--max-cycles", type=int, metavar="N", help="stop a run that takes longer")
     parser.add_argument(
-        "--strict", action="store_true", help="accesses past a variable stop the run, instead of a warning at the end"
+        "--strict",
+        action="store_true",
+        help="what the machine lets pass stops the run, instead of a warning at the end",
     )
     _compile.add_arguments(parser)
 

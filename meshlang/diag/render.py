@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import sys
 import unicodedata
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .records import Diagnostic
 
 _TAB = 4
+SHOWN = 3  # warnings of one code in a list that is to stay short
 _SEVERITY_STYLE = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
 _FRAME = "blue"
 
@@ -29,9 +31,10 @@ def to_text(diagnostics: Diagnostic | Iterable[Diagnostic]) -> str:
     return "\n".join("".join(text for text, _ in line).rstrip() for line in _lines(diagnostics))
 
 
-def render_text(diagnostics: Diagnostic | Iterable[Diagnostic], console: Any = None) -> None:
-    """Print the diagnostics on a rich console, by default one on standard error."""
-    lines = list(_lines(diagnostics))
+def render_text(diagnostics: Diagnostic | Iterable[Diagnostic], console: Any = None, most: int | None = None) -> None:
+    """Print the diagnostics on a rich console, by default one on standard error. most: so many warnings of a code are
+    shown, and the others counted."""
+    lines = list(_lines(diagnostics if most is None else summed_up(_listed(diagnostics), most)))
     if console is None:
         if not sys.stderr.isatty():
             print("\n".join("".join(text for text, _ in line).rstrip() for line in lines), file=sys.stderr)
@@ -43,6 +46,22 @@ def render_text(diagnostics: Diagnostic | Iterable[Diagnostic], console: Any = N
 
     for line in lines:
         console.print(Text.assemble(*(piece for piece in line if piece[0])), soft_wrap=True, highlight=False)
+
+
+def summed_up(diagnostics: Sequence[Diagnostic], most: int = SHOWN) -> list[Diagnostic]:
+    """The diagnostics, with the warnings of a code beyond so many replaced by one that counts them, at the end."""
+    counts: Counter[str] = Counter()
+    out = []
+    for d in diagnostics:
+        counts[d.code] += d.severity == "warning"
+        if d.severity != "warning" or counts[d.code] <= most:
+            out.append(d)
+    for code, n in counts.items():
+        if n > most:
+            out.append(
+                Diagnostic(code, f"{n - most} more warning{'s' if n - most > 1 else ''} of this kind", None, "warning")
+            )
+    return out
 
 
 def to_json(diagnostics: Diagnostic | Iterable[Diagnostic]) -> list[dict[str, Any]]:

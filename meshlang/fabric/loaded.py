@@ -42,6 +42,22 @@ class Loaded:
         """PEs that have not finished the launched function."""
         return int(self.state.W[s.Globals.cmds])
 
+    @property
+    def strict(self) -> bool:
+        """What hardware lets pass is a fault."""
+        return bool(self.state.W[s.Globals.strict])
+
+    @property
+    def held_streams(self) -> list[int]:
+        """Colors of which the host takes nothing now: wavelets for it wait on the fabric."""
+        return [c for c in self.program.fabric.host_out if int(self.state.W[s.Globals.held]) >> c & 1]
+
+    def stream_in_pending(self, color: int) -> int:
+        """PEs that still have queued input of a color."""
+        npe = self.width * self.height
+        index = self.state.hin_index[color]
+        return int((self._segments[index * npe : (index + 1) * npe] >= 0).sum())
+
     def pe(self, x: int, y: int) -> int:
         """Number of a PE."""
         if not (0 <= x < self.width and 0 <= y < self.height):

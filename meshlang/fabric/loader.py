@@ -50,6 +50,7 @@ class State:
     hin_index: dict[int, int]
     channel_region: tuple[int, int]  # in U
     entry_regions: list[tuple[int, int]]
+    input_regions: list[tuple[int, int]]  # per tile program: the first input queue of its PEs, in U, and how many
     input_colors: list[dict[int, int]]  # tile -> color -> dense input queue
     lines: list[Any]  # span of each source line that notes can name
 
@@ -254,6 +255,7 @@ def load(program: Program, profile: Profile) -> State:
         hin_index,
         (channels.first, channels.end),
         [(r.entries, r.entries_end) for r in rooms],
+        [(r.iq, len(pes) * len(r.caps_in)) for r, pes in zip(rooms, tile_pes, strict=True)],
         tables.input_colors,
         tables.lines,
     )
@@ -283,7 +285,8 @@ def _rooms(
     for t, tile in enumerate(program.tiles):
         n, memory = len(tile_pes[t]), _memory_size(tile)
         row = _Room(
-            caps_in=[int(depths_in[q.id]) + ramp for q in tile.inputs],
+            # a queue that is no operation's has no number of the machine's, and is as short as its shortest
+            caps_in=[int(depths_in[q.id] if q.id < len(depths_in) else min(depths_in)) + ramp for q in tile.inputs],
             caps_out=[int(depths_out[i]) if i < len(depths_out) else int(depths_out[0]) for i, _ in tables.outputs[t]],
             registers=tile.stack_registers + 4,
             memory=memory,

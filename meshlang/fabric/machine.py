@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +48,7 @@ class Machine(Loaded):
 
     profile: the name of a timing profile, a Profile, or None for the one of the program's architecture.
     progress: called about every 0.3 s of wall time with the machine; for a progress display.
-    strict: an access past its variable is a fault even where the PE has memory.
+    strict: what hardware lets pass, as an access past its variable, is a fault.
     trace: what to record; `recorder` then has the events.
     sink: gets the events batch by batch instead (recording.Recorder).
     """
@@ -153,7 +153,8 @@ class Machine(Loaded):
         """Run.
 
         until: "commands" (the launched function is done on all PEs), ("stream", color, x0, y0, w, h, n) (that many
-        wavelets of the color can be taken from every PE of the region), or None (until nothing happens any more).
+        wavelets of the color can be taken from every PE of the region), "streams" (all that the host streams in is on
+        the fabric), or None (until nothing happens any more).
         max_cycles: run at most so many cycles from here. Raises MeshlangError for a fault, and (exit_code 3) for a
         deadlock: nothing can happen, but `until` is not reached.
         """
@@ -161,7 +162,9 @@ class Machine(Loaded):
         limit = self.cycle + max_cycles if max_cycles is not None else 1 << 62
         if until == "commands" and self.commands_outstanding == 0:
             return Stop("commands_done", self.cycle)
-        W[s.Globals.until] = 1 if until == "commands" else 0
+        if until == "streams" and W[s.Globals.hinleft] == 0:
+            return Stop("stream", self.cycle)
+        W[s.Globals.until] = {"commands": 1, "streams": 4}.get(until, 0) if isinstance(until, str) else 0
         last = time.monotonic()
         while True:
             if isinstance(until, tuple):
@@ -192,6 +195,8 @@ class Machine(Loaded):
                 raise fault_error(self)
             if code == STOP_COMMANDS:
                 return Stop("commands_done", self.cycle)
+            if until == "streams" and W[s.Globals.hinleft] == 0:
+                return Stop("stream", self.cycle)
             if code == STOP_QUIET:
                 if until is not None and not (isinstance(until, tuple) and self._stream_missing(until) == 0):
                     have = None
@@ -370,19 +375,63 @@ class Machine(Loaded):
         added[:, s.Segment.next] = -1
         self._segments = np.concatenate([self._segments, added.ravel()])
         empty = self._segments[heads] < 0
+        self.state.W[s.Globals.hinleft] += int(empty.sum())
         self._segments[heads[empty]] = rows[empty]
         self._segments[self._tails[heads[~empty]] + s.Segment.next] = rows[~empty]
         self._tails[heads] = rows
+        self._serve(pes, channel, "hin")
+
+    def _serve(self, pes: np.ndarray, channel: np.ndarray, mask: str) -> None:
+        """Let routers look at a channel in the next cycle: "hin" for what the host brings, "mask" for what is in it."""
         routers = self.state.routers
         slot = (channel - routers["base"][pes].astype(np.int64)) // s.Channel.WORDS
-        routers["hin"][pes] |= (np.int64(1) << slot).astype(np.uint32)
+        routers[mask][pes] |= (np.int64(1) << slot).astype(np.uint32)
         self._wake(pes, routers=True)
 
-    def stream_in_pending(self, color: int) -> int:
-        """PEs that still have queued input of a color."""
+    def hold_streams(self, colors: Iterable[int]) -> None:
+        """Wavelets for the host of these colors, and of no others, wait on the fabric: the host takes none."""
+        held = sum(1 << c for c in set(colors) if c in self._out_counts)
+        opened = int(self.state.W[s.Globals.held]) & ~held
+        self.state.W[s.Globals.held] = held
+        for color, channel in self.state.channels.items():
+            if opened >> color & 1:
+                pes = np.flatnonzero(channel >= 0)
+                pes = pes[self._wavelets(channel[pes]) > 0]
+                self._serve(pes, channel[pes], "mask")
+
+    def _wavelets(self, channel: np.ndarray) -> np.ndarray:
+        """How many wavelets are in channels."""
+        return s.ChannelState.count.get(self.state.buffer(channel)["state"])
+
+    def streams_stuck(self) -> bool:
+        """Are there wavelets in a router that the host could take, if it did?"""
+        for color in self.held_streams:
+            channel = self.state.channels[color][self.state.channels[color] >= 0]
+            to_host = s.Config.tx.get(self.state.buffer(channel)["config"]) & s.TO_HOST != 0
+            if (self._wavelets(channel[to_host]) > 0).any():
+                return True
+        return False
+
+    def stream_in_left(self, color: int) -> int:
+        """The most words of a color that are still the host's for a PE."""
         npe = self.width * self.height
         index = self.state.hin_index[color]
-        return int((self._segments[index * npe : (index + 1) * npe] >= 0).sum())
+        at = self._segments[index * npe : (index + 1) * npe]
+        left = np.zeros(npe, np.int64)
+        while (at >= 0).any():
+            there = np.flatnonzero(at >= 0)
+            left[there] += self._segments[at[there] + s.Segment.end] - self._segments[at[there] + s.Segment.position]
+            at = np.where(at >= 0, self._segments[at + s.Segment.next], -1)
+        return int(left.max())
+
+    def stream_in_on_the_way(self, color: int) -> int:
+        """How many wavelets of a color that the host streams in are in routers and input queues."""
+        channel = self.state.channels[color]
+        count = int(self._wavelets(channel[channel >= 0]).sum())
+        for a, number in self.state.input_regions:
+            queues = s.Queue.view(self.state.U, a, number)
+            count += int(queues["count"][queues["color"] == color].sum())
+        return count
 
     def _stream_missing(self, target: tuple) -> int:
         _, color, x0, y0, w, h, n = target
@@ -451,7 +500,12 @@ class Machine(Loaded):
     def warnings(self) -> list[Diagnostic]:
         """What the machine has done so far that looks like a mistake and that hardware would not report; at rest also
         wavelets left over."""
-        return read_notes(self) + left_over(self)
+        return read_notes(self) + self.left_over
+
+    @property
+    def left_over(self) -> list[Diagnostic]:
+        """The warnings about wavelets that nobody has taken, in a machine that has come to rest."""
+        return left_over(self)
 
     def waiting(self) -> list[Waiting]:
         """What the machine waits for, grouped over PEs."""

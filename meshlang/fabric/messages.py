@@ -31,8 +31,8 @@ MESSAGES: dict[Fault, tuple[str, str, str | None]] = {
     ),
     Fault.OFF_RECT: (
         "MS0812",
-        "a wavelet of color {color} leaves {from_} to the {side}, off the rectangle",
-        "take the direction out of tx on the border",
+        "a wavelet of color {color} leaves {from_} to the {side}, off the rectangle, and is lost there",
+        "take the direction out of tx on the border; with --strict this is an error",
     ),
     Fault.MISROUTED: (
         "MS0813",
@@ -47,11 +47,11 @@ MESSAGES: dict[Fault, tuple[str, str, str | None]] = {
     Fault.CMD_DOUBLE: (
         "MS0815",
         "the command stream is unblocked, but no command is outstanding on this PE",
-        "unblock_cmd_stream must be called exactly once per launched function",
+        "the second call for one launch, or one without a launch, has no effect; with --strict this is an error",
     ),
     Fault.UT_BUSY: (
         "MS0816",
-        "microthread {a} is started while it still runs another operation",
+        "microthread {a} is started while it still runs another operation: {text}, since cycle {since}",
         "wait for the first operation's completion, or use another microthread",
     ),
     Fault.QUEUE_BUSY: (
@@ -121,6 +121,22 @@ MESSAGES: dict[Fault, tuple[str, str, str | None]] = {
         "MS0833",
         "{kind} queue {a} is wanted for color {b}, but wavelets of color {c} are still in it",
         "finish with the one color before the other (@queue_flush tells when a queue is empty), or use two queues",
+    ),
+    Fault.UNHEARD: (
+        "MS0830",
+        "a control wavelet of color {color} is for task {a}, and no task is bound to that id",
+        "bind a task to the id, or send it with id 31, which is for no task ({{}} in <control>); with --strict this is an "
+        "error",
+    ),
+    Fault.NO_CHANNEL: (
+        "MS0831",
+        "the route, switch or filter of color {a} is set, and the PE's router has none for that color",
+        "give the color a configuration with @set_color_config; its routes may be empty at first",
+    ),
+    Fault.LENGTH: (
+        "MS0851",
+        "the operation has {a} elements, but its {operand} has {b}; the first source's length decides",
+        None,
     ),
     Fault.ENDLESS_WALK: ("MS0832", "an operation without end runs past its memory vector of {a} elements", None),
 }

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..diag import Diagnostic
 from ..ir.program import TileProgram
+from ..paths import stdlib_dir
 from .engine import state as s
-from .report import OPERANDS, find_waiting, place_of, task_name
+from .engine.faults import Fault
+from .messages import MESSAGES
+from .report import OPERANDS, configured, fault_words, find_waiting, place_of, span_of, task_name
 
 if TYPE_CHECKING:
     from .loaded import Loaded
@@ -36,10 +40,24 @@ def read_notes(machine: Loaded) -> list[Diagnostic]:
     groups: dict[tuple[int, int, str], list[_Note]] = {}
     for note in _notes(machine):
         stray = note.kind in (s.N_READ, s.N_WRITE)
-        array = _object_at(machine.program.tiles[note.tile], note.what).name if stray else ""
-        groups.setdefault((note.line, s.N_READ if stray else note.kind, array), []).append(note)
+        # what tells notes of a kind and line apart: the array, or what is lost
+        what = (
+            _object_at(machine.program.tiles[note.tile], note.what).name
+            if stray
+            else ""
+            if note.kind in (s.N_LENGTH, s.N_WIDTH)
+            else str(note.what)
+        )
+        groups.setdefault((note.line, s.N_READ if stray else note.kind, what), []).append(note)
     strays = {line for line, kind, _ in groups if kind == s.N_READ}
-    tell = {s.N_READ: _stray, s.N_LENGTH: _length, s.N_WIDTH: _width}
+    tell = {
+        s.N_READ: _stray,
+        s.N_LENGTH: _length,
+        s.N_WIDTH: _width,
+        s.N_LOST: _lost,
+        s.N_UNHEARD: _unheard,
+        s.N_UNBLOCKED: _unblocked,
+    }
     return [
         tell[kind](machine, notes)
         for (line, kind, _), notes in groups.items()
@@ -77,6 +95,8 @@ def left_over(machine: Loaded) -> list[Diagnostic]:
     return out
 
 
+# notes whose key names a source line
+_WITH_LINE = (s.N_READ, s.N_WRITE, s.N_LENGTH, s.N_WIDTH)
 _LEFT_HELP = {
     False: "sender and receiver disagree on the number of wavelets; what is left is taken by whoever receives on that color next",
     True: "unblock the id of the task when it may run, or do not send so much",
@@ -102,7 +122,7 @@ def _notes(machine: Loaded) -> list[_Note]:
                 *(int(record[name]) for name in ("cycle", "pe", "task", "a", "b", "c", "count")),
                 pes,
                 tile,
-                machine.state.lines[about["line"]],
+                machine.state.lines[about["line"]] if about["kind"] in _WITH_LINE else None,
             )
         )
     return out
@@ -154,11 +174,10 @@ def _stray(machine: Loaded, notes: list[_Note]) -> Diagnostic:
 
 def _length(machine: Loaded, notes: list[_Note]) -> Diagnostic:
     note = notes[0]
-    message = f"the operation has {note.a} elements, but its {OPERANDS[note.what]} has {note.b}; the first source's length decides"
-    lines = _circumstances(machine, notes)
+    found = _row(machine, notes, Fault.LENGTH, note.span, note.a, note.b, note.what)
     if note.c:
-        lines.append(f"color {note.c - 1}")
-    return Diagnostic("MS0851", message, note.span, "warning", notes=lines)
+        found.notes.append(f"color {note.c - 1}")
+    return found
 
 
 def _width(machine: Loaded, notes: list[_Note]) -> Diagnostic:
@@ -174,6 +193,42 @@ def _width(machine: Loaded, notes: list[_Note]) -> Diagnostic:
         "warning",
         notes=_circumstances(machine, notes),
         help="length and stride count elements of the operation; with --strict this is an error",
+    )
+
+
+def _lost(machine: Loaded, notes: list[_Note]) -> Diagnostic:
+    note = notes[0]
+    return _row(machine, notes, Fault.OFF_RECT, configured(machine, note.pe, note.a), note.a, note.b)
+
+
+def _unheard(machine: Loaded, notes: list[_Note]) -> Diagnostic:
+    note = notes[0]
+    return _row(machine, notes, Fault.UNHEARD, configured(machine, note.pe, note.b), note.a, note.b)
+
+
+def _unblocked(machine: Loaded, notes: list[_Note]) -> Diagnostic:
+    note = notes[0]
+    span = span_of(machine, note.tile, note.a)
+    if span is None or Path(span.file.path).is_relative_to(stdlib_dir()):
+        # the library's line: the task's own place says more
+        tasks = machine.program.tiles[note.tile].tasks
+        span = next(
+            (b.span for b in tasks if b.id == note.task & 63 and (b.kind == "control") == (note.task >= 64)), span
+        )
+    return _row(machine, notes, Fault.CMD_DOUBLE, span, 0, 0)
+
+
+def _row(machine: Loaded, notes: list[_Note], fault: Fault, span: Any, a: int, b: int, c: int = 0) -> Diagnostic:
+    """The warning for what is a fault in a strict run, in the same words."""
+    code, message, help_ = MESSAGES[fault]
+    words = fault_words(machine, fault, notes[0].pe, a, b, c)
+    return Diagnostic(
+        code,
+        message.format_map(words),
+        span,
+        "warning",
+        notes=_circumstances(machine, notes),
+        help=help_.format_map(words) if help_ else None,
     )
 
 

@@ -12,7 +12,7 @@ from ..ir import isa
 from ..ir.dsdops import DsdOpCode
 from ..ir.frames import inlined_at
 from ..ir.program import DIRECTIONS
-from ..ir.words import FifoRow
+from ..ir.words import Control, FifoRow
 from .engine import state as s
 from .engine.faults import Fault
 from .messages import MESSAGES
@@ -87,19 +87,32 @@ def task_name(machine: Loaded, tile: int, task: int) -> str | None:
         return None
     if task == 128:
         return f"function {machine.command}"
-    kind = "control" if task >= 64 else None
-    for binding in machine.program.tiles[tile].tasks:
-        if binding.id == task & 63 and (binding.kind == "control") == (kind == "control"):
-            return f"{binding.kind} task {binding.name} (id {binding.id})"
+    bound = [b for b in machine.program.tiles[tile].tasks if b.id == task & 63]
+    # a control wavelet may also have started the data or local task of that id
+    bound.sort(key=lambda b: (b.kind == "control") != (task >= 64))
+    for binding in bound:
+        return f"{binding.kind} task {binding.name} (id {binding.id})"
     return f"task {task & 63}"
 
 
-def _configured(machine: Loaded, pe: int, color: int | None) -> Any:
+def configured(machine: Loaded, pe: int, color: int | None) -> Any:
     """Where a color got a configuration like that of a PE first, or None if it has none."""
     fabric = machine.program.fabric
     if color is None or color not in fabric.color:
         return None
     return fabric.spans.get((color, int(fabric.color[color].reshape(-1)[pe])))
+
+
+def fault_words(machine: Loaded, fault: Fault, pe: int, a: int, b: int, c: int) -> dict[str, Any]:
+    """What the messages of faults name that may be warnings as well."""
+    words: dict[str, Any] = {"a": a, "b": b, "c": c}
+    if fault in (Fault.NO_ROUTE, Fault.OFF_RECT):
+        words.update(color=a, from_=place_of(machine, pe), side=DIRECTIONS[b])
+    elif fault == Fault.UNHEARD:
+        words.update(color=b)
+    elif fault == Fault.LENGTH:
+        words.update(operand=OPERANDS[c])
+    return words
 
 
 def fault_error(machine: Loaded) -> MeshlangError:
@@ -111,13 +124,10 @@ def fault_error(machine: Loaded) -> MeshlangError:
     a, b, c = int(W[s.Globals.fa]), int(W[s.Globals.fb]), int(W[s.Globals.fc])
     record = machine.pes[pe]
     tile = int(machine.state.tile_of[pe])
-    words: dict[str, Any] = {"a": a, "b": b, "c": c, "memory": int(record["memsize"]), "text": ""}
-    color = None
+    words = {**fault_words(machine, fault, pe, a, b, c), "memory": int(record["memsize"]), "text": ""}
+    color = words.get("color")
     labels: list[Label] = []
-    if fault in (Fault.NO_ROUTE, Fault.OFF_RECT):
-        color = a
-        words.update(color=a, from_=place_of(machine, pe), side=DIRECTIONS[b])
-    elif fault in (Fault.MISROUTED, Fault.TWO_SIDES):
+    if fault in (Fault.MISROUTED, Fault.TWO_SIDES):
         color = a
         sender = place_of(machine, c)
         words.update(
@@ -139,6 +149,9 @@ def fault_error(machine: Loaded) -> MeshlangError:
         words["dsr"] = f"DSR {number} of dsr_{file}"
         started = span_of(machine, tile, b)
         labels += [Label(started, "the operation was started here")] if started is not None else []
+    elif fault == Fault.UT_BUSY and tile >= 0:
+        started, words["since"], words["text"] = _thread_of(machine, pe, a)
+        labels += [Label(started, "this operation holds it")] if started is not None else []
     elif fault == Fault.EXCEPTION:
         words["text"] = " and ".join(name for bit, name in enumerate(isa.EXCEPTIONS) if a >> bit & 1)
     elif fault == Fault.FIFO:
@@ -158,7 +171,7 @@ def fault_error(machine: Loaded) -> MeshlangError:
         )
     code, message, help_ = MESSAGES[fault]
     notes = [f"at {place_of(machine, pe)}, cycle {cycle}"]
-    router = fault in (Fault.NO_ROUTE, Fault.OFF_RECT, Fault.MISROUTED, Fault.TWO_SIDES)
+    router = fault in (Fault.NO_ROUTE, Fault.OFF_RECT, Fault.MISROUTED, Fault.TWO_SIDES, Fault.UNHEARD)
     task = None if router else task_name(machine, tile, int(record["task"]))
     if task:
         notes.append(f"in {task}")
@@ -166,7 +179,7 @@ def fault_error(machine: Loaded) -> MeshlangError:
         notes.append(f"tile program {machine.program.tiles[tile].name}")
     if color is not None:
         notes.append(f"color {color}")
-    span = _configured(machine, pe, color) if router else span_of(machine, tile, pc)
+    span = configured(machine, pe, color) if router else span_of(machine, tile, pc)
     # in scalar code the calls say where in the program a library was called; what an operation does later has none
     calls = (
         calls_of(machine, pe, pc)
@@ -189,6 +202,22 @@ def fault_error(machine: Loaded) -> MeshlangError:
     )
 
 
+def _thread_of(machine: Loaded, pe: int, ut: int) -> tuple[Any, int, str]:
+    """The operation that runs on a microthread: its place, since when, and in words how far it is."""
+    running = int(machine.pes[pe]["utmask"])
+    for dense in range(1, running.bit_length()):
+        thread = machine.state.thread(pe, dense)
+        if running >> dense & 1 and thread["id"] == ut:
+            endless = int(thread["flags"]) & s.ThreadFlags.endless.mask
+            of = "without end" if endless else f"{thread['k']} of {thread['n']} elements"
+            return (
+                span_of(machine, int(machine.state.tile_of[pe]), int(thread["pc"])),
+                int(thread["start"]),
+                f"{DsdOpCode(int(thread['code'])).name.lower()}, {of}",
+            )
+    raise AssertionError(f"microthread {ut} is at rest")
+
+
 def _function_span(machine: Loaded, tile: int) -> Any:
     """The first source place in the code of the launched function."""
     program = machine.program.tiles[tile]
@@ -207,6 +236,11 @@ def deadlock_error(machine: Loaded, until: Any, have: np.ndarray | None = None) 
     wavelets each PE has sent of the stream that `until` is about."""
     if until == "commands":
         what = f"{machine.command!r} has not finished on {_pes(machine.commands_outstanding)}"
+    elif until == "streams":
+        counts = {c: n for c in machine.state.hin_index if (n := machine.stream_in_pending(c))}
+        what = "what the host streams in is not taken: " + ", ".join(
+            f"color {c} by {_pes(n)}" for c, n in counts.items()
+        )
     else:
         assert have is not None
         got = f"{have.min()}" if have.min() == have.max() else f"{have.min()} to {have.max()}"
@@ -228,6 +262,11 @@ def deadlock_error(machine: Loaded, until: Any, have: np.ndarray | None = None) 
         return error
     if len(groups) > 12:
         notes.append(f"and {len(groups) - 12} more groups")
+    if until == "commands" and any(g.kind == "router" and g.color in machine.held_streams for g in groups):
+        notes.append(
+            "commands and copies are one queue: the host takes a stream when the launch before it is over, and this launch is "
+            "not over before its data have left"
+        )
     if not groups:
         notes.append(
             "no PE waits for anything: a function ended without unblocking the command stream, or nothing is sent"
@@ -273,7 +312,8 @@ def find_waiting(machine: Loaded) -> list[Waiting]:
 
     def queue_words(record: int, output: bool) -> tuple[str, int | None, int]:
         ident, color = int(U[record + s.Queue.id]), int(U[record + s.Queue.color])
-        name = f"{'output' if output else 'input'} queue {ident}" if ident < 8 else "the output queue"
+        kind = "output" if output else "input"
+        name = f"{kind} queue {ident}" if ident < 8 else f"the {kind} queue"
         return name + (f" (color {color})" if color < s.NO_COLOR else ""), color if color < s.NO_COLOR else None, ident
 
     def channel_of(pe: int, color: int | None) -> int:
@@ -379,9 +419,15 @@ def find_waiting(machine: Loaded) -> list[Waiting]:
                     and _data_task(machine, t, channel)
                 )
                 count = int(U[base + s.Queue.count])
-                text = f"{words} holds {count} wavelet{'s' if count > 1 else ''}, " + (
-                    "and the task for them is blocked" if blocked else "which no operation takes"
-                )
+                what = "and the task for them is blocked" if blocked else "which no operation takes"
+                head = int(U[base + s.Queue.buf]) + int(U[base + s.Queue.head]) * s.Entry.WORDS
+                if s.EntryFlags.control.get(int(U[head + s.Entry.flags])):
+                    task = Control.task.get(int(U[head + s.Entry.value]))
+                    what = (
+                        f"the first a control wavelet for {task_name(machine, t, s.CONTROL_TASKS + task)}, and "
+                        f"the {'queue' if wse3 else 'color'} or the task is blocked"
+                    )
+                text = f"{words} holds {count} wavelet{'s' if count > 1 else ''}, {what}"
                 group = add(int(pe), "task", text, None, color, ident)
                 group.wavelets, group.blocked = True, blocked
         for i in range(int(T[record + s.Tile.noq])):
@@ -405,7 +451,9 @@ def find_waiting(machine: Loaded) -> list[Waiting]:
         for pe in np.flatnonzero(stuck):
             config = int(U[channel[pe] + s.Channel.config])
             tx = s.Config.tx.get(config)
-            if tx & s.TO_RAMP and s.Config.queue.get(config) == s.NO_QUEUE:
+            if tx & s.TO_HOST and color in machine.held_streams:
+                text = f"wavelets of color {color} wait for the host, which has not begun to take them"
+            elif tx & s.TO_RAMP and s.Config.queue.get(config) == s.NO_QUEUE:
                 text = f"wavelets of color {color} wait in the router: no input queue takes this color"
             else:
                 to = ", ".join(DIRECTIONS[d] for d in range(5) if tx >> d & 1) or "nowhere (no tx)"

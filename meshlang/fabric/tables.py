@@ -76,6 +76,9 @@ def _add_tile(
         table += s.Function.make(entry=position + f.entry, params=f.params, frame=f.frame)
     tasks = len(table)
     rows = _tasks(tile, functions)
+    if not tile.control_table:
+        # one table of ids: a control wavelet starts whatever task has the id it carries
+        rows[64:] = np.where(rows[64:, :1] == 0, rows[:64], rows[64:])
     for pair, (task_id, _, limit) in enumerate(tile.rotating):
         rows[task_id, s.Task.types] = s.TaskTypes.pair.put(pair + 1, rows[task_id, s.Task.types])
         table[record + s.Tile.limit + pair] = limit

@@ -23,7 +23,7 @@ from meshlang.diag import Diagnostic, MeshlangError
 from meshlang.sema.model.options import CompileOptions
 
 from .build import build, layout_of
-from .context import open_session, run_context
+from .context import open_session, run_context, show_warnings
 from .memory import Region
 from .report import resource_table, resources
 from .symbols import HostSymbol
@@ -74,9 +74,9 @@ def compile(path: str | Path, *, params: Mapping[str, Any] | None = None, **opti
     merged["import_paths"] = [*(options.get("import_paths") or ()), *context.options.get("import_paths", ())]
     program = build(layout_of(path), CompileOptions(params={k: _plain(v) for k, v in (params or {}).items()}, **merged))
     if program.warnings:
-        from meshlang.diag.render import render_text
+        from meshlang.diag.render import SHOWN, render_text
 
-        render_text(program.warnings)
+        render_text(program.warnings, most=SHOWN)
     return CompiledProgram(program)
 
 
@@ -186,6 +186,7 @@ class FabricHandle:
     def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
         if kind is None:
             self.session.settle()
+            show_warnings(self.session)
 
     # ------------------------------------------------------------ data
 

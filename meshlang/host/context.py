@@ -90,6 +90,14 @@ def set_context(context: RunContext) -> RunContext:
     return context
 
 
+def show_warnings(session: Session) -> None:
+    """At the end of a run: print what the machine has noted, unless a command does that for all its runs."""
+    from .warnings import show_run_time
+
+    if _current.sessions is None:
+        show_run_time([session])
+
+
 def open_session(
     program: Program,
     profile: str | None = None,

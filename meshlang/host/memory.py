@@ -194,7 +194,7 @@ class Memory:
         left = found.address + found.size - a
         x, y, w, h = region
         places = f"PE ({x}, {y})" if w == h == 1 else f"PEs ({x}, {y}) to ({x + w - 1}, {y + h - 1})"
-        self.warnings.add(
+        self.warnings.report(
             Diagnostic(
                 "MS0870",
                 f"a copy {'to' if writes else 'from'} {symbol.name!r} of {places} takes {nbytes} bytes per PE, but {found.name}: {found.type} "
@@ -204,6 +204,7 @@ class Memory:
                 help="the machine lets it pass; what lies behind an array is of no use to the host",
             ),
             ("MS0870", symbol.name, nbytes, origin),
+            self.machine.strict,
         )
 
 

@@ -1,17 +1,20 @@
 """One run of a program with a host attached: an ordered queue of commands in front of a machine.
 
-Copies and launches form one ordered stream, as the vendor's memcpy does: a launch is complete when every PE has called
-`unblock_cmd_stream`, and only then does the next command start. Streams of wavelets run beside it: what the host
-streams in is handed to the machine at once (it stands for the host's I/O nodes) and feeds the PEs while later commands
-run; what it wants streamed out is taken when it has come. A blocking call runs the machine until it is complete; when
-the machine has nothing left to do before that, it is a deadlock (exit code 3). The host itself takes no cycles.
+Copies, streams and launches form one queue, as the vendor's memcpy does: each begins when the one before it is
+complete. A launch is complete when every PE has called `unblock_cmd_stream`; a stream to the device when it has been
+taken; a stream from the device when it has come, and the device holds what it sends on that color until it begins. A
+blocking call runs the machine until it is complete, and one that does not block leaves that to a later call. When the
+machine has nothing left to do before that, it is a deadlock (exit code 3). The host itself takes no cycles.
+
+Programs without the memcpy library (SdkLayout's) take no commands. Their streams are independent of each other: what
+the host sends is handed over at once, and what it wants is taken when it has come.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from meshlang.fabric.recording import TraceOptions
     from meshlang.ir.program import Program
 
+BEHIND_SHOWN = 4  # commands named that wait behind one that cannot end
 POLL_CYCLES = 10_000  # how far the machine runs for one is_task_done
 POLL_LIMIT = 1_000  # polls of a machine with nothing to do before that is called a deadlock
 
@@ -41,6 +45,7 @@ class Task:
 
     what: str
     done: bool = False
+    started: bool = False
 
 
 @dataclass(eq=False)
@@ -56,14 +61,17 @@ class Launch(Task):
 
     name: str = ""
     arguments: Any = ()
-    started: bool = False
 
 
 @dataclass(eq=False)
 class Send(Task):
-    """Wavelets handed over to the machine for the host-in stream of a color."""
+    """Wavelets for the host-in stream of a color, n for each PE of a region (uint32 [h, w, n]). `pushed`: all are on
+    the fabric; `taken`: the PEs have them, or there is no more to wait for."""
 
     color: int = 0
+    region: Region = (0, 0, 1, 1)
+    words: np.ndarray = field(default_factory=lambda: np.zeros((1, 1, 0), np.uint32))
+    taken: bool = False
 
 
 @dataclass(eq=False)
@@ -76,6 +84,12 @@ class Receive(Task):
     sink: Callable[[np.ndarray], None] = lambda data: None
 
 
+# Words that the way between host and PE holds for each PE and color, besides the PE's own queues. A guess on the
+# generous side: a published example finds that a loop through one PE holds 14 in all, and the way is longer further in
+IO_WORDS = 16
+# A stream is over for the host when its last word is in a queue of the device; the next command takes a while to
+# arrive, and finds it taken. So long, in steps, PEs may be at work and take none of it. Guesses
+TAKEN_CYCLES, TAKEN_STEP = 20_000, 64
 COPY_CYCLES = 1000  # between a command and its copy from the device. A guess: nothing is published
 SETTLE_CYCLES = 200_000  # after the last command: time for what was started and not waited for
 
@@ -86,7 +100,7 @@ class Session:
     profile: name of a timing profile or path of a .toml file; None: the architecture's.
     max_cycles: MS0919 when the machine's clock passes it.
     sim_log: where the lines of <simprint> go; None: only to `output`.
-    strict: accesses past a variable are faults.
+    strict: what hardware lets pass is a fault.
     trace: what to record; `machine.recorder` has it.
 
     `context.open_session` makes one as the command that runs the host script wants it.
@@ -118,7 +132,11 @@ class Session:
         self.output.start()
         self.on_lines: Callable[[list[LogLine]], None] | None = None
         self.commands: deque[Task] = deque()
-        self.receiving: deque[Receive] = deque()
+        self.receiving: deque[Receive] = deque()  # where commands have no queue
+        self.ordered = any(tile.uses_memcpy for tile in program.tiles)
+        if self.ordered:
+            self.machine.hold_streams(program.fabric.host_out)
+        self._seeped = 0  # words that each PE got rid of for the oldest command in that way
         self._prints = any(program_effect(t.code) & Effect.OUTPUT for t in program.tiles)
         self._records_seen = 0
         self._idle_polls = 0
@@ -164,9 +182,8 @@ class Session:
         return self._submit(Copy(f"copy from {symbol.name!r}", run=run), block)
 
     def _settle(self) -> None:
-        """Copies follow earlier streams in order, and take their time: what the PEs have still under way happens before
-        them."""
-        while any(self.machine.stream_in_pending(c) for c in self.machine.state.hin_index):
+        """Copies take their time: what the PEs have still under way happens before them."""
+        while not self.ordered and any(self.machine.stream_in_pending(c) for c in self.machine.state.hin_index):
             if self.machine.run(max_cycles=COPY_CYCLES).reason == "quiescent":
                 break
         self.machine.run(max_cycles=COPY_CYCLES)
@@ -180,12 +197,14 @@ class Session:
                 self.memory.refuse_absent(symbol, np.argwhere(self.memory.tile_of == t)[:, ::-1], t)
         return self._submit(Launch(f"launch of {name!r}", name=name, arguments=arguments), block)
 
-    def stream_in(self, color: int, region: Region, words: np.ndarray) -> Task:
-        """Send uint32 words [h, w, n] into the PEs of a region on a host-in color. There is nothing to block for."""
+    def stream_in(self, color: int, region: Region, words: np.ndarray, block: bool = False) -> Task:
+        """Send uint32 words [h, w, n] into the PEs of a region on a host-in color. They are taken as they are now."""
         self._check_stream(color, self.program.fabric.host_in, "in", region)
-        task = Send(f"stream to color {color}", color=color)
-        self._begins(task)
-        self.machine.stream_in(color, *region, np.ascontiguousarray(words, dtype=np.uint32))
+        taken = np.array(words, dtype=np.uint32, order="C")
+        task = Send(f"stream to color {color}", color=color, region=region, words=taken)
+        if self.ordered:
+            return self._submit(task, block)
+        self._start(task)
         return task
 
     def stream_out(
@@ -194,6 +213,8 @@ class Session:
         """Receive n wavelets from each PE of a region: `sink` is called with uint32 [h, w, n]."""
         self._check_stream(color, self.program.fabric.host_out, "out", region)
         task = Receive(f"stream of {n} wavelets per PE from color {color}", color=color, region=region, n=n, sink=sink)
+        if self.ordered:
+            return self._submit(task, block)
         self.receiving.append(task)
         self._begins(task)
         if block:
@@ -203,26 +224,33 @@ class Session:
     # ------------------------------------------------------------ waiting
 
     def wait(self, task: Task) -> None:
-        """Run until a task is done. A stream to the device counts as done when the machine holds it."""
+        """Run until a task is done. Without a queue of commands, a stream to the device counts as done when the machine
+        holds it."""
         self._advance()
-        while not task.done and not isinstance(task, Send):
-            outstanding = self.commands[0] if self.commands else None
-            if isinstance(task, Receive):
-                self._wait_receive(task, outstanding)
+        while not task.done and (self.ordered or not isinstance(task, Send)):
+            if isinstance(task, Receive) and not self.ordered:
+                # the oldest request on the task's color
+                first = next(t for t in self.receiving if t.color == task.color)
+                self._run(("stream", first.color, *first.region, first.n), task)
             else:
-                self._run("commands", outstanding or task)
+                self._proceed(self.commands[0] if self.commands else task)
             self._advance()
 
     def poll(self, task: Task) -> bool:
         """Whether a task is done. The machine runs a little, for hosts that ask until it is."""
         self._advance()
-        if isinstance(task, Send):
+        if isinstance(task, Send) and not self.ordered:
             task.done = task.done or self.machine.stream_in_pending(task.color) == 0
         if task.done:
             self._idle_polls = 0
             return True
         before = self.cycle
-        self._run(None, task, cycles=POLL_CYCLES)
+        resting = self._run(None, task, cycles=POLL_CYCLES) == "quiescent"
+        head = self.commands[0] if self.commands else None
+        if isinstance(head, Send) and self._pushed(head):
+            head.taken = resting or not self.machine.stream_in_on_the_way(head.color)
+        elif head is not None and resting:
+            self._seeps()
         self._advance()
         self._idle_polls = self._idle_polls + 1 if self.cycle == before else 0
         if self._idle_polls > POLL_LIMIT:
@@ -240,14 +268,30 @@ class Session:
             self.wait(self.commands[-1])
         while self.receiving:
             self.wait(self.receiving[-1])
-        return self._run(None, Task("the program"), cycles) == "quiescent"
+        resting = self._run(None, Task("the program"), cycles) == "quiescent"
+        if self.machine.strict:
+            left = [replace(d, severity="error") for d in self.machine.left_over]
+            if left:
+                self.failed = MeshlangError(*left)
+                raise self.failed
+        return resting
+
+    def warn(self, code: str, message: str, help: str | None = None, key: Any = None) -> None:
+        """A warning about what the host script asks for at this line; an error in a strict run. key: what it has in
+        common with others that are to be told once (default: the line)."""
+        origin = calling_line()
+        self.warnings.report(
+            Diagnostic(code, message, severity="warning", notes=[origin] if origin else [], help=help),
+            (code, key, origin),
+            self.machine.strict,
+        )
 
     def unconsumed(self) -> dict[int, int]:
         """Host-in colors whose data the program has not taken: color -> PEs."""
         pending = {
             c: self.machine.stream_in_pending(c)
             for c in self.program.fabric.host_in
-            if c in self.machine.state.hin_index
+            if c in self.machine.state.hin_index and self.machine.stream_in_left(c) > (IO_WORDS if self.ordered else 0)
         }
         return {c: n for c, n in pending.items() if n}
 
@@ -265,33 +309,87 @@ class Session:
         if self.on_command is not None:
             self.on_command(task.what)
 
+    def _start(self, task: Task) -> None:
+        self._begins(task)
+        task.started = True
+        if isinstance(task, Launch):
+            self.machine.launch(task.name, task.arguments)
+        elif isinstance(task, Copy):
+            task.run()
+        elif isinstance(task, Send):
+            self.machine.stream_in(task.color, *task.region, task.words)
+        elif isinstance(task, Receive):
+            self.machine.hold_streams(set(self.program.fabric.host_out) - {task.color})
+
+    def _complete(self, task: Task) -> bool:
+        """Is a task that was started done? A stream from the device is handed over."""
+        if isinstance(task, Launch):
+            return self.machine.commands_outstanding == 0
+        if isinstance(task, Send):
+            return task.taken
+        if isinstance(task, Receive):
+            if self._missing(task):
+                return False
+            task.sink(np.asarray(self.machine.stream_out_take(task.color, *task.region, task.n)))
+            self.machine.hold_streams(self.program.fabric.host_out)
+        return True
+
     def _advance(self) -> None:
         """Start and finish whatever can be, without running the machine."""
         while self.commands:
             head = self.commands[0]
-            if isinstance(head, Launch):
-                if not head.started:
-                    self._begins(head)
-                    self.machine.launch(head.name, head.arguments)
-                    head.started = True
-                if self.machine.commands_outstanding:
-                    break
-            elif isinstance(head, Copy):
-                self._begins(head)
+            if not head.started:
                 try:
-                    head.run()
+                    self._start(head)
                 except BaseException:
-                    self.commands.popleft()  # a refused copy must not be tried again by the next call
+                    self.commands.popleft()  # a refused command must not be tried again by the next call
                     raise
+            if not self._complete(head):
+                break
             head.done = True
             self.commands.popleft()
+            self._seeped = 0
         self._receive()
+
+    def _proceed(self, head: Task) -> None:
+        """Run the machine towards the end of the oldest command."""
+        if isinstance(head, Receive):
+            self._run(("stream", head.color, *head.region, head.n), head)
+        elif isinstance(head, Send):
+            self._run("streams", head)
+            least, last = 1 << 62, 0
+            while self._pushed(head) and not head.taken:
+                words = self.machine.stream_in_on_the_way(head.color)
+                if words < least:
+                    least, last = words, self.cycle + TAKEN_CYCLES
+                head.taken = not words or self.cycle >= last or self._run(None, head, TAKEN_STEP) == "quiescent"
+        else:
+            self._run("commands", head)
+
+    def _seeps(self) -> bool:
+        """At rest: whether anything moves because the way between host and PEs holds some words itself, in both
+        directions."""
+        head = self.commands[0] if self.commands else None
+        if isinstance(head, Send) and 0 < self.machine.stream_in_left(head.color) <= IO_WORDS:
+            head.taken = True
+            return True
+        held = self.machine.held_streams
+        if self._seeped >= IO_WORDS or not self.machine.streams_stuck():
+            return False
+        self._seeped += 1
+        self.machine.hold_streams(())
+        self.machine.run(max_cycles=1)  # a word of each PE
+        self.machine.hold_streams(held)
+        return True
+
+    def _pushed(self, task: Send) -> bool:
+        return self.machine.stream_in_pending(task.color) == 0
 
     def _missing(self, task: Receive) -> bool:
         return self.machine._stream_missing(("stream", task.color, *task.region, task.n)) > 0
 
     def _receive(self) -> None:
-        """Hand over what has come, in order of request for each color."""
+        """Without a queue of commands: hand over what has come, in order of request for each color."""
         waiting: set[int] = set()
         for task in list(self.receiving):
             if task.color in waiting or self._missing(task):
@@ -300,21 +398,6 @@ class Session:
             self.receiving.remove(task)
             task.sink(np.asarray(self.machine.stream_out_take(task.color, *task.region, task.n)))
             task.done = True
-
-    def _wait_receive(self, task: Receive, outstanding: Task | None) -> None:
-        """Run towards the oldest request on the task's color. Commands that are under way go first: what is wanted may
-        come from one that has not started. That costs no cycles: streams out are never held up."""
-        first = next(t for t in self.receiving if t.color == task.color)
-        until = ("stream", first.color, *first.region, first.n)
-        if outstanding is None:
-            self._run(until, task)
-            return
-        try:
-            self._run("commands", outstanding)
-        except MeshlangError as error:
-            # the command cannot finish; that is the host's concern only when the stream does not come either
-            if error.exit_code != 3 or self._missing(first):
-                raise
 
     def _run(self, until: Any, task: Task, cycles: int | None = None) -> str:
         """Run the machine; returns the reason for which it stopped."""
@@ -331,6 +414,12 @@ class Session:
         try:
             stop = self.machine.run(until, limit)
         except MeshlangError as error:
+            if error.exit_code == 3 and self.ordered and self._seeps():
+                return "quiescent"
+            behind = [t.what for t in list(self.commands)[1 : BEHIND_SHOWN + 2]]
+            if error.exit_code == 3 and behind:
+                more = ", ..." if len(behind) > BEHIND_SHOWN else ""
+                error.diagnostics[0].notes.append(f"behind it wait: {', '.join(behind[:BEHIND_SHOWN])}{more}")
             self.failed = error
             raise
         finally:

@@ -1,17 +1,23 @@
 """Warnings of a run: what the vendor's tools let pass silently inside a PE's own memory runs here too, and is reported.
 
-A warning is printed when it first happens, counted each time, and is in the run's summary and its JSON.
+A warning of the host is printed when it first happens, those of the machine at the end; both are counted, and are in
+the run's summary and its JSON. Of many warnings of one kind a few are printed.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from meshlang.diag import Diagnostic
-from meshlang.diag.render import render_text, to_json
+from meshlang.diag import Diagnostic, MeshlangError
+from meshlang.diag.render import SHOWN, render_text, to_json
+
+if TYPE_CHECKING:
+    from .session import Session
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
 
@@ -20,6 +26,7 @@ class RunWarnings:
     """The warnings of one session. `show` gets each when it comes up for the first time."""
 
     def __init__(self, show: Callable[[Diagnostic], object] = render_text) -> None:
+        self._shown: Counter[str] = Counter()  # by code
         self._show = show
         self.items: list[Diagnostic] = []
         self.counts: list[int] = []
@@ -36,8 +43,16 @@ class RunWarnings:
         self._at[key] = len(self.items)
         self.items.append(diagnostic)
         self.counts.append(times)
-        sys.stdout.flush()
-        self._show(diagnostic)
+        self._shown[diagnostic.code] += 1
+        if self._shown[diagnostic.code] <= SHOWN:
+            sys.stdout.flush()
+            self._show(diagnostic)
+
+    def report(self, diagnostic: Diagnostic, key: Any, strict: bool) -> None:
+        """A warning, or an error in a strict run."""
+        if strict:
+            raise MeshlangError(replace(diagnostic, severity="error"))
+        self.add(diagnostic, key)
 
     @property
     def total(self) -> int:
@@ -57,6 +72,22 @@ class RunWarnings:
     def to_json(self) -> list[dict[str, Any]]:
         """The warnings as records for --json, with `count`."""
         return [{**record, "count": n} for record, n in zip(to_json(self.items), self.counts)]
+
+
+def show_run_time(sessions: Iterable[Session]) -> None:
+    """Print what the machines of some runs have noted, each place once, on stderr."""
+    seen: set[tuple[str, str, str]] = set()
+    found: list[Diagnostic] = []
+    for session in sessions:
+        for d in session.machine.warnings:
+            # messages of places name the first PE: what has a place in the source is told by it
+            key = d.code, str(d.span), d.message if d.span is None else ""
+            if key not in seen:
+                seen.add(key)
+                found.append(d)
+    if found:
+        sys.stdout.flush()
+        render_text(found, most=SHOWN)
 
 
 def calling_line() -> str | None:

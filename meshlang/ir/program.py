@@ -139,6 +139,7 @@ class TileProgram:
     inline_frames: list[InlineFrame] = field(default_factory=list)
     # int32 [n]: row of inline_frames each instruction belongs to, or -1; empty: -1 for all
     inlined: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
+    control_table: bool = False  # control tasks have a table of ids of their own
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ from .model.values import POISON, FnValue, Known, Mem, Shared, show
 
 FRAMES_PER_CALL = 60  # of Python, for one call at compile time
 MEMCPY_IDS = frozenset((21, 22, 23, 27, 28, 30))
+# input queues of a PE, with those that have no number of the machine's: what the engine tells apart
+MOST_INPUTS = 31
 
 
 MOST_IMPORTS = 64  # inside each other
@@ -411,24 +413,21 @@ class Compiler:
             for b in unit.bound.values():
                 if b.kind != "data" or b.id in colors:
                     continue
-                queue = next((q for q in (1, 2, 3, 4, 5, 6, 7, 0) if q not in unit.inputs), None)
-                if queue is None:
-                    unit.error(
-                        "MS0408", f"no input queue is left for data task '{b.fn.decl.name}' (color {b.id})", b.span
-                    )
-                    continue
+                # a task takes wavelets from the ramp: what numbers are left is for DSDs, and nothing but a place to wait
+                queue = next(
+                    (q for q in (1, 2, 3, 4, 5, 6, 7, 0, *range(8, MOST_INPUTS)) if q not in unit.inputs), None
+                )
+                assert queue is not None  # there are 24 colors
                 unit.inputs[queue] = QueueState(b.id, "", b.span, automatic=True)
                 colors.add(b.id)
             if any(b.kind == "control" for b in unit.bound.values()):
                 # a color that reaches this PE, and that nobody else has bound: control wavelets may come on it
                 for color in sorted(self.arriving(unit, spec) - colors):
-                    queue = next((q for q in (1, 2, 3, 4, 5, 6, 7) if q not in unit.inputs), None)
+                    queue = next((q for q in range(1, MOST_INPUTS) if q not in unit.inputs), None)
                     if queue is not None:
                         unit.inputs[queue] = QueueState(color, "", None, automatic=True)
             self.check_shared_ids(unit)
-            self.check_colors(
-                unit, ("fabout",), "leave '.color' out: on wse2 an output queue sends the colors of its DSDs"
-            )
+            self.check_colors(unit, ("fabout",), "the DSD's color is sent: leave '.color' out on wse2")
             return
         for b in unit.bound.values():
             if b.kind == "data" and b.id not in unit.inputs:
@@ -436,12 +435,13 @@ class Compiler:
                     "MS0411",
                     f"data task '{b.fn.decl.name}' is bound to input queue {b.id}, which is never initialised",
                     b.span,
-                    help=f"on wse3 write @initialize_queue(@get_input_queue({b.id}), .{{ .color = c }}) in a comptime block",
+                    help=f"if it is to run, write @initialize_queue(@get_input_queue({b.id}), .{{ .color = c }}) in a comptime block",
+                    severity="warning",
                 )
-        self.check_colors(unit, ("fabin", "fabout"), "leave 'fabric_color' out on wse3")
+        self.check_colors(unit, ("fabin", "fabout"), "the queue's color counts: leave 'fabric_color' out on wse3")
 
     def check_colors(self, unit: Unit, kinds: tuple[str, ...], help: str) -> None:
-        """A DSD and the queue it names have one color, if both have one."""
+        """A DSD and the queue it names have one color, if both have one; one of the two has no effect."""
         for kind, queue, color, span in unit.used_colors:
             state = (unit.inputs if kind == "fabin" else unit.outputs).get(queue)
             if kind in kinds and state is not None and state.color is not None and state.color != color:
@@ -452,6 +452,7 @@ class Compiler:
                     span,
                     labels=[(state.span, "bound here")],
                     help=help,
+                    severity="warning",
                 )
 
     def check_shared_ids(self, unit: Unit) -> None:

@@ -1,5 +1,7 @@
 """Every fault stops the machine and says where; a deadlock is found exactly and explained."""
 
+import re
+
 import pytest
 from asm import E, R, Tile, W, fabin, fabout, mem, program
 
@@ -60,7 +62,6 @@ SCALAR = {
     Fault.FUNCTION: lambda t: (t.const(1, 99), t.emit(Op.CALLR, 1, 10)),
     Fault.NO_TASK: lambda t: (t.const(1, 20), t.emit(Op.ACTIVATE, 1)),
     Fault.COPY: lambda t: (t.const(1, 16), t.const(2, 16), t.const(3, 100_000), t.emit(Op.COPY, 1, 2, 3)),
-    Fault.CMD_DOUBLE: lambda t: (t.done(), t.done()),
     Fault.ASYNC_NO_FABRIC: lambda t: t.op("mov32", ("dsd", mem(t.var("a", 4), 4)), ("scalar", 1), is_async=True),
     Fault.WIDTH: lambda t: t.op("mov32", ("dsd", mem(t.var("a", 8, 1), 4, 1, 1)), ("scalar", 1)),
     Fault.WALK: lambda t: t.op("mov32", ("dsd", mem(t.var("a", 4), 500)), ("scalar", 1)),
@@ -75,6 +76,28 @@ SCALAR = {
 @pytest.mark.parametrize("fault", SCALAR, ids=lambda f: f.name)
 def test_faults_of_one_pe(fault):
     assert one(SCALAR[fault]).code == MESSAGES[fault][0]
+
+
+# what hardware lets pass stops a strict run only
+TOLERATED = {
+    Fault.CMD_DOUBLE: lambda t: (t.done(), t.done()),
+    Fault.LENGTH: lambda t: t.op("mov32", ("dsd", mem(t.var("a", 4), 4)), ("dsd", mem(t.var("b", 3), 3))),
+}
+
+
+@pytest.mark.parametrize("fault", TOLERATED, ids=lambda f: f.name)
+def test_faults_of_a_strict_run(fault):
+    assert one(TOLERATED[fault], strict=True).code == MESSAGES[fault][0]
+    tile = Tile("pe.csl")
+    tile.function("main", export=True)
+    TOLERATED[fault](tile)
+    tile.done()
+    tile.ret()
+    machine = Machine(program([[0]], [tile]))
+    machine.launch("main")
+    machine.run()
+    assert MESSAGES[fault][0] in {w.code for w in machine.warnings}
+    assert {w.severity for w in machine.warnings} == {"warning"}
 
 
 def test_stack_overflow():
@@ -104,7 +127,7 @@ def test_routing_faults():
 
     two = ((0, 1),)
     assert one(send, grid=two, routes={5: {(0, 0): (R, E)}}, others=[idle()], prepare=queues).code == "MS0811"
-    assert one(send, routes={5: {(0, 0): (R, E)}}, prepare=queues).code == "MS0812"
+    assert one(send, routes={5: {(0, 0): (R, E)}}, prepare=queues, strict=True).code == "MS0812"
     got = one(send, grid=two, routes={5: {(0, 0): (R, E), (1, 0): (E, R)}}, others=[idle()], prepare=queues)
     assert got.code == "MS0813" and "WEST" in got.message and "PE (1, 0)" in got.message
     assert one(send, routes={}, prepare=queues).code == "MS0822"
@@ -132,7 +155,10 @@ def test_reentry():
         t.op("mov32", ("dsd", mem(t.var("a", 4), 4)), ("dsd", fabin(4, 3)), is_async=True, ut=1)
         t.op("mov32", ("dsd", mem(t.var("b", 4), 4)), ("dsd", fabin(4, 3)), is_async=True, ut=1)
 
-    assert one(twice, prepare=queues).code == "MS0816"
+    got = one(twice, prepare=queues)
+    assert got.code == "MS0816"
+    # which operation holds it, how far it is, and since when
+    assert re.search(r"another operation: mov32, 0 of 4 elements, since cycle \d+$", got.message)
 
     def shared(t):
         t.op("mov32", ("dsd", mem(t.var("a", 4), 4)), ("dsd", fabin(4, 3)), is_async=True, ut=1)

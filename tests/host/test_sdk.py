@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import meshlang
+from meshlang.fabric.engine import state as s
 from meshlang.host.sdk.debug import debug_util
 from meshlang.host.sdk.runtime import MemcpyDataType, MemcpyOrder, SdkRuntime
 from meshlang.host.sdk.utils import calculate_cycles, input_array_to_u32, memcpy_view
@@ -175,7 +176,7 @@ def test_sim_log_and_debug_util(runner):
 @pytest.mark.parametrize(
     "array, code",
     [
-        (np.zeros(5, np.float32), "MS0911"),
+        (np.zeros(3, np.float32), "MS0911"),
         (np.zeros(4, np.float64), "MS0912"),
         (np.zeros(4, np.float16), "MS0912"),
         ([0, 0, 0, 0], "MS0912"),
@@ -189,6 +190,32 @@ def test_arrays_are_checked(runner, array, code):
         with pytest.raises(meshlang.MeshlangError) as info:
             copy()
         assert code_of(info) == code
+
+
+def test_an_array_longer_than_the_copy(runner, capsys):
+    """The first elements are taken, or filled, and the rest stays as it is."""
+    a = runner.get_id("a")
+    data = np.arange(6, dtype=np.float32)
+    for _ in range(2):
+        runner.memcpy_h2d(a, data, 0, 0, 1, 1, 4, **COPY)
+    assert everything(runner)[0, 0].tolist() == [0, 1, 2, 3]
+    out = np.full((2, 3), 9, np.float32)
+    runner.memcpy_d2h(out, a, 0, 0, 1, 1, 4, **COPY)
+    assert out.tolist() == [[0, 1, 2], [3, 9, 9]]
+    column = np.full((6, 2), 9, np.float32)[:, 0]  # not contiguous
+    runner.memcpy_d2h(column, a, 0, 0, 1, 1, 4, **COLUMNS)
+    assert column.tolist() == [0, 1, 2, 3, 9, 9]
+    runner.stop()
+    err = capsys.readouterr().err
+    assert err.count("warning[MS0872]") == 3 and "MS0872 x 4" in err
+    assert "memcpy_h2d: the array has 6 elements, the copy 1 x 1 x 4 = 4: the first 4 are sent" in err
+
+
+def test_an_array_longer_than_the_copy_in_a_strict_run(runner):
+    runner._session.machine.state.W[s.G_STRICT] = 1
+    with pytest.raises(meshlang.MeshlangError) as info:
+        runner.memcpy_h2d(runner.get_id("a"), np.zeros(5, np.float32), 0, 0, 1, 1, 4, **COPY)
+    assert code_of(info) == "MS0872"
 
 
 def test_order_of_calls(program, tmp_path):

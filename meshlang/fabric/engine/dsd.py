@@ -188,10 +188,10 @@ def decode_queue(W, T, pe, o, wanted, color, count, first, what):
 
 @jit
 def output_slot(W, U, pe, o):
-    """Slot of the color that an output operand sends on: its queue's, if that is bound to one, else its own. -1 after a
-    fault."""
+    """Slot of the color that an output operand sends on: on WSE-2 its own, if it has one, and else its queue's; on WSE-3
+    it is the other way round. -1 after a fault."""
     color = np.int64(U[W[o + O_QUEUE] + Q_COLOR])
-    if color == NO_COLOR:
+    if color == NO_COLOR or W[G_WSE3] == 0 and W[o + O_STRIDE] >= 0:
         color = W[o + O_STRIDE]
     slot = color_slot(U, pe, color)
     if slot < 0:

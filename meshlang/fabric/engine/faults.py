@@ -36,6 +36,8 @@ class Fault(IntEnum):
     NO_TASK = 27
     COPY = 28
     DSR_BUSY = 29
+    UNHEARD = 30
+    NO_CHANNEL = 31
     ENDLESS_WALK = 32
     QUEUE_COLOR = 33
     REGISTER = 34
@@ -43,3 +45,4 @@ class Fault(IntEnum):
     EXCEPTION = 36
     RAMP_SWAPPED = 37
     NO_DSD = 38
+    LENGTH = 39

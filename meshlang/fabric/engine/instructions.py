@@ -34,13 +34,11 @@ from .scalar import (
 from .state import *
 from .system import configure, system
 from .threads import microthread_of, start_thread
-from .tolerated import unnote
+from .tolerated import note_unblocked, unnote
 from .trace import DO_ACTIVATE, DO_BLOCK, DO_UNBLOCK, trace_control, trace_op
 from .wheel import fail, wake_ce
 
-E_BAD, E_FUNCTION, E_COPY, E_CMD = (
-    np.int64(f) for f in (Fault.BAD_OPCODE, Fault.FUNCTION, Fault.COPY, Fault.CMD_DOUBLE)
-)
+E_BAD, E_FUNCTION, E_COPY = (np.int64(f) for f in (Fault.BAD_OPCODE, Fault.FUNCTION, Fault.COPY))
 E_UT_BUSY, E_ASYNC, E_UT_UNKNOWN = (np.int64(f) for f in (Fault.UT_BUSY, Fault.ASYNC_NO_FABRIC, Fault.UT_UNKNOWN))
 E_NO_TASK, E_DSR_BUSY = np.int64(Fault.NO_TASK), np.int64(Fault.DSR_BUSY)
 ZERO, ONE, TWO, THREE = (np.int64(i) for i in range(4))
@@ -209,9 +207,11 @@ def special(W, U, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t):
         if c == SYS_CMD_DONE:
             if t > now:
                 return R_LATER
-            if W[p + P_CMDOPEN] == 0:
-                fail(W, E_CMD, pe, ZERO, ZERO, ZERO)
-                return R_FAULT
+            # the stream is blocked from the start of a command on
+            if W[p + P_CMDOPEN] == 0 or W[p + P_CMD] != 0:
+                # the program's line is that of the call of the library
+                link = W[fp - 1]
+                return ZERO if note_unblocked(W, pe, link - 1 if link > 0 else pc) else R_FAULT
             W[p + P_CMDOPEN] = 0
             W[G_CMDS] -= 1
             # the clock stops at the end of this cycle: the host sees the rest of the task still to run

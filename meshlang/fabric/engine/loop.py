@@ -44,6 +44,8 @@ def run_loop(W, U, C, T, M8, M16, M32, HP, HS):
                 return STOP_COMMANDS
             if W[G_UNTIL] == 2 and W[G_SCOUNT + W[G_SCOLOR]] >= W[G_STARGET]:
                 return STOP_STREAM
+            if W[G_UNTIL] == 4 and W[G_HINLEFT] == 0:
+                return STOP_STREAM
             if W[G_PLOGN] >= W[G_PLOGCAP] or W[G_HLOGN] + W[G_NHOUT] > W[G_HLOGCAP]:
                 return STOP_LOG
         occupied = W[G_OCC_R] | W[G_OCC_C]

@@ -82,8 +82,14 @@ def prepare(W, U, T, pe, v, row, fp, base):
                 W[o + O_AUX] = transfer_with_simd(W[o + O_AUX], ZERO)
             if transfer_simd(W[o + O_AUX]) == 0:
                 step = np.int64(1)
-            if W[o + O_LEN] != n and W[o + O_LEN] != 0 and W[o + O_LEN] != ENDLESS and n != ENDLESS:
-                note_length(W, U, T, pe, v, np.int64(j))
+            if (
+                W[o + O_LEN] != n
+                and W[o + O_LEN] != 0
+                and W[o + O_LEN] != ENDLESS
+                and n != ENDLESS
+                and not note_length(W, U, T, pe, v, np.int64(j))
+            ):
+                return np.int64(-1)
             if transfer_zero(W[o + O_AUX]) != 0:
                 zero_source(W, v, transfer_zero(W[o + O_AUX]))
         elif kind == K_FIFO:
@@ -108,7 +114,8 @@ def prepare(W, U, T, pe, v, row, fp, base):
                     return np.int64(-1)
             else:
                 if own != n and (own != ENDLESS or kind == K_MEM4 and not ring):
-                    note_length(W, U, T, pe, v, np.int64(j))
+                    if not note_length(W, U, T, pe, v, np.int64(j)):
+                        return np.int64(-1)
                     if kind == K_MEM4 and n > own and not ring:
                         fail(W, FWALK, pe, W[o + O_ADDR], W[o + O_ADDR] + n * W[o + O_SIZE], W[o + O_ADDR])
                         return np.int64(-1)
@@ -230,12 +237,12 @@ def overrun(W, U, T, pe, v, d, k):
             and own < n
         ):
             W[v + V_FLAGS] &= ~F_OPEN
-            note_length(W, U, T, pe, v, np.int64(j))
+            good = note_length(W, U, T, pe, v, np.int64(j))
             at = W[o + O_ADDR]
-            if W[o + O_KIND] == K_MEM4:
+            if good and W[o + O_KIND] == K_MEM4:
                 fail(W, FWALK, pe, at, at + (n - k) * W[o + O_SIZE], at)
                 good = False
-            else:
+            elif good:
                 W[o + O_ADDR] = at - k * W[o + O_STRIDE]
                 good = check_walk(W, T, pe, o, n, j == 0)
                 W[o + O_ADDR] = at

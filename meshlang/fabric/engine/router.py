@@ -35,6 +35,7 @@ from .switch import (
     wake_around,
     wake_channel,
 )
+from .tolerated import note_lost
 from .trace import trace_enter, trace_held, trace_move
 from .wheel import fail, wake_ce, wake_router
 
@@ -157,6 +158,7 @@ def refill_from_host(W, U, HP, HS, pe, now):
             HS[head] = HS[segment + SG_NEXT]
             if HS[segment + SG_NEXT] < 0:
                 mask &= ~(np.int64(1) << slot)
+                W[G_HINLEFT] -= 1
                 continue
         again = True
     U[r + R_HIN] = np.uint32(mask)
@@ -305,12 +307,16 @@ def route(W, U, M16, M32, HP, HS, pe, now):
             ready = True
             asleep = False
             twins = np.int64(0)
+            away = np.int64(0)
             links = tx & LINKS
             while links != 0:
                 d = ctz(links)
                 links &= links - 1
                 near = np.int64(U[ch + CH_NEAR + d])
                 if near >= OFF_RECTANGLE:
+                    if near == OFF_RECTANGLE and W[G_STRICT] == 0:
+                        away |= np.int64(1) << d
+                        continue
                     fault = F_OFF_RECT if near == OFF_RECTANGLE else F_NO_ROUTE
                     fail(W, fault, pe, config_color(config), d, ZERO)
                     return
@@ -347,6 +353,9 @@ def route(W, U, M16, M32, HP, HS, pe, now):
                         ready = False
                         asleep = True
                         U[q + Q_WAITER] = np.uint32(WAIT_ROOM)
+            if tx & TO_HOST != 0 and (W[G_HELD] >> config_color(config)) & 1 != 0:
+                ready = False
+                asleep = True
             if not ready:
                 if asleep:
                     trace_held(W, U, pe, ch, config, tx, now)
@@ -365,7 +374,9 @@ def route(W, U, M16, M32, HP, HS, pe, now):
                 if sent >> 32 != 0:
                     sent = value
                     passed = ZERO
-            links = tx & LINKS
+            if away != 0:
+                note_lost(W, pe, config, away)
+            links = tx & LINKS & ~away
             while links != 0:
                 d = ctz(links)
                 links &= links - 1

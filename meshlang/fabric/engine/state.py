@@ -37,7 +37,7 @@ class Config(Packed, name="config", prefix="C"):
     rx = bits(6, "sides it takes wavelets from: N S E W RAMP HOST; all but HOST 0 while it is closed")
     tx = bits(6, "sides it sends them to")
     color = bits(5, "the color")
-    queue = bits(4, "input queue of the PE for it, 15: none")
+    queue = bits(5, "input queue of the PE for it, 31: none")
     special = flag("has an extension record")
     teardown = flag("the color is in teardown")
     filter = flag("has a filter")
@@ -46,14 +46,14 @@ class Config(Packed, name="config", prefix="C"):
     twin_y = flag("the same for N and S")
     pair = flag("colors are swapped somewhere: what waits for a place here may have either color of the pair")
     ramp = flag("what comes from the ramp goes to the other color of the pair")
-    rare = bits(7, "not even a data wavelet takes the short way", at=22)
+    rare = bits(7, "not even a data wavelet takes the short way", at=23)
     links = bits(4, "sides it sends to that are neighbours", at=6)
     to_ramp = flag("it sends to the PE", at=10)
     rx_switched = bits(5, "what a switch decides: all but the host", at=0)
     tx_switched = bits(5, "the same of the sides it sends to", at=6)
 
 
-NO_QUEUE = 15  # in Config.queue
+NO_QUEUE = 31  # in Config.queue
 RAMP, HOST = program.RAMP, program.HOST  # sides of a router besides N S E W
 LINKS, TO_RAMP, TO_HOST = (1 << RAMP) - 1, 1 << RAMP, 1 << HOST  # in a mask of sides
 
@@ -169,8 +169,8 @@ class TaskTypes(Packed, name="types", prefix="TY"):
 class NoteKey(Packed, name="note", prefix="NOTE", word=64):
     """What a note is about."""
 
-    kind = bits(4, "N_READ, N_WRITE, N_LENGTH, N_WIDTH")
-    what = bits(20, "address of the variable, or operand")
+    kind = bits(4, "N_READ, N_WRITE, ...")
+    what = bits(20, "address of the variable, operand, or as Note says")
     line = bits(40, "number of the source line")
 
 
@@ -307,7 +307,7 @@ class Globals(Record, prefix="G", size="GK", array="W", lines=True):
     cmds = word("PEs that have not finished the outstanding command")
     until = word(
         "1: stop when `cmds` reaches 0; 2: stop when the counter of stream `scolor` reaches `starget`; 0: run on; "
-        "3: do nothing but bring operations up to date"
+        "3: do nothing but bring operations up to date; 4: stop when `hinleft` reaches 0"
     )
     scolor = word("stream that is waited for")
     starget = word("value of its counter that is waited for")
@@ -331,7 +331,9 @@ class Globals(Record, prefix="G", size="GK", array="W", lines=True):
     expressing = word("PEs in express mode")
     quantum = word("instructions that a PE may run ahead", line=True)
     x = word("extension records of channels")
-    strict = word("1: an access past its variable is a fault even inside the PE's memory")
+    strict = word("1: what the machine lets pass is a fault")
+    held = word("mask of colors that stream to the host, which takes nothing of them now")
+    hinleft = word("streams from the host, of a color to a PE, that are not all on the fabric")
     notes = word("records of what the machine would not report")
     noted = word("which of them the last instruction made")
     lines = word("in T: number of the source line of each instruction")
@@ -429,6 +431,10 @@ class Note(Record, prefix="N", size="NK", array="W"):
     read, write: a vector goes past a variable; a, b: first byte and byte after the last; c: element size. length: a, b:
     elements of the operation and of the operand; c: color of the operation + 1. width: a, b: bytes of an element of the
     DSD and of the operation.
+
+    Without a line: lost: a wavelet leaves the rectangle; what: color | side << 5, as a and b. unheard: a control wavelet
+    is for an id without a task; what: id | color << 6, as a and b. unblocked: the command stream is unblocked, and no
+    command is outstanding; what: task; a: the instruction.
     """
 
     key = word("what it is about", NoteKey)
@@ -442,7 +448,7 @@ class Note(Record, prefix="N", size="NK", array="W"):
 
 
 NOTES = 64  # records, in the order in which they came first
-N_READ, N_WRITE, N_LENGTH, N_WIDTH = range(1, 5)
+N_READ, N_WRITE, N_LENGTH, N_WIDTH, N_LOST, N_UNHEARD, N_UNBLOCKED = range(1, 8)
 
 
 class Extension(Record, prefix="X", size="XK", array="W"):
@@ -563,6 +569,7 @@ class Queue(Record, prefix="Q", size="QK", array="U", lines=True):
 
 
 NO_COLOR = 31  # in Queue.color
+NO_TASK = 31  # id of a control wavelet that is for no task
 
 
 class Entry(Record, prefix="E", size="EK", array="U"):

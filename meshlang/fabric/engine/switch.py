@@ -28,7 +28,7 @@ HOLD = np.int64(-1)
 ADVANCE, RESET, TEARDOWN = np.int64(1), np.int64(2), np.int64(3)
 POP_ALWAYS, POP_ADVANCE, POP_ADVANCE_NOP = np.int64(1), np.int64(2), np.int64(3)
 FILTER_COUNTER, FILTER_SPARSE, FILTER_RANGE = np.int64(1), np.int64(2), np.int64(3)
-F_NO_COLOR = np.int64(Fault.NO_COLOR)
+F_NO_CHANNEL = np.int64(Fault.NO_CHANNEL)
 COLOR_REGISTERS, SWITCH_REGISTERS, COLORS = (
     np.int64(n) for n in (isa.COLOR_REGISTERS, isa.SWITCH_REGISTERS, isa.COLORS)
 )
@@ -316,11 +316,10 @@ def resolve(W, x):
 
 @cold
 def route_get(W, U, pe, color):
-    """ROUTE_GET: the packed route, or -1 after a fault."""
+    """ROUTE_GET: the packed route; that of a color which the PE has not is empty."""
     ch = channel_of(U, pe, color)
     if ch < 0 or np.int64(U[ch + CH_CONFIG]) & C_SPECIAL == 0:
-        fail(W, F_NO_COLOR, pe, color, ZERO, ZERO)
-        return np.int64(-1)
+        return ZERO
     x = extension(W, U, ch)
     packed = route_with_ring(route_with_current(W[x + X_ROUTE], W[x + X_CURRENT]), W[x + X_RING])
     return route_with_teardown(route_with_pop(packed, W[x + X_POP]), config_teardown(U[ch + CH_CONFIG]))
@@ -331,7 +330,7 @@ def route_set(W, U, pe, color, packed, now):
     """ROUTE_SET. The teardown bit is left alone: teardown is left by TEARDOWN_EXIT. False after a fault."""
     ch = channel_of(U, pe, color)
     if ch < 0 or np.int64(U[ch + CH_CONFIG]) & C_SPECIAL == 0:
-        fail(W, F_NO_COLOR, pe, color, ZERO, ZERO)
+        fail(W, F_NO_CHANNEL, pe, color, ZERO, ZERO)
         return False
     x = extension(W, U, ch)
     W[x + X_ROUTE] = route_static(packed)
@@ -355,11 +354,10 @@ def has_control(U, ch):
 
 @cold
 def teardown_exit(W, U, pe, color, now):
-    """TEARDOWN_EXIT. False after a fault."""
+    """TEARDOWN_EXIT: nothing happens to a color that is not in teardown."""
     ch = channel_of(U, pe, color)
     if ch < 0:
-        fail(W, F_NO_COLOR, pe, color, ZERO, ZERO)
-        return False
+        return
     config = np.int64(U[ch + CH_CONFIG])
     if config & C_TEARDOWN != 0:
         U[ch + CH_CONFIG] = np.uint32(config & ~C_TEARDOWN)
@@ -372,7 +370,6 @@ def teardown_exit(W, U, pe, color, now):
         if config & C_SPECIAL != 0 and not has_control(U, ch):
             apply(W, U, pe, ch, extension(W, U, ch), now)
         wake_router(W, pe, now + 1)
-    return True
 
 
 @cold
@@ -380,7 +377,7 @@ def filter_field(W, U, pe, selector):
     """Where a field of a color's filter is kept (FILTER_GET, FILTER_SET), or -1 after a fault."""
     ch = channel_of(U, pe, selector & 31)
     if ch < 0 or np.int64(U[ch + CH_CONFIG]) & C_FILTER == 0:
-        fail(W, F_NO_COLOR, pe, selector & 31, ZERO, ZERO)
+        fail(W, F_NO_CHANNEL, pe, selector & 31, ZERO, ZERO)
         return np.int64(-1)
     return extension(W, U, ch) + X_COUNTER + ((selector >> 8) & 3)
 
@@ -414,11 +411,9 @@ def turned(mask):
 
 @cold
 def register_load(W, U, pe, address):
-    """The word of a register, or -1 after a fault."""
+    """The word of a register."""
     word = address >> 1
     packed = route_get(W, U, pe, (word - COLOR_REGISTERS) & 31)
-    if packed < 0:
-        return packed
     if word < SWITCH_REGISTERS:
         r = register_with_rx(turned(route_tx(packed)), turned(route_rx(packed)))
         return register_with_teardown(register_with_pop(r, route_pop(packed)), route_teardown(packed))
@@ -438,8 +433,6 @@ def register_store(W, U, pe, address, value):
     word = address >> 1
     color = (word - COLOR_REGISTERS) & 31
     packed = route_get(W, U, pe, color)
-    if packed < 0:
-        return False
     if word < SWITCH_REGISTERS:
         packed = route_with_tx(route_with_rx(packed, turned(register_rx(value))), turned(register_tx(value)))
         packed = route_with_pop(packed, register_pop(value))

@@ -74,7 +74,8 @@ def configure(W, U, T, M16, pe, function, argument, value):
     if function == SYS_ROUTE_SET:
         return ZERO if route_set(W, U, pe, argument, value, now) else np.int64(-1)
     if function == SYS_TEARDOWN_EXIT:
-        return ZERO if teardown_exit(W, U, pe, argument, now) else np.int64(-1)
+        teardown_exit(W, U, pe, argument, now)
+        return ZERO
     if function == SYS_TEARDOWN_PENDING:
         pending = W[p + P_TORN]
         W[p + P_TORN] = 0

@@ -9,6 +9,7 @@ from .jit import cold, ctz, jit
 from .queues import head_entry, pop_input
 from .scalar import size_of, wrap
 from .state import *
+from .tolerated import note_unheard
 from .trace import DO_ACTIVATE, DO_UNBLOCK, EV_TASK, flight, trace_control, trace_task
 
 
@@ -61,11 +62,15 @@ def pick(W, U, T, pe, now):
                         ready |= np.int64(1) << channel
                 else:
                     task = control_task(U[e + E_VALUE])
-                    if np.int64(T[table + (CONTROL_TASKS + task) * KK + TA_KIND]) != 0:
-                        control |= np.int64(1) << task
-                    else:
-                        pop_input(W, U, pe, q, now)  # nobody waits for this id: consumed
+                    kind = np.int64(T[table + (CONTROL_TASKS + task) * KK + TA_KIND])
+                    if kind == 0:
+                        # nobody waits for this id: consumed
+                        if task != NO_TASK and not note_unheard(W, pe, task, np.int64(U[q + Q_COLOR])):
+                            return False
+                        pop_input(W, U, pe, q, now)
                         continue  # look at the next entry of this queue
+                    if kind == TASK_CONTROL or (blocked >> task) & 1 == 0:
+                        control |= np.int64(1) << task
         q += QK
         i += 1
     both = ready | control
@@ -122,6 +127,13 @@ def rotate(W, T, p, pair):
         return True
     W[count] += 1
     return False
+
+
+@jit
+def is_awaited(W, T, pe, value):
+    """Is there a task that a control wavelet with this payload starts?"""
+    table = np.int64(T[W[P0 + pe * PK + P_TILE] + TT_TASKS])
+    return np.int64(T[table + (CONTROL_TASKS + control_task(value)) * KK + TA_KIND]) != 0
 
 
 @jit

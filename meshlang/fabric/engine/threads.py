@@ -20,7 +20,7 @@ from .opcodes import *
 from .prepare import overrun
 from .queues import bind_input, head_entry, pop_input, push_output
 from .state import *
-from .tasks import act
+from .tasks import act, is_awaited
 from .trace import EV_DONE, flight, trace_done, trace_go, trace_issue, trace_stall
 from .wheel import fail
 
@@ -187,7 +187,9 @@ def thread_step(W, U, T, M8, M16, M32, pe, dense, now):
             if e < 0:
                 return STALLED
             if W[v + V_ONCTRL] != 0 and entry_control(U[e + E_FLAGS]) != 0:
-                pop_input(W, U, pe, q, now)
+                # it stays for its task, if it has one
+                if not is_awaited(W, T, pe, np.int64(U[e + E_VALUE])):
+                    pop_input(W, U, pe, q, now)
                 finish_thread(W, U, T, M8, M16, M32, pe, dense, action_what(W[v + V_ONCTRL]), now)
                 return FINISHED
     if W[d + O_KIND] == K_OUT:

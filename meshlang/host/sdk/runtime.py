@@ -19,7 +19,7 @@ import numpy as np
 
 from meshlang import files
 from meshlang.diag import Diagnostic, MeshlangError
-from meshlang.host.context import open_session
+from meshlang.host.context import open_session, show_warnings
 from meshlang.host.memory import Region
 from meshlang.host.session import Session, Task
 from meshlang.ir import serial
@@ -132,6 +132,7 @@ class SdkRuntime:
             self._files.pop(0)()
         if self._core is not None:
             write_core(self._core, session)
+        show_warnings(session)
         if session.warnings.total:
             print(f"meshlang: {session.warnings.summary()}", file=sys.stderr)
         if sys.stderr.isatty() or os.environ.get("MESHLANG_VERBOSE"):
@@ -191,7 +192,9 @@ class SdkRuntime:
         nonblock: bool,
     ) -> Task:
         """Host to device: A[h][w][l] to the w x h PEs from (px, py) on."""
-        words = _unpack(_words(src, w * h * elem_per_pe, "memcpy_h2d", (h, w, elem_per_pe)), h, w, elem_per_pe, order)
+        words = _unpack(
+            self._words(src, w * h * elem_per_pe, "memcpy_h2d", (h, w, elem_per_pe)), h, w, elem_per_pe, order
+        )
         return self._send(dest, words, (px, py, w, h), streaming, data_type, nonblock, "memcpy_h2d")
 
     def memcpy_h2d_rowbcast(
@@ -210,7 +213,9 @@ class SdkRuntime:
         nonblock: bool,
     ) -> Task:
         """A[h][l], the data of one column of PEs, copied along each row."""
-        words = _unpack(_words(src, h * elem_per_pe, "memcpy_h2d_rowbcast", (h, elem_per_pe)), h, 1, elem_per_pe, order)
+        words = _unpack(
+            self._words(src, h * elem_per_pe, "memcpy_h2d_rowbcast", (h, elem_per_pe)), h, 1, elem_per_pe, order
+        )
         words = np.broadcast_to(words, (h, w, elem_per_pe))
         return self._send(dest, words, (px, py, w, h), streaming, data_type, nonblock, "memcpy_h2d_rowbcast")
 
@@ -230,7 +235,9 @@ class SdkRuntime:
         nonblock: bool,
     ) -> Task:
         """A[w][l], the data of one row of PEs, copied down each column."""
-        words = _unpack(_words(src, w * elem_per_pe, "memcpy_h2d_colbcast", (w, elem_per_pe)), 1, w, elem_per_pe, order)
+        words = _unpack(
+            self._words(src, w * elem_per_pe, "memcpy_h2d_colbcast", (w, elem_per_pe)), 1, w, elem_per_pe, order
+        )
         words = np.broadcast_to(words, (h, w, elem_per_pe))
         return self._send(dest, words, (px, py, w, h), streaming, data_type, nonblock, "memcpy_h2d_colbcast")
 
@@ -257,7 +264,7 @@ class SdkRuntime:
             raise MeshlangError(Diagnostic("MS0911", "memcpy_h2d_stride: strides must be at least 1"))
         xi, eta = 1 + (w - 1) // row_stride, 1 + (h - 1) // col_stride
         words = _unpack(
-            _words(src, xi * eta * elem_per_pe, "memcpy_h2d_stride", (xi, eta, elem_per_pe)),
+            self._words(src, xi * eta * elem_per_pe, "memcpy_h2d_stride", (xi, eta, elem_per_pe)),
             xi,
             eta,
             elem_per_pe,
@@ -278,6 +285,33 @@ class SdkRuntime:
         assert task is not None  # commands are ordered: the last one done means all are
         return task
 
+    def _words(self, array: Any, count: int, what: str, shape: tuple[int, ...]) -> np.ndarray:
+        """The first `count` elements of an array as uint32 words, 1-D. MS0911 too few, MS0912 dtype, MS0872 (a warning)
+        more than that."""
+        if not isinstance(array, np.ndarray):
+            raise MeshlangError(Diagnostic("MS0912", f"{what}: expected a numpy array, got {type(array).__name__}"))
+        if array.dtype.itemsize != 4 or array.dtype.kind not in "iuf":
+            raise MeshlangError(
+                Diagnostic(
+                    "MS0912",
+                    f"{what}: the array is {array.dtype.name}; host arrays have 32-bit elements",
+                    help="for 16-bit data: sdk_utils.input_array_to_u32 and memcpy_view; else array.astype(...)",
+                )
+            )
+        product = " x ".join(map(str, shape))
+        if array.size < count:
+            raise MeshlangError(
+                Diagnostic("MS0911", f"{what}: the array has {array.size} elements, the copy {product} = {count}")
+            )
+        if array.size > count:
+            self._live(what).warn(
+                "MS0872",
+                f"{what}: the array has {array.size} elements, the copy {product} = {count}: the first {count} are "
+                + ("filled" if what == "memcpy_d2h" else "sent"),
+                help="count elements, not bytes, and give the copy the whole array",
+            )
+        return np.ascontiguousarray(array).reshape(-1).view(np.uint32)[:count]
+
     def _send(
         self,
         dest: int,
@@ -290,7 +324,7 @@ class SdkRuntime:
     ) -> Task:
         session = self._live(what)
         if streaming:
-            return session.stream_in(int(dest), region, words)
+            return session.stream_in(int(dest), region, words, block=not nonblock)
         if _size(data_type) == 2:
             words = words.astype(np.uint16)  # the low halves
         h, w, _ = words.shape
@@ -314,14 +348,14 @@ class SdkRuntime:
     ) -> Task:
         """Device to host: from the w x h PEs from (px, py) on to A[h][w][l]. `dest` is filled when the task is done."""
         session = self._live("memcpy_d2h")
-        _words(dest, w * h * elem_per_pe, "memcpy_d2h", (h, w, elem_per_pe))
+        self._words(dest, w * h * elem_per_pe, "memcpy_d2h", (h, w, elem_per_pe))
         if not dest.flags.writeable:
             raise MeshlangError(Diagnostic("MS0912", "memcpy_d2h: the host array is read-only"))
         size = _size(data_type)
 
         def store(words: np.ndarray) -> None:
             flat = words if order == MemcpyOrder.ROW_MAJOR else words.transpose(2, 1, 0)
-            dest.flat[:] = np.ascontiguousarray(flat, dtype=np.uint32).reshape(-1).view(dest.dtype)
+            dest.flat[: words.size] = np.ascontiguousarray(flat, dtype=np.uint32).reshape(-1).view(dest.dtype)
 
         def store_bytes(data: np.ndarray) -> None:
             store(np.ascontiguousarray(data).view(np.uint16 if size == 2 else np.uint32))
@@ -503,26 +537,6 @@ def _stream_words(array: Any, count: int | None, what: str) -> np.ndarray:
             )
         )
     return np.ascontiguousarray(array).reshape(-1).view(np.uint32)[:count]
-
-
-def _words(array: Any, count: int, what: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The array as uint32 words, 1-D. MS0911 size, MS0912 dtype."""
-    if not isinstance(array, np.ndarray):
-        raise MeshlangError(Diagnostic("MS0912", f"{what}: expected a numpy array, got {type(array).__name__}"))
-    if array.dtype.itemsize != 4 or array.dtype.kind not in "iuf":
-        raise MeshlangError(
-            Diagnostic(
-                "MS0912",
-                f"{what}: the array is {array.dtype.name}; host arrays have 32-bit elements",
-                help="for 16-bit data: sdk_utils.input_array_to_u32 and memcpy_view; else array.astype(...)",
-            )
-        )
-    if array.size != count:
-        product = " x ".join(map(str, shape))
-        raise MeshlangError(
-            Diagnostic("MS0911", f"{what}: the array has {array.size} elements, the copy {product} = {count}")
-        )
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint32)
 
 
 def _unpack(words: np.ndarray, h: int, w: int, n: int, order: MemcpyOrder) -> np.ndarray:

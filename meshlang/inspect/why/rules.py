@@ -92,6 +92,10 @@ RULES = {
         "the host waits for more wavelets than the program streams out",
         "ask for as many as the PEs send on that color, or start the task that sends the rest",
     ),
+    "held_stream": Rule(
+        "data for the host are to leave before the launch is over, and the host takes them after it",
+        "unblock the command stream in the launched function, before the send is complete: the copy can then begin",
+    ),
     "host": Rule("the host sends nothing on this color", "stream data to it: `send` here, memcpy_h2d in a host script"),
     "fifo": Rule(
         "a FIFO is empty or full, and nothing changes that", "push (or pop) as many elements on the other side"

@@ -354,6 +354,9 @@ def _downstream(machine: Machine, place: Place, color: int | None, because: list
             f"the route of color {color} goes round through {query.places(trace.seen)}, and never leads to a ramp"
         )
         return "ring"
+    if trace.host and color in machine.held_streams:
+        because.append(f"color {color} leads to the host, which takes a stream when the commands before it are over")
+        return "held_stream"
     return None
 
 

@@ -259,14 +259,6 @@ class Unit:
             state = states.get(queue)
             if state is None:
                 states[queue] = QueueState(d.color, "", span, automatic=True)
-            elif state.color != d.color and not state.automatic:
-                self.error(
-                    "MS0407",
-                    f"input queue {queue} is bound to color {state.color}, and this DSD reads color {d.color} from it",
-                    span,
-                    labels=[(state.span, "bound here")],
-                    help="an input queue belongs to one color; use another queue",
-                )
         elif self.arch == "wse2" and d.kind == "fabout":
             states.setdefault(queue, QueueState(None, "", span, automatic=True))
         return queue
@@ -405,6 +397,7 @@ class Unit:
             registers=sorted(self.registers.items()),
             transform=self.transform,
             exceptions=self.exceptions,
+            control_table=self.control_table is not None,
             uses_memcpy=self.uses_memcpy,
             ut_blocked=self.ut_blocked,
             high=self.high,
