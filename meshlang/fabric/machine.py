@@ -14,7 +14,7 @@ from ..ir.program import Program
 from .engine import state as s
 from .engine.loop import STOP_COMMANDS, STOP_FAULT, STOP_LIMIT, STOP_QUIET
 from .loaded import Loaded
-from .notes import left_over, read_notes
+from .notes import left_over, lost, read_notes
 from .recording import Recorder, TraceOptions
 from .report import Waiting, deadlock_error, fault_error, find_waiting
 from .startup import settled
@@ -202,7 +202,7 @@ class Machine(Loaded):
                     have = None
                     if isinstance(until, tuple):
                         have = self._out_counts[until[1]][self._region(*until[2:6])]
-                    raise deadlock_error(self, until, have)
+                    raise deadlock_error(self, until, have, lost(self))
                 return Stop("quiescent", self.cycle)
             if code == STOP_LIMIT and self.cycle >= limit:
                 return Stop("max_cycles", self.cycle)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..diag import Diagnostic
 from ..ir.program import TileProgram
-from ..paths import stdlib_dir
 from .engine import state as s
 from .engine.faults import Fault
 from .messages import MESSAGES
 from .report import OPERANDS, configured, fault_words, find_waiting, place_of, span_of, task_name
+from .unblocking import own_place
 
 if TYPE_CHECKING:
     from .loaded import Loaded
@@ -93,6 +92,12 @@ def left_over(machine: Loaded) -> list[Diagnostic]:
             )
         )
     return out
+
+
+def lost(machine: Loaded) -> list[str]:
+    """What was sent and found nobody, for those who wait for it."""
+    found = [d for d in read_notes(machine) if d.code in ("MS0812", "MS0830")]
+    return [f"{d.message} ({d.notes[0]})" for d in found[:4]]
 
 
 # notes whose key names a source line
@@ -208,13 +213,11 @@ def _unheard(machine: Loaded, notes: list[_Note]) -> Diagnostic:
 
 def _unblocked(machine: Loaded, notes: list[_Note]) -> Diagnostic:
     note = notes[0]
-    span = span_of(machine, note.tile, note.a)
-    if span is None or Path(span.file.path).is_relative_to(stdlib_dir()):
-        # the library's line: the task's own place says more
-        tasks = machine.program.tiles[note.tile].tasks
-        span = next(
-            (b.span for b in tasks if b.id == note.task & 63 and (b.kind == "control") == (note.task >= 64)), span
-        )
+    tile, base = machine.program.tiles[note.tile], machine.state.code_base[note.tile]
+    places = (own_place(tile, at - base) for at in (note.a, note.b) if at >= 0)
+    bound = (b.span for b in tile.tasks if b.id == note.task & 63 and (b.kind == "control") == (note.task >= 64))
+    # where the library cannot be told from its caller, the task says more than the library's line
+    span = next((s for s in (*places, *bound, span_of(machine, note.tile, note.a)) if s is not None), None)
     return _row(machine, notes, Fault.CMD_DOUBLE, span, 0, 0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from .engine import state as s
 from .engine.faults import Fault
 from .messages import MESSAGES
 from .recording.flight import flight_notes
+from .unblocking import unblock_places
 
 if TYPE_CHECKING:
     from .loaded import Loaded
@@ -231,9 +233,24 @@ def _pes(count: int) -> str:
     return f"{count} PE{'' if count == 1 else 's'}"
 
 
-def deadlock_error(machine: Loaded, until: Any, have: np.ndarray | None = None) -> MeshlangError:
+def _unblock_notes(machine: Loaded) -> list[str]:
+    """Where the code of the PEs that are not done would unblock the command stream."""
+    found: dict[str, list[str]] = {}
+    for t in np.unique(machine.state.tile_of[machine.pes["cmdopen"] == 1]):
+        tile = machine.program.tiles[int(t)]
+        places = ", ".join(unblock_places(tile)) or "nowhere"
+        found.setdefault(places, []).append(tile.name)
+    return [
+        f"{', '.join(names)}: the command stream is unblocked {'in ' if p != 'nowhere' else ''}{p}"
+        for p, names in found.items()
+    ]
+
+
+def deadlock_error(
+    machine: Loaded, until: Any, have: np.ndarray | None = None, lost: Sequence[str] = ()
+) -> MeshlangError:
     """The exception for a machine in which nothing can happen any more, while something is expected. have: how many
-    wavelets each PE has sent of the stream that `until` is about."""
+    wavelets each PE has sent of the stream that `until` is about. lost: what has come and found nobody."""
     if until == "commands":
         what = f"{machine.command!r} has not finished on {_pes(machine.commands_outstanding)}"
     elif until == "streams":
@@ -253,13 +270,14 @@ def deadlock_error(machine: Loaded, until: Any, have: np.ndarray | None = None) 
                 "MS0856",
                 f"{machine.command!r} has returned on {_pes(machine.commands_outstanding)}, where nothing has unblocked the command stream",
                 span=next((g.span for g in groups if g.span is not None), None),
-                notes=[f"cycle {machine.cycle}", *notes],
+                notes=[f"cycle {machine.cycle}", *notes, *_unblock_notes(machine), *lost],
                 help="call unblock_cmd_stream() of <memcpy/memcpy> once on every PE, in the task that comes last",
             ),
             exit_code=3,
         )
         error.machine = machine
         return error
+    notes += lost
     if len(groups) > 12:
         notes.append(f"and {len(groups) - 12} more groups")
     if until == "commands" and any(g.kind == "router" and g.color in machine.held_streams for g in groups):

@@ -63,3 +63,38 @@ def test_a_program_for_an_early_sdk(tmp_path, library):
         assert fabric.stream_out(3, 1, w=2).ravel().tolist() == [180, 60]
         fabric.run()
         assert fabric.read("total").ravel().tolist() == [180, 60]
+
+
+@pytest.mark.parametrize(
+    "library, more",
+    [
+        *((library, more) for library in ("memcpy", "memcpy_multi") for more in ("", ".LAUNCH = launch")),
+        ("memcpy_multi", ".LAUNCH = launch, .data_type = f32"),
+    ],
+)
+def test_the_program_adds_parameters_itself(tmp_path, library, more):
+    """What get_params gives can be put together with LAUNCH, and with the type of the data."""
+    (tmp_path / "layout.csl").write_text(f"""
+    const memcpy = @import_module("<{library}/get_params>", .{{ .width = 1, .height = 1, .MEMCPYH2D_1 = @get_color(3) }});
+    layout {{
+      @set_rectangle(1, 1);
+      @set_tile_code(0, 0, "pe.csl", .{{ .memcpy_params = memcpy.get_params(0) }});
+      @export_name("y", [*]f32, true);
+      @export_name("main", fn()void);
+    }}""")
+    (tmp_path / "pe.csl").write_text(f"""
+    param memcpy_params: comptime_struct;
+    const launch = @get_color(8);
+    const sys = @import_module("<{library}/memcpy>", @concat_structs(memcpy_params, .{{ {more} }}));
+    var y = @zeros([1]f32);
+    var y_ptr: [*]f32 = &y;
+    fn main() void {{ y[0] += 1.0; sys.unblock_cmd_stream(); }}
+    task got(v: f32) void {{ y[0] += v; }}
+    comptime {{
+      @bind_data_task(got, @get_data_task_id(sys.MEMCPYH2D_1));
+      @export_symbol(y_ptr, "y"); @export_symbol(main); @rpc(launch);
+    }}""")
+    with meshlang.compile(str(tmp_path / "layout.csl")).start() as fabric:
+        fabric.stream_in(3, np.array([2], np.float32))
+        fabric.launch("main")
+        assert fabric.read("y").item() == 3

@@ -231,6 +231,28 @@ def test_a_task_that_runs_by_itself_may_unblock(tmp_path, arch):
     assert y == [[7, 7, 0, 0]] * 2 and set(warnings) == {"MS0815"}
 
 
+@BOTH
+def test_a_command_that_nothing_ends(tmp_path, arch):
+    """Every place that would is named, control tasks too, and the control wavelet that found no task."""
+    pe = """
+    const stop_id = @get_control_task_id(41);
+    const later_id = @get_local_task_id(12);
+    fn main() void { if (sender) { @mov32(ctl, 42 << 16); sys.unblock_cmd_stream(); } }
+    task stop() void { sys.unblock_cmd_stream(); }
+    task later() void { if (y[0] == 1) { sys.unblock_cmd_stream(); } }
+    comptime { @bind_control_task(stop, stop_id); @bind_local_task(later, later_id); @unblock(if (wse3) iq else c); }
+    """
+    with pytest.raises(MeshlangError) as raised:
+        launched(tmp_path, pe, arch)
+    (d,) = raised.value.diagnostics
+    assert (d.code, raised.value.exit_code) == ("MS0856", 3)
+    line = HEAD.count("\n") + 5
+    (places,) = (n for n in d.notes if "the command stream is unblocked" in n)
+    assert f"control task stop (id 41) at pe.csl:{line}" in places
+    assert f"local task later (id 12) at pe.csl:{line + 1}" in places and "function main" not in places
+    assert any("a control wavelet of color 1 is for task 42, and no task is bound" in n for n in d.notes)
+
+
 # ---------------------------------------------------------------- queues in several roles
 
 

@@ -209,9 +209,7 @@ def special(W, U, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t):
                 return R_LATER
             # the stream is blocked from the start of a command on
             if W[p + P_CMDOPEN] == 0 or W[p + P_CMD] != 0:
-                # the program's line is that of the call of the library
-                link = W[fp - 1]
-                return ZERO if note_unblocked(W, pe, link - 1 if link > 0 else pc) else R_FAULT
+                return ZERO if note_unblocked(W, pe, pc, W[fp - 1] - 1) else R_FAULT
             W[p + P_CMDOPEN] = 0
             W[G_CMDS] -= 1
             # the clock stops at the end of this cycle: the host sees the rest of the task still to run

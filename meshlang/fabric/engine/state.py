@@ -434,7 +434,7 @@ class Note(Record, prefix="N", size="NK", array="W"):
 
     Without a line: lost: a wavelet leaves the rectangle; what: color | side << 5, as a and b. unheard: a control wavelet
     is for an id without a task; what: id | color << 6, as a and b. unblocked: the command stream is unblocked, and no
-    command is outstanding; what: task; a: the instruction.
+    command is outstanding; what: task; a: the instruction; b: the call of its function, or less than 0.
     """
 
     key = word("what it is about", NoteKey)

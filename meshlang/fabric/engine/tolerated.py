@@ -83,13 +83,14 @@ def note_unheard(W, pe, task, color):
 
 
 @cold
-def note_unblocked(W, pe, pc):
-    """The command stream is unblocked, and no command is outstanding. False if that is a fault."""
+def note_unblocked(W, pe, pc, call):
+    """The command stream is unblocked, and no command is outstanding. `call`: where the running function was called from.
+    False if that is a fault."""
     if W[G_STRICT] != 0:
         fail(W, FCMD_DOUBLE, pe, ZERO, ZERO, ZERO)
         return False
     task = W[P0 + pe * PK + P_TASK]
-    record(W, note_with_what(N_UNBLOCKED, task), pe, task, pc, ZERO, ZERO)
+    record(W, note_with_what(N_UNBLOCKED, task), pe, task, pc, call, ZERO)
     return True
 
 

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
-
 from meshlang.inspect import names
 from meshlang.inspect.lint.facts import Facts, facts_of
-from meshlang.ir import isa, use
 from meshlang.ir.frames import function_name
-from meshlang.ir.isa import DsdKind, Op
+from meshlang.ir.isa import DsdKind
 from meshlang.ir.program import TaskBinding, TileProgram
 
 MOST = 3  # places named
@@ -74,26 +71,3 @@ def _doers(tile: TileProgram, facts: Facts, pcs: list[int], nobody: str, somebod
     if where := _listed(tile, pcs):
         return f"{somebody} {where}"
     return "" if pcs or facts.unknown_ids else nobody
-
-
-def stream_unblockers(tile: TileProgram, command: str) -> tuple[bool, bool, list[TaskBinding]]:
-    """Who calls unblock_cmd_stream: anything at all, the launched function, and which tasks."""
-    words = use.code_of(tile)
-    ops = words[:, 0] & 0xFF
-    entries = sorted((f.entry, i) for i, f in enumerate(tile.functions))
-
-    def owner(pc: int) -> int:
-        return max((e, i) for e, i in entries if e <= pc)[1]
-
-    callers: dict[int, set[int]] = {}
-    for pc in np.flatnonzero(ops == Op.CALL).tolist():
-        callers.setdefault(int(words[pc, 1]), set()).add(owner(pc))
-    todo = {owner(pc) for pc in np.flatnonzero((ops == Op.SYS) & (words[:, 3] == isa.Sys.CMD_DONE)).tolist()}
-    reach: set[int] = set()
-    while todo:
-        f = todo.pop()
-        if f not in reach:
-            reach.add(f)
-            todo |= callers.get(f, set())
-    export = tile.exports.get(command)
-    return bool(reach), export is not None and export.function in reach, [b for b in tile.tasks if b.function in reach]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from meshlang.fabric.engine import state as s
 from meshlang.fabric.recording.flight import flight
+from meshlang.fabric.unblocking import stream_unblockers
 from meshlang.inspect import names, query, routes
 from meshlang.ir.program import TaskBinding, TileProgram
 
@@ -24,7 +25,7 @@ def command(machine: Machine, place: Place, because: list[str]) -> str | None:
     tile = names.tile_of(machine, pe)
     if tile is None or machine.pes["cmd"][pe]:
         return None
-    anything, itself, tasks = code.stream_unblockers(tile, machine.command or "")
+    anything, itself, tasks = stream_unblockers(tile, machine.command or "")
     if not anything:
         because.append("the code there nowhere calls unblock_cmd_stream")
         return "no_unblock"
