@@ -34,6 +34,7 @@ COMMANDS = (
     "cslc",
     "cs_python",
     "csdb",
+    "sdk_debug_shell",
     "sdk",
     "conformance",
 )

@@ -29,14 +29,7 @@ class Repl(Shell):
         if not line or line.startswith("#"):
             return True
         try:
-            word, _, rest = line.partition(" ")
-            if self._is_expression(line):
-                word, rest = "print", line
-            command = find(word)
-            if command.needs_program and self._debugger is None:
-                raise mistake(f"`{command.name}` needs a program", help="load PATH")
-            command.run(self, rest.strip())
-            self.show_warnings()
+            self.perform(line)
             return True
         except Quit:
             raise
@@ -62,6 +55,17 @@ class Repl(Shell):
                 raise
         self.failed.append(line)
         return False
+
+    def perform(self, line: str) -> None:
+        """Do what a line says. Errors are the caller's."""
+        word, _, rest = line.partition(" ")
+        if self._is_expression(line):
+            word, rest = "print", line
+        command = find(word)
+        if command.needs_program and self._debugger is None:
+            raise mistake(f"`{command.name}` needs a program", help="load PATH")
+        command.run(self, rest.strip())
+        self.show_warnings()
 
     def _is_expression(self, line: str) -> bool:
         """Is a line to be printed: `A[3] + x @ 2,1`? What begins like a command is one."""

@@ -13,16 +13,17 @@ from meshlang.diag import Diagnostic, MeshlangError
 
 if TYPE_CHECKING:
     from meshlang.host.session import Session
+    from meshlang.ir.program import Program
 
 
 # the last stopped run of each program folder: what debug_util looks at
 stopped: dict[str, Session] = {}
 
 
-def place(session: Session, x: int, y: int) -> tuple[int, int]:
+def place(program: Program, x: int, y: int) -> tuple[int, int]:
     """Fabric coordinates -> rectangle coordinates. MS0927 outside."""
-    dx, dy = session.program.fabric_offsets or (0, 0)
-    width, height = session.program.fabric.width, session.program.fabric.height
+    dx, dy = program.fabric_offsets or (0, 0)
+    width, height = program.fabric.width, program.fabric.height
     if not (0 <= x - dx < width and 0 <= y - dy < height):
         raise MeshlangError(
             Diagnostic(
@@ -37,7 +38,7 @@ def place(session: Session, x: int, y: int) -> tuple[int, int]:
 def read_variable(session: Session, x: int, y: int, name: str, dtype: Any) -> np.ndarray:
     """A global variable, by its name in the source (or what an exported pointer of that name points to), as 1-D
     array."""
-    px, py = place(session, x, y)
+    px, py = place(session.program, x, y)
     tile_number = int(session.memory.tile_of[py, px])
     if tile_number < 0:
         raise MeshlangError(Diagnostic("MS0927", f"the PE at fabric coordinates ({x}, {y}) has no code"))
@@ -119,7 +120,7 @@ class debug_util:
 
     def read_trace(self, px: int, py: int, key: str) -> list[Any]:
         """What <debug> has traced under a key, in order. MS0927 when there is nothing under that key."""
-        x, y = place(self._session, px, py)
+        x, y = place(self._session.program, px, py)
         self._session.take_records()
         traces = self._session.output.traces
         pe = y * self._session.program.fabric.width + x

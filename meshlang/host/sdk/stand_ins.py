@@ -11,7 +11,7 @@ from pathlib import Path
 
 from meshlang.paths import PACKAGE, sdk_site_dir
 
-STAND_INS = ("cslc", "cs_python", "csdb")
+STAND_INS = ("cslc", "cs_python", "csdb", "sdk_debug_shell")
 
 # the scripts of published SdkLayout examples have a placeholder, %python_sdk_paint, where `cs_python run.py` is meant
 _PLACEHOLDER = re.compile(r"^(\s*)%[A-Za-z_]\w*", re.MULTILINE)
