@@ -93,7 +93,7 @@ VERDICTS = (
         "the two would mix (D: the program's duty)",
     ),
     Verdict(
-        ("MS0818", "MS0823", "MS0825"),
+        ("MS0818", "MS0823", "MS0825", "MS0835"),
         FAULT,
         "an operand that the operation cannot walk",
         "there is no meaning to choose",

@@ -102,6 +102,10 @@ class Queue:
     span: Span | None = None
 
 
+# input queues of a PE: the machine's, by number, and behind them those of data tasks alone; what the engine tells apart
+MOST_INPUTS = 31
+
+
 @dataclass
 class TileProgram:
     name: str  # file name, with a number if parameters make several

@@ -23,7 +23,7 @@ from .isa import (
     PLAIN_REGISTERS,
     Operand,
 )
-from .program import Program, TileProgram
+from .program import MOST_INPUTS, Program, TileProgram
 from .records import Record
 from .verify_code import Code, Problem
 from .verify_fabric import fabric_problem
@@ -209,11 +209,11 @@ def _rotating(tile: TileProgram) -> Iterator[str]:
 
 
 def _queues(tile: TileProgram) -> Iterator[str]:
-    for word, queues in (("input", tile.inputs), ("output", tile.outputs)):
+    for word, queues, most in (("input", tile.inputs, MOST_INPUTS), ("output", tile.outputs, 8)):
         if len({q.id for q in queues}) != len(queues):
             yield f"an {word} queue is there twice"
         for q in queues:
-            if not 0 <= q.id < 8 or q.color is not None and not 0 <= q.color < COLORS:
+            if not 0 <= q.id < most or q.color is not None and not 0 <= q.color < COLORS:
                 yield f"{word} queue {q.id} of color {q.color} does not exist"
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..diag import Diagnostic, Diagnostics, MeshlangError
 from ..ir.isa import PE_MEMORY
-from ..ir.program import DIRECTIONS, RAMP, ColorConfig, Fabric, Program
+from ..ir.program import DIRECTIONS, MOST_INPUTS, RAMP, ColorConfig, Fabric, Program
 from ..paths import stdlib_dir
 from ..syntax import ast
 from ..syntax.parser import parse_file
@@ -27,8 +27,6 @@ from .model.values import POISON, FnValue, Known, Mem, Shared, show
 
 FRAMES_PER_CALL = 60  # of Python, for one call at compile time
 MEMCPY_IDS = frozenset((21, 22, 23, 27, 28, 30))
-# input queues of a PE, with those that have no number of the machine's: what the engine tells apart
-MOST_INPUTS = 31
 
 
 MOST_IMPORTS = 64  # inside each other

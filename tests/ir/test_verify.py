@@ -126,7 +126,7 @@ CHANGES = {
     "table": (lambda t: setattr(t, "mem4d", t.mem4d[:, :5]), "is no table of 9 columns"),
     "stack": (put("stack_registers", 1 << 40), "there is no stack"),
     "mask": (put("active", -1), "is no mask of 64 bits"),
-    "queue": (lambda t: setattr(t.inputs[0], "id", 9), "does not exist"),
+    "queue": (lambda t: setattr(t.inputs[0], "id", 31), "does not exist"),
     "two queues": (put("inputs", lambda t: t.inputs * 2), "is there twice"),
     "kind of task": (lambda t: setattr(t.tasks[0], "kind", "other"), "is of no kind"),
     "DSR file": (put("dsrs", lambda t: [("dst", 0), *t.dsrs[1:]]), "there is no DSR"),
