@@ -1,0 +1,126 @@
+"""The door for saved states: every state that a run comes through is let in, and damage to what the engine follows is
+not."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import meshlang
+from meshlang.diag import MeshlangError
+from meshlang.fabric import snapshot
+from meshlang.fabric.engine import state as s
+from meshlang.fabric.machine import Machine
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "support")]
+from host_programs import write_program  # noqa: E402
+from mode_program import build  # noqa: E402
+
+ROOT = Path(meshlang.__file__).parent.parent
+
+
+def programs(folder):
+    yield "wse2", build("wse2", 1), "main", []
+    yield "wse3", build("wse3", 2), "main", []
+    yield "host", meshlang.compile(write_program(folder), params={"W": 2, "H": 1}).ir, "echo", [2]
+    yield "gemv", meshlang.compile(ROOT / "programs" / "gemv" / "layout.csl").ir, None, []
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    return {name: rest for name, *rest in programs(tmp_path_factory.mktemp("door"))}
+
+
+def started(program, function, arguments) -> Machine:
+    machine = Machine(program)
+    if function is None:
+        function = next(e.name for e in program.tiles[0].exports.values() if e.kind == "fn")
+        arguments = [3] * program.tiles[0].functions[program.tiles[0].exports[function].function].params
+    machine.launch(function, arguments)
+    for color in machine.state.hin_index:
+        machine.stream_in(color, 0, 0, 1, 1, np.array([[[7, 8]]], np.uint32))
+    return machine
+
+
+@pytest.mark.parametrize("name", ["wse2", "wse3", "host", "gemv"])
+def test_states_of_a_run_are_let_in(compiled, name, tmp_path):
+    program, function, arguments = compiled[name]
+    machine = started(program, function, arguments)
+    path = tmp_path / "state"
+    for cycles in (1, 99, 3, 5, 7, 11, 2, 17, 23, 40, 100):
+        machine.run(None, cycles)
+        snapshot.save(path, machine)
+        other = Machine(program)
+        snapshot.restore(path, other)
+        assert snapshot.digest(other) == snapshot.digest(machine), f"cycle {machine.cycle}"
+
+
+def word(field, value, pe=0):
+    """Damage to a field of a PE's record."""
+
+    def change(arrays, machine):
+        arrays["W"][s.P0 + pe * s.Pe.WORDS + s.Pe.FIELDS[field]] = value
+
+    return change
+
+
+def queue(field, value):
+    def change(arrays, machine):
+        arrays["U"][int(machine.state.pes[0]["iq"]) + s.Queue.FIELDS[field]] = value
+
+    return change
+
+
+def thread(field, value, more=0):
+    def change(arrays, machine):
+        running = int(machine.state.pes[0]["utmask"])
+        dense = (running & -running).bit_length() - 1
+        arrays["W"][int(machine.state.pes[0]["ut"]) + dense * s.Thread.WORDS + s.Thread.FIELDS[field] + more] = value
+
+    return change
+
+
+def link(arrays, machine):
+    arrays["W"][int(machine.state.pes[0]["fp"]) - 1] = 1
+
+
+def wake(arrays, machine):
+    arrays["W"][int(machine.state.globals["bits_c"])] = -1
+
+
+DAMAGE = {
+    "memory of a PE": (word("mem", 1 << 40), "'mem' of a pe"),
+    "state of a PE": (word("st", 7), "'st' of a pe"),
+    "threads": (word("utmask", 1 << 40), "'utmask' of a PE"),
+    "command": (word("cmd", 5), "starts a function that does not exist"),
+    "return link": (link, "returns to"),
+    "wake-up": (wake, "a wake-up of a PE that does not exist"),
+    "queue": (queue("head", 99), "the head of a queue"),
+    "channel of a queue": (queue("channel", 3), "the channel of a queue"),
+    "row": (thread("row", 1), "no row of the table"),
+    "elements": (thread("n", -5), "how far an operation is"),
+    "operand": (thread("operands", 99, s.Operand.kind), "an operand is of no kind"),
+    "router": (lambda a, m: a["U"].__setitem__(int(s.Router.mask), 1 << 30), "has to move what is not there"),
+    "stream": (lambda a, m: a["segments"].__setitem__(0, 5), "data from the host begin nowhere"),
+    "array": (lambda a, m: a.pop("U"), "U is not what it should be"),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_damage_is_refused(compiled, what, tmp_path):
+    change, text = DAMAGE[what]
+    machine = started(*compiled["wse3"])
+    path = tmp_path / "state"
+    while not (machine.state.pes[0]["utmask"] and machine.state.pes[0]["st"]):
+        assert machine.run(None, 1).reason == "max_cycles"
+    snapshot.save(path, machine)
+    with np.load(path) as file:
+        arrays = {n: file[n] for n in file.files}
+    change(arrays, machine)
+    np.savez(path, **arrays)
+    Path(f"{path}.npz").replace(path)
+    with pytest.raises(MeshlangError) as caught:
+        snapshot.restore(path, Machine(machine.program))
+    found = caught.value.diagnostics[0]
+    assert found.code == "MS0942" and text in found.message, found.message
