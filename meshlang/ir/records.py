@@ -218,6 +218,11 @@ class Record:
         return cls.view(array, first)[0]
 
     @classmethod
+    def read(cls, array: np.ndarray, first: int) -> list[int]:
+        """A copy of a record as plain numbers, `words[Pe.time]`: for loops over many."""
+        return array[first : first + cls.WORDS].tolist()
+
+    @classmethod
     def rows(cls, table: Any) -> np.ndarray:
         """A table as integers [row, field], whatever it comes as (also empty, or flat)."""
         return np.asarray(table, np.int32).reshape(-1, cls.WORDS)
