@@ -61,6 +61,10 @@ HARMLESS: dict[str, tuple[Any, ...]] = {
 }
 
 
+# values of hidden_act: SiLU, and GELU approximated by tanh
+ACTIVATIONS = {"silu": "silu", "swish": "silu", "gelu_pytorch_tanh": "gelu", "gelu_new": "gelu"}
+
+
 @dataclass(frozen=True)
 class Family:
     """A `model_type`: what of its configuration is read, and what is assumed where a field is not there."""
@@ -71,6 +75,8 @@ class Family:
     defaults: Mapping[str, Any] = field(default_factory=dict)  # of fields that may be missing
     # further arguments of LlamaConfig from all fields
     read: Callable[[Mapping[str, Any]], dict[str, Any]] = lambda values: {}
+    # values of hidden_act, and what they mean; "gelu" alone would be the one with erf
+    activations: Mapping[str, str] = field(default_factory=lambda: ACTIVATIONS)
 
 
 # the fields that all families have, which LlamaConfig.from_dict takes
@@ -82,27 +88,111 @@ SIZES = frozenset(
 )
 
 
+def _window(values: Mapping[str, Any]) -> int | None:
+    window = values.get("sliding_window")
+    if window is not None and (isinstance(window, bool) or not isinstance(window, int) or window < 1):
+        raise model_error("MS0990", f"sliding_window must be null or a positive integer, found {window!r}")
+    return window
+
+
+def _flag(values: Mapping[str, Any], name: str) -> bool:
+    value = values.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise model_error("MS0990", f"{name} must be true or false, found {value!r}")
+    return bool(value)
+
+
+def _attention_bias(values: Mapping[str, Any]) -> dict[str, Any]:
+    return dict.fromkeys(("qkv_bias", "output_bias"), _flag(values, "attention_bias"))
+
+
+def _llama(values: Mapping[str, Any]) -> dict[str, Any]:
+    return _attention_bias(values) | {"feed_bias": _flag(values, "mlp_bias")}
+
+
 def _mistral(values: Mapping[str, Any]) -> dict[str, Any]:
-    window = values["sliding_window"]
-    if window is not None:
+    return {"window": _window(values)}
+
+
+def _qwen_window(values: Mapping[str, Any]) -> int | None:
+    """The window of all layers; some with and some without are not supported."""
+    window = _window(values) if _flag(values, "use_sliding_window") else None
+    layers = values.get("num_hidden_layers")
+    kinds = values.get("layer_types")
+    if not isinstance(layers, int):
+        return None  # refused with the sizes
+    if kinds is None:
+        first = values["max_window_layers"]
+        if not isinstance(first, int):
+            raise model_error("MS0990", f"max_window_layers must be an integer, found {first!r}")
+        kinds = ["sliding_attention" if window is not None and i >= first else "full_attention" for i in range(layers)]
+    if not isinstance(kinds, list) or len(kinds) != layers or not set(kinds) <= {"full_attention", "sliding_attention"}:
+        raise model_error("MS1400", f"layer_types is not supported: {_short(kinds)}")
+    if "sliding_attention" not in kinds:
+        return None
+    if "full_attention" in kinds or window is None:
         raise model_error(
             "MS1400",
-            f"sliding_window {window!r} is not supported: attention would see too many tokens",
-            "supported: null (attention to all tokens)",
+            f"layer_types is not supported: {kinds.count('sliding_attention')} of {layers} layers have a window of {window}",
+            "supported: the same window in all layers, or none",
         )
-    return {}
+    return window
 
+
+def _qwen2(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {"qkv_bias": True, "window": _qwen_window(values)}
+
+
+def _qwen3(values: Mapping[str, Any]) -> dict[str, Any]:
+    return _attention_bias(values) | {"head_norms": True, "window": _qwen_window(values)}
+
+
+def _gemma(values: Mapping[str, Any]) -> dict[str, Any]:
+    # the files of the first Gemma say "gelu" and mean the approximation by tanh; hidden_activation, if there, says so
+    if values.get("hidden_activation") not in (None, "gelu_pytorch_tanh"):
+        raise model_error("MS1400", f"hidden_activation {values['hidden_activation']!r} is not supported")
+    return _attention_bias(values) | {"norm_offset": 1.0, "embeddings_scaled": True}
+
+
+_QWEN_WINDOW = frozenset({"use_sliding_window", "sliding_window", "max_window_layers", "layer_types"})
 
 FAMILIES = {
     family.name: family
     for family in (
-        Family("llama", "LlamaForCausalLM"),
+        Family("llama", "LlamaForCausalLM", frozenset({"attention_bias", "mlp_bias"}), {}, _llama),
         Family(
             "mistral",
             "MistralForCausalLM",
             frozenset({"sliding_window"}),
             {"num_key_value_heads": 8, "sliding_window": 4096},
             _mistral,
+        ),
+        Family(
+            "qwen2",
+            "Qwen2ForCausalLM",
+            _QWEN_WINDOW,
+            {"num_key_value_heads": 32, "sliding_window": 4096, "max_window_layers": 28},
+            _qwen2,
+        ),
+        Family(
+            "qwen3",
+            "Qwen3ForCausalLM",
+            _QWEN_WINDOW | {"attention_bias"},
+            {"num_key_value_heads": 32, "head_dim": 128, "sliding_window": 4096, "max_window_layers": 28},
+            _qwen3,
+        ),
+        Family(
+            "gemma",
+            "GemmaForCausalLM",
+            frozenset({"attention_bias", "hidden_activation"}),
+            {
+                "num_key_value_heads": 16,
+                "head_dim": 256,
+                "tie_word_embeddings": True,
+                "hidden_act": "gelu_pytorch_tanh",
+            },
+            _gemma,
+            ACTIVATIONS | {"gelu": "gelu"},
         ),
     )
 }

@@ -123,6 +123,8 @@ class Placement:
         known = valid[:, None, :] & (kv >= 0)[:, :, None]
         self.kv_index = np.where(known, kv[:, :, None] * c.head_size + element[:, None, :], -1)
         q_head = kv[:, :, None] * c.queries + np.arange(c.queries)
+        # of a head, the elements that a column has: [W, head_elements]
+        self.element_index = np.where(valid & np.any(kv >= 0, axis=1, keepdims=True), element, -1)
         self.q_index = np.where(known[:, :, None, :], q_head[..., None] * c.head_size + element[:, None, None, :], -1)
 
         self.prompt = prompt
@@ -173,9 +175,15 @@ class Placement:
         heads, rows = self.kv_heads * self.config.queries, self.prompt_rows
         qkv, gate_up = q + 2 * kv, 2 * self.feed
         weights = self.layers * (2 * hidden + hidden * (qkv + q) + hidden * (gate_up + self.feed))
+        c = self.config
+        columns = c.qkv_bias * qkv + c.head_norms * 2 * n + c.feed_bias * gate_up
+        row_vectors = c.output_bias + c.feed_bias
+        weights += self.layers * (columns + row_vectors * (hidden + (self.across * self.panel if rows else 0)))
         cache = self.layers * 2 * kv * self.capacity
         buffers = 2 * hidden + qkv + q + gate_up + q + kv + 4 * kv + heads * (self.capacity + 1) + n
         singles = hidden + heads + 3 * min(self.feed, 64)  # f32
+        if c.head_norms:  # decoding, and prefilling
+            singles += (n + heads + self.kv_heads) + ((n + rows * (heads + self.kv_heads)) if rows else 0)
         if self.head:
             weights += hidden * (1 + self.vocabulary)
             buffers += hidden + self.vocabulary
@@ -189,7 +197,7 @@ class Placement:
                 max(spare, hidden * max(q, self.feed) if self.down > 1 else 0) + q + kv + heads * rows * (rows + 1)
             )
             singles += heads * rows * (n + 1) + panel + rows + 3 * min(self.feed, 64)
-        scalars = 320 if rows else 128  # pointers, counters
+        scalars = 320 if rows else 256  # pointers, counters
         return {
             "weights": weights * size,
             "cache": cache * size + 2 * self.capacity,
@@ -229,20 +237,41 @@ class Placement:
             )
 
     def params(self, tree: bool = True) -> dict[str, Any]:
-        """Parameters of the layout of programs/decoder. tree: how the lines are laid, see <llm/line_layout>."""
+        """Parameters of the layout of programs/decoder, whose layers are Llama's (MS0991 for others). tree: how the lines
+        are laid, see <llm/line_layout>."""
+        self._check_plain()
+        return self._decode_params(tree)
+
+    def _decode_params(self, tree: bool) -> dict[str, Any]:
         size = line_group if tree else int
         return self._common_params(tree) | {
             "hidden": self.hidden, "shift": self.shift, "vocabulary": self.vocabulary if self.head else 0, "column_size": size(self.height),
         }  # fmt: skip
 
     def prefill_params(self, tree: bool = True) -> dict[str, Any]:
-        """Parameters of the layout of programs/prefill, which does not decode."""
+        """Parameters of the layout of programs/prefill, which does not decode. MS0991 as `params`."""
+        self._check_plain()
         return self._common_params(tree)
 
     def model_params(self) -> dict[str, Any]:
         """Parameters of the program of a whole model, <llm/model>."""
         tree = not self.prompt  # a prefill takes the queues of the trees
-        return self.params(tree) | ({} if self.prompt else {"panel": 0, "prompt_rows": 0})
+        c = self.config
+        return self._decode_params(tree) | ({} if self.prompt else {"panel": 0, "prompt_rows": 0}) | {
+            # a window that no sequence can leave is none
+            "window": c.window if c.window is not None and c.window < COUNTED else 0, "gelu": c.activation == "gelu",
+            "qkv_bias": c.qkv_bias, "head_norms": c.head_norms, "output_bias": c.output_bias, "feed_bias": c.feed_bias,
+            "head_size": c.head_size,
+        }  # fmt: skip
+
+    def _check_plain(self) -> None:
+        more = self.config.beyond_llama()
+        if more:
+            raise llama_error(
+                "MS0991",
+                f"this program computes Llama's layers, and the model's have {' and '.join(more)}",
+                "the program of a whole model, <llm/model>, does: meshlang llm generate",
+            )
 
     def _common_params(self, tree: bool) -> dict[str, Any]:
         c, size = self.config, (line_group if tree else int)
@@ -280,10 +309,12 @@ class Placement:
         """The arrays of one layer, one at a time (a large model's do not stand side by side in the host's memory)."""
         turned = self.prompt > 0 and not settled
 
-        def get(name: str) -> np.ndarray:
-            return self._weight(weights, f"model.layers.{layer}.{name}.weight")
+        c = self.config
 
-        norms = [get("input_layernorm"), get("post_attention_layernorm")]
+        def get(name: str, offset: float = 0.0, kind: str = "weight") -> np.ndarray:
+            return self._weight(weights, f"model.layers.{layer}.{name}.{kind}", offset)
+
+        norms = [get(name, c.norm_offset) for name in ("input_layernorm", "post_attention_layernorm")]
         yield "norms", np.concatenate([self.hidden_vector(n) for n in norms], 2)
         if self.prompt:
             yield "turned_norms", np.concatenate([self.turned_vector(n) for n in norms], 2)
@@ -299,12 +330,35 @@ class Placement:
         )
         yield "w_down", self.columns_to_rows(get("mlp.down_proj"), self.feed_index, turned)
 
+        # what other families have, in the order of <llm/extras>
+        columns = []
+        if c.qkv_bias:
+            columns += [(get(f"self_attn.{n}_proj", kind="bias"), kv if n in "kv" else q) for n in "qkv"]
+        if c.head_norms:
+            columns += [(get(f"self_attn.{n}_norm"), self.element_index) for n in "qk"]
+        if c.feed_bias:
+            columns += [(get(f"mlp.{n}_proj", kind="bias"), self.feed_index) for n in ("gate", "up")]
+        if columns:
+            yield "column_extras", self._column_vectors(columns)
+        rows = [get("self_attn.o_proj", kind="bias")] if c.output_bias else []
+        rows += [get("mlp.down_proj", kind="bias")] if c.feed_bias else []
+        if rows:
+            yield "row_extras", np.concatenate([self.hidden_vector(v) for v in rows], 2)
+            if self.prompt:
+                yield "turned_extras", np.concatenate([self.turned_vector(v) for v in rows], 2)
+
+    def _column_vectors(self, vectors: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        """[H, W, elements]: vectors, and which elements of each the columns have [W, n]; the same on every row."""
+        parts = [np.append(v, self.dtype.type(0))[index] for v, index in vectors]
+        row = np.concatenate(parts, 1)
+        return np.ascontiguousarray(np.broadcast_to(row, (self.height, *row.shape)))
+
     def head_weights(self, weights: Mapping[str, Any], piece: int = 0) -> Iterator[tuple[str, np.ndarray]]:
         """The final norm and a piece of the output projection: of the tokens in `piece_tokens`."""
         if piece == 0:
             self._check_tied(weights)
         name = "model.embed_tokens.weight" if self.config.tied_embeddings else "lm_head.weight"
-        yield "final_norm", self.hidden_vector(self._weight(weights, "model.norm.weight"))
+        yield "final_norm", self.hidden_vector(self._weight(weights, "model.norm.weight", self.config.norm_offset))
         tokens = self.piece_tokens(piece)
         rows = self.converted(name, rows_of(weights, name, slice(tokens.start, tokens.stop)))
         columns = _split(self.width * self.vocabulary, self.width)
@@ -326,7 +380,7 @@ class Placement:
         n = self.width * self.vocabulary
         return range(min(piece * n, self.config.vocabulary), min((piece + 1) * n, self.config.vocabulary))
 
-    def _weight(self, weights: Mapping[str, Any], name: str) -> np.ndarray:
+    def _weight(self, weights: Mapping[str, Any], name: str, offset: float = 0.0) -> np.ndarray:
         shape = self.config.shapes()[name]
         if name not in weights:
             raise llama_error("MS0994", f"the weights have no {name!r}", f"expected an array of shape {list(shape)}")
@@ -335,7 +389,7 @@ class Placement:
             raise llama_error(
                 "MS0994", f"{name!r} has shape {list(array.shape)}, but the configuration says {list(shape)}"
             )
-        return self.converted(name, array)
+        return self.converted(name, array.astype(np.float64) + offset if offset else array)
 
     def converted(self, name: str, array: np.ndarray) -> np.ndarray:
         """In the model's type. MS1402 for what is no finite number in it."""

@@ -33,6 +33,15 @@ class LlamaConfig:
     interleaved: bool = False
     tied_embeddings: bool = False  # the output projection is the embedding table
     rotary_scaling: RotaryScaling | None = None
+    # what families differ in
+    activation: str = "silu"  # or "gelu", approximated by tanh
+    window: int | None = None  # tokens that a token sees, itself included
+    qkv_bias: bool = False
+    output_bias: bool = False
+    feed_bias: bool = False  # of gate, up and down
+    head_norms: bool = False  # RMSNorm of each query and key head
+    norm_offset: float = 0.0  # what is added to the norms' weights
+    embeddings_scaled: bool = False  # by the square root of the hidden size, on the way in
 
     def __post_init__(self) -> None:
         for name in ("hidden_size", "heads", "kv_heads", "head_size", "feed_forward_size", "layers", "vocabulary"):
@@ -55,6 +64,11 @@ class LlamaConfig:
                 f"norm_epsilon must be positive and rotary_base above 1, found {self.norm_epsilon} and {self.rotary_base}",
             )
 
+        if self.activation not in ("silu", "gelu"):
+            raise llama_error("MS0990", f"an activation is silu or gelu, found {self.activation!r}")
+        if self.window is not None and not _positive(self.window):
+            raise llama_error("MS0990", f"a window is a positive number of tokens, found {self.window!r}")
+
     @property
     def queries(self) -> int:
         """Query heads for each key-value head."""
@@ -75,8 +89,12 @@ class LlamaConfig:
             return values[name]
 
         activation = values.get("hidden_act", "silu")
-        if activation not in ("silu", "swish"):
-            raise llama_error("MS1400", f"hidden_act {activation!r} is not supported", "supported: silu")
+        if not isinstance(activation, str) or activation not in family.activations:
+            raise llama_error(
+                "MS1400",
+                f"hidden_act {activation!r} is not supported by {family.name}",
+                f"supported: {', '.join(family.activations)}",
+            )
         base, scaling = rotary_of(values)
         hidden, heads = need("hidden_size"), need("num_attention_heads")
         head_size = values.get("head_dim")
@@ -99,6 +117,7 @@ class LlamaConfig:
             norm_epsilon=_number(values, "rms_norm_eps", 1e-6),
             rotary_base=base,
             rotary_scaling=scaling,
+            activation=family.activations[activation],
             interleaved=_flag(values, "rope_interleaved"),
             tied_embeddings=_flag(values, "tie_word_embeddings"),
             **family.read(values),
@@ -120,6 +139,14 @@ class LlamaConfig:
             out |= {p + "input_layernorm.weight": (E,), p + "post_attention_layernorm.weight": (E,)}
             out |= {p + f"self_attn.{n}_proj.weight": (size, E) for n, size in (("q", q), ("k", kv), ("v", kv))}
             out |= {p + "self_attn.o_proj.weight": (E, q)}
+            if self.qkv_bias:
+                out |= {p + f"self_attn.{n}_proj.bias": (size,) for n, size in (("q", q), ("k", kv), ("v", kv))}
+            if self.output_bias:
+                out |= {p + "self_attn.o_proj.bias": (E,)}
+            if self.head_norms:
+                out |= {p + f"self_attn.{n}_norm.weight": (self.head_size,) for n in "qk"}
+            if self.feed_bias:
+                out |= {p + f"mlp.{n}_proj.bias": (size,) for n, size in (("gate", F), ("up", F), ("down", E))}
             out |= {
                 p + "mlp.gate_proj.weight": (F, E),
                 p + "mlp.up_proj.weight": (F, E),
@@ -146,14 +173,31 @@ class LlamaConfig:
         versions of transformers saved: both follow from the configuration."""
         return (self.tied_embeddings and name == "lm_head.weight") or name.endswith("rotary_emb.inv_freq")
 
+    @property
+    def embedding_scale(self) -> float:
+        """What a row of the embedding table is multiplied with."""
+        return math.sqrt(self.hidden_size) if self.embeddings_scaled else 1.0
+
+    def beyond_llama(self) -> list[str]:
+        """What the layers have that Llama's do not."""
+        words = {
+            "a window": self.window, "biases": self.qkv_bias or self.output_bias or self.feed_bias,
+            "head norms": self.head_norms, "GELU": self.activation == "gelu",
+        }  # fmt: skip
+        return [word for word, there in words.items() if there]
+
     def random_weights(self, seed: int = 0, dtype: Any = np.float32) -> dict[str, np.ndarray]:
         """Weights as `shapes` names them, whose layers keep the size of what goes through them: uniform, of variance 1
-        / inputs; norms around 1."""
+        / inputs; norms around 1, biases around 0."""
         rng = np.random.default_rng(seed)
         weights = {}
         for name, shape in self.shapes().items():
             bound = math.sqrt(3 / shape[-1])
-            values = 1 + rng.uniform(-0.1, 0.1, shape) if len(shape) == 1 else rng.uniform(-bound, bound, shape)
+            if len(shape) == 1:
+                middle = 0.0 if name.endswith("bias") else 1 - self.norm_offset
+                values = middle + rng.uniform(-0.1, 0.1, shape)
+            else:
+                values = rng.uniform(-bound, bound, shape)
             weights[name] = values.astype(dtype)
         return weights
 

@@ -26,6 +26,11 @@ def silu(x: np.ndarray) -> np.ndarray:
     return x / (1 + np.exp(-x))
 
 
+def gelu(x: np.ndarray) -> np.ndarray:
+    """x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), element by element."""
+    return x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
 class Reference:
     """The model with its keys and values so far.
 
@@ -49,7 +54,7 @@ class Reference:
 
     def embed(self, tokens: Any) -> np.ndarray:
         """Token numbers [n] -> their hidden states [n, hidden_size], float64."""
-        return self.weights["model.embed_tokens.weight"][np.asarray(tokens)]
+        return self.weights["model.embed_tokens.weight"][np.asarray(tokens)] * self.config.embedding_scale
 
     def decode(self, x: Any) -> np.ndarray:
         """The next n tokens through all layers: hidden states [n, hidden_size] in and out, float64; their keys and
@@ -64,7 +69,8 @@ class Reference:
         """Hidden states [n, hidden_size] that `decode` returned -> [n, vocabulary], float64: final norm and output
         projection."""
         head = self.weights["model.embed_tokens.weight" if self.config.tied_embeddings else "lm_head.weight"]
-        return rms_norm(x, self.weights["model.norm.weight"], self.config.norm_epsilon) @ head.T
+        gamma = self.weights["model.norm.weight"] + self.config.norm_offset
+        return rms_norm(x, gamma, self.config.norm_epsilon) @ head.T
 
     def _layer(self, i: int, x: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> np.ndarray:
         c = self.config
@@ -73,22 +79,32 @@ class Reference:
             for name, v in self.weights.items()
             if f"layers.{i}." in name
         }
-        normal = rms_norm(x, w["input_layernorm"], c.norm_epsilon)
+
+        def project(v: np.ndarray, name: str) -> np.ndarray:
+            return v @ w[name].T + w.get(name + ".bias", 0.0)
+
+        normal = rms_norm(x, w["input_layernorm"] + c.norm_offset, c.norm_epsilon)
         q, k, v = (
-            (normal @ w[f"self_attn.{n}_proj"].T).reshape(len(x), heads, c.head_size).transpose(1, 0, 2)
+            project(normal, f"self_attn.{n}_proj").reshape(len(x), heads, c.head_size).transpose(1, 0, 2)
             for n, heads in (("q", c.heads), ("k", c.kv_heads), ("v", c.kv_heads))
         )
+        if c.head_norms:
+            q, k = (rms_norm(t, w[f"self_attn.{n}_norm"], c.norm_epsilon) for t, n in ((q, "q"), (k, "k")))
         q, k = self._rotate(q, cos, sin), self._rotate(k, cos, sin)
         self.keys[i] = np.concatenate([self.keys[i], k], 1)
         self.values[i] = np.concatenate([self.values[i], v], 1)
         keys, values = (np.repeat(t, c.queries, 0) for t in (self.keys[i], self.values[i]))
         scores = q @ keys.transpose(0, 2, 1) / np.sqrt(c.head_size)
-        past = keys.shape[1] - len(x)
-        scores[:, np.arange(len(x))[:, None] + past < np.arange(keys.shape[1])] = -np.inf
+        position = np.arange(len(x))[:, None] + keys.shape[1] - len(x)
+        other = np.arange(keys.shape[1])
+        scores[:, position < other] = -np.inf
+        if c.window is not None:
+            scores[:, position - c.window >= other] = -np.inf
         mixed = (softmax(scores) @ values).transpose(1, 0, 2).reshape(len(x), -1)
-        x = x + mixed @ w["self_attn.o_proj"].T
-        normal = rms_norm(x, w["post_attention_layernorm"], c.norm_epsilon)
-        return x + (silu(normal @ w["mlp.gate_proj"].T) * (normal @ w["mlp.up_proj"].T)) @ w["mlp.down_proj"].T
+        x = x + project(mixed, "self_attn.o_proj")
+        normal = rms_norm(x, w["post_attention_layernorm"] + c.norm_offset, c.norm_epsilon)
+        gate = {"silu": silu, "gelu": gelu}[c.activation](project(normal, "mlp.gate_proj"))
+        return x + project(gate * project(normal, "mlp.up_proj"), "mlp.down_proj")
 
     def _rotate(self, v: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> np.ndarray:
         a, b = self.config.pair(np.arange(self.config.head_size // 2))

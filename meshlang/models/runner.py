@@ -136,8 +136,9 @@ class Runner:
         return int(((ticks[..., 3:] - ticks[..., :3]) @ [1, 1 << 16, 1 << 32]).max())
 
     def _embeddings(self, tokens: Sequence[int]) -> np.ndarray:
-        rows = rows_of(self.weights, "model.embed_tokens.weight", np.asarray(tokens))
-        return self.place.converted("model.embed_tokens.weight", rows)
+        name, scale = "model.embed_tokens.weight", self.config.embedding_scale
+        rows = rows_of(self.weights, name, np.asarray(tokens))
+        return self.place.converted(name, rows if scale == 1 else rows.astype(np.float64) * scale)
 
     def _write(self, arrays: Mapping[str, np.ndarray]) -> None:
         for name, array in arrays.items():

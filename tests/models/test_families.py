@@ -91,7 +91,7 @@ def test_refused_by_name(change, message):
 def test_defaults_are_the_familys():
     """Mistral's window is 4096 where the file does not say otherwise: not the same as no window."""
     without = {k: v for k, v in MISTRAL.items() if k != "sliding_window"}
-    assert "sliding_window 4096" in refusal(llama.LlamaConfig.from_dict, without).message
+    assert llama.LlamaConfig.from_dict(without).window == 4096
     grouped = {k: v for k, v in MISTRAL.items() if k != "num_key_value_heads"} | {"num_attention_heads": 16}
     assert llama.LlamaConfig.from_dict(grouped).kv_heads == 8
     many = {k: v for k, v in LLAMA.items() if k != "num_key_value_heads"} | {"num_attention_heads": 16}
@@ -157,8 +157,10 @@ MODELS = {
     "llama tied": ("Llama", {"tie_word_embeddings": True}, True),
     "llama head size": ("Llama", {"head_dim": 12}, True),
     "mistral": ("Mistral", {"sliding_window": None, "head_dim": 8}, True),
-    "mistral window": ("Mistral", {"sliding_window": 4, "head_dim": 8}, None),
-    "llama biases": ("Llama", {"attention_bias": True, "mlp_bias": True}, None),
+    "mistral window": ("Mistral", {"sliding_window": 4, "head_dim": 8}, True),
+    "llama biases": ("Llama", {"attention_bias": True, "mlp_bias": True}, True),
+    "llama gelu": ("Llama", {"hidden_act": "gelu_pytorch_tanh"}, True),
+    "llama gelu with erf": ("Llama", {"hidden_act": "gelu"}, False),
     "llama linear": ("Llama", rope("linear"), True),
     "llama dynamic": ("Llama", rope("dynamic", 2.0) | {"max_position_embeddings": 12, "head_dim": 16}, True),
     "llama dynamic, short": ("Llama", rope("dynamic", 2.0), True),
@@ -180,9 +182,14 @@ MODELS = {
         True,
     ),
     "llama yarn, attention factor": ("Llama", rope("yarn", attention_factor=1.3), True),
-    "qwen2": ("Qwen2", {}, None),
-    "qwen3": ("Qwen3", {"head_dim": 8}, None),
-    "gemma": ("Gemma", {"head_dim": 8}, None),
+    "qwen2": ("Qwen2", {}, True),
+    "qwen2 tied": ("Qwen2", {"tie_word_embeddings": True}, True),
+    "qwen2 window": ("Qwen2", {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 0}, True),
+    "qwen2 windows": ("Qwen2", {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1}, False),
+    "qwen3": ("Qwen3", {"head_dim": 8}, True),
+    "qwen3 biases": ("Qwen3", {"head_dim": 12, "attention_bias": True, "tie_word_embeddings": True}, True),
+    "gemma": ("Gemma", {"head_dim": 8}, True),
+    "gemma biases": ("Gemma", {"head_dim": 16, "attention_bias": True, "tie_word_embeddings": False}, True),
     "gemma2": ("Gemma2", {"head_dim": 8}, False),
     "granite": ("Granite", {"residual_multiplier": 0.22, "attention_multiplier": 0.05, "logits_scaling": 4.0}, False),
     "smollm3": ("SmolLM3", {}, False),

@@ -293,3 +293,35 @@ def test_mistakes(one_pe, source, message):
     with pytest.raises(meshlang.MeshlangError) as found:
         one_pe(source, {"x": ("f16", 4)})
     assert any(message in d.message for d in found.value.diagnostics)
+
+
+GELU = """const e = @import_module("<llm/vector>", .{ .T = %s, .n = 64 });
+fn main() void { e.gelu(y_ptr, %d); sys.unblock_cmd_stream(); }"""
+
+
+def test_gelu(one_pe):
+    """Every f16 argument; f32 beside the exact value of the same formula."""
+
+    def exact_gelu(x):
+        x = x.astype(np.longdouble)
+        return x / (1 + np.exp(-2 * np.sqrt(2 / np.longdouble(np.pi)) * (x + np.longdouble("0.044715") * x**3)))
+
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    wrong = 0
+    for part in np.split(every[np.isfinite(every)], 16):
+        got = one_pe(GELU % ("f16", len(part)), {"y": ("f16", len(part))}, {"y": part})["y"]
+        with np.errstate(all="ignore"):
+            want = exact_gelu(part).astype(np.float16)
+        wrong += int((got != want).sum())
+        np.testing.assert_array_max_ulp(got, want, maxulp=1)
+    assert wrong <= 4
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.uniform(-12, 12, 2000), rng.uniform(-1, 1, 500), [0, 1e-30, -1e-30, -1e20, 1e20, 200]])
+    x = x.astype(np.float32)
+    got = one_pe(GELU % ("f32", len(x)), {"y": ("f32", len(x))}, {"y": x})["y"].astype(np.longdouble)
+    with np.errstate(all="ignore"):
+        want = exact_gelu(x)
+    error = np.abs(got - want)
+    near = x >= -1
+    assert (error[near] <= 2.5 * np.spacing(np.abs(want[near].astype(np.float32)))).all()
+    assert (error[~near] <= 2.5e-8 * np.abs(x[~near])).all()
