@@ -25,6 +25,10 @@ def register(cx, node) -> Known | Reg:
     value = cx.coerce(cx.rv(node.args[0], T.U16), T.U16, node.args[0])
     if not isinstance(value, Known) or isa.PLAIN_REGISTERS <= value.v < isa.PLAIN_REGISTERS + isa.PLAIN_COUNT:
         return value
+    if 0 <= value.v - isa.TIMESTAMP_REGISTERS < isa.TIMESTAMP_COUNT:
+        if node.name.startswith("set") or cx.fb is None:
+            cx.fail("MS0416", "the time stamp can be read at run time only", node.args[0], "<time> starts and stops it")
+        return value
     for base, what, instead in RESERVED:
         if 0 <= value.v - base < isa.COLORS:
             if cx.fb is None:
@@ -36,6 +40,14 @@ def register(cx, node) -> Known | Reg:
                 )
             cx.unit.route_colors.add(value.v - base)
             return value
+    for name, base in isa.UNMODELLED.items():
+        if 0 <= value.v - base < 8:
+            cx.fail(
+                "MS0416",
+                f"the register {name} (word address {value.v:#06x}) is not modelled: what it holds is not published",
+                node.args[0],
+                "use the functions of <tile_config>, or <time>",
+            )
     cx.fail(
         "MS0416",
         f"there is no register at word address {value.v:#06x} that MeshLang models",

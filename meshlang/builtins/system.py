@@ -11,7 +11,7 @@ from ..ir.isa import MathFn, Op, Print, Sys
 from ..ir.program import HOST, RAMP, ColorConfig
 from ..sema.model import ops
 from ..sema.model import types as T
-from ..sema.model.values import VOID, Known, Reg
+from ..sema.model.values import ABSENT, VOID, Known, Reg
 from .registry import builtin
 from .values import text_arg
 
@@ -94,6 +94,11 @@ def exceptions(cx, node, hint):
 )
 def unsupported(cx, node, hint):
     cx.fail("MS0399", f"{text_arg(cx, node.args[0])} is not supported", node)
+
+
+@builtin("__absent", "", doc="The value `{}` of a field that @concat_structs may fill in.")
+def absent(cx, node, hint):
+    return ABSENT
 
 
 @builtin("__direction", "d", doc="The number of a direction, as masks count them.")

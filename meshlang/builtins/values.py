@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..diag import MeshlangError
-from ..ir.isa import Op, Sys
+from ..ir import isa
+from ..ir.isa import PE_MEMORY, Op, Sys
 from ..sema.model import ops
 from ..sema.model import types as T
-from ..sema.model.values import FALSE, TRUE, VOID, ArrayValue, Known, Pointer, RangeValue, Reg, show
+from ..sema.model.values import ABSENT, FALSE, TRUE, VOID, ArrayValue, Known, Pointer, RangeValue, Reg, show
 from ..syntax import ast
 from ..syntax.source import regular_file
 from ..syntax.text import from_bytes, to_bytes
@@ -44,8 +45,12 @@ def bitcast(cx, node, hint):
             return Known(t, value.v)
         bits = cx.unit.scalar_bits(value) & ((1 << 8 * s.size) - 1)
         if isinstance(t, T.PtrType):
+            if bits >= PE_MEMORY:
+                register_pointer(cx, bits >> 1)
             return Known(t, Pointer(None, bits))
         return cx.known_bits(t, bits)
+    if isinstance(t, T.PtrType) and not isinstance(s, T.PtrType):
+        cx.unit.register_pointers = True
     if isinstance(t, T.IntType) and (t.signed or isinstance(s, T.IntType) and s.signed):
         r = cx.fb.reg()
         cx.emit(node, Op.WRAP, r, value.reg, 0, t.ty)
@@ -55,6 +60,14 @@ def bitcast(cx, node, hint):
         cx.emit(node, Op.WRAP, r, value.reg, 0, T.int_type(8 * s.size, False).ty)
         return Reg(t, r)
     return Reg(t, value.reg)
+
+
+def register_pointer(cx, word: int) -> None:
+    """A pointer into the configuration space. The register of a color needs a router that knows the color."""
+    cx.unit.register_pointers = True
+    for base in (isa.COLOR_REGISTERS, isa.SWITCH_REGISTERS):
+        if 0 <= word - base < isa.COLORS and cx.fb is not None:
+            cx.unit.route_colors.add(word - base)
 
 
 @builtin("ptrcast", "PT, pointer", doc="A pointer of another type to the same place.")
@@ -167,10 +180,11 @@ def _joined(cx, node, a, b):
         cx.fail("MS0334", "@concat_structs cannot join a tuple and a struct with named fields", node)
     if a.ty.tuple:
         return cx.make_struct({str(i): v for i, v in enumerate([*a.v.values(), *b.v.values()])}, True)
-    both = [n for n in a.v if n in b.v]
+    both = [n for n in a.v if n in b.v and a.v[n] is not ABSENT and b.v[n] is not ABSENT]
     if both:
         cx.fail("MS0334", f"@concat_structs: both structs have the field '{both[0]}'", node)
-    return cx.make_struct({**a.v, **b.v}, False)
+    given = {n: v for n, v in b.v.items() if v is not ABSENT or n not in a.v}
+    return cx.make_struct({**a.v, **given}, False)
 
 
 # ---------------------------------------------------------------- ranges
@@ -433,10 +447,9 @@ def random16(cx, node, hint):
     return Reg(T.U16, r)
 
 
-@builtin("set_active_prng", "n", phase="run", doc="Choose the pseudo-random generator.")
+@builtin("set_active_prng", "n", phase="run", doc="Choose generator n, modulo their number: MeshLang has one.")
 def set_active_prng(cx, node, hint):
-    value = cx.coerce(cx.rv(node.args[0], T.U16), T.U16, node.args[0])
-    cx.emit(node, Op.SYS, cx.fb.reg(), cx.to_reg(value, node), Sys.SET_PRNG)
+    cx.coerce(cx.rv(node.args[0], T.U16), T.U16, node.args[0])
     return VOID
 
 

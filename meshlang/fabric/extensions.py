@@ -16,7 +16,7 @@ EXTENSION_LIMIT = s.ChannelState.extension.low
 
 def at_run_time(tile: TileProgram) -> bool:
     """Does the program change routes while it runs?"""
-    return bool(program_effect(tile.code) & isa.Effect.ROUTE)
+    return tile.register_pointers or bool(program_effect(tile.code) & isa.Effect.ROUTE)
 
 
 def packed_route(cfg: ColorConfig) -> int:

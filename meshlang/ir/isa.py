@@ -525,6 +525,10 @@ FILTER_FIELDS = ("counter", "max_counter", "limit1")
 COLOR_REGISTERS, SWITCH_REGISTERS, COLORS = 0x7F20, 0x7F40, 24
 # and words that only hold what is stored in them
 PLAIN_REGISTERS, PLAIN_COUNT = 0x7E00, 0x100
+# the counter of <time>, three words; its place is a choice, since programs ask <tile_config>.addresses for it
+TIMESTAMP_REGISTERS, TIMESTAMP_COUNT = 0x7D00, 3
+# registers with a name and no model: what stands there is not published (places: choices, but for the output queues)
+UNMODELLED = {"PERF_COUNTER_CONTROL": 0x7D10, "INPUT_QUEUE_CONFIG": 0x7B00, "OUTPUT_QUEUE_CONFIG": 0x7B80}
 
 # bits of an exception mask, by number (facts 8.15)
 EXCEPTIONS = (

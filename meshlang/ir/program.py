@@ -131,6 +131,8 @@ class TileProgram:
     stack_registers: int  # size of the register stack
     recursive: bool = False
     uses_memcpy: bool = False  # imports <memcpy/memcpy>: takes part in the command stream
+    # pointers into the configuration space may exist: registers of the router are read and written through them
+    register_pointers: bool = False
     ut_blocked: int = 0  # initial @block(ut_id) mask
     high: int = 0  # task ids of high priority from the start
     # data task id, start and limit of the counter; instead: control task 0

@@ -33,6 +33,8 @@ COLOR_REGISTERS, SWITCH_REGISTERS, COLORS = (
     np.int64(n) for n in (isa.COLOR_REGISTERS, isa.SWITCH_REGISTERS, isa.COLORS)
 )
 REGISTER_INVALID = np.int64(5)
+TIMESTAMP, TIMESTAMP_COUNT = np.int64(isa.TIMESTAMP_REGISTERS), np.int64(isa.TIMESTAMP_COUNT)
+E_REGISTER = np.int64(Fault.REGISTER)
 
 
 @inline
@@ -399,6 +401,8 @@ def is_register(address, size):
             and word < COLOR_REGISTERS + COLORS
             or word >= SWITCH_REGISTERS
             and word < SWITCH_REGISTERS + COLORS
+            or word >= TIMESTAMP
+            and word < TIMESTAMP + TIMESTAMP_COUNT
         )
     )
 
@@ -409,10 +413,21 @@ def turned(mask):
     return (mask & 16) | ((mask & 1) << 3) | ((mask & 2) << 1) | ((mask & 4) >> 1) | ((mask & 8) >> 3)
 
 
+@jit
+def timestamp(W, pe, word, t):
+    """A word of the PE's counter. The lowest takes the sample, the others read it."""
+    p = P0 + pe * PK
+    if word == 0:
+        W[p + P_TSCVAL] = t - W[p + P_TSC] if W[p + P_TSCON] != 0 else W[p + P_TSC]
+    return (W[p + P_TSCVAL] >> (16 * (word & 3))) & 0xFFFF
+
+
 @cold
 def register_load(W, U, pe, address):
     """The word of a register."""
     word = address >> 1
+    if word < TIMESTAMP + TIMESTAMP_COUNT:
+        return timestamp(W, pe, word - TIMESTAMP, W[G_NOW])
     packed = route_get(W, U, pe, (word - COLOR_REGISTERS) & 31)
     if word < SWITCH_REGISTERS:
         r = register_with_rx(turned(route_tx(packed)), turned(route_rx(packed)))
@@ -431,6 +446,9 @@ def register_load(W, U, pe, address):
 def register_store(W, U, pe, address, value):
     """False after a fault."""
     word = address >> 1
+    if word < TIMESTAMP + TIMESTAMP_COUNT:
+        fail(W, E_REGISTER, pe, word, ZERO, ZERO)
+        return False
     color = (word - COLOR_REGISTERS) & 31
     packed = route_get(W, U, pe, color)
     if word < SWITCH_REGISTERS:

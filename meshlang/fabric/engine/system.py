@@ -10,7 +10,16 @@ from .jit import cold, jit
 from .opcodes import *
 from .queues import flush, rebind
 from .state import *
-from .switch import filter_field, is_register, register_load, register_store, route_get, route_set, teardown_exit
+from .switch import (
+    filter_field,
+    is_register,
+    register_load,
+    register_store,
+    route_get,
+    route_set,
+    teardown_exit,
+    timestamp,
+)
 from .wheel import fail
 
 E_NO_QUEUE, E_REGISTER, E_NO_DSD = np.int64(Fault.NO_QUEUE), np.int64(Fault.REGISTER), np.int64(Fault.NO_DSD)
@@ -22,9 +31,7 @@ def system(W, pe, function, argument, t):
     """SYS instructions that need no waiting."""
     p = P0 + pe * PK
     if function == SYS_TSC:
-        if argument == 0:
-            W[p + P_TSCVAL] = t - W[p + P_TSC] if W[p + P_TSCON] != 0 else W[p + P_TSC]
-        return (W[p + P_TSCVAL] >> (16 * (argument & 3))) & 0xFFFF
+        return timestamp(W, pe, argument, t)
     if function == SYS_TSC_ENABLE:
         if argument == 1:
             W[p + P_TSCON] = 1

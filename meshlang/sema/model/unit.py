@@ -112,6 +112,7 @@ class Unit:
     empty_handlers: dict[int, tuple[FnValue, Any]] = field(default_factory=dict)
     shared_input: int | None = None  # WSE-2: an input queue that was given out to a DSD without one
     route_colors: set[int] = field(default_factory=set)  # colors whose routes the program changes at run time
+    register_pointers: bool = False  # some pointer is made of a number that may be the address of a register
     uses_memcpy: bool = False
     work: int = 0  # rounds of loops and calls at compile time so far
     param_text: dict[str, str] = field(default_factory=dict)
@@ -398,6 +399,7 @@ class Unit:
             transform=self.transform,
             exceptions=self.exceptions,
             control_table=self.control_table is not None,
+            register_pointers=self.register_pointers,
             uses_memcpy=self.uses_memcpy,
             ut_blocked=self.ut_blocked,
             high=self.high,

@@ -192,6 +192,7 @@ class Dsd:
 
 
 VOID = Known(T.VOID, None)
+ABSENT = Known(T.VOID, None)  # a field that a library's struct has so that it can be read; @concat_structs fills it in
 POISON = Known(T.Type("<error>"), None)  # stands for a value whose computation was reported
 TRUE, FALSE = Known(T.BOOL, True), Known(T.BOOL, False)
 
