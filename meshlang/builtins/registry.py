@@ -70,7 +70,8 @@ class Builtin:
             or self.phase == "run"
             and cx.fb is None
         ):
-            cx.fail("MS0211", f"@{self.name} can be used {PHASES[self.phase]} only", node)
+            what = "what this function of a library does" if self.name.startswith("__") else f"@{self.name}"
+            cx.fail("MS0211", f"{what} can be used {PHASES[self.phase]} only", node)
         if cx.unit.arch not in self.arch:
             cx.fail(
                 "MS0212",

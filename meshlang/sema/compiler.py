@@ -22,6 +22,7 @@ from .model.layout import LayoutState, TileSpec
 from .model.modules import ModuleInstance
 from .model.options import CompileOptions
 from .model.together import Space
+from .model.trail import led_here
 from .model.unit import Instance, QueueState, Unit, memory_map
 from .model.values import POISON, FnValue, Known, Mem, Shared, show
 
@@ -140,7 +141,9 @@ class Compiler:
         for n in params:
             if n not in known:
                 cx.warn("MS0216", f"module '{path}' has no param '{n}'", node)
+        reported = len(self.diagnostics.items)
         self.instantiate(module)
+        led_here(self.diagnostics.items[reported:], node.span, "imported here")
         return module
 
     def plain_instance(self, unit: Unit, fn: FnValue) -> Instance:

@@ -20,6 +20,9 @@ _ERRORS = r"""
   | (?P<E_WORDOP> && | \|\| )
   | (?P<E_PLUSPLUS> \+\+ )
   | (?P<E_WALRUS> :=(?!=) )
+  | (?P<E_BLANK> \?\?\?* )
+  | (?P<E_CITE> \[cite(?:_start|_end|:[\x20\d,\-]*)\] )
+  | (?P<E_FENCE> ```[^\n]* )
   | (?P<E_HASH> \#[^\n]* )
 """
 
@@ -29,6 +32,20 @@ _ERRORS_LAST = r"""
   | (?P<E_CHAR> '(?:[^'\n]{0,12}')? )
   | (?P<E_STRAY> . )
 """
+
+# Characters that word processors and web pages put in place of what was typed.
+_TYPESET = {
+    "\u201c": 'write `"`',
+    "\u201d": 'write `"`',
+    "\u2018": "write `'`",
+    "\u2019": "write `'`",
+    "\u2013": "write `-`",
+    "\u2014": "write `-`",
+    "\u2212": "write `-`",
+    "\u00a0": "write a blank",
+    "\u200b": "remove this invisible character",
+    "\ufeff": "remove this invisible character",
+}
 
 # Words that are keywords only beside a certain neighbour, see _soft_words.
 _SOFT = frozenset(
@@ -103,8 +120,12 @@ def _soft_words(file: SourceFile, tokens: list[Token], places: list[int], errors
         following, after = tokens[i + 1][0], tokens[min(i + 2, len(tokens) - 1)][0]
         before = tokens[i - 1][0] if i else ""
         kind = "IDENT"
-        if word == "layout" and following == "LBRACE" and before in ("", "SEMI", "RBRACE"):
-            kind = "LAYOUT"
+        if (
+            word == "layout"
+            and following == "LBRACE"
+            and (before in ("", "SEMI", "RBRACE") or file.line(file.position(start)[0])[:6] == "layout")
+        ):
+            kind = "LAYOUT"  # in the first column also where the `;` in front of it is missing
         elif word == "packed" and following in ("STRUCT", "UNION"):
             kind = "PACKED"
         elif word == "noinline" and following in ("FN", "TASK"):
@@ -218,6 +239,11 @@ def _wrong(file: SourceFile, kind: str, start: int, end: int, tokens: list[Token
         else:
             report("MS0105", "this character literal is not closed", "a character literal is one character: 'a', '\\n'")
         tokens.append(("CHAR", "'?'", start, end))
+    elif kind == "E_BLANK":
+        report("MS0133", f"a blank to fill in: `{text}`", "write what belongs there")
+        tokens.append(("IDENT", "_", start, end))
+    elif kind in ("E_CITE", "E_FENCE"):
+        report("MS0134", f"text pasted from elsewhere: `{text.strip()}` is no part of the language", "remove it")
     elif text == "?":
         report(
             "MS0125", "`?` has no meaning here", "choose with `if (condition) a else b`; optional types do not exist"
@@ -229,6 +255,8 @@ def _wrong(file: SourceFile, kind: str, start: int, end: int, tokens: list[Token
     else:
         shown = text if text.isprintable() else f"U+{ord(text):04X}"
         hint = "outside comments and strings only ASCII characters are allowed" if ord(text) > 126 else None
+        if text in _TYPESET:
+            hint = f"{_TYPESET[text]}: text pasted from a page or a document has such characters"
         report("MS0106", f"unexpected character `{shown}`", hint)
 
 

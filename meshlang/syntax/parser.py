@@ -90,8 +90,25 @@ def _run(file: SourceFile, start: str) -> Any:
         lines = {file.position(d.span.start)[0] for d in found}
         found += [d for d in builder.errors if file.position(d.span.start)[0] not in lines]
         unique = {(d.code, d.span.start, d.message): d for d in found}
-        raise MeshlangError(*sorted(unique.values(), key=lambda d: (d.span.start, d.code))[:50])
+        raise MeshlangError(*_together(sorted(unique.values(), key=lambda d: (d.span.start, d.code)))[:50])
     return value
+
+
+def _together(found: list[Diagnostic]) -> list[Diagnostic]:
+    """What is left to fill in, and what was pasted, as one message each, which counts them."""
+    out: list[Diagnostic] = []
+    for d in found:
+        first = next((o for o in out if o.code == d.code), None) if d.code in ("MS0133", "MS0134") else None
+        if first is None:
+            out.append(d)
+            continue
+        line = str(d.span.line_col()[0])
+        if not first.notes:
+            first.notes.append("the same in line")
+        if first.notes[0].rsplit(" ", 1)[-1] != line:
+            comma = "" if first.notes[0] == "the same in line" else ","
+            first.notes[0] += f"{comma} {line}"
+    return out
 
 
 def _drive(tokens: list[Token], start: str, builder: Builder, found: list[Diagnostic]) -> Any:

@@ -48,3 +48,12 @@ def test_no_more_than_fifty():
     with pytest.raises(MeshlangError) as e:
         parse_text("fn f() void {\n" + "x = ;\n" * 200 + "}\n")
     assert len(e.value.diagnostics) == 50
+
+
+def test_blanks_and_pasted_marks_are_one_message_each():
+    with pytest.raises(MeshlangError) as e:
+        parse_text("const a = ???;\nconst b = ??? + ???; [cite: 1]\nconst c = ???\n[cite_start]const d = 1;\n")
+    assert [(d.code, d.span.line_col()[0], d.notes) for d in e.value.diagnostics] == [
+        ("MS0133", 1, ["the same in line 2, 3"]),
+        ("MS0134", 2, ["the same in line 4"]),
+    ]

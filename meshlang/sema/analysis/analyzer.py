@@ -14,6 +14,7 @@ from ...syntax import ast
 from ..model import types as T
 from ..model.codegen import FunctionBuilder
 from ..model.scopes import Frame
+from ..model.trail import led_here
 from ..model.unit import Instance, Unit
 from ..model.values import FnValue
 from .bits import Bits
@@ -122,6 +123,10 @@ def compile_instance(unit: Unit, inst: Instance) -> None:
     while caller is not None and (caller.env or caller.parts) and caller.span is not None:
         for d in unit.diagnostics.items[reported:]:
             d.labels.append(Label(caller.span, f"'{caller.fn.decl.name}' is called here"))
+        caller = caller.caller
+    caller = inst
+    while caller is not None:
+        led_here(unit.diagnostics.items[reported:], caller.span, f"'{caller.fn.decl.name}' is called here")
         caller = caller.caller
     if not terminated:
         if inst.ret is not T.VOID:

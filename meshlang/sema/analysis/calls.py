@@ -6,10 +6,12 @@ import difflib
 from functools import lru_cache
 from typing import Any
 
+from ...diag import MeshlangError
 from ...ir.isa import Op
 from ...syntax import ast
 from ..model import types as T
 from ..model.scopes import Frame, ReturnSignal
+from ..model.trail import led_here
 from ..model.unit import Instance
 from ..model.values import (
     VOID,
@@ -230,6 +232,9 @@ class Calls(Context):
             value = VOID
         except ReturnSignal as s:
             value = s.value
+        except MeshlangError as e:
+            led_here(e.diagnostics, getattr(node, "span", None), f"'{fn.decl.name}' is called here")
+            raise
         return self.coerce(value, ret, node) if ret is not T.ANYTYPE else value
 
     def call_inline(self, fn: FnValue, args: list, ret: T.Type, node: Any) -> Any:
@@ -252,9 +257,15 @@ class Calls(Context):
         frame = self.frame = Frame(ret, fb.label(), self.depth)
         frame.regs = [fb.reg() for _ in T.flatten(ret)] if not ret.comptime_only else []
         self.call_depth += 1
+        reported = len(self.unit.diagnostics.items)
         try:
             self.block(fn.decl.body)
         finally:
+            led_here(
+                self.unit.diagnostics.items[reported:],
+                getattr(node, "span", None),
+                f"'{fn.decl.name}' is called here",
+            )
             self.module, self.scopes, self.targets, self.frame, self.address_taken = saved
             self.call_depth -= 1
         fb.end(frame.label)

@@ -15,6 +15,7 @@ from ..model.codegen import FunctionBuilder
 from ..model.modules import ModuleInstance, Resolving, bind_param
 from ..model.ops import Fail
 from ..model.scopes import Frame, Silent, Target
+from ..model.trail import led_here
 from ..model.unit import Instance, Unit
 from ..model.values import (
     POISON,
@@ -132,6 +133,8 @@ class Context:
                 found = module.values[name] = self.__class__(self.unit, module).resolve(module.decls[name], node)
             except MeshlangError as e:
                 module.values[name] = POISON
+                led_here(e.diagnostics, getattr(node, "span", None), f"'{name}' is used here")
+                led_here(e.diagnostics, module.import_span, "imported here")
                 for d in e.diagnostics:
                     self.unit.diagnostics.add(d)
                 raise Silent() from None
