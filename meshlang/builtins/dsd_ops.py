@@ -40,6 +40,30 @@ def form_of(values: list[Any]) -> str:
     return form + "".join("V" if is_vector(v.ty) else "s" for v in values[1:])
 
 
+def of_another_width(cx, node, name: str, value: Known, size: int) -> Known:
+    """A DSD for an operation on elements of `size` bytes. A step is that of the wider of the two widths (docs/language.md): a wider
+    operation moves pairs of elements, a narrower one the low half of each."""
+    d = value.v
+    narrower = size < d.elem
+    where = (
+        f"takes the low {8 * size} bits of each element of this DSD of {8 * d.elem}-bit elements"
+        if narrower
+        else f"walks this DSD of {8 * d.elem}-bit elements in its own steps"
+    )
+    cx.warn(
+        "MS0505",
+        f"@{name} works on {8 * size}-bit elements here, and {where}",
+        node,
+        f"a step is {8 * max(size, d.elem)} bits: length and stride count those",
+    )
+    if not narrower:
+        return Known(value.ty, d.with_(elem=size))
+    factor = d.elem // size
+    if value.ty is T.MEM4D:
+        return Known(value.ty, d.with_(elem=size, strides=tuple(factor * s for s in d.strides)))
+    return Known(value.ty, d.with_(elem=size, stride=factor * d.stride))
+
+
 def lower(cx, node, name: str, op: DsdOpCode):
     values = [cx.rv(a) for a in node.args]
     cfg_node = None
@@ -87,15 +111,7 @@ def lower(cx, node, name: str, op: DsdOpCode):
                     f"@{name} works on {bits}-bit elements here, this DSD has {8 * v.v.elem}-bit elements",
                     arg,
                 )
-            # a DSD does not know its elements' size: base, length and stride go to the operation, which counts in
-            # elements of its own
-            cx.warn(
-                "MS0505",
-                f"@{name} works on {bits}-bit elements here, and walks this DSD of {8 * v.v.elem}-bit elements in its own steps",
-                arg,
-                f"from its first element, {bits} bits a step: length and stride count those",
-            )
-            values[i] = Known(t, v.v.with_(elem=size))
+            values[i] = of_another_width(cx, arg, name, v, size)
     if cx.unit.arch == "wse3" and sum(v.ty is T.FABIN for v in values) > 1:
         cx.fail(
             "MS0514", "an operation takes one fabin_dsd at most on wse3", node, "receive one of them into memory first"

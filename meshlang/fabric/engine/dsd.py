@@ -44,6 +44,12 @@ def edit_dsd(op, v, x, size):
     return v
 
 
+@inline
+def step_unit(v, size):
+    """Bytes that a step of 1 in a DSD of memory means to an operation on elements of `size` bytes."""
+    return max(size, np.int64(1) << dsd_tag(v))
+
+
 @jit
 def find_walk(W, T, pe, v):
     """Row in T of the walk that a mem4d_dsd or circbuf_dsd goes, or -1: the word is no DSD of this program."""
@@ -91,7 +97,8 @@ def decode(W, T, pe, o, kind, v, size, position):
     what = dsd_kind(v)
     if in_memory(v):
         tag = dsd_tag(v)
-        # length and stride count the operation's elements, whatever the DSD was made for
+        # length and stride count elements of the wider of the two widths: a wider operation moves groups of the DSD's
+        # elements, a narrower one the low part of each
         if (np.int64(1) << tag) != size:
             # a ring of other elements would leave its array
             if tag == 0 or what == KIND_CIRCBUF or W[G_STRICT] != 0:
@@ -102,9 +109,10 @@ def decode(W, T, pe, o, kind, v, size, position):
         if what == KIND_MEM1D:
             W[o + O_KIND] = K_MEM
             W[o + O_LEN] = dsd_len(v)
-            W[o + O_STRIDE] = dsd_stride(v) * size
+            W[o + O_STRIDE] = dsd_stride(v) * step_unit(v, size)
         else:
             W[o + O_KIND] = K_MEM4
+            W[o + O_STRIDE] = step_unit(v, size)
             row = walk_of(W, T, pe, v)
             if row < 0:
                 return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .dsd import find_walk
+from .dsd import find_walk, step_unit
 from .jit import cold, ctz, jit
 from .opcodes import *
 from .state import *
@@ -32,6 +32,7 @@ def save_dsr(W, T, pe, dsr, n, size):
         return
     v = W[d + DSR_VALUE]
     what = dsd_kind(v)
+    size = step_unit(v, size)
     if what == KIND_MEM1D:
         base = dsd_base(v) + n * dsd_stride(v) * size
     elif what == KIND_MEM4D:

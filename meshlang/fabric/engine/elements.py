@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .dsd import decode, in_memory, output_slot, walk_of
+from .dsd import decode, in_memory, output_slot, step_unit, walk_of
 from .faults import Fault
 from .jit import jit
 from .memory import load_bits, object_of, store_bits, walk_offset
@@ -35,7 +35,7 @@ def element_address(W, T, pe, v, k, size, writes):
         fail(W, E_WALK, pe, k, k, base)
         return np.int64(-1)
     if dsd_kind(v) == KIND_MEM1D:
-        at = base + k * dsd_stride(v) * size
+        at = base + k * dsd_stride(v) * step_unit(v, size)
     elif dsd_kind(v) == KIND_CIRCBUF:
         if (np.int64(1) << dsd_tag(v)) != size:
             fail(W, E_WIDTH, pe, np.int64(1) << dsd_tag(v), size, ZERO if writes else ONE)
@@ -48,7 +48,7 @@ def element_address(W, T, pe, v, k, size, writes):
         row = walk_of(W, T, pe, v)
         if row < 0:
             return np.int64(-1)
-        at = base + walk_offset(T, row, k, size)
+        at = base + walk_offset(T, row, k, step_unit(v, size))
     obj = object_of(T, tile, base)
     if (
         obj < 0

@@ -119,7 +119,7 @@ def span_of(W, T, o, n):
         for d in range(rank):
             extent = np.int64(T[row + M4_EXT + rank - 1 - d])
             step = np.int64(T[row + M4_STRIDE + d]) + inner
-            reach = step * (extent - 1) * size
+            reach = step * (extent - 1) * W[o + O_STRIDE]
             if reach < 0:
                 low += reach
             else:
@@ -169,7 +169,7 @@ def step4(W, T, o):
         c = counters_index(counters, d) + 1
         if c < np.int64(T[row + M4_EXT + rank - 1 - d]) or d == rank - 1:
             counters = counters_with_index(counters, d, c)
-            W[o + O_ADDR] += np.int64(T[row + M4_STRIDE + d]) * W[o + O_SIZE]
+            W[o + O_ADDR] += np.int64(T[row + M4_STRIDE + d]) * W[o + O_STRIDE]
             break
         counters = counters_with_index(counters, d, ZERO)
     W[o + O_AUX] = counters
