@@ -88,6 +88,14 @@ def test_unused_color(tmp_path):
     )
 
 
+def test_several_receive_directions(tmp_path):
+    layout = LAYOUT.replace(".{ .rx = .{WEST}, .tx = .{RAMP} }", ".{ .rx = .{ WEST, EAST }, .tx = .{RAMP} }")
+    (warning,) = found(tmp_path, layout=layout, arch="wse3")
+    assert warning.code == "MS1017" and warning.span.line_col()[0] == line_of(layout, "WEST, EAST")
+    assert warning.notes == ["on PE (1, 0)"]
+    assert found(tmp_path, layout=layout, arch="wse2") == []
+
+
 def test_receive_without_ramp(tmp_path):
     (warning,) = found(
         tmp_path, layout=LAYOUT.replace(".{ .rx = .{WEST}, .tx = .{RAMP} }", ".{ .rx = .{WEST}, .tx = .{EAST} }")
@@ -231,11 +239,12 @@ def test_long_vector(tmp_path):
 def test_reserved_ids(tmp_path):
     (warning,) = found(tmp_path, pe=PE.replace("@get_local_task_id(9)", "@get_local_task_id(27)"))
     assert warning.code == "MS1016" and "local task last has id 27" in warning.message
-    (warning,) = found(tmp_path, pe=PE.replace("_queue(2)", "_queue(1)"), arch="wse3")[:1]
-    assert warning.code == "MS1016" and "queue 1" in warning.message
+    (warning,) = found(tmp_path, pe=PE.replace("output_queue(2)", "output_queue(1)"), arch="wse3")
+    assert warning.code == "MS1016" and "output queue 1" in warning.message
     assert found(tmp_path, pe=PE.replace("_queue(2)", "_queue(1)")) == []  # free on WSE-2
-    # output queue 0 is shared
-    assert [w.message[:14] for w in found(tmp_path, pe=PE.replace("_queue(2)", "_queue(0)"))] == ["input queue 0 "]
+    # output queue 0 is shared; to initialise an input queue of memcpy is an error (MS0414)
+    bound = PE.replace("  if (!sends) { @initialize_queue(@get_input_queue(2), .{ .color = link }); }\n", "")
+    assert [w.message[:14] for w in found(tmp_path, pe=bound.replace("_queue(2)", "_queue(0)"))] == ["input queue 0 "]
     local = PE.replace("@get_local_task_id(9)", "@get_local_task_id(22)")
     assert [w.code for w in found(tmp_path, pe=local)] == ["MS1016"] and found(tmp_path, pe=local, arch="wse3") == []
     (warning,) = found(tmp_path, layout=LAYOUT.replace("@get_color(0)", "@get_color(22)"))

@@ -1,4 +1,4 @@
-"""The warnings, one function each, MS1010 to MS1016."""
+"""The warnings, one function each, MS1010 to MS1017."""
 
 from __future__ import annotations
 
@@ -123,6 +123,30 @@ def _may_use(facts: Facts, color: int, arch: str) -> bool:
         or arch == "wse2"
         and any(t.kind == "data" and t.id == color for t in tile.tasks)
     )
+
+
+def two_sides(subject: Subject) -> Found:
+    """MS1017: WSE-3, where a route that is set at run time has one receive direction: a configuration with several."""
+    program = subject.program
+    if program.arch != "wse3":
+        return
+    several = [
+        any(bin(rx & 31).count("1") > 1 for rx in (cfg.rx, *(p[0] for p in cfg.positions if p is not None)))
+        for cfg in program.fabric.configs
+    ]
+    flags = np.array([*several, False])
+    for color, grid in program.fabric.color.items():
+        where = flags[np.asarray(grid)]
+        for config in np.unique(np.asarray(grid)[where]).tolist():
+            yield (
+                _warning(
+                    "MS1017",
+                    f"color {color} receives from several directions at once",
+                    program.fabric.spans.get((color, config)),
+                    "give each side a color of its own, or switch positions that take turns",
+                ),
+                np.argwhere(np.asarray(grid) == config)[:, ::-1],
+            )
 
 
 def receives_without_ramp(subject: Subject) -> Found:
@@ -376,6 +400,7 @@ def _beyond(facts: Facts, dsd: Dsd) -> str | None:
 
 CHECKS: tuple[Callable[[Subject], Found], ...] = (
     unused_colors,
+    two_sides,
     receives_without_ramp,
     unreachable_tasks,
     unwaited_operations,
