@@ -372,11 +372,19 @@ def set_dsd_stride(cx, node, hint):
 # ---------------------------------------------------------------- DSRs
 
 
+FIFO_DSRS = {T.DSR_FIFO_DEST: T.DSR_DEST, T.DSR_FIFO_SRC1: T.DSR_SRC1}
+
+
 @builtin("get_dsr", "dsr_type, n", phase="comptime", doc="A data structure register, by number.")
 def get_dsr(cx, node, hint):
     t = cx.type_expr(node.args[0])
     if not isinstance(t, T.DsrType):
         cx.fail("MS0301", f"@get_dsr takes dsr_dest, dsr_src0 or dsr_src1, found {t}", node.args[0])
+    if t in FIFO_DSRS:
+        dsr = cx.known(node.args[1])
+        if dsr.ty is not FIFO_DSRS[t]:
+            cx.fail("MS0301", f"@get_dsr of {t} takes a {FIFO_DSRS[t]}, found {dsr.ty}", node.args[1])
+        return Known(t, dsr.v)
     n, rule = cx.known_int(node.args[1]), RULES["@get_dsr", "n"]
     if not rule.low <= n <= rule.high:
         cx.fail("MS0404", f"DSR {n} is out of range ({rule.low} to {rule.high})", node.args[1])
@@ -503,7 +511,7 @@ def load_to_dsr_xdsr_sr(cx, node, hint):
 def load(cx, node, dsd_node, cfg_node, kinds: tuple[T.Type, ...] = (T.MEM1D, T.MEM4D, T.FABIN, T.FABOUT)):
     unit = cx.unit
     dsr = cx.known(node.args[0])
-    if not isinstance(dsr.ty, T.DsrType):
+    if not isinstance(dsr.ty, T.DsrType) or dsr.ty in FIFO_DSRS:
         cx.fail("MS0301", f"@{node.name} takes a DSR, found {dsr.ty}", node.args[0])
     dsd = cx.rv(dsd_node)
     if dsd.ty is T.CIRCBUF and dsd.ty not in kinds:

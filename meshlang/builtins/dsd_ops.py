@@ -11,7 +11,7 @@ from ..sema.model import types as T
 from ..sema.model.dsd_rules import fields
 from ..sema.model.values import VOID, FnValue, Known, Reg
 from ..syntax import ast
-from .dsd import dsr_index, op_config
+from .dsd import FIFO_DSRS, dsr_index, op_config
 from .registry import builtin, config
 
 
@@ -40,6 +40,22 @@ def form_of(values: list[Any]) -> str:
     return form + "".join("V" if is_vector(v.ty) else "s" for v in values[1:])
 
 
+def fifo_of(cx, node, value: Any) -> Any:
+    """A DSR that holds a FIFO is the FIFO; every other value is itself."""
+    if value.ty not in FIFO_DSRS:
+        return value
+    file = FIFO_DSRS[value.ty].name.removeprefix("dsr_")
+    found = cx.unit.fifo_dsrs.get((file, value.v))
+    if found is None:
+        cx.fail(
+            "MS0516",
+            f"no FIFO of this program has DSR {value.v} of dsr_{file}",
+            node,
+            "give it in the FIFO's configuration: .{ .dest = ..., .src = ..., .xdsr = ... }",
+        )
+    return Known(T.FIFO, found)
+
+
 def of_another_width(cx, node, name: str, value: Known, size: int) -> Known:
     """A DSD for an operation on elements of `size` bytes. A step is that of the wider of the two widths (docs/language.md): a wider
     operation moves pairs of elements, a narrower one the low half of each."""
@@ -65,7 +81,7 @@ def of_another_width(cx, node, name: str, value: Known, size: int) -> Known:
 
 
 def lower(cx, node, name: str, op: DsdOpCode):
-    values = [cx.rv(a) for a in node.args]
+    values = [fifo_of(cx, a, cx.rv(a)) for a in node.args]
     cfg_node = None
     if len(values) > 1 and isinstance(values[-1].ty, T.StructType):
         cfg_node = node.args[-1]

@@ -61,12 +61,30 @@ def allocate_fifo(cx, node, hint):
     )
     number = len(unit.fifos)
     unit.fifos.append(row)
+    dsd = Dsd("fifo", queue=number, elem=t.elem.size)
+    own_registers(cx, node, cfg, dsd)
     for column, name in ((FifoRow.push, "activate_push"), (FifoRow.pop, "activate_pop")):
         value = cfg.get(name)
         if value is not None:
             # a task may be named before it is bound: the id is filled in when the comptime blocks have run
             unit.hooks.append(lambda column=column, value=value: fill(cx, row, column, value, node))
-    return Known(T.FIFO, Dsd("fifo", queue=number, elem=t.elem.size))
+    return Known(T.FIFO, dsd)
+
+
+def own_registers(cx, node, cfg: dict[str, Any], fifo: Dsd) -> None:
+    """The DSRs that a program chooses for a FIFO: all three or none, the same number on both sides (facts 6.9)."""
+    given = [n for n in ("dest", "src", "xdsr") if n in cfg]
+    if not given:
+        return
+    if len(given) < 3:
+        cx.fail("MS0516", "'dest', 'src' and 'xdsr' of a FIFO are given together or not at all", node.args[1])
+    dest, src, xdsr = (cfg[n] for n in given)
+    for name, value, want in (("dest", dest, T.DSR_DEST), ("src", src, T.DSR_SRC1), ("xdsr", xdsr, T.XDSR)):
+        if value.ty is not want or not isinstance(value, Known):
+            cx.fail("MS0301", f"'{name}' of a FIFO must be a {want}, found {value.ty}", node.args[1])
+    if dest.v != src.v:
+        cx.fail("MS0516", f"'dest' and 'src' of a FIFO need the same number, found {dest.v} and {src.v}", node.args[1])
+    cx.unit.fifo_dsrs["dest", dest.v] = cx.unit.fifo_dsrs["src1", src.v] = fifo
 
 
 def fill(cx, row: list[int], column: int, value: Known, node) -> None:

@@ -283,7 +283,7 @@ _SPEC = re.compile(r"\{\{|\}\}|\{(\w*)\}")
 def format_(cx, node, hint):
     text = text_arg(cx, node.args[0])
     value = cx.rv(node.args[1])
-    args = list(value.v.values()) if isinstance(value.ty, T.StructType) else [value]
+    args = list(value.v.values()) if isinstance(value.ty, T.StructType) else [] if value.ty is T.VOID else [value]
     at, used = 0, 0
     kinds = {"d": Print.DEC, "X": Print.HEX, "b": Print.BIN, "f": Print.FLOAT}
     pending = ""

@@ -266,6 +266,9 @@ FIFO = DsdType("fifo", 8, Ty.I64)
 DSR_DEST = DsrType("dsr_dest", comptime_only=True)
 DSR_SRC0 = DsrType("dsr_src0", comptime_only=True)
 DSR_SRC1 = DsrType("dsr_src1", comptime_only=True)
+# DSRs that hold a FIFO
+DSR_FIFO_DEST = DsrType("dsr_fifo_dest", comptime_only=True)
+DSR_FIFO_SRC1 = DsrType("dsr_fifo_src1", comptime_only=True)
 XDSR = IdType("xdsr", comptime_only=True)
 SR = IdType("sr", comptime_only=True)
 
@@ -316,6 +319,8 @@ PREDECLARED: dict[str, Type] = {
         DSR_DEST,
         DSR_SRC0,
         DSR_SRC1,
+        DSR_FIFO_DEST,
+        DSR_FIFO_SRC1,
         XDSR,
         SR,
         ANYTYPE,

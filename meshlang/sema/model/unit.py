@@ -104,6 +104,8 @@ class Unit:
     host_in: dict[int, str] = field(default_factory=dict)
     host_out: dict[int, str] = field(default_factory=dict)
     fifos: list[list[int]] = field(default_factory=list)
+    # (file, number) of a DSR that a FIFO was given -> the FIFO
+    fifo_dsrs: dict[tuple[str, int], Dsd] = field(default_factory=dict)
     registers: dict[int, int] = field(default_factory=dict)  # @set_config of comptime blocks: word address -> value
     transform: int = 0  # mask of control_transform from the start
     exceptions: int = 0xFFFF  # mask of exceptions from the start
