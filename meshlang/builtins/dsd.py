@@ -11,6 +11,7 @@ from ..ir.words import DsrConfig
 from ..sema.model import ops
 from ..sema.model import types as T
 from ..sema.model.dsd_rules import RULES, Rule, fields
+from ..sema.model.protocol import Analysis
 from ..sema.model.values import VOID, Dsd, FnValue, Known, Mem, Pointer, Reg
 from .registry import builtin, config, flag
 from .tasks import action_target, check_bound
@@ -26,7 +27,7 @@ PRIORITY = {"low": 1, "medium": 2, "high": 3}
 ELEMENTS = (1, 2, 4)
 
 
-def choice(cx, node, value: Any, names: Mapping[str, int], what: str) -> int:
+def choice(cx: Analysis, node, value: Any, names: Mapping[str, int], what: str) -> int:
     """The one field set to true of a struct such as `.{ .high = true }`."""
     if not isinstance(value, Known) or not isinstance(value.ty, T.StructType) or len(value.v) != 1:
         cx.fail(
@@ -41,7 +42,7 @@ def choice(cx, node, value: Any, names: Mapping[str, int], what: str) -> int:
     return names[name] if v.v else 0
 
 
-def integer(cx, node, value: Any, rule: Rule) -> Any:
+def integer(cx: Analysis, node, value: Any, rule: Rule) -> Any:
     """An integer argument as its rule has it: int if known (range checked), else a Reg of the rule's type."""
     t = rule.type
     if isinstance(value, Known):
@@ -60,11 +61,12 @@ def integer(cx, node, value: Any, rule: Rule) -> Any:
     if rule.known:
         cx.fail("MS0310", f"{rule} must be known at compile time", node, rule.instead or None)
     check_own_type(cx, node, value, rule)
+    assert t is not None  # rules of numbers have a type
     return cx.coerce(value, t, node)
 
 
-def check_own_type(cx, node, value: Any, rule: Rule) -> None:
-    if isinstance(value.ty, T.IntType) and not ops.widens(value.ty, rule.type):
+def check_own_type(cx: Analysis, node, value: Any, rule: Rule) -> None:
+    if isinstance(value.ty, T.IntType) and rule.type is not None and not ops.widens(value.ty, rule.type):
         cx.fail(
             "MS0301",
             f"{rule} takes {rule.type}, found {value.ty}",
@@ -73,13 +75,13 @@ def check_own_type(cx, node, value: Any, rule: Rule) -> None:
         )
 
 
-def known_field(cx, node, value: Any, rule: Rule) -> Any:
+def known_field(cx: Analysis, node, value: Any, rule: Rule) -> Any:
     if rule.known and not isinstance(value, Known):
         cx.fail("MS0310", f"{rule} must be known at compile time", node, rule.instead or None)
     return value
 
 
-def element_of(cx, node, t: T.Type) -> T.Type:
+def element_of(cx: Analysis, node, t: T.Type) -> T.Type:
     """The element type a memory DSD gets from its base address."""
     if not isinstance(t, T.PtrType):
         cx.fail("MS0301", f"'base_address' must be a pointer, found {t}", node, "write &array")
@@ -109,7 +111,7 @@ def get_dsd(cx, node, hint):
     cx.fail("MS0301", f"@get_dsd takes a DSD type, found {kind}", node.args[0])
 
 
-def memory_dsd(cx, node, cfg: dict[str, Any], four: bool = False) -> Any:
+def memory_dsd(cx: Analysis, node, cfg: dict[str, Any], four: bool = False) -> Any:
     where = node.args[1]
     kind = "mem4d_dsd" if four else "mem1d_dsd"
     stride_rule = RULES[kind, "stride"]
@@ -183,7 +185,7 @@ def memory_4d(cx, where, cfg, base, elem, wio):
     return value if isinstance(offset, int) else edit(cx, where, Op.DINC, value, offset, elem.ty)
 
 
-def circular_buffer(cx, node, cfg: dict[str, Any]) -> Known:
+def circular_buffer(cx: Analysis, node, cfg: dict[str, Any]) -> Known:
     """A circbuf_dsd: all of it is known at compile time (facts 6.5). A ring is at least as long as one element, and no
     longer than what its base address is known to point to."""
     where = node.args[1]
@@ -205,7 +207,8 @@ def circular_buffer(cx, node, cfg: dict[str, Any]) -> Known:
             "MS0510", "the circbuf_dsd needs 'wraparound': its base address does not say how long the buffer is", where
         )
     extent = integer(cx, where, cfg["extent"], RULES["circbuf_dsd", "extent"])
-    ring = integer(cx, where, cfg["wraparound"], RULES["circbuf_dsd", "wraparound"]) if "wraparound" in cfg else room
+    given = cfg.get("wraparound")
+    ring: Any = room if given is None else integer(cx, where, given, RULES["circbuf_dsd", "wraparound"])
     if room is not None and ring > room:
         cx.fail(
             "MS0517",
@@ -216,7 +219,7 @@ def circular_buffer(cx, node, cfg: dict[str, Any]) -> Known:
     return Known(T.CIRCBUF, Dsd("circbuf", base.v, extent, 1, elem.size, wraparound=ring))
 
 
-def fabric_dsd(cx, node, kind: T.Type, cfg: dict[str, Any]) -> Any:
+def fabric_dsd(cx: Analysis, node, kind: T.Type, cfg: dict[str, Any]) -> Any:
     where = node.args[1]
     incoming = kind is T.FABIN
     if "extent" not in cfg:
@@ -268,22 +271,23 @@ def fabric_dsd(cx, node, kind: T.Type, cfg: dict[str, Any]) -> Any:
         zero=zero,
         **flags,
     )
-    value: Any = Known(kind, d)
+    result: Any = Known(kind, d)
     if run_color is not None:
-        r = copy_reg(cx, node, value)
+        r = copy_reg(cx, node, result)
+        assert cx.fb is not None  # a color of run time
         for field, register in ((words.Dsd.color, run_color.reg), (words.Dsd.hascolor, cx.fb.constant(1))):
             cx.emit(node, Op.BINS, r, register, field.first | field.width << 8)
-        value = Reg(kind, r)
-    return value
+        result = Reg(kind, r)
+    return result
 
 
-def copy_reg(cx, node, value) -> int:
+def copy_reg(cx: Analysis, node, value) -> int:
     r = cx.fb.reg() if cx.fb is not None else 0
     cx.into(value, r, node)
     return r
 
 
-def edit(cx, node, op: Op, dsd: Any, argument: Any, ty=isa.Ty.I64) -> Reg:
+def edit(cx: Analysis, node, op: Op, dsd: Any, argument: Any, ty=isa.Ty.I64) -> Reg:
     """A run-time edit of a DSD."""
     if cx.fb is None:
         cx.fail("MS0310", "this DSD must be known at compile time", node)
@@ -301,7 +305,7 @@ def edit(cx, node, op: Op, dsd: Any, argument: Any, ty=isa.Ty.I64) -> Reg:
 # ---------------------------------------------------------------- editing
 
 
-def dsd_arg(cx, node, kinds: tuple[T.Type, ...]) -> Any:
+def dsd_arg(cx: Analysis, node, kinds: tuple[T.Type, ...]) -> Any:
     value = cx.rv(node.args[0])
     if value.ty not in kinds:
         cx.fail("MS0301", f"@{node.name} takes a {' or '.join(k.name for k in kinds)}, found {value.ty}", node.args[0])
@@ -318,7 +322,7 @@ def set_dsd_base_addr(cx, node, hint):
     return edit(cx, node, Op.DBASE, dsd, base, elem.ty)
 
 
-def address_arg(cx, node) -> Any:
+def address_arg(cx: Analysis, node) -> Any:
     """A pointer, or the address of an array that is named itself."""
     place = cx.ev(node)
     if isinstance(place, Known) and isinstance(place.ty, T.ArrayType):
@@ -327,6 +331,7 @@ def address_arg(cx, node) -> Any:
         t = T.pointer(place.ty, const=place.const)
         if place.base == 0:
             return Known(t, Pointer(place.var, place.offset))
+        assert cx.fb is not None  # a place of run time
         r = cx.fb.reg()
         cx.emit(node, Op.ADDI, r, place.base, cx.place(place), isa.Ty.U16)
         return Reg(t, r)
@@ -392,7 +397,7 @@ def get_dsr(cx, node, hint):
     return Known(t, n)
 
 
-def dsr_index(cx, value: Known) -> int:
+def dsr_index(cx: Analysis, value: Known) -> int:
     return cx.unit.dsr(value.ty.name.removeprefix("dsr_"), value.v)
 
 
@@ -416,7 +421,7 @@ def get_sr(cx, node, hint):
     return Known(T.SR, cx.known_int(node.args[0]))
 
 
-def action(cx, node, cfg: dict[str, Any]) -> tuple[Action, Any]:
+def action(cx: Analysis, node, cfg: dict[str, Any]) -> tuple[Action, Any]:
     """`.activate` or `.unblock` of a configuration: the action and its id."""
     if "activate" in cfg and "unblock" in cfg:
         cx.fail("MS0511", "give '.activate' or '.unblock', not both", node)
@@ -444,7 +449,7 @@ def action(cx, node, cfg: dict[str, Any]) -> tuple[Action, Any]:
     return Action.NONE, None
 
 
-def op_config(cx, node, cfg: dict[str, Any]) -> tuple[dict[str, int], Any, Any]:
+def op_config(cx: Analysis, node, cfg: dict[str, Any]) -> tuple[dict[str, int], Any, Any]:
     """The columns of an operation's configuration that DSRs have too, and the two action ids."""
     on_control = cfg.get("on_control")
     ctl_action, ctl_id = Action.NONE, None
@@ -490,7 +495,7 @@ def load_to_dsr_xdsr(cx, node, hint):
     return load(cx, node, node.args[2], node.args[3] if len(node.args) > 3 else None, (T.CIRCBUF,))
 
 
-def xdsr_arg(cx, node) -> None:
+def xdsr_arg(cx: Analysis, node) -> None:
     if cx.known(node.args[1]).ty is not T.XDSR:
         cx.fail("MS0301", "the second argument must be an xdsr", node.args[1], "use @get_xdsr(n)")
 
@@ -508,7 +513,7 @@ def load_to_dsr_xdsr_sr(cx, node, hint):
     return load(cx, node, node.args[3], node.args[4] if len(node.args) > 4 else None, (T.MEM4D,))
 
 
-def load(cx, node, dsd_node, cfg_node, kinds: tuple[T.Type, ...] = (T.MEM1D, T.MEM4D, T.FABIN, T.FABOUT)):
+def load(cx: Analysis, node, dsd_node, cfg_node, kinds: tuple[T.Type, ...] = (T.MEM1D, T.MEM4D, T.FABIN, T.FABOUT)):
     unit = cx.unit
     dsr = cx.known(node.args[0])
     if not isinstance(dsr.ty, T.DsrType) or dsr.ty in FIFO_DSRS:
@@ -552,7 +557,9 @@ def load(cx, node, dsd_node, cfg_node, kinds: tuple[T.Type, ...] = (T.MEM1D, T.M
     if cx.fb is None:
         if not cx.top_level:
             cx.fail("MS0211", "@load_to_dsr can be used in top-level comptime blocks and at run time only", node)
-        ids = [0 if v is None else cx.known(node) if not isinstance(v, Known) else v.v for v in (id_, ctl_id)]
+        ids: list[Any] = [
+            0 if v is None else cx.known(node) if not isinstance(v, Known) else v.v for v in (id_, ctl_id)
+        ]
         unit.dsr_init.append((index, unit.pack(dsd.v, node.span), row, ids[0], ids[1]))
         return VOID
     fb = cx.fb

@@ -9,19 +9,20 @@ from ..ir.isa import Op, Operand
 from ..ir.words import OperationRow
 from ..sema.model import types as T
 from ..sema.model.dsd_rules import fields
+from ..sema.model.protocol import Analysis
 from ..sema.model.values import VOID, FnValue, Known, Reg
 from ..syntax import ast
 from .dsd import FIFO_DSRS, dsr_index, op_config
 from .registry import builtin, config
 
 
-def element_types(cx, code: str) -> tuple[T.Type, ...]:
+def element_types(cx: Analysis, code: str) -> tuple[T.Type, ...]:
     """The scalar types an element class of the table stands for; the first is what literals become."""
     half = T.PREDECLARED[cx.unit.fp16]
     return {"h": (half,), "s": (T.F32,), "w": (T.I16, T.U16), "d": (T.I32, T.U32)}[code]
 
 
-def refuse_circbuf(cx, node) -> None:
+def refuse_circbuf(cx: Analysis, node) -> None:
     cx.fail(
         "MS0518",
         "a circbuf_dsd cannot be an operand itself",
@@ -40,7 +41,7 @@ def form_of(values: list[Any]) -> str:
     return form + "".join("V" if is_vector(v.ty) else "s" for v in values[1:])
 
 
-def fifo_of(cx, node, value: Any) -> Any:
+def fifo_of(cx: Analysis, node, value: Any) -> Any:
     """A DSR that holds a FIFO is the FIFO; every other value is itself."""
     if value.ty not in FIFO_DSRS:
         return value
@@ -56,7 +57,7 @@ def fifo_of(cx, node, value: Any) -> Any:
     return Known(T.FIFO, found)
 
 
-def of_another_width(cx, node, name: str, value: Known, size: int) -> Known:
+def of_another_width(cx: Analysis, node, name: str, value: Known, size: int) -> Known:
     """A DSD for an operation on elements of `size` bytes. A step is that of the wider of the two widths (docs/language.md): a wider
     operation moves pairs of elements, a narrower one the low half of each."""
     d = value.v
@@ -80,7 +81,7 @@ def of_another_width(cx, node, name: str, value: Known, size: int) -> Known:
     return Known(value.ty, d.with_(elem=size, stride=factor * d.stride))
 
 
-def lower(cx, node, name: str, op: DsdOpCode):
+def lower(cx: Analysis, node, name: str, op: DsdOpCode):
     values = [fifo_of(cx, a, cx.rv(a)) for a in node.args]
     cfg_node = None
     if len(values) > 1 and isinstance(values[-1].ty, T.StructType):
@@ -224,7 +225,7 @@ def dfilt(cx, node, hint):
     return Reg(T.BOOL, result)
 
 
-def scalar(cx, node, value: Any, allowed: tuple[T.Type, ...], name: str) -> Any:
+def scalar(cx: Analysis, node, value: Any, allowed: tuple[T.Type, ...], name: str) -> Any:
     if isinstance(value, Known) and value.ty in (T.COMPTIME_INT, T.COMPTIME_FLOAT):
         for t in allowed:
             if not isinstance(t, T.IntType) or value.ty is T.COMPTIME_INT and t.lo <= value.v <= t.hi:
@@ -348,6 +349,7 @@ def map_(cx, node, hint):
                 f"'{decl.params[k].name}' of '{decl.name}' must have a 16-bit or 32-bit number type to be mapped",
                 operands[k],
             )
+        assert t is not None and t.ty is not None
         r = fb.reg()
         cx.emit(node, Op.ELD, r, v.reg, i, t.ty)
         return Reg(t, r)

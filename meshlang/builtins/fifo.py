@@ -8,6 +8,7 @@ from ..ir.isa import Op, Sys
 from ..ir.words import FIFO_FAULT, FIFO_SUSPEND, FIFO_TERMINATE, FIFO_TEST, FifoActions, FifoRow
 from ..sema.model import types as T
 from ..sema.model.dsd_rules import RULES
+from ..sema.model.protocol import Analysis
 from ..sema.model.values import VOID, Dsd, FnValue, Known, Mem, Pointer
 from .dsd import PRIORITY, choice, integer
 from .registry import builtin, config
@@ -87,7 +88,7 @@ def own_registers(cx, node, cfg: dict[str, Any], fifo: Dsd) -> None:
     cx.unit.fifo_dsrs["dest", dest.v] = cx.unit.fifo_dsrs["src1", src.v] = fifo
 
 
-def fill(cx, row: list[int], column: int, value: Known, node) -> None:
+def fill(cx: Analysis, row: list[int], column: int, value: Known, node) -> None:
     if isinstance(value.v, FnValue):
         row[column] = action_target(cx, value, node)
     elif value.ty is T.LOCAL_TASK_ID:

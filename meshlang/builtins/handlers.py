@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from ..ir.isa import Op, Sys
 from ..sema.model import types as T
+from ..sema.model.protocol import Analysis
 from ..sema.model.values import VOID, FnValue, Known
 from .registry import builtin
 
 
-def handler(cx, node) -> FnValue:
+def handler(cx: Analysis, node) -> FnValue:
     fn = cx.known(node.args[0])
     if not isinstance(fn.v, FnValue) or fn.v.decl.is_task or fn.v.decl.params:
         cx.fail("MS0412", f"@{node.name} takes a function without parameters", node.args[0])
@@ -27,7 +28,7 @@ def set_teardown_handler(cx, node, hint):
     return VOID
 
 
-def queue_number(cx, node, arg) -> int:
+def queue_number(cx: Analysis, node, arg) -> int:
     value = cx.known(arg)
     if value.ty not in (T.INPUT_QUEUE, T.OUTPUT_QUEUE):
         cx.fail("MS0301", f"@{node.name} takes a queue, found {value.ty}", arg)

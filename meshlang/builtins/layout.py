@@ -6,6 +6,7 @@ import numpy as np
 
 from ..ir.program import Export
 from ..sema.model import types as T
+from ..sema.model.protocol import Analysis
 from ..sema.model.values import VOID, ArrayValue, FnValue, Known, Mem
 from .registry import builtin
 from .values import text_arg
@@ -233,7 +234,7 @@ def get_symbol_id(cx, node, hint):
 NOWHERE = 0xFFFF  # an odd address at the end of the address space: loading a word from it is a fault
 
 
-def exported(cx, node, number, t: T.Type, wanted: str, fits) -> Mem:
+def exported(cx: Analysis, node, number, t: T.Type, wanted: str, fits) -> Mem:
     """The variable of the symbol with this number, seen as a `t`; `fits(export)` tells which symbols can be meant.
 
     A number that no such symbol has is an error if it is known; else it leads out of the memory, which is a fault.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from ..ir import isa
 from ..ir.isa import Op, Sys
 from ..sema.model import types as T
+from ..sema.model.protocol import Analysis
 from ..sema.model.values import VOID, Known, Reg
 from .registry import builtin
 
@@ -20,7 +21,7 @@ RESERVED = (
 )
 
 
-def register(cx, node) -> Known | Reg:
+def register(cx: Analysis, node) -> Known | Reg:
     """The address, which has to be that of a register if it is known."""
     value = cx.coerce(cx.rv(node.args[0], T.U16), T.U16, node.args[0])
     if not isinstance(value, Known) or isa.PLAIN_REGISTERS <= value.v < isa.PLAIN_REGISTERS + isa.PLAIN_COUNT:
@@ -57,7 +58,7 @@ def register(cx, node) -> Known | Reg:
     )
 
 
-def at_compile_time(cx, node) -> int:
+def at_compile_time(cx: Analysis, node) -> int:
     """The known address of a builtin that stands in a top-level comptime block."""
     if not cx.top_level:
         cx.fail("MS0211", f"@{node.name} can be used in top-level comptime blocks and at run time only", node)
@@ -66,9 +67,10 @@ def at_compile_time(cx, node) -> int:
     return address.v
 
 
-def pair(cx, node) -> int:
+def pair(cx: Analysis, node) -> int:
     """The register that holds the address, followed by one for the value."""
     value = register(cx, node)
+    assert cx.fb is not None
     found = cx.fb.regs(2)
     cx.into(value, found, node)
     return found

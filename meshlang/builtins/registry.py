@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..sema.model import types as T
+from ..sema.model.protocol import Analysis
 from ..sema.model.together import Apart
 from ..sema.model.values import Known
 
@@ -50,7 +51,7 @@ class Builtin:
     fn: Callable[[Any, Any, Any], Any]
     pure: bool
 
-    def call(self, cx: Any, node: Any, hint: Any) -> Any:
+    def call(self, cx: Analysis, node: Any, hint: Any) -> Any:
         n = len(node.args)
         if not self.least <= n <= self.most:
             want = str(self.least) if self.least == self.most else f"{self.least} to {self.most}"
@@ -107,7 +108,7 @@ def builtin(name: str, args: str = "", *, phase: str = "any", arch: tuple[str, .
 # ---------------------------------------------------------------- reading arguments
 
 
-def config(cx: Any, node: Any, allowed: dict[str, str], what: str) -> dict[str, Any]:
+def config(cx: Analysis, node: Any, allowed: dict[str, str], what: str) -> dict[str, Any]:
     """A configuration struct as a dict of values (Known or run-time). Unknown fields are errors."""
     value = cx.rv(node)
     if not isinstance(value.ty, T.StructType):
@@ -128,7 +129,7 @@ def config(cx: Any, node: Any, allowed: dict[str, str], what: str) -> dict[str, 
     return dict(value.v)
 
 
-def flag(cx: Any, value: Any, node: Any) -> bool:
+def flag(cx: Analysis, value: Any, node: Any) -> bool:
     if not isinstance(value, Known) or value.ty is not T.BOOL:
         cx.fail("MS0301", "expected a bool known at compile time", node)
     return value.v

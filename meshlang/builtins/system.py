@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 
-from ..ir.isa import MathFn, Op, Print, Sys
+from ..ir.isa import MathFn, Op, Print, Sys, Ty
 from ..ir.program import HOST, RAMP, ColorConfig
 from ..sema.model import ops
 from ..sema.model import types as T
+from ..sema.model.protocol import Analysis
 from ..sema.model.values import ABSENT, VOID, Known, Reg
 from .registry import builtin
 from .values import text_arg
@@ -121,8 +122,9 @@ def route(cx, node, hint):
     return get_or_set(cx, node, pair, T.U64, Sys.ROUTE_GET, Sys.ROUTE_SET)
 
 
-def get_or_set(cx, node, pair: int, t: T.Type, get: Sys, set_: Sys):
+def get_or_set(cx: Analysis, node, pair: int, t: T.Type, get: Sys, set_: Sys):
     """Read what register `pair` says, or write the builtin's second argument there (by the register behind it)."""
+    assert cx.fb is not None
     result = cx.fb.reg()
     if len(node.args) == 1:
         cx.emit(node, Op.SYS, result, pair, get)
@@ -227,8 +229,8 @@ def math_(cx, node, hint):
 # ---------------------------------------------------------------- output records
 
 
-def emit_print(cx, node, kind: Print, value=None, text: str = "") -> None:
-    r, ty = 0, 0
+def emit_print(cx: Analysis, node, kind: Print, value=None, text: str = "") -> None:
+    r, ty = 0, Ty(0)
     if value is not None:
         r = cx.to_reg(value, node)
         ty = cx.scalar(value.ty, node)
@@ -262,7 +264,7 @@ def print_(cx, node, hint):
     return VOID
 
 
-def print_text(cx, node, text: str) -> None:
+def print_text(cx: Analysis, node, text: str) -> None:
     """Text with newlines: every newline ends a line of the log."""
     for i, part in enumerate(text.split("\n")):
         if i:

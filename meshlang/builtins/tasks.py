@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..ir.isa import Op
 from ..sema.model import types as T
+from ..sema.model.protocol import Analysis
 from ..sema.model.unit import Bound, QueueState
 from ..sema.model.values import VOID, FnValue, Known, Reg
 from .registry import builtin, config
@@ -13,7 +14,7 @@ CONTROL_TABLE = 64  # added to the keys of control tasks that have a table of th
 QUEUES = {"wse2": (8, 6), "wse3": (8, 8)}  # input, output (facts 4.3)
 
 
-def number(cx, node, t: T.Type, low: int, high: int, what: str):
+def number(cx: Analysis, node, t: T.Type, low: int, high: int, what: str):
     """An id of type `t` from an integer; range checked when known."""
     value = cx.rv(node.args[0])
     if not T.is_int(value.ty):
@@ -97,7 +98,7 @@ def _bind(kind: str, id_type: T.Type):
         return VOID
 
 
-def task_arg(cx, node) -> FnValue:
+def task_arg(cx: Analysis, node) -> FnValue:
     task = cx.known(node.args[0])
     if not isinstance(task.v, FnValue) or not task.v.decl.is_task:
         cx.fail("MS0401", f"@{node.name} takes a task", node.args[0], "declare it with 'task' in place of 'fn'")
@@ -137,7 +138,7 @@ def bind_any_task(cx, node, hint):
     return VOID
 
 
-def bind_task(cx, node, kind: str, fn: FnValue, number: int) -> None:
+def bind_task(cx: Analysis, node, kind: str, fn: FnValue, number: int) -> None:
     unit = cx.unit
     decl = fn.decl
     if kind == "local" and decl.params:
@@ -302,7 +303,7 @@ def activate(cx, node, hint):
     return VOID
 
 
-def check_bound(cx, number: int, node) -> None:
+def check_bound(cx: Analysis, number: int, node) -> None:
     """Activated ids must be bound to a local task by the end of the program's comptime blocks."""
     bound = cx.unit.bound.get(number)
     if bound is None or bound.kind != "local":
@@ -317,7 +318,7 @@ def check_bound(cx, number: int, node) -> None:
         )
 
 
-def need_top(cx, node) -> None:
+def need_top(cx: Analysis, node) -> None:
     if not cx.top_level:
         cx.fail("MS0211", f"@{node.name} can be used in top-level comptime blocks and at run time only", node)
 
@@ -362,7 +363,7 @@ _block("block", True)
 _block("unblock", False)
 
 
-def action_target(cx, value, node) -> int:
+def action_target(cx: Analysis, value, node) -> int:
     """The id of a task that is named directly (`.activate = task`)."""
     found = cx.unit.task_id(value.v)
     if found is None:

@@ -13,6 +13,7 @@ from ..ir import isa
 from ..ir.isa import PE_MEMORY, Op, Sys
 from ..sema.model import ops
 from ..sema.model import types as T
+from ..sema.model.protocol import Analysis
 from ..sema.model.values import ABSENT, FALSE, TRUE, VOID, ArrayValue, Known, Pointer, RangeValue, Reg, show
 from ..syntax import ast
 from ..syntax.source import regular_file
@@ -96,7 +97,7 @@ def fp16(cx, node, hint):
     return Known(T.TYPE, T.PREDECLARED[cx.unit.fp16])
 
 
-def array_arg(cx, node, i: int) -> T.ArrayType:
+def array_arg(cx: Analysis, node, i: int) -> T.ArrayType:
     t: Any = cx.type_expr(node.args[i])
     if not isinstance(t, T.ArrayType):
         cx.fail("MS0301", f"@{node.name} takes an array type, found {t}", node.args[i], "for example [4]f32")
@@ -241,7 +242,7 @@ for _name in ("start", "stop", "step"):
 # ---------------------------------------------------------------- strings
 
 
-def text_arg(cx, node) -> str:
+def text_arg(cx: Analysis, node) -> str:
     value = cx.known(node)
     if value.ty is not T.COMPTIME_STRING:
         cx.fail("MS0301", f"expected a string, found {value.ty}", node)
@@ -309,7 +310,7 @@ def json_type(text: str) -> T.Type | None:
     return T.array(tuple(map(int, sizes)), t) if sizes else t
 
 
-def json_array(cx, node, data: list, t: T.ArrayType, where: str) -> Known:
+def json_array(cx: Analysis, node, data: list, t: T.ArrayType, where: str) -> Known:
     """Nested lists of the array's shape."""
     flat: list[Any] = [data]
     for d in t.dims:
@@ -321,7 +322,7 @@ def json_array(cx, node, data: list, t: T.ArrayType, where: str) -> Known:
     return Known(t, ArrayValue(np.array(values, dtype) if dtype else values))
 
 
-def json_value(cx, node, data: Any, t: T.Type | None, where: str) -> Known:
+def json_value(cx: Analysis, node, data: Any, t: T.Type | None, where: str) -> Known:
     """A value of a JSON file as a `t`, if a type is given by its key, by the type it stands in, or by the call."""
     if isinstance(data, dict):
         wanted = dict(t.fields) if isinstance(t, T.StructType) else {}
@@ -390,7 +391,7 @@ def comptime_assert(cx, node, hint):
     return VOID
 
 
-def _numbers(cx, condition) -> list[str]:
+def _numbers(cx: Analysis, condition) -> list[str]:
     """What the names in a condition stand for: one note, "P is 1, groups is 3"."""
     names: dict[str, str] = {}
 

@@ -7,6 +7,7 @@ there is such a thing, else with the target of docs/architecture.md.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,10 +40,10 @@ _TARGET_INSTRUCTIONS, _TARGET_HOPS, _TARGET_TASKS = 100e6, 20e6, 10e6
 def _tile(
     name: str,
     code: list[list[int]],
-    ops: list[list[int]] = (),
+    ops: Sequence[list[int]] = (),
     memory: int = 64,
-    inputs: list[Queue] = (),
-    outputs: list[Queue] = (),
+    inputs: Sequence[Queue] = (),
+    outputs: Sequence[Queue] = (),
     blocked: int = 0,
 ) -> TileProgram:
     """A tile program of one exported function `main`."""

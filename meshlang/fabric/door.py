@@ -22,7 +22,7 @@ from ..ir.records import Record
 from ..ir.words import RING, Act, DsrConfig, FifoRow, OperationRow, Walk
 from .engine import state as s
 from .engine.faults import Fault
-from .engine.opcodes import DFILT
+from .engine.opcodes import DFILT  # type: ignore[attr-defined]  # the names there are made from the table
 from .engine.trace import EV_DONE, EV_TASK
 
 if TYPE_CHECKING:

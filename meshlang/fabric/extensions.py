@@ -155,6 +155,6 @@ class Extensions:
                 H["config"][rows[at]] = (config | flags).astype(np.uint32)
             number += len(pes)
         for color, channel in channels.items():
-            flags = self.flags(color)
-            pes = np.flatnonzero((channel >= 0) & (flags != 0))
-            H["config"][(channel[pes] - first_channel) // s.Channel.WORDS] |= flags[pes].astype(np.uint32)
+            special = self.flags(color)
+            pes = np.flatnonzero((channel >= 0) & (special != 0))
+            H["config"][(channel[pes] - first_channel) // s.Channel.WORDS] |= special[pes].astype(np.uint32)

@@ -280,7 +280,7 @@ def _rooms(
     """Lay out what is ragged. Returns a _Room for each tile program, and where W, U and the memories end so far."""
     depths_in, depths_out, ramp = profile["queues.input"], profile["queues.output"], int(profile["fabric.ramp"])
     W_end = s.P0 + program.fabric.width * program.fabric.height * s.Pe.WORDS
-    M_end = MEMORY_START
+    M_end = int(MEMORY_START)
     rooms = []
     for t, tile in enumerate(program.tiles):
         n, memory = len(tile_pes[t]), _memory_size(tile)
@@ -295,7 +295,7 @@ def _rooms(
         row.reg, W_end = W_end, W_end + n * row.registers
         row.dsr, W_end = W_end, W_end + n * s.Dsr.WORDS * len(tile.dsrs)
         row.ut = (W_end + 7) & ~7  # on cache lines
-        W_end = row.ut + n * s.Thread.WORDS * tables.threads[t]
+        W_end = row.ut + n * s.Thread.WORDS * int(tables.threads[t])
         row.fifo, W_end = W_end, W_end + n * s.Fifo.WORDS * len(tile.fifos)
         row.iq = -(-U_end // s.Queue.WORDS) * s.Queue.WORDS  # on cache lines
         U_end = row.iq + n * s.Queue.WORDS * len(row.caps_in)

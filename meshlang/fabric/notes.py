@@ -124,10 +124,10 @@ def _notes(machine: Loaded) -> list[_Note]:
                 about["kind"],
                 about["what"],
                 about["line"],
-                *(int(record[name]) for name in ("cycle", "pe", "task", "a", "b", "c", "count")),
-                pes,
-                tile,
-                machine.state.lines[about["line"]] if about["kind"] in _WITH_LINE else None,
+                **{name: int(record[name]) for name in ("cycle", "pe", "task", "a", "b", "c", "count")},
+                pes=pes,
+                tile=tile,
+                span=machine.state.lines[about["line"]] if about["kind"] in _WITH_LINE else None,
             )
         )
     return out

@@ -50,7 +50,7 @@ def page() -> str:
 
 def _doc(declared: type) -> str:
     """What a class says of itself, a paragraph a line."""
-    return "\n\n".join(" ".join(part.split()) for part in inspect.getdoc(declared).split("\n\n"))
+    return "\n\n".join(" ".join(part.split()) for part in (inspect.getdoc(declared) or "").split("\n\n"))
 
 
 def _record(record: type[Record]) -> Iterator[str]:

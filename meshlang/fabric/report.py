@@ -462,27 +462,27 @@ def find_waiting(machine: Loaded) -> list[Waiting]:
     # routers
     first, _ = st.channel_region
     count = s.ChannelState.count.get(st.buffers["state"])
-    for color, channel in st.channels.items():
-        has = channel >= 0
-        stuck = np.zeros(len(channel), bool)
-        stuck[has] = count[(channel[has] - first) // s.Channel.WORDS] > 0
+    for number, places in st.channels.items():
+        has = places >= 0
+        stuck = np.zeros(len(places), bool)
+        stuck[has] = count[(places[has] - first) // s.Channel.WORDS] > 0
         for pe in np.flatnonzero(stuck):
-            config = int(U[channel[pe] + s.Channel.config])
+            config = int(U[places[pe] + s.Channel.config])
             tx = s.Config.tx.get(config)
-            if tx & s.TO_HOST and color in machine.held_streams:
-                text = f"wavelets of color {color} wait for the host, which has not begun to take them"
+            if tx & s.TO_HOST and number in machine.held_streams:
+                text = f"wavelets of color {number} wait for the host, which has not begun to take them"
             elif tx & s.TO_RAMP and s.Config.queue.get(config) == s.NO_QUEUE:
-                text = f"wavelets of color {color} wait in the router: no input queue takes this color"
+                text = f"wavelets of color {number} wait in the router: no input queue takes this color"
             else:
                 to = ", ".join(DIRECTIONS[d] for d in range(5) if tx >> d & 1) or "nowhere (no tx)"
-                text = f"wavelets of color {color} are stuck in the router, on their way to {to}"
+                text = f"wavelets of color {number} are stuck in the router, on their way to {to}"
                 if config & s.Config.teardown.mask:
-                    text = f"wavelets of color {color} wait in the router: the color is in teardown, and the program does not leave it"
+                    text = f"wavelets of color {number} wait in the router: the color is in teardown, and the program does not leave it"
                 for d in range(4):
-                    near = int(U[channel[pe] + s.Channel.near + d])
+                    near = int(U[places[pe] + s.Channel.near + d])
                     if tx >> d & 1 and near < s.OFF_RECTANGLE and gate(near, d ^ 1):
                         text += f" ({DIRECTIONS[d]}: {gate(near, d ^ 1)})"
-            add(int(pe), "router", text, None, color).wavelets = True
+            add(int(pe), "router", text, None, number).wavelets = True
     # commands
     for pe in np.flatnonzero(P["cmdopen"] == 1):
         tile = int(st.tile_of[pe])

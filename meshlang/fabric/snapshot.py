@@ -248,11 +248,11 @@ def restore(path: str | Path, machine: Machine) -> dict[str, Any]:
         shot = Snapshot(
             int(arrays["W"][s.Globals.now]),
             meta["command"],
-            *(arrays[name] for name in _ARRAYS),
-            {c: arrays[f"out{c}"] for c in colors},
-            {c: arrays[f"outn{c}"] for c in colors},
-            0,
-            meta["period"],
+            **{name: arrays[name] for name in _ARRAYS},
+            out={c: arrays[f"out{c}"] for c in colors},
+            out_counts={c: arrays[f"outn{c}"] for c in colors},
+            prints=0,
+            period=meta["period"],
         )
         machine.settle()
         problem = state_problem(machine, shot)

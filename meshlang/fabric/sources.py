@@ -46,9 +46,7 @@ def _imported(path: Path) -> Iterator[Path]:
     package = Path(__file__).resolve().parents[1]
     for place, names, plain in _IMPORT.findall(path.read_text(encoding="utf-8")):
         modules = (
-            [place]
-            if place
-            else [_NAME.match(part.strip()).group() for part in plain.split(",") if _NAME.match(part.strip())]
+            [place] if place else [found.group() for part in plain.split(",") if (found := _NAME.match(part.strip()))]
         )
         for module in modules:
             dots = len(module) - len(module.lstrip("."))

@@ -61,7 +61,7 @@ def settled(traced: bool = False) -> bool:
 
 def uncompiled() -> RunLoop:
     """The run loop as plain Python."""
-    from .uncompiled import loop as plain  # type: ignore[import-not-found]
+    from .uncompiled import loop as plain  # type: ignore[attr-defined]  # the modules of engine/ under another name
 
     return plain.run_loop
 

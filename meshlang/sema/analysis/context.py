@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any
+from typing import Any, NoReturn
 
 from ...diag import Diagnostic, Label, MeshlangError
 from ...ir.isa import Op, Ty
@@ -67,7 +67,7 @@ class Context:
         help: str | None = None,
         labels: list | None = None,
         notes: list[str] | None = None,
-    ):
+    ) -> NoReturn:
         span = getattr(node, "span", node)
         raise MeshlangError(
             Diagnostic(code, message, span, "error", [Label(s, t) for s, t in labels or []], notes or [], help)

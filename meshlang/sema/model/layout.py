@@ -11,6 +11,7 @@ import numpy as np
 from ...diag import MeshlangError
 from ...ir.program import DIRECTIONS, FILTER_FIELDS, FILTER_KINDS, POP_MODES, ColorConfig
 from . import types as T
+from .protocol import Analysis
 from .together import plain
 from .values import KeyedCache, Known
 
@@ -49,7 +50,7 @@ class LayoutState:
     exports: dict[str, tuple[T.Type, bool, Any]] = field(default_factory=dict)
     _parsed: KeyedCache = field(default_factory=KeyedCache)
 
-    def set_rectangle(self, cx, node, w: int, h: int) -> None:
+    def set_rectangle(self, cx: Analysis, node, w: int, h: int) -> None:
         if self.width:
             cx.fail("MS0601", "@set_rectangle is called twice", node, labels=[(self.rectangle_span, "first here")])
         if not (1 <= w <= MAX_WIDTH and 1 <= h <= MAX_HEIGHT):
@@ -72,7 +73,7 @@ class LayoutState:
         self.width, self.height, self.rectangle_span, self.refused = w, h, node.span, False
         self.tile = array("i", [-1]) * (w * h)
 
-    def check_place(self, cx, node, x: int, y: int) -> None:
+    def check_place(self, cx: Analysis, node, x: int, y: int) -> None:
         if self.refused:
             raise MeshlangError()  # reported where the rectangle was set
         if not self.width:
@@ -85,7 +86,7 @@ class LayoutState:
                 "coordinates are (column, row) and start at 0",
             )
 
-    def set_tile(self, cx, node, x: int, y: int, path: str | None, params: Any) -> None:
+    def set_tile(self, cx: Analysis, node, x: int, y: int, path: str | None, params: Any) -> None:
         self.check_place(cx, node, x, y)
         space = cx.unit.compiler.space
         if space is not None:
@@ -105,13 +106,13 @@ class LayoutState:
         self.tile[at] = number
         self.specs[number].count += 1
 
-    def set_tiles(self, cx, node, places: np.ndarray, path: str | None, params: Any) -> None:
+    def set_tiles(self, cx: Analysis, node, places: np.ndarray, path: str | None, params: Any) -> None:
         """`set_tile` for many places that have no code yet."""
         number = self.spec_number(cx, node, path, params)
         np.frombuffer(self.tile, np.int32)[places] = number
         self.specs[number].count += len(places)
 
-    def spec_number(self, cx, node, path: str | None, params: Any) -> int:
+    def spec_number(self, cx: Analysis, node, path: str | None, params: Any) -> int:
         cache = self.spec_of.get(path)
         if cache is None:
             cache = self.spec_of[path] = KeyedCache()
@@ -127,7 +128,7 @@ class LayoutState:
         rows = self.tile if table == "tile" else self.colors.get(table)
         return np.zeros(self.width * self.height, bool) if rows is None else np.frombuffer(rows, np.int32) >= 0
 
-    def set_color(self, cx, node, x: int, y: int, color: int, value: Known) -> None:
+    def set_color(self, cx: Analysis, node, x: int, y: int, color: int, value: Known) -> None:
         self.check_place(cx, node, x, y)
         space = cx.unit.compiler.space
         if space is not None:
@@ -149,7 +150,7 @@ class LayoutState:
         table[at] = number
         self.configured(cx, node, color, number)
 
-    def set_colors(self, cx, node, places: np.ndarray, color: int, cfg: ColorConfig) -> None:
+    def set_colors(self, cx: Analysis, node, places: np.ndarray, color: int, cfg: ColorConfig) -> None:
         """`set_color` for many places at which the color has no configuration yet."""
         number = self.config_of[self.intern(cfg)]
         np.frombuffer(self.color_table(color), np.int32)[places] = number
@@ -161,7 +162,7 @@ class LayoutState:
             table = self.colors[color] = array("i", [-1]) * (self.width * self.height)
         return table
 
-    def configured(self, cx, node, color: int, number: int) -> None:
+    def configured(self, cx: Analysis, node, color: int, number: int) -> None:
         if self.configs[number].positions and self.arch == "wse3" and color not in SWITCH_COLORS_WSE3:
             cx.warn("MS0608", f"color {color} has no switch on wse3", node, "use one of 0-9, 12, 13, 16, 17, 20, 21")
         self.config_spans.setdefault((color, number), node.span)
@@ -175,10 +176,10 @@ class LayoutState:
 
     # ------------------------------------------------------------ configurations
 
-    def color_config(self, cx, node, value: Known) -> ColorConfig:
+    def color_config(self, cx: Analysis, node, value: Known) -> ColorConfig:
         return self._parsed.get(value, lambda: self.intern(self.parse_config(cx, node, value)))
 
-    def parse_config(self, cx, node, value: Known) -> ColorConfig:
+    def parse_config(self, cx: Analysis, node, value: Known) -> ColorConfig:
         where = node.args[-1]
         if not isinstance(value.ty, T.StructType):
             cx.fail(
@@ -223,7 +224,7 @@ class LayoutState:
             **swaps,
         )
 
-    def switches(self, cx, where, rx: int, tx: int, cfg: dict) -> tuple:
+    def switches(self, cx: Analysis, where, rx: int, tx: int, cfg: dict) -> tuple:
         """Switch positions are cumulative: each replaces the named side of the position before it (facts 3.3)."""
         self.check_fields(cx, where, cfg, SWITCH_FIELDS, "'switches'")
         positions: list[tuple[int, int] | None] = [(rx, tx)]
@@ -256,7 +257,7 @@ class LayoutState:
             pop = modes[0]
         return tuple(positions), position, ring, pop
 
-    def filter(self, cx, where, cfg: dict) -> tuple:
+    def filter(self, cx: Analysis, where, cfg: dict) -> tuple:
         """A filter as (kind, ((field, value), ...)) with every field, so that equal filters are equal."""
         self.check_fields(cx, where, cfg, ("kind", "fast_mode", *FILTER_FIELDS), "'filter'")
         kinds = [n for n, v in cfg["kind"].v.items() if v.v] if "kind" in cfg else []
@@ -270,12 +271,12 @@ class LayoutState:
         return kinds[0], tuple((n, int(cfg[n].v) if n in cfg else default) for n, default in FILTER_FIELDS.items())
 
     @staticmethod
-    def check_fields(cx, where, fields: dict, allowed: tuple[str, ...], what: str) -> None:
+    def check_fields(cx: Analysis, where, fields: dict, allowed: tuple[str, ...], what: str) -> None:
         for n in fields:
             if n not in allowed:
                 cx.fail("MS0609", f"{what} has no field '{n}'", where, notes=[f"fields: {', '.join(allowed)}"])
 
-    def sides(self, cx, where, value: Known, allowed: tuple[str, ...], what: str) -> dict[str, Known]:
+    def sides(self, cx: Analysis, where, value: Known, allowed: tuple[str, ...], what: str) -> dict[str, Known]:
         """The fields of a route or switch position. The 2.10 form is a number, a sum of the bits of <directions>: rx
         from bit 0, tx from bit 5; it becomes fields with masks, and 0 is no field at all."""
         if isinstance(value.ty, T.StructType):
@@ -299,7 +300,7 @@ class LayoutState:
         return {n: Known(T.U16, mask) for n, mask in masks.items() if mask}
 
     @staticmethod
-    def directions(cx, where, value: Known | None, what: str) -> int:
+    def directions(cx: Analysis, where, value: Known | None, what: str) -> int:
         """A mask from one direction or a tuple of different directions; a number is a mask already."""
         if value is None:
             return 0
@@ -320,7 +321,7 @@ class LayoutState:
 
     # ------------------------------------------------------------ the end
 
-    def check_export(self, cx, node, name: str, t: T.Type, mutable: bool) -> None:
+    def check_export(self, cx: Analysis, node, name: str, t: T.Type, mutable: bool) -> None:
         declared = self.exports.get(name)
         if declared is None:
             import difflib

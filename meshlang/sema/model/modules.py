@@ -36,9 +36,9 @@ class ModuleInstance:
     def __post_init__(self) -> None:
         self.unit.modules.append(self)
         for item in self.tree.items:
-            name = getattr(item, "name", None)
-            if name is None:
+            if not isinstance(item, (ast.Decl, ast.FnDecl)):
                 continue
+            name = item.name
             if name in self.decls:
                 self.unit.error(
                     "MS0204",

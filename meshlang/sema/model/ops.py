@@ -36,7 +36,10 @@ def round_float(v: float, t: T.Type) -> float:
     return _decode16(_encode16(v, t), t)
 
 
-_FORMAT16 = {T.BF16: (8, 7, 127), T.CB16: (6, 9, 42)}  # exponent bits, mantissa bits, bias
+_FORMAT16: dict[T.Type, tuple[int, int, int]] = {
+    T.BF16: (8, 7, 127),
+    T.CB16: (6, 9, 42),
+}  # exponent bits, mantissa bits, bias
 
 
 def _encode16(v: float, t: T.Type) -> int:
@@ -314,7 +317,7 @@ def binary(op: str, a: Known, b: Known) -> Known:
             r = x | y
         else:
             r = x ^ y
-        if t is not T.COMPTIME_INT and not t.lo <= r <= t.hi:
+        if isinstance(t, T.IntType) and not t.lo <= r <= t.hi:
             # typed arithmetic wraps, at compile time as at run time (docs/language.md)
             r = wrap(r, t)
         return Known(t, r)

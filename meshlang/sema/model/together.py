@@ -75,6 +75,7 @@ class Lanes:
         return f"Lanes({self.a.shape})"
 
     def _with(self, other: Any, op: Callable[..., Any], most: Callable[[int, int], int], swapped: bool = False) -> Any:
+        b: Any
         if isinstance(other, Lanes):
             b, n = other.a, other.most
         elif isinstance(other, int):
@@ -269,7 +270,7 @@ class Rounds:
             out &= m.reshape([-1 if j == k else 1 for j in range(n)])
         return out if self.all is None else out & np.broadcast_to(self.all, out.shape[::-1]).T
 
-    def of(self, a: np.ndarray) -> np.ndarray:
+    def of(self, a: np.ndarray | np.integer) -> np.ndarray:
         """The elements of a value in these rounds, flat."""
         shape = tuple(len(m) for m in reversed(self.masks))
         a = np.broadcast_to(a, shape)

@@ -206,7 +206,7 @@ class Unit:
                 )
             if d.kind == "circbuf":
                 kind = isa.DsdKind.CIRCBUF
-                row = (2, words.RING, d.wraparound, d.length, 1, 1, 1 - d.wraparound, 0, 0)
+                row: tuple[int, ...] = (2, words.RING, d.wraparound, d.length, 1, 1, 1 - d.wraparound, 0, 0)
             else:
                 kind = isa.DsdKind.MEM4D
                 row = (len(d.extents), *(d.extents + (1,) * 4)[:4], *(d.strides + (0,) * 4)[:4])
@@ -337,7 +337,9 @@ class Unit:
     # ------------------------------------------------------------ assembly
 
     def assemble(self) -> TileProgram:
-        entries, code, spans = [], [], []
+        entries: list[int] = []
+        code: list[list[int]] = []
+        spans: list[Any] = []
         for inst in self.instances:
             fb = inst.builder
             assert fb is not None
@@ -352,7 +354,7 @@ class Unit:
                 i.fn.decl.name,
                 e,
                 sum(len(T.flatten(t)) for _, t in i.params),
-                i.builder.high,
+                built(i).high,
                 len(T.flatten(i.ret)),
                 i.fn.decl.noinline,
                 i.index in self.pointed,
@@ -429,8 +431,8 @@ class Unit:
             return tuple(t for _, t in inst.params), inst.ret
 
         def callees(inst: Instance) -> set[int]:
-            found = set()
-            for callee, _, signature in inst.builder.calls:
+            found: set[int] = set()
+            for callee, _, signature in built(inst).calls:
                 found |= {callee} if callee >= 0 else {i for i in self.pointed if type_of(insts[i]) == signature}
             return found
 
@@ -470,7 +472,7 @@ class Unit:
                 recursive = True
                 return 0
             visiting.add(i)
-            fb = self.instances[i].builder
+            fb = built(self.instances[i])
             size = fb.high
             for callee, base, _ in fb.calls:
                 for c in [callee] if callee >= 0 else indirect:
@@ -481,6 +483,12 @@ class Unit:
 
         size = max((visit(i) for i in range(len(self.instances))), default=1) + 2
         return (max(size, RECURSIVE_STACK) if recursive else size), recursive
+
+
+def built(inst: Instance) -> FunctionBuilder:
+    """The code of a function that has been compiled."""
+    assert inst.builder is not None
+    return inst.builder
 
 
 def memory_map(objects: list[MemoryObject], limit: int = 12) -> list[str]:

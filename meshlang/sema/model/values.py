@@ -287,11 +287,15 @@ def show(value: Any) -> str:
         return f"<run-time {value.ty}>"
     v = value.v
     if isinstance(v, dict):
-        inner = ", ".join(show(f) if value.ty.tuple else f".{n} = {show(f)}" for n, f in v.items())
+        inner = ", ".join(
+            show(f) if isinstance(value.ty, T.StructType) and value.ty.tuple else f".{n} = {show(f)}"
+            for n, f in v.items()
+        )
         return f".{{ {inner} }}" if inner else ".{}"
     if isinstance(v, ArrayValue):
+        elem = value.ty.elem if isinstance(value.ty, T.ArrayType) else None
         first = v.data[:64].tolist() if isinstance(v.data, np.ndarray) else v.data[:64]
-        items = ", ".join(show(e if isinstance(e, Known) else Known(value.ty.elem, e)) for e in first)
+        items = ", ".join(show(e if isinstance(e, Known) or elem is None else Known(elem, e)) for e in first)
         return f"{value.ty} {{ {items}{', ...' if len(v.data) > 64 else ''} }}"
     if isinstance(v, bool):
         return "true" if v else "false"
