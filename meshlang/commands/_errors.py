@@ -56,4 +56,4 @@ def print_run_time_warnings(context: RunContext) -> None:
     """At the end of a command, however it ends: what the machines of its runs noted, each once, on stderr."""
     from meshlang.host.warnings import show_run_time
 
-    show_run_time(context.sessions or ())
+    show_run_time(session.machine.warnings for session in context.sessions or ())

@@ -27,7 +27,7 @@ from .engine.trace import EV_DONE, EV_TASK
 
 if TYPE_CHECKING:
     from .machine import Machine
-    from .snapshot import Snapshot
+    from .saved import Snapshot
 
 _LATE = 1 << 62  # cycles and counters stay below
 _ANY = range(-(1 << 63), 1 << 63)

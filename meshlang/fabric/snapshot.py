@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from .. import files
 from ..diag import Diagnostic, MeshlangError
 from .door import state_problem
 from .engine import state as s
+from .saved import Snapshot
 
 if TYPE_CHECKING:
     from ..ir.program import Program
@@ -37,38 +38,6 @@ _RECORDING = (
 )
 # how far a run was allowed to go says nothing about where the machine is
 _NOT_STATE = (s.Globals.limit, s.Globals.until, s.Globals.scolor, s.Globals.starget, s.Globals.steps)
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """The state of a machine between two cycles. Treat the arrays as read-only."""
-
-    cycle: int
-    command: str | None
-    W: np.ndarray
-    U: np.ndarray
-    M8: np.ndarray
-    host_in: np.ndarray
-    segments: np.ndarray
-    tails: np.ndarray
-    out: dict[int, np.ndarray]
-    out_counts: dict[int, np.ndarray]
-    prints: int  # how many print records there were (they are only ever added)
-    period: int
-
-    @property
-    def nbytes(self) -> int:
-        arrays = (
-            self.W,
-            self.U,
-            self.M8,
-            self.host_in,
-            self.segments,
-            self.tails,
-            *self.out.values(),
-            *self.out_counts.values(),
-        )
-        return sum(a.nbytes for a in arrays)
 
 
 def take(machine: Machine) -> Snapshot:

@@ -95,7 +95,7 @@ def show_warnings(session: Session) -> None:
     from .warnings import show_run_time
 
     if _current.sessions is None:
-        show_run_time([session])
+        show_run_time([session.machine.warnings])
 
 
 def open_session(

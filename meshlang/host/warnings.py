@@ -11,13 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from meshlang.diag import Diagnostic, MeshlangError
 from meshlang.diag.render import SHOWN, render_text, to_json
-
-if TYPE_CHECKING:
-    from .session import Session
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
 
@@ -74,12 +71,12 @@ class RunWarnings:
         return [{**record, "count": n} for record, n in zip(to_json(self.items), self.counts)]
 
 
-def show_run_time(sessions: Iterable[Session]) -> None:
+def show_run_time(runs: Iterable[Iterable[Diagnostic]]) -> None:
     """Print what the machines of some runs have noted, each place once, on stderr."""
     seen: set[tuple[str, str, str]] = set()
     found: list[Diagnostic] = []
-    for session in sessions:
-        for d in session.machine.warnings:
+    for warnings in runs:
+        for d in warnings:
             # messages of places name the first PE: what has a place in the source is told by it
             key = d.code, str(d.span), d.message if d.span is None else ""
             if key not in seen:
