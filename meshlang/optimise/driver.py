@@ -47,6 +47,8 @@ class Done:
     calls: list[tuple[int, int]]  # (number or -1 for a call through a pointer, base)
     code: Code | None  # what others inline; None: it stays as it was, and calls name functions of its own tile program
     asked: dict[tuple[int, int, bool], int | None]
+    size: int  # of the code
+    others: list[int]  # numbers that stand for functions it calls and does not inline, in the order of its calls
 
 
 @dataclass
@@ -57,7 +59,7 @@ class Optimiser:
     check: Callable[[str, Code], None] | None = None
     preloaded: bool = False  # PEs begin with memory of their own
     keys: dict[Any, list[int]] = field(default_factory=dict)  # what a function depends on -> numbers
-    done: list[Done] = field(default_factory=list)  # by number
+    done: dict[int, Done] = field(default_factory=dict)  # by number
     params: list[int] = field(default_factory=list)
     results: list[int] = field(default_factory=list)
 
@@ -81,6 +83,7 @@ class _Tile:
             self.end[i] = starts[order[k + 1]] if k + 1 < len(order) else len(tile.code)
         self.kind = tile.code[:, 0] & 0xFF
         self.numbers = [-1] * len(starts)
+        self.stands: dict[int, int] = {}  # number that stands for a function -> the function
         self.facts = self.describe()
 
     def describe(self) -> Facts:
@@ -128,9 +131,14 @@ class _Tile:
             indirect = [(-1, w) for w in words[kind == CALLR, 2].tolist()]
             direct = list(zip(words[kind == CALL, 1].tolist(), words[kind == CALL, 2].tolist(), strict=True))
             inlined = np.full(len(words), -1, np.int32)
-            o.done.append(Done(words, spans, inlined, [], f.frame, indirect + direct, None, {}))
+            o.done[self.numbers[i]] = Done(
+                words, spans, inlined, [], f.frame, indirect + direct, None, {}, len(words), []
+            )
             return
-        words[kind == CALL, 1] = [self.numbers[c] for c in calls]
+        # what is not inlined matters by its parameters and results only: any function may stand there
+        others = [c for c in dict.fromkeys(calls) if not self.inlines(c)]
+        place = {c: -1 - k for k, c in enumerate(others)}
+        words[kind == CALL, 1] = [place.get(c, self.numbers[c]) for c in calls]
         ops = np.unique(words[kind == DSDOP, 1])
         configs = np.unique(words[kind == DSRLD, 3])
         key = (
@@ -144,19 +152,32 @@ class _Tile:
             array("q", map(id, spans)).tobytes(),
             t.dsd_ops[ops].tobytes(),
             t.dsr_configs[configs[configs >= 0]].tobytes(),
-            tuple(self.once[c] for c in calls),
+            tuple((t.functions[c].params, t.functions[c].results) for c in others),
         )
         same = o.keys.setdefault(key, [])
         for number in same:
-            if facts.same(o.done[number].asked):
+            done = o.done[number]
+            stands = dict(zip(done.others, others, strict=True))
+            if all(self.stands.get(n, c) == c for n, c in stands.items()) and facts.same(done.asked):
                 self.numbers[i] = number
+                self.stands.update(stands)
                 return
         number = self.numbers[i] = self.number(f)
         same.append(number)
+        new = [self.number(t.functions[c]) for c in others]
+        self.stands.update(zip(new, others, strict=True))
+        rows = np.flatnonzero(kind == CALL)
+        words[rows, 1] = [n if n >= 0 else new[-1 - n] for n in words[rows, 1].tolist()]
         facts.asked = {}
         code = split(f, words.tolist(), spans, facts)
         self.passes(code, {self.numbers[c] for c in calls if self.once[c]})
-        o.done.append(finished(code))
+        o.done[number] = finished(code, new)
+
+    def inlines(self, i: int) -> bool:
+        """Is function i inlined where it is called?"""
+        done = self.o.done[self.numbers[i]]
+        limit = inline.ONCE if self.once[i] else inline.SMALL
+        return "inline" in self.o.passes and done.code is not None and not done.code.noinline and done.size <= limit
 
     def number(self, f: Function) -> int:
         self.o.params.append(f.params)
@@ -167,8 +188,8 @@ class _Tile:
         on, check = self.o.passes, self.o.check
 
         def body(number: int) -> Code | None:
-            found = self.o.done[number].code
-            return None if found is None or found.noinline else found
+            done = self.o.done.get(number)
+            return None if done is None or done.code is None or done.code.noinline else done.code
 
         def step(name: str, run: Callable[[Code], Any]) -> bool:
             if name not in on and name != "webs":
@@ -194,10 +215,11 @@ class _Tile:
                 if not changed:
                     break
                 tidy()
-            step("rotate", loops.rotate)
-            step("invariants", invariants.run)
-            step("branches", branches.run)
-            tidy()
+            changed = step("rotate", loops.rotate)
+            changed |= step("invariants", invariants.run)
+            if changed:
+                step("branches", branches.run)
+                tidy()
         step("moves", dead.moves)
         registers.run(code)
         if check is not None:
@@ -210,10 +232,14 @@ class _Tile:
         for i, number in enumerate(self.numbers):
             index.setdefault(number, i)
 
+        def function(number: int) -> int:
+            found = self.stands.get(number)
+            return index[number] if found is None else found
+
         def calls(i: int) -> list[tuple[int, int]]:
             done = o.done[self.numbers[i]]
             plain = done.code is None
-            return [(c if plain or c < 0 else index[c], base) for c, base in done.calls]
+            return [(c if plain or c < 0 else function(c), base) for c, base in done.calls]
 
         called: set[int] = set()
         todo = list(self.kept) or list(range(len(t.functions)))
@@ -247,7 +273,7 @@ class _Tile:
             rows = np.flatnonzero(kind == CALL)
             if len(rows):
                 targets = words[rows, 1].tolist()
-                words[rows, 1] = renumber[targets if done.code is None else [index[c] for c in targets]]
+                words[rows, 1] = renumber[targets if done.code is None else [function(c) for c in targets]]
             code.append(words)
             spans.extend(done.spans)
             inlined.append(np.where(done.inlined < 0, -1, done.inlined + len(frames)).astype(np.int32))
@@ -292,7 +318,7 @@ class _Tile:
         return max((visit(i) for i in range(len(self.t.functions))), default=1) + 2
 
 
-def finished(code: Code) -> Done:
+def finished(code: Code, others: list[int]) -> Done:
     words, where = join(code)
     used: dict[int, int] = {}
     for _, frame in where:
@@ -308,7 +334,18 @@ def finished(code: Code) -> Done:
     calls = [(i.a if i.op == CALL else -1, i.b) for i in code.instructions() if i.op in (CALL, CALLR)]
     table = np.array(words, np.int32).reshape(-1, 4)
     inlined = np.array([used.get(k, -1) for _, k in where], np.int32)
-    return Done(table, [s for s, _ in where], inlined, code.frames, code.frame, calls, code, code.facts.asked)
+    return Done(
+        table,
+        [s for s, _ in where],
+        inlined,
+        code.frames,
+        code.frame,
+        calls,
+        code,
+        code.facts.asked,
+        code.size(),
+        others,
+    )
 
 
 def bottom_up(calls: list[list[int]]) -> list[int]:

@@ -29,17 +29,17 @@ from .numbers import (
 QUIET = PURE | {LD, ST, CHK, ASSERT, DIV, REM, SHL, SHR}
 
 
-def run(code: Code) -> None:
+def run(code: Code) -> bool:
     shape = Shape.of(code)
-    if not shape.found:
-        return
     before = Before(code, shape)
     enter, _ = liveness(code, shape.order)
+    changed = False
     for loop in reversed(shape.found):
-        hoist(code, shape, before, loop.header, loop.body, enter[loop.header])
+        changed |= hoist(code, shape, before, loop.header, loop.body, enter[loop.header])
+    return changed
 
 
-def hoist(code: Code, shape: Shape, before: Before, header: int, body: set[int], live: int) -> None:
+def hoist(code: Code, shape: Shape, before: Before, header: int, body: set[int], live: int) -> bool:
     writes: dict[int, int] = {}
     quiet, stores, clobbered = True, [], 1 << 30
     for n in body:
@@ -78,7 +78,7 @@ def hoist(code: Code, shape: Shape, before: Before, header: int, body: set[int],
                     keep.append(i)
             block.ins = keep
     if not moved:
-        return
+        return False
     top = shape.order[header]
     bridge = Block()
     bridge.ins, bridge.next = moved, top
@@ -86,6 +86,7 @@ def hoist(code: Code, shape: Shape, before: Before, header: int, body: set[int],
         if n not in body:
             block.retarget(top, bridge)
     code.blocks.insert(code.blocks.index(top), bridge)
+    return True
 
 
 def movable(code: Code, before: Before, i: Ins, quiet: bool, stores: list[Ins]) -> bool:

@@ -356,9 +356,10 @@ def expand(code: Code, shape: Shape, loop: Loop, start: int, r: int, values: lis
 # ---------------------------------------------------------------- rotate
 
 
-def rotate(code: Code) -> None:
+def rotate(code: Code) -> bool:
     """`while (c) body` becomes `if (c) { do body while (c) }`: a round has one jump instead of two."""
     shape = Shape.of(code)
+    changed = False
     for loop in shape.found:
         header = shape.order[loop.header]
         if header.test is None or len(header.ins) > 12 or not header.succs:
@@ -373,4 +374,6 @@ def rotate(code: Code) -> None:
             shape.order[n].retarget(header, twin)
         last = max(loop.latches)
         code.blocks.insert(code.blocks.index(shape.order[last]) + 1, twin)
+        changed = True
     code.clean()
+    return changed
