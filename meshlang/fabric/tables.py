@@ -197,7 +197,12 @@ def _relocate(
             word = code[:, column]
             code[:, column] = np.where(rows & (word >= 0), first + word * step, word)
     kind = Instruction.op.get(code[:, 0])
-    cost = np.where(code[:, 0] & isa.FREE, 0, np.array(costs, np.int32)[kind])
+    cost = np.array(costs, np.int32)[kind]
+    factor = code[:, 3]
+    cost[(kind == isa.Op.MULI) & (factor > 0) & (factor & (factor - 1) == 0)] = costs[
+        isa.Op.SHL
+    ]  # by a power of two: a shift
+    cost[code[:, 0] & isa.FREE != 0] = 0
     code[:, 0] = Instruction.cost.put(cost, code[:, 0])
     if use.unmasks_exceptions(tile):
         code[use.where(code, lambda op: "EXCEPTION" in op.row.faults and not op.row.effect), 0] |= CHECKED

@@ -83,3 +83,17 @@ comptime { @bind_control_task(c, @get_control_task_id(40)); }
     tile = compile_files(tmp_path, {"pe.csl": source}, arch="wse3").tiles[0]
     at = next(f.entry for f in tile.functions if f.name == "main")
     assert [Op(int(w) & 0xFF).name for w in tile.code[at : at + 3, 0]] == ["LDI", "ST", "RET"]
+
+
+def test_a_multiplication_by_a_power_of_two_costs_a_shift(tmp_path):
+    from meshlang.fabric.tables import build_tables
+    from meshlang.fabric.timing import load_profile
+    from meshlang.ir.words import Instruction
+
+    profile = load_profile("wse3")
+    program = compile_files(
+        tmp_path, {"pe.csl": "var n: i16; var m: i16;\nfn main() void { n = n * 8; m = m * 9; }"}, arch="wse3"
+    )
+    words = build_tables(program, profile).C.reshape(-1, 4)
+    cost = {int(w[3]): int(Instruction.cost.get(w[0])) for w in words if w[0] & 0xFF == Op.MULI}
+    assert cost == {8: profile["scalar.alu"], 9: profile["scalar.multiply"]}
