@@ -57,7 +57,7 @@ def _fewest_pieces(
     def attempt(pieces: int) -> Placement:
         found = Placement(
             config, height, width, capacity=-(-tokens // height), dtype=dtype, layers=layers, head=True, prompt=prompt,
-            pieces=pieces,
+            pieces=pieces, advise=False,
         )  # fmt: skip
         found.check_tokens(tokens, prompt)
         return found

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from meshlang.diag import MeshlangError
 from meshlang.ir.isa import PE_MEMORY
 from meshlang.paths import stdlib_dir
 
@@ -30,6 +31,7 @@ from .placement import lcm_panels, panel_numbers, ring
 __all__ = ["LlamaConfig", "Placement", "line_group", "tolerance"]
 
 MODEL = stdlib_dir() / "llm/model/layout.csl"  # the program of a whole model
+NEAR = 6  # PEs by which a rectangle that is advised may be smaller
 COUNTED = 0xFFFF  # tokens are counted in u16, and a row's number is added (<llm/kv_cache>)
 
 
@@ -68,8 +70,8 @@ class Placement:
     (all). shift: the cache's form. head: the final norm and the output projection are on the mesh too. prompt: the
     longest prompt that is prefilled, 0 if none; it takes at least 2 x 2 PEs. Then the hidden vector is cut into
     lcm(height, width) panels, the rows have theirs in the order of MeshGEMM's ring (`placement.ring`), and weights are
-    placed for <llm/prefill>. pieces: of the output projection, of which a PE holds one at a time. MS0991 for shapes
-    that cannot be placed, MS0992 when a PE's memory is too small.
+    placed for <llm/prefill>. pieces: of the output projection, of which a PE holds one at a time. advise: a refusal names a
+    rectangle in which it would fit. MS0991 for shapes that cannot be placed, MS0992 when a PE's memory is too small.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Placement:
         head: bool = False,
         prompt: int = 0,
         pieces: int = 1,
+        advise: bool = True,
     ):
         self.config, self.height, self.width = config, height, width
         self.capacity, self.shift, self.head = capacity, shift, head
@@ -155,7 +158,7 @@ class Placement:
             own = panels
         self.hidden_index = own.reshape(height, -1)  # [H, hidden]: the elements of each row while decoding
         self.feed_index = _split(c.feed_forward_size, width)
-        self.check_memory()
+        self.check_memory(advise)
 
     # ------------------------------------------------------------ sizes
 
@@ -208,7 +211,7 @@ class Placement:
         """Bytes of a PE that are left."""
         return PE_MEMORY - sum(self.memory().values())
 
-    def check_memory(self) -> None:
+    def check_memory(self, advise: bool = True) -> None:
         """MS0992 if `memory` is more than a PE has."""
         need = self.memory()
         if sum(need.values()) > PE_MEMORY:
@@ -217,8 +220,32 @@ class Placement:
                 "MS0992",
                 f"{self.layers} layer{'s' if self.layers > 1 else ''} with {self.capacity} tokens per PE on {self.height} x {self.width} PEs take "
                 f"{sum(need.values()):,} of a PE's {PE_MEMORY:,} bytes ({parts})",
-                "use a larger mesh, fewer layers, a smaller capacity or float16",
+                (advise and self._advice()) or "use a larger mesh, fewer layers, a smaller capacity or float16",
             )
+
+    def _advice(self) -> str | None:
+        """For a prefill, whose panels are smallest where the sides have a small common multiple: the largest rectangle a
+        little smaller than this one in which as many tokens would fit."""
+        if not self.prompt:
+            return None
+        for less in range(1, NEAR + 1):
+            for height in range(self.height, self.height - less - 1, -1):
+                width = self.width - less + (self.height - height)
+                if min(height, width) < 2:
+                    continue
+                try:
+                    Placement(
+                        self.config, height, width, capacity=-(-self.capacity * self.height // height), dtype=self.dtype,
+                        layers=self.layers, shift=self.shift, head=self.head, prompt=self.prompt, pieces=self.pieces,
+                        advise=False,
+                    )  # fmt: skip
+                except MeshlangError:
+                    continue
+                return (
+                    f"it would fit on {height} x {width} PEs: the hidden vector is cut into lcm({self.height}, {self.width}) = "
+                    f"{math.lcm(self.height, self.width)} panels here, and into {math.lcm(height, width)} there"
+                )
+        return None
 
     def tokens(self) -> int:
         """How many tokens an empty cache takes: H times as many when it shifts as when it concatenates."""

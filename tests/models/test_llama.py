@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -207,3 +208,19 @@ def test_reference_one_by_one_or_at_once():
     want = at_once.decode(x)
     assert np.allclose(want, np.concatenate([single.decode(row[None]) for row in x]), rtol=1e-12)
     assert at_once.tokens == single.tokens == 5
+
+
+def test_a_prefill_that_does_not_fit_names_a_rectangle_that_does():
+    """15 rows and 16 columns have 240 panels of two elements, most of them padded; 14 and 16 have 112 of three."""
+    config = llama.LlamaConfig(hidden_size=256, heads=8, kv_heads=8, head_size=32, feed_forward_size=512)
+    sizes = {"capacity": 20, "dtype": np.float32, "prompt": 300}
+    with pytest.raises(meshlang.MeshlangError) as found:
+        llama.Placement(config, 15, 16, **sizes)
+    (refused,) = found.value.diagnostics
+    assert refused.code == "MS0992" and refused.help.startswith("it would fit on ")
+    height, width = (int(n) for n in re.findall(r"on (\d+) x (\d+) PEs", refused.help)[0])
+    assert height <= 15 and width <= 16 and "lcm(15, 16) = 240 panels" in refused.help
+    llama.Placement(config, height, width, **(sizes | {"capacity": -(-20 * 15 // height)}))
+    with pytest.raises(meshlang.MeshlangError) as found:  # without panels there is nothing to advise
+        llama.Placement(config, 2, 2, capacity=20)
+    assert found.value.diagnostics[0].help.startswith("use a larger mesh")
