@@ -68,7 +68,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def small(folder):
-    return profiled(build(str(folder / "layout.csl")))
+    return profiled(build(str(folder / "layout.csl"), optimise=0))
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +108,15 @@ def test_functions(small):
     assert start["total"] == start["self"] + twice["total"]
     tasks = {t["task"]: t for t in by_task(profile)}
     assert tasks["main (launched)"]["cycles"] == start["total"] and tasks["work (local task 9)"]["starts"] == 2
+
+
+def test_functions_that_were_expanded_where_they_are_called(folder):
+    profile, machine = profiled(build(str(folder / "layout.csl")))
+    functions = {f["function"]: f for f in by_function(profile)}
+    calls = {"main": 2, "work": 2, "leaf": 6, "unblock_cmd_stream": 2}  # `twice` has no instruction of its own
+    assert {n: f["calls"] for n, f in functions.items()} == calls
+    assert 0 < functions["leaf"]["self"] < functions["main"]["total"]
+    assert sum(f["self"] for f in functions.values()) == machine.stats()["busy"].sum()
 
 
 def test_lines(small):
