@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from programs import PE, layout, stamps
 from runs import start
+
+from programs import PE, layout, stamps
 
 TERM = (
     PE % {"words": 6}
@@ -33,7 +34,10 @@ task done() void {}
 fn nothing() void {}
 comptime {
   @bind_local_task(done, later);
-  if (@is_arch("wse3")) { if (first) { @initialize_queue(out_queue, .{ .color = loop_color }); } else { @initialize_queue(@get_input_queue(2), .{ .color = loop_color }); } }
+  if (@is_arch("wse3")) {
+    if (first) { @initialize_queue(out_queue, .{ .color = loop_color }); }
+    else { @initialize_queue(@get_input_queue(2), .{ .color = loop_color }); }
+  }
 }
 var before = @zeros([3]u16);
 var after = @zeros([3]u16);

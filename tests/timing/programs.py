@@ -61,10 +61,10 @@ STREAM_PE = (
     PE % {"words": 6}
     + """
 param N: u16;
-const shift: u16 = if (@is_same_type(%(type)s, f16)) 4 else 2;
+const shift: i16 = if (@is_same_type(%(type)s, f16)) 4 else 2;
 var D: [N]%(type)s align(16);
 var A: [N]%(type)s align(16);
-var B: [N + shift]%(type)s align(16);
+var B: [N + 4]%(type)s align(16);
 const d = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{N} -> D[i] });
 const a = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{N} -> A[i] });
 const b = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{N} -> B[i + shift] });

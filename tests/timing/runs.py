@@ -153,16 +153,19 @@ def published(
 
 @contextlib.contextmanager
 def _launches(cycles: list[int]) -> Iterator[None]:
-    """Note the cycles from the arrival of each launch at the first PE to the end of the command on the last."""
+    """Note the cycles from the arrival of each launch at the first PE to the end of the command on the last; at the end, those
+    from the first launch to the end of the last stream."""
     from meshlang.fabric.machine import Machine
     from meshlang.host.sdk.runtime import SdkRuntime
 
-    original = SdkRuntime.launch, SdkRuntime.call
+    original = SdkRuntime.launch, SdkRuntime.call, SdkRuntime.stop
+    begun: list[int] = []
 
     def timed(method):
         def launch(self, *arguments, **options):
             machine: Machine = self._session.machine
             before = self._session.cycle
+            begun.append(before)
             result = method(self, *arguments, **options)
             while self._session.commands:
                 self._session.wait(self._session.commands[-1])
@@ -171,8 +174,17 @@ def _launches(cycles: list[int]) -> Iterator[None]:
 
         return launch
 
+    def stop(self):
+        while self._session.receiving:
+            self._session.wait(self._session.receiving[-1])
+        if begun:
+            latency = int(self._session.machine.profile["fabric.launch_latency"])
+            cycles.append(self._session.cycle - begun[0] - latency)
+        return original[2](self)
+
     SdkRuntime.launch, SdkRuntime.call = timed(original[0]), timed(original[1])  # type: ignore[method-assign]
+    SdkRuntime.stop = stop  # type: ignore[method-assign]
     try:
         yield
     finally:
-        SdkRuntime.launch, SdkRuntime.call = original  # type: ignore[method-assign]
+        SdkRuntime.launch, SdkRuntime.call, SdkRuntime.stop = original  # type: ignore[method-assign]
