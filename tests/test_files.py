@@ -41,7 +41,7 @@ def writers(tree: ast.AST) -> list[int]:
             and not any(k.arg == "fileobj" for k in node.keywords)
             or name in ("write_text", "write_bytes") and owner not in ("files", "machine", "self") and len(node.args) < 4
             and not (isinstance(node.func, ast.Attribute) and getattr(node.func.value, "attr", "") == "machine")
-            or name in ("tofile", "memmap") or name in ("copy", "copy2", "copyfile", "move") and owner == "shutil"
+            or name == "tofile" or name == "memmap" and "r" not in modes or name in ("copy", "copy2", "copyfile", "move") and owner == "shutil"
             or name in ("save", "savez", "savez_compressed") and owner == "np"
             and not (node.args and isinstance(node.args[0], ast.Name))
         ):  # fmt: skip

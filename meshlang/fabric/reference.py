@@ -8,8 +8,8 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
+from .. import files
 from ..ir.records import Packed, Record
 from .engine import state as s
 
@@ -94,4 +94,4 @@ def _packed(packed: type[Packed]) -> Iterator[str]:
 
 if __name__ == "__main__":
     for name in sys.argv[1:]:
-        Path(name).write_text(page(), encoding="utf-8")
+        files.write_text(name, page())

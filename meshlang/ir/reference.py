@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
+from .. import files
 from .dsdops import DsdOpCode
 from .isa import ELEMENTS, FLOATS, INTEGERS, NUMBERS, Effect, Flow, MathFn, Op, Print, Role, Sys, Ty
 
@@ -147,4 +147,4 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(page(), encoding="utf-8")
+    files.write_text(sys.argv[1], page())

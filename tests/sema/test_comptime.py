@@ -378,7 +378,7 @@ comptime {
 )
 def test_json_values_of_another_type(tmp_path, text, ty, message):
     (tmp_path / "values.json").write_text(text)
-    with pytest.raises(MeshlangError, match=f"MS0218: .*{message}"):
+    with pytest.raises(MeshlangError, match=rf"MS0218\]: .*{message}"):
         holds(tmp_path, f'const v = @import_comptime_value({ty}, "values.json");\ncomptime {{ @comptime_print(v); }}')
 
 

@@ -8,31 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshlang.ir.dsdops import DsdOpCode
-from meshlang.ir.isa import (
-    D_BASE,
-    D_COLOR,
-    D_KIND,
-    D_LEN,
-    D_QUEUE,
-    D_SIMD,
-    D_STRIDE,
-    D_TAG,
-    OP_ACTION,
-    OP_ASYNC,
-    OP_CODE,
-    OP_DST,
-    OP_S0,
-    OP_S1,
-    OP_S2,
-    DsdKind,
-    Op,
-    Operand,
-    Simd,
-)
-
-
-def field(word: int, where: tuple[int, int]) -> int:
-    return word >> where[0] & (1 << where[1]) - 1
+from meshlang.ir.isa import DsdKind, Op, Operand, Simd
+from meshlang.ir.words import Dsd, OperationRow
 
 
 def packed(tile) -> list[int]:
@@ -42,7 +19,7 @@ def packed(tile) -> list[int]:
         if w & 0xFF == Op.LDI:
             both = w2 & 0xFF == Op.LDIH and a == a2
             out.append((low & 0xFFFFFFFF) | (high & 0xFFFFFFFF) << 32 if both else low)
-    return [w for w in out if w > 0xFFFF and DsdKind.MEM1D <= field(w, D_KIND) <= DsdKind.FABOUT]
+    return [w for w in out if w > 0xFFFF and DsdKind.MEM1D <= Dsd.kind.get(w) <= DsdKind.FABOUT]
 
 
 def signed(v: int) -> int:
@@ -81,10 +58,7 @@ fn main() void {
 }""",
     ).tiles[0]
     a = next(o.address for o in tile.objects if o.name == "a")
-    got = [
-        ((field(d, D_BASE) - a) // 4, field(d, D_LEN), signed(field(d, D_STRIDE)), field(d, D_TAG))
-        for d in packed(tile)
-    ]
+    got = [((Dsd.base.get(d) - a) // 4, Dsd.len.get(d), Dsd.stride.get(d), Dsd.tag.get(d)) for d in packed(tile)]
     assert got == [(2, 4, 5, 2), (16, 3, -3, 2), (9, 7, -2, 2), (0, 2, 1, 2)]
 
 
@@ -111,11 +85,11 @@ var a: [100, 7]u16;
 fn main() void {{ @mov16(@get_dsd(mem4d_dsd, .{{ .tensor_access = {access} }}), 1); }}""",
     ).tiles[0]
     (word,) = packed(tile)
-    assert field(word, D_KIND) == DsdKind.MEM4D
-    n, *table = tile.mem4d[field(word, D_LEN)].tolist()
+    assert Dsd.kind.get(word) == DsdKind.MEM4D
+    n, *table = tile.mem4d[Dsd.len.get(word)].tolist()
     assert n == rank and table[:rank] == extents
     a = next(o.address for o in tile.objects if o.name == "a")
-    start = signed(field(word, D_BASE) - a & 0xFFFF) // 2
+    start = signed(Dsd.base.get(word) - a & 0xFFFF) // 2
     want = [
         sum(c * x for c, x in zip(rows[0], at)) * 7
         + rows[1] * 7
@@ -158,32 +132,32 @@ fn main() void {
     ).tiles[0]
     D, V, s, P = Operand.DSD, Operand.DSD, Operand.SCALAR, Operand.POINTER
     rows = tile.dsd_ops.tolist()
-    assert [r[OP_CODE] for r in rows] == [
+    assert [r[OperationRow.code] for r in rows] == [
         DsdOpCode.FMACS,
         DsdOpCode.FADDS,
         DsdOpCode.FMOVS,
         DsdOpCode.FMULS,
         DsdOpCode.FMOVS,
     ]
-    assert [tuple(r[c] for c in (OP_DST, OP_S0, OP_S1, OP_S2)) for r in rows] == [
+    assert [tuple(r[c] for c in range(OperationRow.dst, OperationRow.dst + 4)) for r in rows] == [
         (D, V, V, s),
         (P, s, V, 0),
         (D, V, 0, 0),
         (D, V, s, 0),
         (Operand.DSR, Operand.DSR, 0, 0),
     ]
-    assert [(r[OP_ASYNC], r[OP_ACTION]) for r in rows] == [(0, 0), (0, 0), (1, 1), (1, 2), (0, 0)]
+    assert [(r[OperationRow.async_], r[OperationRow.action]) for r in rows] == [(0, 0), (0, 0), (1, 1), (1, 2), (0, 0)]
     assert tile.dsrs == [("dest", 3), ("src1", 3)]
     words = packed(tile)
-    fabin = next(w for w in words if field(w, D_KIND) == DsdKind.FABIN)
-    fabout = next(w for w in words if field(w, D_KIND) == DsdKind.FABOUT)
-    assert (field(fabin, D_QUEUE), field(fabin, D_COLOR), field(fabin, D_LEN), field(fabin, D_SIMD)) == (
+    fabin = next(w for w in words if Dsd.kind.get(w) == DsdKind.FABIN)
+    fabout = next(w for w in words if Dsd.kind.get(w) == DsdKind.FABOUT)
+    assert (Dsd.queue.get(fabin), Dsd.color.get(fabin), Dsd.len.get(fabin), Dsd.simd.get(fabin)) == (
         5,
         3,
         8,
         Simd.OFF,
     )
-    assert (field(fabout, D_COLOR), field(fabout, D_SIMD)) == (4, Simd.SIMD_64)
+    assert (Dsd.color.get(fabout), Dsd.simd.get(fabout)) == (4, Simd.SIMD_64)
     assert [(q.id, q.color) for q in tile.inputs] == [(5, 3)]
 
 
@@ -198,7 +172,7 @@ const h = @set_dsd_base_addr(d, b);
 fn main() void { a[0] = 1.0; @fmovs(e, 0.0); @fmovh(h, 0.0); }""",
     ).tiles[0]
     a, b = (next(o.address for o in tile.objects if o.name == n) for n in "ab")
-    got = [(field(d, D_BASE), field(d, D_LEN), field(d, D_STRIDE), field(d, D_TAG)) for d in packed(tile)]
+    got = [(Dsd.base.get(d), Dsd.len.get(d), Dsd.stride.get(d), Dsd.tag.get(d)) for d in packed(tile)]
     assert got == [(a + 12, 2, 2, 2), (b, 8, 1, 1)]
     assert not {Op.DBASE, Op.DINC, Op.DLEN, Op.DSTRIDE} & {Op(w & 0xFF) for w in tile.code[:, 0].tolist()}
 

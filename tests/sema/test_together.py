@@ -22,9 +22,10 @@ var r: i16 = a;
 
 def compiled(path, together, arch="wse2", **params):
     """What comes of a layout: a program or messages, and the loops that had to run round by round."""
-    compiler = Compiler(CompileOptions(arch=arch, params=params, together=together), builtins)
+    options = CompileOptions(arch=arch, params=params, together=together)
+    compiler = Compiler(options, builtins)
     try:
-        with deep_recursion():
+        with deep_recursion(options):
             p = compiler.compile(str(path))
     except MeshlangError as error:
         lines = [(d.code, d.message, d.span and d.span.start, [n.text for n in d.labels]) for d in error.diagnostics]
@@ -247,5 +248,6 @@ def test_a_wafer_of_roles_takes_a_walk_for_each(tmp_path):
     calls = []
     plain = compiler.tile_path
     compiler.tile_path = lambda *args: calls.append(1) or plain(*args)
-    compiler.compile(str(path))
+    with deep_recursion(compiler.options):
+        compiler.compile(str(path))
     assert not compiler.apart and len(calls) < 100
