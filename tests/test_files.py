@@ -22,6 +22,7 @@ ALONE = {
     "host/sdk/stand_ins.py": "in a fresh temporary folder of this process",
     "commands/conformance.py": "the copy of a script in a fresh temporary folder",
     "host/sdk/appliance.py": "stage copies into a fresh temporary working folder",
+    "fabric/startup.py": "the lock of the process that compiles: nothing is in it",
     "cache.py": "the caches: written beside and renamed there",
 }
 
