@@ -326,8 +326,7 @@ def map_(cx, node, hint):
         cx.emit(node, Op.LE, smaller, count, other)
         cx.emit(node, Op.SEL, count, smaller, other)
         fb.release(mark)
-    # counting and branching cost nothing: the operands' DSRs step by themselves, and the vendor's compiler unrolls the
-    # loop
+    # counting and branching cost nothing, nor does fetching an element: the operands' DSRs step by themselves
     fb.free = True
     fb.constant(0, i)
     top, end = fb.label(), fb.label()
@@ -351,7 +350,9 @@ def map_(cx, node, hint):
             )
         assert t is not None and t.ty is not None
         r = fb.reg()
+        fb.free = True
         cx.emit(node, Op.ELD, r, v.reg, i, t.ty)
+        fb.free = False
         return Reg(t, r)
 
     cx.depth += 1

@@ -293,12 +293,13 @@ def _print_summary(context: RunContext) -> None:
         _print_many(list(programs.values()))
         return
     for (*_, table), handles in programs.items():
-        profile = handles[0].session.machine.profile.name
+        model = handles[0].session.machine.profile
+        profile = f"{model.name} profile, accuracy {model.accuracy.partition(':')[0]}"
         if len(handles) == 1:
-            print(f"\n{handles[0].cycles:,} cycles ({profile} profile)")
+            print(f"\n{handles[0].cycles:,} cycles ({profile})")
         else:
             print(
-                f"\n{len(handles)} fabrics with this program: {_range([h.cycles for h in handles])} cycles ({profile} profile)"
+                f"\n{len(handles)} fabrics with this program: {_range([h.cycles for h in handles])} cycles ({profile})"
             )
         for handle in handles:
             if handle.session.warnings.total:
@@ -350,6 +351,7 @@ def _summary(context: RunContext) -> dict[str, Any]:
             {
                 "cycles": handle.cycles,
                 "profile": handle.session.machine.profile.name,
+                "accuracy": handle.session.machine.profile.accuracy,
                 "stats": stats,
                 "resources": handle.program.resources(),
                 "sim_log": handle.lines,

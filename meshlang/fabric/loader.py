@@ -213,8 +213,7 @@ def load(program: Program, profile: Profile) -> State:
     G["x"] = extension_start
     _set_timing(G, profile)
     small = M_end >> 1 < 1 << 32  # Q_XAT has 32 bits
-    later = profile["dsd.fabric_setup"] > profile["fabric.ramp"]
-    G["express"] = small and later and not any(_looks_closely(tile) for tile in program.tiles)
+    G["express"] = small and not any(_looks_closely(tile) for tile in program.tiles)
     for ty, size in isa.TY_SIZE.items():
         G["mask"][ty] = _signed((1 << 8 * size) - 1)
         G["sign"][ty] = 1 << (8 * size - 1) if ty in (isa.Ty.I32, isa.Ty.I16, isa.Ty.I8) else 0
@@ -233,7 +232,7 @@ def load(program: Program, profile: Profile) -> State:
             _fill_records(P, tables, t, tile, pes, room)
             s.Router.view(U, 0, npe)["iq"][pes] = P["iq"][pes]
             _fill_memory(M8, tile, len(pes), room)
-            _fill_queues(U, tables, t, tile, pes, room, channels.index, int(profile["fabric.ramp"]))
+            _fill_queues(U, tables, t, tile, pes, room, channels.index, profile)
             _fill_dsrs(W, tables, t, tile, len(pes), room)
     _visit_all(W, tile_of >= 0)
     return State(
@@ -279,6 +278,7 @@ def _rooms(
 ) -> tuple[list[_Room], int, int, int]:
     """Lay out what is ragged. Returns a _Room for each tile program, and where W, U and the memories end so far."""
     depths_in, depths_out, ramp = profile["queues.input"], profile["queues.output"], int(profile["fabric.ramp"])
+    latency = int(profile["dsd.latency"])  # what is in the pipeline has its place already
     W_end = s.P0 + program.fabric.width * program.fabric.height * s.Pe.WORDS
     M_end = int(MEMORY_START)
     rooms = []
@@ -287,7 +287,9 @@ def _rooms(
         row = _Room(
             # a queue that is no operation's has no number of the machine's, and is as short as its shortest
             caps_in=[int(depths_in[q.id] if q.id < len(depths_in) else min(depths_in)) + ramp for q in tile.inputs],
-            caps_out=[int(depths_out[i]) if i < len(depths_out) else int(depths_out[0]) for i, _ in tables.outputs[t]],
+            caps_out=[
+                int(depths_out[i] if i < len(depths_out) else depths_out[0]) + latency for i, _ in tables.outputs[t]
+            ],
             registers=tile.stack_registers + 4,
             memory=memory,
             room=memory + (2 * isa.PLAIN_COUNT if _plain_words(tile) else 0),
@@ -402,7 +404,7 @@ def _fill_queues(
     pes: np.ndarray,
     room: _Room,
     channel_of: dict[int, np.ndarray],
-    ramp: int,
+    profile: Profile,
 ) -> None:
     """The queue records of the PEs of tile program t."""
     n = len(pes)
@@ -418,7 +420,7 @@ def _fill_queues(
             queue["cap"] = cap
             queue["id"] = ident
             queue["color"] = s.NO_COLOR if color is None or color < 0 else color
-            queue["depth"] = cap - ramp if incoming else cap
+            queue["depth"] = cap - int(profile["fabric.ramp" if incoming else "dsd.latency"])
             if incoming and color in channel_of:
                 queue["channel"] = np.maximum(channel_of[color][pes], 0)
             entries = entries + cap * s.Entry.WORDS

@@ -56,7 +56,7 @@ def build_tables(program: Program, profile: Profile) -> Tables:
     table += [0] * (len(program.tiles) * s.Tile.WORDS)
     codes: list[np.ndarray] = []
     for t, tile in enumerate(program.tiles):
-        codes.append(_add_tile(out, table, t, tile, program.arch == "wse3", sum(map(len, codes)), costs))
+        codes.append(_add_tile(out, table, t, tile, program.arch == "wse3", sum(map(len, codes)), costs, profile))
     out.lines, line_of = _source_lines(program)
     out.line_table = len(table)
     out.T = np.concatenate([np.array(table, np.int32), *line_of])
@@ -66,7 +66,14 @@ def build_tables(program: Program, profile: Profile) -> Tables:
 
 
 def _add_tile(
-    out: Tables, table: list[int], t: int, tile: TileProgram, wse3: bool, position: int, costs: list[int]
+    out: Tables,
+    table: list[int],
+    t: int,
+    tile: TileProgram,
+    wse3: bool,
+    position: int,
+    costs: list[int],
+    profile: Profile,
 ) -> np.ndarray:
     """Add the tables of tile program t, whose code begins at `position`, to `table` (what becomes T). Returns its
     code."""
@@ -117,7 +124,7 @@ def _add_tile(
     table[record + s.Tile.nut], table[record + s.Tile.ndsr] = records, len(tile.dsrs)
     for i in range(8):
         table[record + s.Tile.utmap + i] = 1 + threads.index(i) if i in threads else -1
-    code = _relocate(tile, position, functions, operations, configs, len(out.strings), costs)
+    code = _relocate(tile, position, functions, operations, configs, len(out.strings), costs, profile)
     out.code_base.append(position)
     out.function_base.append(functions)
     out.operations.append((operations, t, len(ops)))
@@ -162,8 +169,24 @@ def operation_costs(profile: Profile) -> list[int]:
     return costs
 
 
+def issue_costs(tile: TileProgram, profile: Profile) -> np.ndarray:
+    """Cycles until a vector operation's first element, for each operation of a tile program: its DSDs are put into DSRs
+    first. With all of them there already, the operation only has to be issued."""
+    load, scalar, issue = (int(profile[f"dsd.{name}"]) for name in ("load", "scalar", "issue"))
+    extra = {int(op): int(profile.get(f"dsd.extra.{op.name.lower()}", 0)) for op in DsdOpCode}
+    out = []
+    for row in OperationRow.rows(tile.dsd_ops):
+        kinds = [row[OperationRow.dst], *row[OperationRow.src : OperationRow.src + 3]]
+        dsds = kinds.count(isa.Operand.DSD)
+        cost = issue
+        if dsds:  # the operation is issued with the last of them
+            cost = dsds * load + kinds.count(isa.Operand.SCALAR) * scalar + extra.get(int(row[OperationRow.code]), 0)
+        out.append(cost)
+    return np.array(out, np.int32)
+
+
 def operation_table(profile: Profile) -> list[int]:
-    """Rows of operation information: element sizes, rate, extra set-up, kernel, whether it accumulates, rate of a
+    """Rows of operation information: element sizes, rate, kernel, whether it accumulates, rate of a
     reduction."""
     table = np.zeros((int(s.OPERATIONS), s.Operation.WORDS), np.int64)
     for op in DsdOpCode:
@@ -172,7 +195,6 @@ def operation_table(profile: Profile) -> list[int]:
         for i, letter in enumerate(op.src):
             row[s.Operation.src + i] = ELEMENT_SIZE[letter]
         row[s.Operation.rate] = round(65536 / float(profile.get(f"dsd.width.{name}", 1)))
-        row[s.Operation.setup] = int(profile.get(f"dsd.extra.{name}", 0))
         row[s.Operation.kernel] = op.kernel
         row[s.Operation.acc] = op.accumulates
         row[s.Operation.reduce] = round(65536 * float(profile["dsd.reduction"]))
@@ -180,7 +202,14 @@ def operation_table(profile: Profile) -> list[int]:
 
 
 def _relocate(
-    tile: TileProgram, code_base: int, functions: int, ops: int, configs: int, strings: int, costs: list[int]
+    tile: TileProgram,
+    code_base: int,
+    functions: int,
+    ops: int,
+    configs: int,
+    strings: int,
+    costs: list[int],
+    profile: Profile,
 ) -> np.ndarray:
     """Absolute targets and table rows, and the cost in the upper half of w."""
     code = use.code_of(tile).copy()
@@ -199,9 +228,11 @@ def _relocate(
     kind = Instruction.op.get(code[:, 0])
     cost = np.array(costs, np.int32)[kind]
     factor = code[:, 3]
-    cost[(kind == isa.Op.MULI) & (factor > 0) & (factor & (factor - 1) == 0)] = costs[
-        isa.Op.SHL
-    ]  # by a power of two: a shift
+    shifts = (kind == isa.Op.MULI) & (factor > 0) & (factor & (factor - 1) == 0)
+    cost[shifts] = costs[isa.Op.SHL]  # by a power of two
+    rows = kind == isa.Op.DSDOP
+    if rows.any():
+        cost[rows] = issue_costs(tile, profile)[(code[rows, 1] - ops) // OperationRow.WORDS]
     cost[code[:, 0] & isa.FREE != 0] = 0
     code[:, 0] = Instruction.cost.put(cost, code[:, 0])
     if use.unmasks_exceptions(tile):

@@ -286,6 +286,7 @@ def test_length_rule_and_warning():
     assert "1 time on 1 PE" in warning.notes
 
 
+TIMER = 6  # of the constant; the published kernels include it
 STREAM = [
     ("fmovh", "V", 4, 10),
     ("faddh", "VV", 4, 12),
@@ -305,7 +306,7 @@ def test_stream_cycles_of_the_vendors_simulator(name, form, width, setup, n):
 
     def cycles(with_op):
         tile = Tile()
-        arrays = [tile.var(f"v{i}", n, size) for i in range(3)]
+        arrays = [tile.var(f"v{i}", n + 1, size) for i in range(3)]  # so that sources lie in different banks
         tile.function("main", export=True)
         if with_op:
             operands = [
@@ -314,4 +315,37 @@ def test_stream_cycles_of_the_vendors_simulator(name, form, width, setup, n):
             tile.op(name, ("dsd", mem(arrays[0], n, 1, size)), *operands)
         return launch(tile, "wse2").cycle
 
-    assert cycles(True) - cycles(False) == n // width + setup
+    assert cycles(True) - cycles(False) == n // width + setup - TIMER
+
+
+@pytest.mark.parametrize("arch", ["wse2", "wse3"])
+@pytest.mark.parametrize(
+    ("gap", "left", "right", "each"),
+    [
+        (0, 1, 1, 2),  # 16 words apart: one bank
+        (1, 1, 1, 1),
+        (4, 1, 1, 2),
+        (0, 1, 2, 1.25),  # the first of four
+        (1, 4, 4, 1),
+    ],
+)
+def test_two_sources_in_one_bank(arch, gap, left, right, each):
+    """f32: a read of each source in a cycle, unless both lie in one bank of 32 bits of four."""
+
+    def cycles(with_op):
+        tile = Tile()
+        a = tile.var("a", 64, 4)
+        b = tile.var("b", 64 + gap, 4)
+        tile.function("main", export=True)
+        if with_op:
+            tile.op(
+                "fmacs",
+                ("dsd", mem(a, 16)),
+                ("dsd", mem(a, 16, left)),
+                ("dsd", mem(b + 4 * gap, 16, right)),
+                ("scalar", 0),
+            )
+        return launch(tile, arch).cycle
+
+    base = 3 * 2 + 1 - 1
+    assert cycles(True) - cycles(False) == base + 16 * each

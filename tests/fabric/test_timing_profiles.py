@@ -16,7 +16,12 @@ def test_every_number_has_source_and_evidence(name):
 
 def test_profiles_have_the_same_numbers():
     keys = [set(load_profile(n).numbers) for n in profile_names()]
-    assert all(k == keys[0] for k in keys) and set(profile_names()) == {"wse2", "wse3", "wse3-silicon"}
+    assert all(k == keys[0] for k in keys) and set(profile_names()) == {
+        "wse2",
+        "wse2-silicon",
+        "wse3",
+        "wse3-silicon",
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 # ruff: noqa: F403, F405
-"""Vector operations whose operands are all in memory: each runs at once and costs set-up + elements / width cycles.
+"""Vector operations whose operands are all in memory: each runs at once and costs elements / width cycles beside
+its instruction.
 
 Kernels (alu.py) take whole slices. Operands that are no slices are staged in chunks; where the order of elements
 matters, they are computed one by one.
@@ -17,7 +18,6 @@ from .fifos import fifo_action, fifo_fault, fifo_pop, fifo_push, fifo_ready, fif
 from .jit import inline, jit
 from .memory import beyond, load_bits, next_element, span_of, step4, store_bits
 from .opcodes import *
-from .prepare import setup_cost
 from .state import *
 from .wheel import fail
 
@@ -204,14 +204,13 @@ def add_with_carry(W, p, a, b):
 
 @jit
 def run_in_memory(W, T, M8, M16, M32, pe, v):
-    """A whole operation without fabric operands; one with a FIFO as far as it gets at once. Returns its cycles, or -1
+    """A whole operation without fabric operands; one with a FIFO as far as it gets at once. Returns the cycles of its elements, or -1
     after a fault."""
     p = P0 + pe * PK
     mem = W[p + P_MEM]
     code = W[v + V_CODE]
     n = W[v + V_N]
     d = v + V_OPERANDS
-    cycles = setup_cost(W, T, v)
     kernel = np.int64(T[code * OI + OI_KERNEL])
     rate = W[v + V_RATE]
     fifo = W[d + O_KIND] == K_FIFO or W[d + OK + O_KIND] == K_FIFO or W[d + 2 * OK + O_KIND] == K_FIFO
@@ -256,7 +255,7 @@ def run_in_memory(W, T, M8, M16, M32, pe, v):
             store_bits(M8, M16, M32, mem + W[d + O_ADDR], W[d + O_SIZE], r)
     W[v + V_K] = k
     W[G_VECTOR] += k
-    cycles += (k * rate + 65535) >> 16
+    cycles = (k * rate + 65535) >> 16
     if fifo and k < n:
         fifo_stopped(W, v)
     save_addresses(W, T, pe, v)

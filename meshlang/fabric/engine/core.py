@@ -272,7 +272,7 @@ def execute(W, U, C, T, M8, M16, M32, pe):
         elif op < 64 and (VALUE_LOW >> op) & 1 != 0 or op >= 64 and op < CHECKED and (VALUE_HIGH >> (op - 64)) & 1 != 0:
             W[ra] = value_op(W, T, p, op, ty, fp, a, b, c)
         else:
-            r = special(W, U, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc - 1, t - cost)
+            r = special(W, U, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc - 1, t - cost, cost)
             if op == CALLR and r >= 0:
                 if fp + b + np.int64(T[r + FN_FRAME]) > W[p + P_REGEND]:
                     x = W[p + P_REGEND] - W[p + P_REG]

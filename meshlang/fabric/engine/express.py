@@ -13,9 +13,8 @@ the PE leaves express mode, which every visit to the compute element does first.
 What makes it exact:
 - the last wavelet of an operation, and control wavelets, always take the queue, and those behind them until it is
   empty;
-- an operation that starts cannot move before everything that is under way has arrived, because a fabric operation takes
-  longer to set
-  up than the ramp (the loader checks that);
+- an operation that starts cannot move before everything that is under way has arrived, because beside others a fabric
+  operation begins later than the ramp takes (instructions.py);
 - programs that look at queues or block microthreads do without (the loader looks for such instructions).
 
 Measured: receiving on all of 256 x 256 PEs is three times faster.

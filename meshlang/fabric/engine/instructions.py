@@ -105,9 +105,9 @@ def checked(W, T, pe, op, ty, fp, a, b, c):
 
 
 @jit
-def issue(W, U, T, M8, M16, M32, pe, row, fp, base, result, t):
-    """DSDOP. Returns the cycles it costs the main thread, or -1 fault, -2 the main thread now waits, -3 come back at
-    time t."""
+def issue(W, U, T, M8, M16, M32, pe, row, fp, base, result, t, cost):
+    """DSDOP, whose operands are put into DSRs in `cost` cycles from t on. Returns the cycles it costs the main thread
+    besides, or -1 fault, -2 the main thread now waits, -3 come back at time t."""
     p = P0 + pe * PK
     now = W[G_NOW]
     v = np.int64(G_SCRATCH)
@@ -121,7 +121,7 @@ def issue(W, U, T, M8, M16, M32, pe, row, fp, base, result, t):
         if result != fp:
             W[result] = 1
         cycles = run_in_memory(W, T, M8, M16, M32, pe, v)
-        trace_op(W, pe, v, W[p + P_PC], t, cycles)
+        trace_op(W, pe, v, W[p + P_PC], t, cost + cycles)
         return cycles
     if t > now:
         if W[v + V_FLAGS] & F_NOTED != 0:
@@ -129,12 +129,16 @@ def issue(W, U, T, M8, M16, M32, pe, row, fp, base, result, t):
         return np.int64(-3)
     if kind == 2 and W[v + V_FLAGS] & F_ASYNC == 0 and not fifo_suspends(W, T, v):
         cycles = run_in_memory(W, T, M8, M16, M32, pe, v)
-        trace_op(W, pe, v, W[p + P_PC], t, cycles)
+        trace_op(W, pe, v, W[p + P_PC], t, cost + cycles)
         if cycles < 0:
             return np.int64(-1)
         if result != fp:
             W[result] = 1 if W[v + V_K] == W[v + V_N] else 0
         return cycles
+    first = now + cost
+    if W[p + P_UTMASK] != 0 and cost <= W[TIME_FABRIC_RAMP]:
+        # what is on its way over the ramp to other operations goes first (express.py counts on it)
+        first = now + W[TIME_FABRIC_RAMP] + 1
     if W[v + V_FLAGS] & F_ASYNC != 0:
         ut = microthread_of(W, U, v)
         tile = W[p + P_TILE]
@@ -148,22 +152,23 @@ def issue(W, U, T, M8, M16, M32, pe, row, fp, base, result, t):
             fail(W, E_UT_BUSY, pe, ut, ZERO, ZERO)
             return np.int64(-1)
         W[v + V_ID] = ut
-        if not start_thread(W, U, T, pe, v, dense, now + W[TIME_DSD_FABRIC_SETUP]):
+        if not start_thread(W, U, T, pe, v, dense, first):
             return np.int64(-1)
         if result != fp:
             W[result] = 1
-        return W[TIME_DSD_ISSUE]
+        return ZERO
     W[v + V_ID] = -1
     # the spare register below the stack takes what nobody wants
     W[v + V_RESULT] = result if result != fp else W[p + P_REG]
-    if not start_thread(W, U, T, pe, v, np.int64(0), now + W[TIME_DSD_FABRIC_SETUP]):
+    if not start_thread(W, U, T, pe, v, np.int64(0), first):
         return np.int64(-1)
     return np.int64(-2)
 
 
 @jit
-def special(W, U, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t):
-    """Instructions that touch more than registers and memory. t is the time before the instruction.
+def special(W, U, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t, cost):
+    """Instructions that touch more than registers and memory. t is the time before the instruction, cost what it takes
+    in any case.
 
     Returns the extra cycles, or: R_FAULT, R_WAIT (the main thread waits for its vector operation), R_LATER (the
     instruction has to run at time t, which has not come), R_STALL (nothing there yet: try again when woken), R_LAST
@@ -174,7 +179,7 @@ def special(W, U, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t):
     x = fp + a
     if op == DSDOP:
         W[p + P_PC] = pc  # threads remember where they were started
-        return issue(W, U, T, M8, M16, M32, pe, a, fp, b, fp + c, t)
+        return issue(W, U, T, M8, M16, M32, pe, a, fp, b, fp + c, t, cost)
     if op == ELD or op == EST:
         v = W[fp + b]
         W[p + P_PC] = pc

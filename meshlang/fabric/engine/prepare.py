@@ -1,6 +1,6 @@
 # ruff: noqa: F403, F405
-"""Before a vector operation runs: its row of the table and its registers become a thread record (state.py), checked and
-costed.
+"""Before a vector operation runs: its row of the table and its registers become a thread record (state.py), checked, with
+its rate.
 
 Length: that of src0 if not zero, else src1, else the destination, else 1 (facts 6.12); 0x7fff has no end.
 """
@@ -11,8 +11,8 @@ import numpy as np
 
 from .dsd import decode, output_slot
 from .faults import Fault
-from .jit import cold, jit
-from .memory import check_walk, is_ring
+from .jit import cold, inline, jit
+from .memory import check_walk, is_ring, walk_offset
 from .opcodes import *
 from .state import *
 from .tolerated import note_length
@@ -20,6 +20,8 @@ from .wheel import fail
 
 FOPERAND, FWALK, FENDLESS = np.int64(Fault.OPERAND), np.int64(Fault.WALK), np.int64(Fault.ENDLESS_WALK)
 ZERO, ONE = np.int64(0), np.int64(1)
+# address bits that say in which of the four banks of 32 bits a word lies
+BANKS = np.int64(0b1100)
 
 
 @jit
@@ -129,7 +131,7 @@ def prepare(W, U, T, pe, v, row, fp, base):
     if W[P0 + pe * PK + P_UNMASKED] != 0:
         W[v + V_FLAGS] |= F_CHECKED
     W[v + V_STEP] = step
-    W[v + V_RATE] = np.int64(T[code * OI + OI_RATE])
+    W[v + V_RATE] = rate(W, T, pe, v)
     return fabric
 
 
@@ -199,24 +201,41 @@ def zero_source(W, v, which):
 
 
 @jit
-def setup_cost(W, T, v):
-    """Set-up cycles of an operation in memory: a base, plus a share per vector and per scalar source (STREAM rows: copy
-    10, scale 11, add 12, triad 13), plus what the operation itself adds."""
-    row = W[v + V_ROW]
-    loaded = True  # every vector already is in a DSR: nothing to set up but the operation itself
-    for j in range(4):
-        if np.int64(T[row + OP_DST + j]) == OPERAND_DSD:
-            loaded = False
-    if loaded:
-        return W[TIME_DSD_SETUP_DSR]
-    t = W[TIME_DSD_SETUP] + np.int64(T[W[v + V_CODE] * OI + OI_SETUP])
-    for j in range(1, 4):
-        kind = W[v + V_OPERANDS + j * OK + O_KIND]
-        if kind == K_MEM or kind == K_MEM4 or kind == K_IN:
-            t += W[TIME_DSD_SETUP_VECTOR]
-        elif kind == K_SCALAR:
-            t += W[TIME_DSD_SETUP_SCALAR]
-    return t
+def rate(W, T, pe, v):
+    """Cycles an element * 65536. Two memory sources of 32 bits take a read each: one element a cycle, and more where both
+    lie in one bank."""
+    r = np.int64(T[W[v + V_CODE] * OI + OI_RATE])
+    a = v + V_OPERANDS + OK
+    b = a + OK
+    if W[a + O_SIZE] != 4 or W[b + O_SIZE] != 4:
+        return r
+    if (W[a + O_KIND] != K_MEM and W[a + O_KIND] != K_MEM4) or (W[b + O_KIND] != K_MEM and W[b + O_KIND] != K_MEM4):
+        return r
+    for j in range(1, 3):
+        o = v + V_OPERANDS + j * OK
+        if W[o + O_KIND] == K_MEM4 and is_ring(T, W[o + O_QUEUE]):
+            return r if r > 65536 else np.int64(65536)
+    if r < 65536:
+        r = np.int64(65536)
+    # strides are even numbers of bytes: the banks repeat after eight elements
+    n = W[v + V_N]
+    if n > 8:
+        n = np.int64(8)
+    hits = np.int64(0)
+    for k in range(n):
+        x = operand_address(W, T, a, np.int64(k))
+        y = operand_address(W, T, b, np.int64(k))
+        if (x ^ y) & BANKS == 0:
+            hits += 1
+    return r + hits * W[TIME_DSD_COLLISION] * 65536 // n
+
+
+@inline
+def operand_address(W, T, o, k):
+    """Address of element k of a memory operand that has not begun."""
+    if W[o + O_KIND] == K_MEM:
+        return W[o + O_ADDR] + k * W[o + O_STRIDE]
+    return W[o + O_ADDR] + walk_offset(T, W[o + O_QUEUE], k, W[o + O_SIZE])
 
 
 @cold

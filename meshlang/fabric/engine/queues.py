@@ -57,8 +57,9 @@ def pop_input(W, U, pe, q, now):
 
 @inline
 def push_output(W, U, pe, q, value, flags, now):
-    """Put a wavelet into an output queue that has room; the ramp takes it from the next cycle on."""
-    count = append(U, q, value & 0xFFFFFFFF, now + 1, flags)
+    """Put a wavelet into an output queue that has room; the ramp takes it when it has come through the pipeline."""
+    leaves = now + 1 + W[TIME_DSD_LATENCY]
+    count = append(U, q, value & 0xFFFFFFFF, leaves, flags)
     p = P0 + pe * PK
     W[p + P_SENT] += 1
     trace_send(W, U, pe, q, value, flags, now)
@@ -66,7 +67,7 @@ def push_output(W, U, pe, q, value, flags, now):
     n = (q - W[p + P_OQ]) // QK
     U[r + R_OQ] = np.uint32(np.int64(U[r + R_OQ]) | (np.int64(1) << n))
     if count == 0:
-        wake_router(W, pe, now + 1)
+        wake_router(W, pe, leaves)
 
 
 @jit

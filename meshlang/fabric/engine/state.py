@@ -589,7 +589,6 @@ class Operation(Record, prefix="OI", size="OI", array="T"):
     dst = word("bytes of an element of the destination")
     src = words(3, "and of the sources")
     rate = word("cycles an element * 65536")
-    setup = word("cycles it adds to the set-up")
     kernel = word("kind of kernel: alu.CLASS_...")
     acc = word("1: it accumulates into a scalar")
     reduce = word("as `rate`, of a reduction")

@@ -11,6 +11,7 @@ from typing import Any
 from ...diag import Diagnostic, MeshlangError
 
 EVIDENCE = ("documented", "measured", "third-party", "fitted", "guess")
+ACCURACY = "machine.accuracy"
 _HERE = Path(__file__).parent
 
 
@@ -40,6 +41,11 @@ class Profile:
                 )
             )
         return self.numbers[name].value
+
+    @property
+    def accuracy(self) -> str:
+        """How far cycles can be trusted, "CLASS: what that says" (docs/timing.md)."""
+        return str(self.get(ACCURACY, "unknown: not compared with published cycles"))
 
     def get(self, name: str, default: Any = None) -> Any:
         number = self.numbers.get(name)
@@ -82,7 +88,7 @@ def engine_numbers() -> tuple[str, ...]:
 
 
 def load_profile(name: str) -> Profile:
-    """A profile by name, or by path of a .toml file."""
+    """A profile by name, or by path of a .toml file. One that is `based_on` another has its numbers, but for those it gives."""
     path = Path(name) if name.endswith(".toml") else _HERE / f"{name}.toml"
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -96,6 +102,8 @@ def load_profile(name: str) -> Profile:
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise MeshlangError(Diagnostic("MS0840", f"{path}: {error}")) from None
-    numbers: dict[str, Number] = {}
+    base = data.pop("based_on", None)
+    numbers: dict[str, Number] = dict(load_profile(base).numbers) if base else {}
+    numbers.pop(ACCURACY, None)  # each profile is judged by itself
     _collect(data, "", numbers, str(path))
     return Profile(path.stem, numbers)
