@@ -44,3 +44,11 @@ def test_a_number_without_evidence_is_refused(tmp_path, entry):
 def test_unknown_profile():
     with pytest.raises(MeshlangError, match="MS0841"):
         load_profile("wse9")
+
+
+def test_a_profile_builds_on_another(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('based_on = "wse3"\n[fabric]\nhop = { value = 1, source = "x", evidence = "guess" }\n')
+    mine, base = load_profile(str(path)), load_profile("wse3")
+    assert mine["fabric.hop"] == 1 and mine["dsd.load"] == base["dsd.load"]
+    assert mine.accuracy.startswith("unknown") and not base.accuracy.startswith("unknown")
