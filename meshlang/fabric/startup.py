@@ -108,14 +108,14 @@ def _announce(text: str, traced: bool) -> None:
 
 
 @contextlib.contextmanager
-def _alone(directory: Path) -> Iterator[bool]:
-    """Whether this is the only process that compiles for a cache directory."""
+def _alone(directory: Path, traced: bool = False) -> Iterator[bool]:
+    """Whether this is the only process that compiles a version of the engine for a cache directory."""
     try:
         import fcntl
     except ImportError:  # not on this system: two may do the same work
         yield True
         return
-    with open(directory / "lock", "a", encoding="utf-8") as file:
+    with open(directory / ("lock-traced" if traced else "lock"), "a", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -131,7 +131,7 @@ def main(arguments: list[str]) -> int:
     if directory is None:
         return 1
     while not loop.cached(traced):
-        with _alone(directory) as alone:
+        with _alone(directory, traced) as alone:
             if alone:
                 loop.engine(traced)
                 return 0

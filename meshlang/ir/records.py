@@ -61,7 +61,10 @@ class Bits:
         are of int64 then."""
         word, value = _wide(word), _wide(value)
         at = self.first + self.width * i
-        return word & ~(self.low << at) | (value & self.low) << at
+        field = self.low << at
+        if field >> 63:
+            field -= 1 << 64  # as numpy has it in 64 bits
+        return word & ~field | (value & self.low) << at
 
 
 def _wide(value: Any) -> Any:

@@ -152,7 +152,11 @@ def test_run_layout(folder, capsys):
         "b=out.npy",
         capsys=capsys,
     )
-    assert "a = float32 [2, 3, 4]" in out and " cycles (wse2 profile)" in out and "3 x 2 rectangle, 6 PEs" in out
+    assert (
+        "a = float32 [2, 3, 4]" in out
+        and " cycles (wse2 profile, accuracy A)" in out
+        and "3 x 2 rectangle, 6 PEs" in out
+    )
     assert "PE(0,0): 7 00FF" in out
     assert np.array_equal(np.load("out.npy"), np.load("b.npy"))
 

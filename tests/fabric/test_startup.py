@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from asm import Tile, program
 
-from meshlang.fabric import machine, startup
+from meshlang.fabric import loaded, machine, startup
 from meshlang.fabric.engine import jit, loop
 from meshlang.ir.isa import Op, Ty
 
@@ -72,12 +72,12 @@ def test_changes_over_in_the_middle(cold, monkeypatch, capsys):
         loops.append(startup.run_loop(traced) is plain)
         return startup.run_loop(traced)
 
-    monkeypatch.setattr(machine, "run_loop", watched)
+    monkeypatch.setattr(loaded, "run_loop", watched)
     m = machine.Machine(code)
     m.launch("main")
     stop = m.run("commands")
     assert loops[:6] == [True] * 6 and not any(loops[7:]) and len(loops) > 7
-    monkeypatch.setattr(machine, "run_loop", lambda traced=False: loop.engine())
+    monkeypatch.setattr(loaded, "run_loop", lambda traced=False: loop.engine())
     other = machine.Machine(code)
     other.launch("main")
     assert other.run("commands") == stop

@@ -168,7 +168,7 @@ def test_cores(program, tmp_path, monkeypatch):
     result = subprocess.run(
         [sys.executable, "-m", "meshlang", "csdb", "out", "--core", "nope"], capture_output=True, text=True
     )
-    assert result.returncode == 1 and "MS0901" in result.stderr
+    assert result.returncode == 1 and "MS0901" in result.stdout + result.stderr
     Path("empty").mkdir()
     result = subprocess.run([sys.executable, "-m", "meshlang", "csdb", "empty"], capture_output=True, text=True)
     assert result.returncode == 2 and "compiled program" in result.stderr

@@ -71,11 +71,11 @@ def test_slices(mesh):
 
 
 def test_slices_that_are_cut_off():
-    options = TraceOptions(groups=tuple(GROUPS), cycles=(120, 130))
+    options = TraceOptions(groups=tuple(GROUPS), cycles=(105, 118))
     trace = Trace.of(run("programs/hello/layout.csl", options=options))
     (first,) = np.flatnonzero(trace.tasks.begin < 0)  # PE 0 has run `main` since cycle 101
-    assert (trace.tasks.start[first], trace.tasks.stop[first], trace.tasks.pe[first]) == (101, 125, 0)
-    assert trace.tasks.stop[trace.tasks.end < 0].tolist() == [130]
+    assert (trace.tasks.start[first], trace.tasks.stop[first], trace.tasks.pe[first]) == (101, 116, 0)
+    assert trace.tasks.stop[trace.tasks.end < 0].tolist() == [118]
 
 
 def test_wavelets_keep_their_identity(mesh):

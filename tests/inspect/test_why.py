@@ -545,10 +545,8 @@ def test_wavelets_that_go_round(tmp_path):
     debugger.run(limit=2000)
     e = explain(debugger.machine)
     assert not e.hung and e.causes() == ["ring"]
-    assert e.findings[0].text == "wavelets of color 3 go round, and never come to a ramp" and e.findings[0].pes == [
-        (0, 0),
-        (1, 0),
-    ]
+    assert e.findings[0].text == "wavelets of color 3 go round, and never come to a ramp"
+    assert sorted(e.findings[0].pes) == [(0, 0), (1, 0)]
 
 
 @pytest.mark.parametrize(

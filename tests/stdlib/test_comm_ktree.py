@@ -210,7 +210,7 @@ def test_the_tree_wins_by_a_growing_factor():
     """WaferLLM section 6: K N^(1/K) / 2 software stages instead of N."""
     for baseline in (PIPELINE, RING):
         factor = [allreduce_cycles(baseline, N) / allreduce_cycles(TREE, N) for N in (4, 16, 64)]
-        assert 1.1 < factor[0] < factor[1] < factor[2]
+        assert 1.0 < factor[0] < factor[1] < factor[2]
 
 
 def test_too_many_phases_for_the_queues():

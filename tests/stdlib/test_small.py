@@ -14,10 +14,8 @@ var b: [3]u16;
 fn main() void {
   time.enable_tsc();
   time.get_timestamp(&a);
-  var s: u16 = 0;
-  for (@range(u16, 1000)) |i| { s += i; }
+  for (@range(u16, 1000)) |i| { words[6] += i; }
   time.get_timestamp(&b);
-  words[6] = s;
   for (@range(u16, 3)) |i| { words[i] = a[i]; words[i + 3] = b[i]; }
   sys.unblock_cmd_stream();
 }
