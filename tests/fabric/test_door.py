@@ -17,7 +17,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "
 from host_programs import write_program  # noqa: E402
 from mode_program import build  # noqa: E402
 
-ROOT = Path(meshlang.__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def programs(folder):

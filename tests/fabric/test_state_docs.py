@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import meshlang
 from meshlang.fabric.engine import jit, state
 from meshlang.fabric.reference import page
 from meshlang.ir.records import Packed, Record, bits, flag, numbers, parts, word, words
 
-ROOT = Path(meshlang.__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_page_is_current():

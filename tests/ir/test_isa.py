@@ -30,7 +30,7 @@ from asm import Tile, program
 
 PACKAGE = Path(meshlang.__file__).parent
 ENGINE = PACKAGE / "fabric" / "engine"
-PAGE = PACKAGE.parent / "docs" / "isa.md"
+PAGE = Path(__file__).parents[2] / "docs" / "isa.md"
 
 
 def test_page():
