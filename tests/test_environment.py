@@ -5,7 +5,7 @@ from pathlib import Path
 
 from meshlang import environment
 
-ROOT = Path(environment.__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 NAME = re.compile(r"\b(?:MESHLANG_[A-Z0-9_]+|XDG_[A-Z_]+|CSL_IMPORT_PATH)\b")
 SOURCES = re.compile(r"[\"'](MESHLANG_[A-Z0-9_]+|XDG_[A-Z_]+|CSL_IMPORT_PATH)[\"']")
 

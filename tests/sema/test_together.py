@@ -1,16 +1,16 @@
 """Loops of a layout evaluated for all rounds at once give what they give round by round: programs, numbering, messages."""
 
 import random
+from pathlib import Path
 
 import pytest
 
 from meshlang import builtins, llama
 from meshlang.diag import MeshlangError
-from meshlang.paths import stdlib_dir
 from meshlang.sema.compiler import Compiler, deep_recursion
 from meshlang.sema.model.options import CompileOptions
 
-PROGRAMS = stdlib_dir().parent / "programs"
+PROGRAMS = Path(__file__).parents[2] / "programs"
 PE = """
 param a: i16 = 0;
 param b: bool = false;
