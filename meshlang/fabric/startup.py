@@ -40,18 +40,18 @@ def run_loop(traced: bool = False) -> RunLoop:
     """The best run loop there is now; `traced`: the version that records events."""
     if loop.ready(traced) or not jit.COMPILED or _waiting[traced].given_up:
         return loop.engine(traced)
-    directory = jit.cache_directory(loop.__file__)
-    if loop.cached(traced) or directory is None or os.environ.get(SWITCH, "1") == "0":
-        _announce("compiling the fabric engine for this machine (once; less than a minute)", traced)
-        return loop.engine(traced)
     state = _waiting[traced]
     now = time.monotonic()
-    if now >= state.next_look:
-        state.next_look = now + LOOK
-        _look(state, traced)
-    if state.given_up or loop.cached(traced):
+    if now < state.next_look:
+        return uncompiled()  # a look reads and hashes all sources of the engine: not at every call
+    if loop.cached(traced):
         return loop.engine(traced)
-    return uncompiled()
+    if os.environ.get(SWITCH, "1") == "0" or jit.cache_directory(loop.__file__) is None:
+        _announce("compiling the fabric engine for this machine (once; less than a minute)")
+        return loop.engine(traced)
+    state.next_look = now + LOOK
+    _look(state, traced)
+    return loop.engine(traced) if state.given_up else uncompiled()
 
 
 def settled(traced: bool = False) -> bool:
@@ -71,8 +71,7 @@ def _look(state: _Waiting, traced: bool) -> None:
     if state.process is None:
         _announce(
             "the fabric engine is being compiled in the background (once for this machine, about a minute); "
-            "until then programs run slowly",
-            traced,
+            "until then programs run slowly"
         )
     elif state.process.poll() is None:
         return
@@ -92,16 +91,14 @@ def _look(state: _Waiting, traced: bool) -> None:
         )
     except OSError:
         state.given_up = True
-    state.next_look = time.monotonic() + (LOOK if state.process is None else 5 * LOOK)
 
 
 def _python_path() -> str:
     return os.pathsep.join(filter(None, [str(paths.PACKAGE.parent), os.environ.get("PYTHONPATH")]))
 
 
-def _announce(text: str, traced: bool) -> None:
-    if not loop.cached(traced):
-        print(f"meshlang: {text}", file=sys.stderr, flush=True)
+def _announce(text: str) -> None:
+    print(f"meshlang: {text}", file=sys.stderr, flush=True)
 
 
 # ---------------------------------------------------------------- the process that compiles
