@@ -172,7 +172,8 @@ def test_cores(program, tmp_path, monkeypatch):
     Path("empty").mkdir()
     result = subprocess.run([sys.executable, "-m", "meshlang", "csdb", "empty"], capture_output=True, text=True)
     assert result.returncode == 2 and "compiled program" in result.stderr
-    Path("corefile.cs1").write_text("no core")
-    with pytest.raises(MeshlangError) as info:
-        debug_util("out")
-    assert code_of(info) == "MS0942"
+    for damaged in (b"no core", b"PK\x03\x04 the beginning of an archive", b""):
+        Path("corefile.cs1").write_bytes(damaged)
+        with pytest.raises(MeshlangError) as info:
+            debug_util("out")
+        assert code_of(info) == "MS0942"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from meshlang import files
 from meshlang.diag import Diagnostic, MeshlangError
 from meshlang.fabric import snapshot
 from meshlang.host.context import open_session
@@ -33,11 +34,12 @@ def write_core(path: str | os.PathLike, session: Session) -> None:
 def profile_of(path: str | os.PathLike) -> str:
     """The timing profile a core was written with. MS0901, MS0942."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return json.loads(file["meta"].tobytes())["profile"]
+        content = Path(path).read_bytes()
     except OSError as error:
         raise MeshlangError(Diagnostic("MS0901", f"cannot read {path}: {error.strerror or error}")) from None
-    except (ValueError, KeyError, EOFError):
+    try:
+        return str(json.loads(files.read_arrays(content)["meta"].tobytes())["profile"])
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise MeshlangError(
             Diagnostic("MS0942", f"{path} is no core file", help="SdkRuntime.dump_core writes them")
         ) from None
