@@ -22,6 +22,8 @@ from importlib import import_module
 from .version import __version__
 
 COMMANDS = (
+    "init",
+    "examples",
     "run",
     "report",
     "repl",
@@ -48,9 +50,11 @@ script in Python. MeshLang compiles it and runs it on a model of the wafer, cycl
 
 EXAMPLES = """\
 start here:
-  meshlang run programs/hello                   compile and run a program folder
-  meshlang run programs/meshgemv -p P=16        the same on a 16 x 16 mesh (-p gives a parameter)
-  meshlang report programs/meshgemv             where the cycles went, and what is used of the machine
+  meshlang init first                           a program of your own in a new folder: layout, PE code, host script, test
+  meshlang run first                            compile and run a program folder
+  meshlang run first -p W=16                    the same on 16 PEs (-p gives a parameter)
+  meshlang report first                         where the cycles went, and what is used of the machine
+  meshlang examples                             the programs that come with MeshLang, to copy
   meshlang check layout.csl                     find mistakes without running
   meshlang check layout.csl --listing           see the code each PE program became
   meshlang explain MS0301                       what an error code means, with an example
@@ -60,7 +64,12 @@ programs written for the vendor's SDK run untouched:
   meshlang cslc layout.csl --params=P:8 -o out --memcpy --channels 1
   meshlang cs_python run.py --name out
 
-exit codes: 0 fine, 1 the program is wrong or failed, 2 usage, 3 deadlock
+exit codes: 0 fine, 1 the program is wrong or failed, 2 usage, 3 deadlock, 70 a defect of MeshLang itself
+"""
+
+# below the examples of a command that name the example programs, which an installed package does not put anywhere
+PROGRAMS = """
+programs/... are the examples that come with MeshLang: `meshlang examples copy all --to programs` puts them there.
 """
 
 
@@ -71,24 +80,35 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=30, width=110)
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of all subcommands. Imports the command modules, none of the heavy libraries."""
+def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The parser of these subcommands. Imports their modules, none of the heavy libraries."""
     parser = argparse.ArgumentParser(prog="meshlang", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=_Help)
     parser.add_argument("--version", action="version", version=f"meshlang {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    for name in COMMANDS:
+    for name in names:
         module = import_module(f"meshlang.commands.{name}")
         sub = subparsers.add_parser(
             name,
             help=module.HELP,
             description=getattr(module, "DESCRIPTION", module.HELP),
-            epilog=module.EXAMPLES,
+            epilog=module.EXAMPLES + (PROGRAMS if "programs/" in module.EXAMPLES else ""),
             formatter_class=_Help,
             allow_abbrev=False,
         )
         module.configure(sub)
         sub.set_defaults(_execute=module.execute)
     return parser
+
+
+def _no_such_command(name: str) -> str:
+    import difflib
+
+    if name.endswith((".csl", ".py")) or os.path.isdir(name):
+        return f"invalid choice: {name!r}; to run it: meshlang run {name}"
+    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    if near:
+        return f"invalid choice: {name!r}; did you mean {near[0]}?"
+    return f"invalid choice: {name!r}; the commands are {', '.join(COMMANDS)}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -102,10 +122,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         module = import_module(f"meshlang.commands.{args_list[0]}")
         args = argparse.Namespace(command=args_list[0], arguments=args_list[1:], _execute=module.execute)
     else:
-        parser = build_parser()
+        first = args_list[0] if args_list else ""
+        parser = build_parser((first,) if first in COMMANDS else COMMANDS)  # one command needs the module of one
         if not args_list:
             parser.print_help(sys.stderr)
             return 2
+        if first not in COMMANDS and not first.startswith("-"):
+            parser.error(_no_such_command(first))
         args = parser.parse_args(args_list)
         if args.command is None:
             parser.print_help(sys.stderr)

@@ -7,15 +7,22 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parent
 
 
-def stdlib_dir() -> Path:
-    """The folder of the libraries written in the language (`<math>` is math.csl in it).
-
-    A checkout has it at the top of the repository and wins, so that edits count at once; a wheel has it as `_stdlib`.
-    """
-    checkout = PACKAGE.parent / "stdlib"
+def _beside(name: str) -> Path:
+    """A folder of the repository's top. A checkout's wins, so that edits count at once; a wheel has it as `_name`."""
+    checkout = PACKAGE.parent / name
     if checkout.is_dir() and (PACKAGE.parent / "pyproject.toml").is_file():
         return checkout
-    return PACKAGE / "_stdlib"
+    return PACKAGE / f"_{name}"
+
+
+def stdlib_dir() -> Path:
+    """The folder of the libraries written in the language (`<math>` is math.csl in it)."""
+    return _beside("stdlib")
+
+
+def programs_dir() -> Path:
+    """The folder of the example programs."""
+    return _beside("programs")
 
 
 def sdk_site_dir() -> Path:

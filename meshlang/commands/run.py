@@ -98,13 +98,12 @@ def execute(args: argparse.Namespace) -> int:
 def prepare(args: argparse.Namespace, trace: TraceOptions | None) -> RunContext:
     """The context of a run, installed for host scripts."""
     from meshlang.diag import usage_error
-    from meshlang.host.build import unreadable
     from meshlang.host.context import RunContext, set_context
     from meshlang.host.values import name_values
 
     path = Path(args.path)
     if not path.exists():
-        raise unreadable(path, FileNotFoundError(2, "No such file or directory"))
+        raise _not_there(path)
     if args.max_cycles is not None and args.max_cycles < 1:
         raise usage_error(f"--max-cycles {args.max_cycles}: expected at least 1")
     context = set_context(
@@ -123,6 +122,20 @@ def prepare(args: argparse.Namespace, trace: TraceOptions | None) -> RunContext:
     if args.strict:
         context.strict = True
     return context
+
+
+def _not_there(path: Path) -> Exception:
+    """MS0901; an example that has not been copied yet is named as one."""
+    from meshlang.host.build import unreadable
+    from meshlang.paths import programs_dir
+
+    error = unreadable(path, FileNotFoundError(2, "No such file or directory"))
+    if (programs_dir() / path.name / "run.py").is_file():
+        to = "" if path.parent == Path(".") else f" --to {path.parent}"
+        error.diagnostics[
+            0
+        ].help = f"{path.name} is an example that comes with MeshLang: meshlang examples copy {path.name}{to}"
+    return error
 
 
 def perform(args: argparse.Namespace, context: RunContext) -> int:
