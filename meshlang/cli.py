@@ -32,6 +32,7 @@ COMMANDS = (
     "explain",
     "profile",
     "bench",
+    "sweep",
     "llm",
     "cslc",
     "cs_python",

@@ -12,8 +12,8 @@ from meshlang.sema.model.options import CompileOptions
 _OPTIONS = [f for f in fields(CompileOptions) if "flags" in f.metadata]
 
 
-def add_arguments(parser: argparse.ArgumentParser, params: bool = True) -> None:
-    """`params`: -p NAME=VALUE, too."""
+def add_arguments(parser: argparse.ArgumentParser, params: bool = True, lists: tuple[str, ...] = ()) -> None:
+    """`params`: -p NAME=VALUE, too. `lists`: fields that take texts, lists of values with commas (meshlang sweep)."""
     if params:
         parser.add_argument(
             "-p", "--param", action="append", metavar="NAME=VALUE", help="value of a parameter (repeatable)"
@@ -21,6 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser, params: bool = True) -> None:
     group = parser.add_argument_group("compiling")
     for f in _OPTIONS:
         how = {k: v for k, v in f.metadata.items() if k not in ("flags", "pair")}
+        if f.name in lists:
+            how = {"help": f"{how['help']}; several with commas", "metavar": "LIST"}
         group.add_argument(*f.metadata["flags"], dest=f.name, **how)
 
 
@@ -32,6 +34,20 @@ def given(args: argparse.Namespace) -> dict[str, Any]:
         if value is not None:
             found[f.name] = int_pair(value, f.metadata["flags"][-1]) if "pair" in f.metadata else value
     return found
+
+
+def as_arguments(args: argparse.Namespace, without: tuple[str, ...] = ()) -> list[str]:
+    """The options of a command line again, as another process takes them."""
+    out: list[str] = []
+    for f in _OPTIONS:
+        value = getattr(args, f.name)
+        if value is not None and f.name not in without:
+            out += [
+                part
+                for v in (value if isinstance(value, list) else [value])
+                for part in (f.metadata["flags"][-1], str(v))
+            ]
+    return out
 
 
 def options(args: argparse.Namespace) -> CompileOptions:

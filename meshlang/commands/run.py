@@ -50,8 +50,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _trace.add_arguments(parser)
 
 
-def add_program_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to run and how: for every command that runs a program (`perform`)."""
+def add_program_arguments(parser: argparse.ArgumentParser, lists: bool = False) -> None:
+    """What to run and how: for every command that runs a program (`perform`). `lists`: profile, seed, arch and -O take
+    texts, lists of values with commas."""
     parser.add_argument("path", metavar="PATH", help="program folder, layout file, compiled folder, or host script")
     parser.add_argument("--profile", help="timing profile: wse2, wse3, wse3-silicon, or a .toml file")
     parser.add_argument(
@@ -67,14 +68,14 @@ def add_program_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--get", action="append", metavar="SYMBOL[=FILE]", help="print a symbol, or save it as file.npy (repeatable)"
     )
-    parser.add_argument("--seed", type=int, help="seed of random data (default 0)")
+    parser.add_argument("--seed", type=str if lists else int, help="seed of random data (default 0)")
     parser.add_argument("--max-cycles", type=int, metavar="N", help="stop a run that takes longer")
     parser.add_argument(
         "--strict",
         action="store_true",
         help="what the machine lets pass stops the run, instead of a warning at the end",
     )
-    _compile.add_arguments(parser)
+    _compile.add_arguments(parser, lists=("arch", "optimise") if lists else ())
 
 
 def execute(args: argparse.Namespace) -> int:

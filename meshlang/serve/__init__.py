@@ -1,0 +1,1 @@
+"""Serving: models on many wafers, and runs on many processes."""
