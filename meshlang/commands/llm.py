@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from meshlang.models.checkpoint import Checkpoint
     from meshlang.models.generate import Turn
+    from meshlang.models.llama_config import LlamaConfig
     from meshlang.models.text import Tokenizer
 
 HELP = "generate text with a language model on a mesh, or see what fits where"
@@ -80,6 +81,13 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="FOLDER", help="config.json, *.safetensors, tokenizer.json")
     parser.add_argument("--mesh", required=True, metavar="WxH", help="columns x rows of PEs")
     parser.add_argument("--dtype", choices=("f16", "f32"), default="f16", help="of weights and vectors (default f16)")
+    parser.add_argument(
+        "--regions",
+        type=int,
+        default=1,
+        metavar="R",
+        help="of experts: blocks of columns with experts of their own (default 1)",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
 
@@ -130,6 +138,7 @@ def _generate(args: argparse.Namespace, width: int, height: int) -> int:
         prompt=len(prompts[0]),
         dtype=_dtype(args.dtype),
         mode=args.layers,
+        regions=args.regions,
     )
     runner = Runner(placement, checkpoint, args.arch, args.profile)
     ends = frozenset() if args.ignore_eos else checkpoint.end_tokens()
@@ -204,7 +213,7 @@ def _result(args: argparse.Namespace, runner: Any, turns: list[Turn]) -> dict[st
         "layers": _mode(runner),
         "output_pieces": place.pieces,
         "memory": place.memory(),
-    }
+    } | ({"routes": [routes.tolist() for routes in runner.routes]} if place.config.experts else {})
 
 
 def _summary(args: argparse.Namespace, runner: Any, turns: list[Turn], seconds: float) -> None:
@@ -232,7 +241,14 @@ def _info(args: argparse.Namespace, width: int, height: int) -> int:
     if args.context < 0:
         raise usage_error(f"--context {args.context}: expected at least 1")
     checkpoint = Checkpoint(args.folder)
-    found = report(checkpoint.config, height, width, tokens=args.context or 16 * height, dtype=_dtype(args.dtype))
+    found = report(
+        checkpoint.config,
+        height,
+        width,
+        tokens=args.context or 16 * height,
+        dtype=_dtype(args.dtype),
+        regions=args.regions,
+    )
     if args.json:
         from dataclasses import asdict
 
@@ -243,12 +259,19 @@ def _info(args: argparse.Namespace, width: int, height: int) -> int:
     return 0
 
 
+def _feed(c: LlamaConfig) -> str:
+    if c.experts is None:
+        return f"feed-forward {c.feed_forward_size}"
+    shared = f" and a shared one of {c.experts.shared_size}" if c.experts.shared_size else ""
+    return f"{c.experts.chosen} of {c.experts.count} experts of {c.feed_forward_size}{shared}"
+
+
 def _describe(checkpoint: Checkpoint, dtype: str, found: dict[str, Any]) -> list[str]:
     c = checkpoint.config
     width, height = found["mesh"]
     lines = [
         f"{c.layers} layers of {c.hidden_size} elements, {c.heads} heads, {c.kv_heads} key-value heads of {c.head_size}, "
-        f"feed-forward {c.feed_forward_size}, vocabulary {c.vocabulary}{', tied' if c.tied_embeddings else ''}",
+        f"{_feed(c)}, vocabulary {c.vocabulary}{', tied' if c.tied_embeddings else ''}",
         "weights: " + ", ".join(f"{n / 1e6:,.1f} MB of {kind}" for kind, n in checkpoint.types().items()),
         f"on {width} x {height} PEs in {dtype}, with {found['tokens']:,} tokens:",
         f"  layers resident at most   {found['layers_resident']} of {c.layers}",

@@ -14,6 +14,8 @@ from typing import Any
 
 from meshlang.diag import Diagnostic, MeshlangError
 
+from .experts import Experts
+
 
 def model_error(code: str, message: str, help: str | None = None) -> MeshlangError:
     """A mistake in what is said about a model (MS099x, MS14xx)."""
@@ -154,6 +156,59 @@ def _gemma(values: Mapping[str, Any]) -> dict[str, Any]:
     return _attention_bias(values) | {"norm_offset": 1.0, "embeddings_scaled": True}
 
 
+def _experts(values: Mapping[str, Any], count: str, size: str, **more: Any) -> dict[str, Any]:
+    """The experts of every layer. count, size: the fields with their number and the size of one."""
+    for name in (count, size, "num_experts_per_tok"):
+        if values.get(name) is None:
+            raise model_error("MS0990", f"the configuration has no {name!r}")
+    return {
+        "feed_forward_size": values[size],
+        "experts": Experts(values[count], values["num_experts_per_tok"], **more),
+    }
+
+
+def _mixtral(values: Mapping[str, Any]) -> dict[str, Any]:
+    experts = _experts(values, "num_local_experts", "intermediate_size", naming="mixtral")
+    return experts | {"window": _window(values)}
+
+
+def _qwen_experts(values: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    """Layers with and without experts in one model are not supported."""
+    if values["decoder_sparse_step"] != 1 or values.get("mlp_only_layers"):
+        field = "mlp_only_layers" if values.get("mlp_only_layers") else "decoder_sparse_step"
+        raise model_error(
+            "MS1400", f"{field} {values[field]!r} is not supported", "supported: experts in all layers (1, no others)"
+        )
+    given = {name: values[name] for name in ("num_experts", "num_local_experts") if values.get(name) is not None}
+    if len(set(given.values())) > 1:
+        raise model_error("MS0990", f"num_experts and num_local_experts are the same, found {given}")
+    count = next(iter(given), "num_experts")
+    return _experts(
+        values, count, "moe_intermediate_size", renormalise=_flag(values, "norm_topk_prob"), **more
+    )  # fmt: skip
+
+
+def _qwen2_moe(values: Mapping[str, Any]) -> dict[str, Any]:
+    bias = {"qkv_bias": _flag(values, "qkv_bias"), "window": _qwen_window(values)}
+    return _qwen_experts(values, shared_size=values["shared_expert_intermediate_size"]) | bias
+
+
+def _qwen3_moe(values: Mapping[str, Any]) -> dict[str, Any]:
+    return _qwen_experts(values) | _qwen3(values)
+
+
+def _olmoe(values: Mapping[str, Any]) -> dict[str, Any]:
+    if values.get("clip_qkv") is not None:
+        raise model_error("MS1400", f"clip_qkv {values['clip_qkv']!r} is not supported", "supported: null")
+    experts = _experts(values, "num_experts", "intermediate_size", renormalise=_flag(values, "norm_topk_prob"))
+    return experts | _attention_bias(values) | {"wide_norms": True}
+
+
+# of what is learned, and what is returned: the loss of the router, its logits, its noise
+_ROUTER = frozenset({"num_experts_per_tok", "output_router_logits", "router_aux_loss_coef", "router_jitter_noise"})
+_QWEN_EXPERTS = _ROUTER | {
+    "num_experts", "num_local_experts", "moe_intermediate_size", "norm_topk_prob", "decoder_sparse_step", "mlp_only_layers",
+}  # fmt: skip
 _QWEN_WINDOW = frozenset({"use_sliding_window", "sliding_window", "max_window_layers", "layer_types"})
 
 FAMILIES = {
@@ -193,6 +248,51 @@ FAMILIES = {
             },
             _gemma,
             ACTIVATIONS | {"gelu": "gelu"},
+        ),
+        Family(
+            "mixtral",
+            "MixtralForCausalLM",
+            _ROUTER | {"num_local_experts", "sliding_window"},
+            {"num_key_value_heads": 8, "num_local_experts": 8, "num_experts_per_tok": 2},
+            _mixtral,
+        ),
+        Family(
+            "olmoe",
+            "OlmoeForCausalLM",
+            _ROUTER | {"attention_bias", "num_experts", "norm_topk_prob", "clip_qkv"},
+            {"num_experts": 64, "num_experts_per_tok": 8},
+            _olmoe,
+        ),
+        Family(
+            "qwen2_moe",
+            "Qwen2MoeForCausalLM",
+            _QWEN_WINDOW | _QWEN_EXPERTS | {"qkv_bias", "shared_expert_intermediate_size"},
+            {
+                "num_key_value_heads": 16,
+                "sliding_window": 4096,
+                "max_window_layers": 28,
+                "num_experts": 60,
+                "num_experts_per_tok": 4,
+                "moe_intermediate_size": 1408,
+                "shared_expert_intermediate_size": 5632,
+                "decoder_sparse_step": 1,
+                "qkv_bias": True,
+            },
+            _qwen2_moe,
+        ),
+        Family(
+            "qwen3_moe",
+            "Qwen3MoeForCausalLM",
+            _QWEN_WINDOW | _QWEN_EXPERTS | {"attention_bias"},
+            {
+                "num_key_value_heads": 4,
+                "sliding_window": 4096,
+                "max_window_layers": 28,
+                "num_experts_per_tok": 8,
+                "moe_intermediate_size": 768,
+                "decoder_sparse_step": 1,
+            },
+            _qwen3_moe,
         ),
     )
 }

@@ -26,12 +26,20 @@ def prompts(tokens: int, rows: int) -> Iterator[int]:
 
 
 def place(
-    config: LlamaConfig, height: int, width: int, *, tokens: int, prompt: int = 1, dtype: Any, mode: str = "auto"
+    config: LlamaConfig,
+    height: int,
+    width: int,
+    *,
+    tokens: int,
+    prompt: int = 1,
+    dtype: Any,
+    mode: str = "auto",
+    regions: int = 1,
 ) -> Placement:
     """For `tokens` tokens in all, the first `prompt` of which are there at the beginning.
 
     Resident layers before streamed ones, then the longest prefill, then the fewest pieces of the output projection. The
-    refusal of the least demanding one (MS0992) if nothing fits; MS0991 and MS0993 as `Placement`.
+    refusal of the least demanding one (MS0992) if nothing fits; MS0991, MS0993, MS1431 as `Placement`.
     """
     if not 1 <= prompt <= tokens:
         raise model_error(
@@ -40,9 +48,9 @@ def place(
     check_count(tokens, height)
     refused: MeshlangError | None = None
     for layers in {"auto": (config.layers, 1), "resident": (config.layers,), "streamed": (1,)}[mode]:
-        for length in prompts(prompt if min(height, width) > 1 else 1, height):
+        for length in prompts(prompt if min(height, width) > 1 and not config.experts else 1, height):
             try:
-                return _fewest_pieces(config, height, width, tokens, length, dtype, layers)
+                return _fewest_pieces(config, height, width, tokens, length, dtype, layers, regions)
             except MeshlangError as error:
                 if error.diagnostics[0].code != "MS0992":
                     raise
@@ -52,12 +60,12 @@ def place(
 
 
 def _fewest_pieces(
-    config: LlamaConfig, height: int, width: int, tokens: int, prompt: int, dtype: Any, layers: int
+    config: LlamaConfig, height: int, width: int, tokens: int, prompt: int, dtype: Any, layers: int, regions: int
 ) -> Placement:
     def attempt(pieces: int) -> Placement:
         found = Placement(
             config, height, width, capacity=-(-tokens // height), dtype=dtype, layers=layers, head=True, prompt=prompt,
-            pieces=pieces, advise=False,
+            pieces=pieces, regions=regions, advise=False,
         )  # fmt: skip
         found.check_tokens(tokens, prompt)
         return found
@@ -78,7 +86,14 @@ def _fewest_pieces(
 
 
 def report(
-    config: LlamaConfig, height: int, width: int, *, tokens: int, dtype: Any, prompt: int | None = None
+    config: LlamaConfig,
+    height: int,
+    width: int,
+    *,
+    tokens: int,
+    dtype: Any,
+    prompt: int | None = None,
+    regions: int = 1,
 ) -> dict[str, Any]:
     """What fits where: for each mode a dictionary with `fits`, and what is placed (memory by part, pieces, prefill, the
     most tokens) or `why` not; and how many layers can be resident."""
@@ -86,7 +101,7 @@ def report(
     for mode in ("resident", "streamed"):
 
         def attempt(total: int, mode: str = mode, first: int = 1) -> Placement:
-            return place(config, height, width, tokens=total, prompt=first, dtype=dtype, mode=mode)
+            return place(config, height, width, tokens=total, prompt=first, dtype=dtype, mode=mode, regions=regions)
 
         try:
             found = attempt(tokens, first=tokens if prompt is None else prompt)
@@ -100,7 +115,7 @@ def report(
         }  # fmt: skip
 
     def layers(n: int) -> Placement:
-        return Placement(config, height, width, capacity=-(-tokens // height), dtype=dtype, layers=n)
+        return Placement(config, height, width, capacity=-(-tokens // height), dtype=dtype, layers=n, regions=regions)
 
     out["layers_resident"] = _largest(0, config.layers, lambda n: _fits(lambda: layers(n)))
     return out

@@ -16,7 +16,7 @@ Weights are named and shaped as in Hugging Face's Llama (`model.layers.0.self_at
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from meshlang.diag import MeshlangError
 from meshlang.ir.isa import PE_MEMORY
 from meshlang.paths import stdlib_dir
 
+from .experts import SHARED_GATE
 from .llama_config import LlamaConfig, llama_error
 from .placement import lcm_panels, panel_numbers, ring
 
@@ -87,6 +88,7 @@ class Placement:
         head: bool = False,
         prompt: int = 0,
         pieces: int = 1,
+        regions: int = 1,
         advise: bool = True,
     ):
         self.config, self.height, self.width = config, height, width
@@ -109,7 +111,11 @@ class Placement:
         self.group = min(width // head_groups, c.head_size // 2)
         pairs = -(-(c.head_size // 2) // self.group)
         self.head_elements = 2 * pairs
-        self.feed = -(-c.feed_forward_size // width)
+        self.regions = regions
+        self._check_regions()
+        feeds = width // regions  # columns that share an expert, or the feed-forward layer
+        self.feed = -(-c.feed_forward_size // feeds)
+        self.shared = -(-c.experts.shared_size // width) if c.experts else 0
         self.pieces = pieces
         self.vocabulary = -(-c.vocabulary // (width * pieces))  # of a piece
 
@@ -131,6 +137,12 @@ class Placement:
         self.q_index = np.where(known[:, :, None, :], q_head[..., None] * c.head_size + element[:, None, None, :], -1)
 
         self.prompt = prompt
+        if prompt and c.experts:
+            raise llama_error(
+                "MS0991",
+                "a model with experts is not prefilled: its prompt is decoded token by token",
+                "place it with prompt=0",
+            )
         if prompt and (height < 2 or width < 2):
             raise llama_error(
                 "MS0991",
@@ -157,10 +169,37 @@ class Placement:
         else:
             own = panels
         self.hidden_index = own.reshape(height, -1)  # [H, hidden]: the elements of each row while decoding
-        self.feed_index = _split(c.feed_forward_size, width)
+        # [W, feed]: the elements of each column; columns that no region has, have none
+        index = np.tile(_split(c.feed_forward_size, feeds), (regions, 1))
+        self.feed_index = np.concatenate([index, np.full((width - len(index), self.feed), -1)])
         self.check_memory(advise)
 
+    def _check_regions(self) -> None:
+        e, regions = self.config.experts, self.regions
+        if regions == 1:
+            return
+        if e is None:
+            raise llama_error("MS1431", f"{regions} regions for experts, but the model has none", "leave regions out")
+        if not 1 <= regions <= self.width:
+            raise llama_error(
+                "MS1431",
+                f"{self.width} columns cannot be {regions} regions, each of at least one column",
+                f"1 to {min(self.width, e.count)} regions, a divisor of the number of experts",
+            )
+        if e.count % regions:
+            fit = [r for r in range(1, min(self.width, e.count) + 1) if e.count % r == 0]
+            raise llama_error(
+                "MS1431",
+                f"{e.count} experts do not divide among {regions} regions",
+                f"numbers of regions that do: {', '.join(map(str, fit))}",
+            )
+
     # ------------------------------------------------------------ sizes
+
+    @property
+    def region_experts(self) -> int:
+        """Experts of which a column has a part, but for the shared one; 0 for a dense model."""
+        return self.config.experts.count // self.regions if self.config.experts else 0
 
     @property
     def q_elements(self) -> int:
@@ -177,14 +216,25 @@ class Placement:
         size, hidden, q, kv, n = self.dtype.itemsize, self.hidden, self.q_elements, self.kv_elements, self.head_elements
         heads, rows = self.kv_heads * self.config.queries, self.prompt_rows
         qkv, gate_up = q + 2 * kv, 2 * self.feed
-        weights = self.layers * (2 * hidden + hidden * (qkv + q) + hidden * (gate_up + self.feed))
-        c = self.config
-        columns = c.qkv_bias * qkv + c.head_norms * 2 * n + c.feed_bias * gate_up
+        c, e = self.config, self.config.experts
+        feeds = self.region_experts * self.feed + self.shared if e else self.feed
+        weights = self.layers * (2 * hidden + hidden * (qkv + q) + 3 * hidden * feeds)
+        columns = c.qkv_bias * qkv + c.head_norms * 2 * n + c.wide_norms * (q + kv) + c.feed_bias * gate_up
         row_vectors = c.output_bias + c.feed_bias
         weights += self.layers * (columns + row_vectors * (hidden + (self.across * self.panel if rows else 0)))
         cache = self.layers * 2 * kv * self.capacity
         buffers = 2 * hidden + qkv + q + gate_up + q + kv + 4 * kv + heads * (self.capacity + 1) + n
-        singles = hidden + heads + 3 * min(self.feed, 64)  # f32
+        block = 3 * min(max(self.feed, self.shared), 64)
+        singles = hidden + heads + block  # f32
+        if c.wide_norms:
+            singles += q + kv + 2
+        if e:
+            weights += self.layers * hidden * e.logits
+            buffers += 2 * (min(e.chosen, self.region_experts) * self.feed + self.shared) - gate_up
+            # of logits and choice, and of all layers' routes: numbers and weights
+            singles += e.logits + e.chosen + self.layers * 2 * e.chosen
+            if size == 2:
+                singles += 3 * min(e.chosen if e.renormalise else e.count, 64)
         if c.head_norms:  # decoding, and prefilling
             singles += (n + heads + self.kv_heads) + ((n + rows * (heads + self.kv_heads)) if rows else 0)
         if self.head:
@@ -199,7 +249,7 @@ class Placement:
             buffers += (
                 max(spare, hidden * max(q, self.feed) if self.down > 1 else 0) + q + kv + heads * rows * (rows + 1)
             )
-            singles += heads * rows * (n + 1) + panel + rows + 3 * min(self.feed, 64)
+            singles += heads * rows * (n + 1) + panel + rows + block
         scalars = 320 if rows else 256  # pointers, counters
         return {
             "weights": weights * size,
@@ -237,7 +287,7 @@ class Placement:
                     Placement(
                         self.config, height, width, capacity=-(-self.capacity * self.height // height), dtype=self.dtype,
                         layers=self.layers, shift=self.shift, head=self.head, prompt=self.prompt, pieces=self.pieces,
-                        advise=False,
+                        regions=self.regions, advise=False,
                     )  # fmt: skip
                 except MeshlangError:
                     continue
@@ -288,7 +338,10 @@ class Placement:
             # a window that no sequence can leave is none
             "window": c.window if c.window is not None and c.window < COUNTED else 0, "gelu": c.activation == "gelu",
             "qkv_bias": c.qkv_bias, "head_norms": c.head_norms, "output_bias": c.output_bias, "feed_bias": c.feed_bias,
-            "head_size": c.head_size,
+            "head_size": c.head_size, "wide_norms": c.wide_norms, "q_total": c.heads * c.head_size, "kv_total": c.kv_heads * c.head_size,
+            "regions": self.regions, "shared": self.shared,
+            **({"experts": c.experts.count, "chosen": c.experts.chosen, "renormalise": c.experts.renormalise} if c.experts
+               else {"experts": 0, "chosen": 0, "renormalise": False}),
         }  # fmt: skip
 
     def _check_plain(self) -> None:
@@ -351,11 +404,14 @@ class Placement:
             self.stand_side_by_side([(get(f"self_attn.{n}_proj"), kv if n in "kv" else q) for n in "qkv"], turned),
         )
         yield "w_output", self.columns_to_rows(get("self_attn.o_proj"), q, turned)
-        yield (
-            "w_gate_up",
-            self.stand_side_by_side([(get(f"mlp.{n}_proj"), self.feed_index) for n in ("gate", "up")], turned),
-        )
-        yield "w_down", self.columns_to_rows(get("mlp.down_proj"), self.feed_index, turned)
+        if c.experts:
+            yield from self._expert_weights(get)
+        else:
+            yield (
+                "w_gate_up",
+                self.stand_side_by_side([(get(f"mlp.{n}_proj"), self.feed_index) for n in ("gate", "up")], turned),
+            )
+            yield "w_down", self.columns_to_rows(get("mlp.down_proj"), self.feed_index, turned)
 
         # what other families have, in the order of <llm/extras>
         columns = []
@@ -363,6 +419,8 @@ class Placement:
             columns += [(get(f"self_attn.{n}_proj", kind="bias"), kv if n in "kv" else q) for n in "qkv"]
         if c.head_norms:
             columns += [(get(f"self_attn.{n}_norm"), self.element_index) for n in "qk"]
+        if c.wide_norms:
+            columns += [(get(f"self_attn.{n}_norm"), index) for n, index in (("q", q), ("k", kv))]
         if c.feed_bias:
             columns += [(get(f"mlp.{n}_proj", kind="bias"), self.feed_index) for n in ("gate", "up")]
         if columns:
@@ -373,6 +431,34 @@ class Placement:
             yield "row_extras", np.concatenate([self.hidden_vector(v) for v in rows], 2)
             if self.prompt:
                 yield "turned_extras", np.concatenate([self.turned_vector(v) for v in rows], 2)
+
+    def _expert_weights(self, get: Callable[[str], np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+        """Router, and the experts of each region one after the other, the shared one behind them."""
+        e = self.config.experts
+        assert e is not None
+        router = [get(e.router)] + ([get(SHARED_GATE)] if e.shared_size else [])
+        everywhere = np.broadcast_to(np.arange(e.logits), (self.width, e.logits))
+        yield "w_router", self.stand_side_by_side([(np.concatenate(router), everywhere)])
+        region = np.arange(self.width) // (self.width // self.regions)
+        gate_up: list[np.ndarray] = []
+        down: list[np.ndarray] = []
+
+        def add(expert: int, index: np.ndarray, first: bool) -> None:
+            gate, up, back = (get(name) for name in e.matrices(expert))
+            parts = self.stand_side_by_side([(gate, index), (up, index)]), self.columns_to_rows(back, index)
+            for arrays, part in zip((gate_up, down), parts):
+                if first:
+                    arrays.append(part)
+                else:  # another region's
+                    arrays[-1] += part
+
+        for j in range(self.region_experts):
+            for r in range(self.regions):
+                add(r * self.region_experts + j, np.where((region == r)[:, None], self.feed_index, -1), r == 0)
+        if e.shared_size:
+            add(e.count, _split(e.shared_size, self.width), True)
+        yield "w_gate_up", np.concatenate(gate_up, 2)
+        yield "w_down", np.concatenate(down, 2)
 
     def _column_vectors(self, vectors: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
         """[H, W, elements]: vectors, and which elements of each the columns have [W, n]; the same on every row."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .experts import Experts
 from .families import family_of, is_number
 from .families import model_error as llama_error
 from .rotary import RotaryScaling, rotary_of
@@ -40,6 +41,8 @@ class LlamaConfig:
     output_bias: bool = False
     feed_bias: bool = False  # of gate, up and down
     head_norms: bool = False  # RMSNorm of each query and key head
+    wide_norms: bool = False  # RMSNorm of all query heads together, and of all key heads
+    experts: Experts | None = None  # in the place of the feed-forward layer; its size is that of one of them
     norm_offset: float = 0.0  # what is added to the norms' weights
     embeddings_scaled: bool = False  # by the square root of the hidden size, on the way in
 
@@ -68,6 +71,27 @@ class LlamaConfig:
             raise llama_error("MS0990", f"an activation is silu or gelu, found {self.activation!r}")
         if self.window is not None and not _positive(self.window):
             raise llama_error("MS0990", f"a window is a positive number of tokens, found {self.window!r}")
+        self._check_experts()
+
+    def _check_experts(self) -> None:
+        e = self.experts
+        if e is None:
+            return
+        for what, value, least in (
+            ("number of experts", e.count, 1),
+            ("number of experts of a token", e.chosen, 1),
+            ("size of the shared expert", e.shared_size, 0),
+        ):
+            if not _positive(value) and not (isinstance(value, int) and value == least == 0):
+                raise llama_error("MS0990", f"the {what} must be a positive integer, found {value!r}")
+        if e.chosen > e.count:
+            raise llama_error(
+                "MS1430",
+                f"a token goes through {e.chosen} experts, but there are {e.count}",
+                "num_experts_per_tok is at most the number of experts",
+            )
+        if self.feed_bias:
+            raise llama_error("MS1400", "experts with biases are not supported")
 
     @property
     def queries(self) -> int:
@@ -106,12 +130,12 @@ class LlamaConfig:
                 )
             head_size = hidden // heads
         kv_heads = values.get("num_key_value_heads")
+        special = family.read(values)
         return cls(
             hidden_size=hidden,
             heads=heads,
             kv_heads=heads if kv_heads is None else kv_heads,
             head_size=head_size,
-            feed_forward_size=need("intermediate_size"),
             layers=need("num_hidden_layers"),
             vocabulary=need("vocab_size"),
             norm_epsilon=_number(values, "rms_norm_eps", 1e-6),
@@ -120,7 +144,8 @@ class LlamaConfig:
             activation=family.activations[activation],
             interleaved=_flag(values, "rope_interleaved"),
             tied_embeddings=_flag(values, "tie_word_embeddings"),
-            **family.read(values),
+            **({} if "feed_forward_size" in special else {"feed_forward_size": need("intermediate_size")}),
+            **special,
         )
 
     @classmethod
@@ -147,11 +172,16 @@ class LlamaConfig:
                 out |= {p + f"self_attn.{n}_norm.weight": (self.head_size,) for n in "qk"}
             if self.feed_bias:
                 out |= {p + f"mlp.{n}_proj.bias": (size,) for n, size in (("gate", F), ("up", F), ("down", E))}
-            out |= {
-                p + "mlp.gate_proj.weight": (F, E),
-                p + "mlp.up_proj.weight": (F, E),
-                p + "mlp.down_proj.weight": (E, F),
-            }
+            if self.wide_norms:
+                out |= {p + f"self_attn.{n}_norm.weight": (size,) for n, size in (("q", q), ("k", kv))}
+            if self.experts:
+                out |= {f"{p}{name}.weight": shape for name, shape in self.experts.shapes(E, F)}
+            else:
+                out |= {
+                    p + "mlp.gate_proj.weight": (F, E),
+                    p + "mlp.up_proj.weight": (F, E),
+                    p + "mlp.down_proj.weight": (E, F),
+                }
         out["model.norm.weight"] = (E,)
         if not self.tied_embeddings:
             out["lm_head.weight"] = (self.vocabulary, E)
@@ -182,7 +212,7 @@ class LlamaConfig:
         """What the layers have that Llama's do not."""
         words = {
             "a window": self.window, "biases": self.qkv_bias or self.output_bias or self.feed_bias,
-            "head norms": self.head_norms, "GELU": self.activation == "gelu",
+            "head norms": self.head_norms or self.wide_norms, "GELU": self.activation == "gelu", "experts": self.experts,
         }  # fmt: skip
         return [word for word, there in words.items() if there]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .experts import SHARED_GATE
 from .llama_config import LlamaConfig
 
 
@@ -46,6 +47,8 @@ class Reference:
         shape = (config.kv_heads, 0, config.head_size)
         self.keys = [np.zeros(shape) for _ in range(self.layers)]
         self.values = [np.zeros(shape) for _ in range(self.layers)]
+        # of models with experts, for each layer and token: the chosen ones (int [chosen]), the largest logit first
+        self.routes: list[list[np.ndarray]] = [[] for _ in range(self.layers)]
 
     @property
     def tokens(self) -> int:
@@ -90,6 +93,8 @@ class Reference:
         )
         if c.head_norms:
             q, k = (rms_norm(t, w[f"self_attn.{n}_norm"], c.norm_epsilon) for t, n in ((q, "q"), (k, "k")))
+        if c.wide_norms:
+            q, k = (self._norm_wide(t, w[f"self_attn.{n}_norm"]) for t, n in ((q, "q"), (k, "k")))
         q, k = self._rotate(q, cos, sin), self._rotate(k, cos, sin)
         self.keys[i] = np.concatenate([self.keys[i], k], 1)
         self.values[i] = np.concatenate([self.values[i], v], 1)
@@ -103,8 +108,30 @@ class Reference:
         mixed = (softmax(scores) @ values).transpose(1, 0, 2).reshape(len(x), -1)
         x = x + project(mixed, "self_attn.o_proj")
         normal = rms_norm(x, w["post_attention_layernorm"] + c.norm_offset, c.norm_epsilon)
-        gate = {"silu": silu, "gelu": gelu}[c.activation](project(normal, "mlp.gate_proj"))
-        return x + project(gate * project(normal, "mlp.up_proj"), "mlp.down_proj")
+        activate = {"silu": silu, "gelu": gelu}[c.activation]
+
+        def feed(v: np.ndarray, names: tuple[str, str, str]) -> np.ndarray:
+            gate, up, down = names
+            return project(activate(project(v, gate)) * project(v, up), down)
+
+        e = c.experts
+        if e is None:
+            return x + feed(normal, ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"))
+        probabilities = softmax(project(normal, e.router))
+        out = np.zeros_like(x)
+        for t, p in enumerate(probabilities):
+            chosen = np.argsort(-p, kind="stable")[: e.chosen]
+            self.routes[i].append(chosen)
+            for j in chosen:
+                out[t] += p[j] / (p[chosen].sum() if e.renormalise else 1) * feed(normal[t], e.matrices(j))
+        if e.shared_size:
+            out += feed(normal, e.matrices(e.count)) / (1 + np.exp(-project(normal, SHARED_GATE)))
+        return x + out
+
+    def _norm_wide(self, v: np.ndarray, gamma: np.ndarray) -> np.ndarray:
+        """[heads, tokens, head_size]: all heads of a token together; gamma [heads * head_size]."""
+        flat = v.transpose(1, 0, 2).reshape(v.shape[1], -1)
+        return rms_norm(flat, gamma, self.config.norm_epsilon).reshape(v.shape[1], len(v), -1).transpose(1, 0, 2)
 
     def _rotate(self, v: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> np.ndarray:
         a, b = self.config.pair(np.arange(self.config.head_size // 2))

@@ -22,6 +22,7 @@ from .llama import MODEL, Placement, rows_of
 class Runner:
     """One sequence on one fabric. place: where the model goes; with fewer layers than the model has it is streamed.
 
+    routes: of a model with experts, for each token decoded the experts that every layer has chosen.
     cycles: of the prefill and the hand-over, and of each token decoded (the slowest PE's, without what the host moves).
     """
 
@@ -42,6 +43,8 @@ class Runner:
         self.prefill_cycles = 0
         self.settle_cycles = 0
         self.decode_cycles: list[int] = []
+        # of a model with experts, for each token decoded: int [layers, chosen], the numbers of the experts
+        self.routes: list[np.ndarray] = []
         self._cached: list[dict[str, np.ndarray]] = [{} for _ in range(self.config.layers)]
         self._settled = False
         if not self.streamed:
@@ -102,12 +105,17 @@ class Runner:
         for name, table in zip(("cos", "sin"), place.rotary(self.tokens, length)):
             fabric.write(name, table)
         cycles = self._launch("plan", self.tokens)
+        routes = []
         for layer in self._layers():
             if self.streamed:
                 self._write_layer(layer, settled=True)
             cycles += self._launch("layer")
             if self.streamed:
                 self._keep(layer)
+            if self.config.experts:
+                routes.append(self._routes())
+        if routes:
+            self.routes.append(np.concatenate(routes))
         self.tokens += 1
         out = np.zeros(0, place.dtype)
         if logits:
@@ -134,6 +142,12 @@ class Runner:
     def _clock(self) -> int:
         ticks = self.fabric.read("ticks", count=6).astype(np.int64)
         return int(((ticks[..., 3:] - ticks[..., :3]) @ [1, 1 << 16, 1 << 32]).max())
+
+    def _routes(self) -> np.ndarray:
+        experts = self.config.experts
+        assert experts is not None
+        found = self.fabric.read("routes", count=self.place.layers * experts.chosen)
+        return found[0, 0].reshape(self.place.layers, experts.chosen).astype(np.int64)
 
     def _embeddings(self, tokens: Sequence[int]) -> np.ndarray:
         name, scale = "model.embed_tokens.weight", self.config.embedding_scale

@@ -13,6 +13,7 @@ import pytest
 
 import meshlang
 from meshlang import llama, llama_reference
+from meshlang.models.checkpoint import Checkpoint
 
 SIZES = {
     "hidden_size": 32,
@@ -196,8 +197,13 @@ MODELS = {
     "olmo": ("Olmo", {}, False),
     "olmo2": ("Olmo2", {}, False),
     "phi3": ("Phi3", {}, False),
-    "mixtral": ("Mixtral", {}, False),
-    "qwen3moe": ("Qwen3Moe", {"moe_intermediate_size": 16}, False),
+    "mixtral": ("Mixtral", {"num_local_experts": 4}, True),
+    "qwen3moe": ("Qwen3Moe", {"moe_intermediate_size": 16, "num_experts": 6, "num_experts_per_tok": 3}, True),
+    "qwen3moe, some layers": ("Qwen3Moe", {"moe_intermediate_size": 16, "mlp_only_layers": [0]}, False),
+    "qwen2moe, some layers": ("Qwen2Moe", {"moe_intermediate_size": 16, "decoder_sparse_step": 2}, False),
+    "olmoe, clipped": ("Olmoe", {"clip_qkv": 8.0}, False),
+    "phimoe": ("Phimoe", {}, False),
+    "granitemoe": ("GraniteMoe", {}, False),
     "cohere": ("Cohere", {}, False),
     "stablelm": ("StableLm", {}, False),
     "helium": ("Helium", {"head_dim": 8}, False),
@@ -223,12 +229,15 @@ def test_right_or_refused(name, tmp_path):
                 values.uniform_(0.5, 1.5)
             if parameter.endswith("bias"):
                 values.uniform_(-1, 1)
-    config.save_pretrained(tmp_path)
+    config._experts_implementation = "eager"
+    model.save_pretrained(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == config.model_type
-    weights = {parameter: values.detach().numpy() for parameter, values in model.state_dict().items()}
     try:
-        ours = llama.LlamaConfig.from_json(tmp_path / "config.json")
-        llama.Placement(ours, 4, 4, capacity=8, dtype=np.float32, head=True, prompt=4).weights(weights)
+        weights = Checkpoint(tmp_path)
+        ours = weights.config
+        llama.Placement(ours, 4, 4, capacity=8, dtype=np.float32, head=True, prompt=0 if ours.experts else 4).weights(
+            weights
+        )
         reference = llama_reference.Reference(ours, weights)
     except meshlang.MeshlangError as refused:
         assert not supported, refused

@@ -56,6 +56,53 @@ MODELS = {
     "qwen3, biases, tied": ("Qwen3", {"head_dim": 16, "attention_bias": True, "tie_word_embeddings": True}),
     "gemma": ("Gemma", {"head_dim": 16, "num_key_value_heads": 1}),
     "gemma, multi-head": ("Gemma", {"head_dim": 8, "num_key_value_heads": 4}),
+    "mixtral": ("Mixtral", {"num_local_experts": 5, "num_experts_per_tok": 2}),
+    "mixtral, one of four, window": (
+        "Mixtral",
+        {"num_local_experts": 4, "num_experts_per_tok": 1, "sliding_window": 6, "intermediate_size": 21},
+    ),
+    "qwen3 moe": (
+        "Qwen3Moe",
+        {
+            "num_experts": 7,
+            "num_experts_per_tok": 3,
+            "moe_intermediate_size": 18,
+            "head_dim": 8,
+            "norm_topk_prob": True,
+        },
+    ),
+    "qwen3 moe, all of six, biases": (
+        "Qwen3Moe",
+        {
+            "num_experts": 6,
+            "num_experts_per_tok": 6,
+            "moe_intermediate_size": 9,
+            "head_dim": 12,
+            "attention_bias": True,
+        },
+    ),
+    "olmoe": ("Olmoe", {"num_experts": 6, "num_experts_per_tok": 2, "num_key_value_heads": 4}),
+    "olmoe, grouped, renormalised": ("Olmoe", {"num_experts": 5, "num_experts_per_tok": 3, "norm_topk_prob": True}),
+    "qwen2 moe, shared": (
+        "Qwen2Moe",
+        {
+            "num_experts": 6,
+            "num_experts_per_tok": 3,
+            "moe_intermediate_size": 14,
+            "shared_expert_intermediate_size": 27,
+        },
+    ),
+    "qwen2 moe, renormalised": (
+        "Qwen2Moe",
+        {
+            "num_experts": 4,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 10,
+            "shared_expert_intermediate_size": 9,
+            "norm_topk_prob": True,
+            "qkv_bias": False,
+        },
+    ),
 }
 PROMPT = [3, 14, 15, 9, 26, 5, 35, 8, 9, 7, 32]
 
@@ -65,6 +112,7 @@ def save(folder, name, dtype=torch.float32):
     family, more = MODELS[name]
     torch.manual_seed(len(name))
     config = getattr(transformers, family + "Config")(**(SIZES | more), attn_implementation="eager")
+    config._experts_implementation = "eager"  # the other ways want sizes that are multiples of 16 bytes
     model = getattr(transformers, family + "ForCausalLM")(config).eval()
     with torch.no_grad():
         for parameter, values in model.named_parameters():
@@ -73,6 +121,8 @@ def save(folder, name, dtype=torch.float32):
                 values.uniform_(middle - 0.3, middle + 0.3)
             if parameter.endswith("bias"):
                 values.uniform_(-0.5, 0.5)
+            if parameter.endswith(("mlp.gate.weight", "shared_expert_gate.weight")):
+                values.normal_(0, 0.5)  # they begin with zeros, which choose nothing
             if family == "Gemma" and values.dim() == 2 and "layers" in parameter:
                 values *= 3  # its scaled embeddings would repeat the last token for ever
     model.to(dtype).save_pretrained(folder)
@@ -83,6 +133,21 @@ def greedy(model, prompt, new):
     with torch.no_grad():
         out = model.generate(torch.tensor([prompt]), max_new_tokens=new, do_sample=False, eos_token_id=-1)
     return out[0, len(prompt) :].tolist()
+
+
+def routes(model, tokens):
+    """The experts that transformers chooses: int [tokens, layers, chosen]."""
+    chosen = []
+    hooks = [
+        module.register_forward_hook(lambda module, inputs, out: chosen.append(out[2]))
+        for name, module in model.named_modules()
+        if name.endswith("mlp.gate")
+    ]
+    with torch.no_grad():
+        model(torch.tensor([tokens]))
+    for hook in hooks:
+        hook.remove()
+    return torch.stack(chosen, 1).numpy()
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -102,6 +167,11 @@ def test_logits_and_tokens(name, tmp_path):
         logits = runner.feed(tokens[-1:])
     assert tokens == greedy(model, PROMPT, 32)
     assert len(set(tokens)) > 4  # a model that says something
+    if checkpoint.config.experts:
+        want = routes(model, PROMPT + tokens)
+        experts = checkpoint.config.experts
+        assert experts.chosen == experts.count or len(np.unique(np.sort(want).reshape(-1, experts.chosen), axis=0)) > 2
+        assert np.array_equal(np.array(runner.routes), want)
 
 
 def test_a_sharded_bfloat16_folder_through_the_command(tmp_path, capsys):
