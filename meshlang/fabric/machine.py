@@ -16,9 +16,10 @@ from .engine.loop import STOP_COMMANDS, STOP_FAULT, STOP_LIMIT, STOP_QUIET
 from .loaded import Loaded
 from .notes import left_over, lost, read_notes
 from .recording import Recorder, TraceOptions
-from .report import Waiting, deadlock_error, fault_error, find_waiting
+from .report import deadlock_error, fault_error
 from .startup import settled
 from .timing import Profile
+from .waiting import Waiting, find_waiting
 
 _PERIOD = 1 << 30  # arrival times have 32 bits: old ones are brought forward this often
 

@@ -10,8 +10,11 @@ from ..ir.program import TileProgram
 from .engine import state as s
 from .engine.faults import Fault
 from .messages import MESSAGES
-from .report import OPERANDS, configured, fault_words, find_waiting, place_of, span_of, task_name
+from .places import configured, place_of, span_of, task_name
+from .report import OPERANDS, fault_words
 from .unblocking import own_place
+from .waiting import find_waiting
+from .wording import wait_text
 
 if TYPE_CHECKING:
     from .loaded import Loaded
@@ -72,23 +75,24 @@ def left_over(machine: Loaded) -> list[Diagnostic]:
         return []
     out = []
     for group in find_waiting(machine):
-        if not group.wavelets:
+        wait = group.wait
+        if not wait.wavelets:
             continue
         pes = group.places() + (f" (first PE {group.pes[0]})" if len(group.pes) > 4 else "")
-        notes = [f"color {group.color}"] if group.color is not None else []
+        notes = [f"color {wait.color}"] if wait.color is not None else []
         fabric = machine.program.fabric
         span = group.span
-        if span is None and group.color in fabric.color:
+        if span is None and wait.color in fabric.color:
             x, y = group.pes[0]
-            span = fabric.spans.get((group.color, int(fabric.color[group.color][y, x])))
+            span = fabric.spans.get((wait.color, int(fabric.color[wait.color][y, x])))
         out.append(
             Diagnostic(
-                "MS0855" if group.blocked else "MS0854",
-                f"when everything had come to rest, {pes}: {group.text}",
+                "MS0855" if wait.blocked else "MS0854",
+                f"when everything had come to rest, {pes}: {wait_text(wait)}",
                 span,
                 "warning",
                 notes=notes,
-                help=_LEFT_HELP[group.blocked],
+                help=_LEFT_HELP[wait.blocked],
             )
         )
     return out

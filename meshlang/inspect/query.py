@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from meshlang.fabric.engine import state as s
+from meshlang.fabric.waiting import Cause, Wait, element_wait, operation_wait
+from meshlang.fabric.wording import SPARE_QUEUE
 from meshlang.ir import isa
-from meshlang.ir.dsdops import DsdOpCode
 from meshlang.ir.program import DIRECTIONS
 from meshlang.ir.words import INFINITE, RING_LENGTH, Act, Dsd, FifoRow, Walk
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from meshlang.ir.program import TileProgram
 
 STATES = ("idle", "running", "waits for its operation")
-SPARE_QUEUE = 8  # the loader's output queue for DSDs that name none (WSE-2)
 
 
 @dataclass(frozen=True)
@@ -38,22 +38,17 @@ class OperandView:
     kind: int  # state.K_*
     queue: int | None = None  # queue id of fabric operands
     color: int | None = None
+    fifo: int | None = None  # which FIFO: its row in the machine's table
 
 
 @dataclass(frozen=True)
 class OperationView:
-    """A running vector operation."""
+    """A running vector operation: how far it is and what it waits for, and what it works on."""
 
-    thread: str  # "main thread", "microthread 2"
-    name: str  # "fmacs"
-    done: int
-    total: int | None  # None: endless
+    wait: Wait
     operands: tuple[OperandView, ...]
-    waits: str  # "" when it can go on
     task: str
     span: Any
-    # ("in" | "out" | "fifo" | "blocked", queue id, color) it waits for
-    wants: tuple[str, int | None, int | None] | None = None
     unblocks: int | None = None  # the task id that its end unblocks
 
 
@@ -109,7 +104,10 @@ class ChannelView:
     queue: int | None  # input queue at the ramp
     position: int | None = None  # switch position
     positions: tuple[str, ...] = ()
-    flags: tuple[str, ...] = ()  # "in teardown", "filter: 12 wavelets kept"
+    turns: bool = False  # do its switch positions differ?
+    teardown: bool = False
+    filtered: bool = False
+    swaps: bool = False
     last_push: int = 0  # cycle in which a wavelet last came in; 0 never
     kept: int = 0  # wavelets its filter has kept from the PE
 
@@ -170,40 +168,19 @@ def operations(machine: Machine, pe: int) -> list[OperationView]:
         out.append(_element(machine, pe, tile))
     for dense in names.ids_of(int(r["utmask"])):
         v = st.thread(pe, dense)
-        operands, waits, wants = [], "", None
+        operands = []
         for j, o in enumerate(v["operands"]):
             kind = int(o["kind"])
             if kind == s.K_NONE:
                 continue
-            view = _operand(machine, pe, tile, o, "destination" if j == 0 else f"source {j}")
-            operands.append(view)
-            if wants is not None:
-                continue
-            if kind == s.K_IN and st.queue(o["queue"])["count"] == 0:
-                waits, wants = f"waits for {view.text}", ("in", view.queue, view.color)
-            elif kind == s.K_OUT and st.queue(o["queue"])["count"] >= st.queue(o["queue"])["cap"]:
-                waits, wants = f"waits for room in {view.text}", ("out", view.queue, view.color)
-            elif kind == s.K_FIFO:
-                held = int(s.Fifo.at(st.W, o["addr"])["count"])
-                if j == 0 and held >= FifoRow.at(st.T, o["queue"])["capacity"]:
-                    waits, wants = f"waits for room in {view.text}, which holds {held} elements", ("fifo", None, None)
-                elif j > 0 and held == 0:
-                    waits, wants = f"waits for {view.text}, which is empty", ("fifo", None, None)
-        if int(r["utblock"]) >> dense & 1:
-            waits, wants = "is blocked", ("blocked", None, None)
-        endless = s.ThreadFlags.endless.get(int(v["flags"]))
+            operands.append(_operand(machine, pe, tile, o, "destination" if j == 0 else f"source {j}"))
         action = Act.unpack(int(v["action"]))
         out.append(
             OperationView(
-                "main thread" if dense == 0 else f"microthread {int(v['id'])}",
-                DsdOpCode(int(v["code"])).name.lower(),
-                int(v["k"]),
-                None if endless else int(v["n"]),
+                operation_wait(machine, pe, dense),
                 tuple(operands),
-                waits,
                 names.task_name(machine, tile, int(v["task"])),
                 names.span_at(machine, pe, int(v["pc"])),
-                wants,
                 action["id"] & 0x3F if action["kind"] == isa.Action.UNBLOCK else None,
             )
         )
@@ -212,37 +189,14 @@ def operations(machine: Machine, pe: int) -> list[OperationView]:
 
 def _element(machine: Machine, pe: int, tile: TileProgram) -> OperationView:
     """@map and the like, which move element by element and wait on the fabric for one."""
-    W = machine.state.W
     r = machine.pes[pe]
-    pc, fp = int(r["pc"]), int(r["fp"])
-    op, b = int(machine.state.C[pc * 4]) & 0xFF, int(machine.state.C[pc * 4 + 2])
-    packed = int(W[fp + b])
-    inward = op == isa.Op.ELD
-    dsd = Dsd.unpack(packed)
-    ident = dsd["queue"] if dsd["hasq"] else None
-    color = dsd["color"] if dsd["hascolor"] else None
-    found = next(
-        (
-            q
-            for q in _queues_of(machine, pe)
-            if q.output != inward and (q.id == ident if ident is not None else q.color == color)
-        ),
-        None,
-    )
-    if found is not None:
-        ident, color = found.id, found.color if color is None else color
-    view = _fabric_operand("source 1" if inward else "destination", inward, ident, color)
-    waits = f"waits for {'one wavelet from' if inward else 'room for one wavelet in'} {view.text}"
+    wait = element_wait(machine, pe)
+    inward = wait.cause is Cause.EMPTY_QUEUE
     return OperationView(
-        "main thread",
-        "@map",
-        0,
-        None,
-        (view,),
-        waits,
+        wait,
+        (_fabric_operand("source 1" if inward else "destination", inward, wait.queue, wait.color),),
         names.task_name(machine, tile, int(r["task"])),
-        names.span_at(machine, pe, pc),
-        ("in" if inward else "out", ident, color),
+        names.span_at(machine, pe, int(r["pc"])),
     )
 
 
@@ -266,7 +220,7 @@ def _operand(machine: Machine, pe: int, tile: TileProgram, operand: Any, role: s
         return OperandView(role, f"memory, next {next_}", kind)
     if kind == s.K_FIFO:
         buffer = int(FifoRow.at(machine.state.T, at)["base"])
-        return OperandView(role, f"the FIFO over {names.address_name(tile, buffer)}", kind)
+        return OperandView(role, f"the FIFO over {names.address_name(tile, buffer)}", kind, fifo=at)
     words = {
         s.K_SCALAR: "a scalar",
         s.K_POINTER: f"a scalar in memory ({names.address_name(tile, int(operand['addr']))})",
@@ -374,22 +328,17 @@ def channel(machine: Machine, color: int, x: int, y: int) -> ChannelView | None:
     record = st.buffer(ch)
     config, state = s.Config.unpack(int(record["config"])), int(record["state"])
     rx, tx = config["rx"], config["tx"]
-    position, positions, flags, kept = None, [], [], 0
+    position, positions, kept, turns = None, [], 0, False
     if config["special"]:
         more = st.extension(record)
         position = int(more["current"])
-        for k, packed in enumerate(more["positions"].tolist()):
-            if s.SwitchPosition.valid.get(packed):
-                positions.append(f"{k}: {_arrow(s.SwitchPosition.rx.get(packed), s.SwitchPosition.tx.get(packed))}")
+        valid = [(k, p) for k, p in enumerate(more["positions"].tolist()) if s.SwitchPosition.valid.get(p)]
+        positions = [f"{k}: {_arrow(s.SwitchPosition.rx.get(p), s.SwitchPosition.tx.get(p))}" for k, p in valid]
+        turns = len({(s.SwitchPosition.rx.get(p), s.SwitchPosition.tx.get(p)) for _, p in valid}) > 1
         # the engine's mask is 0 while the channel is closed
         rx = s.Config.rx_switched.put(s.SwitchPosition.rx.get(int(more["positions"][position])), rx)
-        if config["teardown"]:
-            flags.append("in teardown")
         if config["filter"]:
             kept = int(more["eaten"])
-            flags.append(f"filter: {kept} wavelets kept from the PE")
-        if config["swap"]:
-            flags.append("color swap")
         if len(positions) < 2:
             position, positions = None, []
     contents = []
@@ -408,7 +357,10 @@ def channel(machine: Machine, color: int, x: int, y: int) -> ChannelView | None:
         dense,
         position,
         tuple(positions),
-        tuple(flags),
+        turns and position is not None,
+        bool(config["special"] and config["teardown"]),
+        bool(config["special"] and config["filter"]),
+        bool(config["special"] and config["swap"]),
         int(record["push"]),
         kept,
     )

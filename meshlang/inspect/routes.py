@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import query
+from .steps import Step, step
 
 if TYPE_CHECKING:
     from meshlang.fabric.machine import Machine
@@ -24,7 +25,8 @@ class Trace:
 
     ends: list[Place] = field(default_factory=list)  # PEs whose ramp the route comes from (or leads to)
     host: list[Place] = field(default_factory=list)
-    breaks: list[str] = field(default_factory=list)  # where it leads nowhere, in words
+    breaks: list[Step] = field(default_factory=list)  # where it leads nowhere
+    switched: bool = False  # does a switch that points elsewhere make one of the breaks?
     teardown: list[Place] = field(default_factory=list)  # where the color is in teardown, and so goes no further
     seen: list[Place] = field(default_factory=list)
 
@@ -47,16 +49,15 @@ def _walk(machine: Machine, color: int, start: Place, against: bool) -> Trace:
         trace.seen.append((x, y))
         view = query.channel(machine, color, x, y)
         if view is None:
-            trace.breaks.append(f"PE {x},{y} has no route for color {color}")
+            trace.breaks.append(step("no_route", pe=(x, y), color=color))
             continue
-        if "in teardown" in view.flags:
-            trace.breaks.append(f"color {color} is in teardown at PE {x},{y}")
+        if view.teardown:
+            trace.breaks.append(step("in_teardown", color=color, pe=(x, y)))
             trace.teardown.append((x, y))
             continue
         sides = view.rx if against else view.tx
         if not sides:
-            nowhere = "receives from no side" if against else "leads nowhere: it has no tx"
-            trace.breaks.append(f"the route of color {color} at PE {x},{y} {nowhere}")
+            trace.breaks.append(step("from_nowhere" if against else "to_nowhere", color=color, pe=(x, y)))
         for side in sides:
             if side == "RAMP":
                 trace.ends.append((x, y))
@@ -64,8 +65,9 @@ def _walk(machine: Machine, color: int, start: Place, against: bool) -> Trace:
                 trace.host.append((x, y))
             else:
                 near, wrong = _link(machine, color, (x, y), view, side, against)
-                if wrong:
+                if wrong is not None:
                     trace.breaks.append(wrong)
+                    trace.switched |= wrong.value("position") is not None
                 elif near not in known:
                     known.add(near)
                     todo.append(near)
@@ -74,29 +76,30 @@ def _walk(machine: Machine, color: int, start: Place, against: bool) -> Trace:
 
 def _link(
     machine: Machine, color: int, place: Place, view: query.ChannelView, side: str, against: bool
-) -> tuple[Place, str]:
-    """The PE at the other end of a link, and what is wrong with the link, or ""."""
+) -> tuple[Place, Step | None]:
+    """The PE at the other end of a link, and what is wrong with the link, or None."""
     near = (place[0] + STEPS[side][0], place[1] + STEPS[side][1])
-    here = f"PE {place[0]},{place[1]} " + (
-        f"receives color {color} from {side}" if against else f"sends color {color} to {side}"
-    )
+    does = "receives" if against else "sends"
+    link: dict[str, Any] = {"pe": place, "color": color, "side": side}
     if not (0 <= near[0] < machine.width and 0 <= near[1] < machine.height):
-        return near, f"{here}, off the rectangle{_position(view)}"
+        return near, _switched(f"{does}_off", view, link)
     other = query.channel(machine, color, *near)
     if other is None:
-        return near, f"{here}, but PE {near[0]},{near[1]} there has no route for it"
+        return near, step(f"{does}_unrouted", **link, near=near)
     sides = other.tx if against else other.rx
-    if OPPOSITE[side] in sides or "in teardown" in other.flags:
-        return near, ""
-    does = "sends it to" if against else "receives it from"
-    return near, f"{here}, but PE {near[0]},{near[1]} there {does} {'+'.join(sides) or 'nowhere'}{_position(other)}"
+    if OPPOSITE[side] in sides or other.teardown:
+        return near, None
+    return near, _switched(
+        "receives_unsent" if against else "sends_unreceived", other, {**link, "near": near, "sides": sides}
+    )
 
 
-def _position(view: query.ChannelView) -> str:
-    return f" (its switch is at position {view.position})" if view.position is not None else ""
+def _switched(what: str, view: query.ChannelView, values: dict[str, Any]) -> Step:
+    """A step that says where the switch is, if there is one."""
+    return step(what, **values) if view.position is None else step(f"{what}_switched", **values, position=view.position)
 
 
-def breaks(machine: Machine, color: int, pes: Iterable[Place]) -> list[str]:
+def breaks(machine: Machine, color: int, pes: Iterable[Place]) -> list[Step]:
     """Links of a region that a PE sends into and whose other end does not take it."""
     found = []
     for place in pes:
@@ -105,6 +108,6 @@ def breaks(machine: Machine, color: int, pes: Iterable[Place]) -> list[str]:
             found += [
                 wrong
                 for side in view.tx
-                if side in STEPS and (wrong := _link(machine, color, place, view, side, False)[1])
+                if side in STEPS and (wrong := _link(machine, color, place, view, side, False)[1]) is not None
             ]
     return found

@@ -130,7 +130,7 @@ def outcome(machine, parts):
     for part in parts:
         cycles.append(machine.run(max_cycles=part).cycle)
     cycles.append(machine.run().cycle)
-    waiting = [(g.kind, g.text, g.pes) for g in machine.waiting()]
+    waiting = [(g.wait, g.pes) for g in machine.waiting()]
     P = machine.pes
     return (
         cycles,

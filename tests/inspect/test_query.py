@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from meshlang.fabric import snapshot
+from meshlang.fabric.waiting import Cause
 from meshlang.host.build import build
 from meshlang.inspect import arguments, names, query, routes, values
 from meshlang.inspect.debugger import Debugger
@@ -52,12 +53,13 @@ def test_every_wavelet_is_somewhere(debugger):
     sent = sorted(np.uint32(w.value).view(np.float32) for w in found)
     held = query.operations(m, 0)
     assert sent == [1.0, 2.0, 3.0, 4.0][: len(sent)] and len(sent) >= 1
-    assert all(op.name == "fmovs" and op.total == 4 for op in held)
+    assert all(op.wait.operation == "fmovs" and op.wait.total == 4 for op in held)
 
 
 def test_operation(debugger):
     (op,) = query.operations(debugger.machine, 1)
-    assert (op.thread.startswith("microthread"), op.name, op.done, op.total) == (True, "fmuls", 0, 4)
+    assert (op.wait.thread is not None, op.wait.operation, op.wait.done, op.wait.total) == (True, "fmuls", 0, 4)
+    assert op.wait.cause is Cause.EMPTY_QUEUE and op.wait.color == 0 and 0 < op.wait.since < debugger.machine.cycle
     assert [o.role for o in op.operands] == ["destination", "source 1", "source 2"]
     assert op.operands[0].text == "memory, next data[0]" and op.operands[1].color == 0
     assert names.place(op.span) == "right.csl:18"

@@ -11,8 +11,9 @@ from meshlang.fabric.engine import state as s
 from meshlang.host.build import build
 from meshlang.host.session import Session
 from meshlang.inspect.debugger import Debugger
-from meshlang.inspect.why import RULES, as_data, explain, explanation_lines
+from meshlang.inspect.why import RULES, Explanation, as_data, explain, explanation_lines
 from meshlang.ir.program import Program
+from tests.support.wordless import wordless
 
 LAYOUT = """
 const a = @get_color(3);
@@ -366,6 +367,15 @@ def compiled(folder: Path, cause: Cause) -> Program:
     return build(str(folder / "layout.csl"), arch=cause.arch)
 
 
+def classified(e: Explanation) -> tuple:
+    """All of an explanation that is not words: groups, their rules, and which of them only follow from others."""
+    return (
+        e.hung,
+        [[(f.pes, f.rule, [s.what for s in f.steps]) for f in findings] for findings in (e.findings, e.held)],
+        e.causes(),
+    )
+
+
 @pytest.mark.parametrize("name", CAUSES)
 def test_cause(name, tmp_path):
     cause = CAUSES[name]
@@ -378,10 +388,16 @@ def test_cause(name, tmp_path):
         assert error.exit_code == 3, error
     e = explain(debugger.machine)
     text = "\n".join(line for line, _ in explanation_lines(e))
+    with wordless():
+        told = explain(debugger.machine)
+        assert classified(told) == classified(e)
+        assert {f.text for f in told.findings} == {"x"}  # there really were no words
     assert e.hung and cause.rule in e.causes(), text
     assert cause.words in text, text
     assert f"cause: {RULES[cause.rule].title}" in text
-    assert as_data(e)["causes"][0]["rule"] == e.causes()[0]
+    data = json.loads(json.dumps(as_data(e)))
+    assert data["causes"][0]["rule"] == e.causes()[0]
+    assert all(g["waits"] is None or g["waits"]["kind"] and g["waits"]["cause"] for g in data["groups"])
 
 
 # what stops the machine, or the compiler, at once is no hang: there the message itself must name the rule and what to
@@ -517,7 +533,13 @@ def test_a_ring_of_full_buffers(tmp_path):
     with pytest.raises(MeshlangError):
         debugger.run()
     e = explain(debugger.machine)
+    with wordless():
+        assert classified(explain(debugger.machine)) == classified(e)
     assert e.causes() == ["circle"] and e.findings[0].because[-1] == "which closes the circle"
+    records = [g["waits"] for g in as_data(e)["groups"] if g["waits"]["kind"] == "operation"]
+    assert sorted((w["cause"], w["color"], w["queue"], w["operation"], w["total"]) for w in records) == [
+        ("full_queue", color, 3, "fmovs", 100) for color in (3, 4)
+    ]
     assert sum("leads to PE" in line for line in e.findings[0].because) == 4
     assert any("output queue 3" in f.text for f in e.held)
 
@@ -601,6 +623,8 @@ def test_a_loop_that_keeps_a_task_from_running(right, arch, words, tmp_path):
     debugger.run(limit=10_000)
     e = explain(debugger.machine)
     assert not e.hung and e.causes() == ["busy_wait"]
+    with wordless():
+        assert classified(explain(debugger.machine)) == classified(e)
     (finding,) = (f for f in e.findings if f.rule)
     assert finding.pes == [(1, 0)] and finding.text.endswith(words)
 

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from meshlang import MeshlangError
+from meshlang.fabric.report import deadlock_error
 from meshlang.host.build import build
 from meshlang.inspect.debugger import Debugger
 from meshlang.inspect.why import annotate, explain, explanation_lines
+from tests.support.wordless import wordless
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -104,6 +106,11 @@ def test_the_cause_of_a_mistake(program, mistake, arch):
     assert e.causes() == [rule], shown
     assert len(e.findings) == groups, shown
     assert not set(lines) - set(shown), shown
+    with wordless():
+        told = explain(debugger.machine)
+        blamed = deadlock_error(debugger.machine, error.until or "commands").diagnostics[0]
+    assert (told.causes(), [(f.pes, f.rule) for f in told.findings]) == ([rule], [(f.pes, f.rule) for f in e.findings])
+    assert (blamed.code, str(blamed.span)) == (error.diagnostics[0].code, str(error.diagnostics[0].span))
     # the message of the deadlock has the root, too
     annotate(error.diagnostics[0], e)
     first = next(f for f in e.findings if f.rule == rule)

@@ -19,6 +19,7 @@ import numpy as np
 
 from meshlang import files
 from meshlang.diag import Diagnostic, MeshlangError
+from meshlang.fabric.wording import wait_text
 from meshlang.host.context import open_session, show_warnings
 from meshlang.host.memory import Region
 from meshlang.host.session import Session, Task
@@ -118,7 +119,7 @@ class SdkRuntime:
         left = session.unconsumed()
         if left:
             notes = [f"color {c}: {n} PEs have not taken all that was streamed in" for c, n in left.items()]
-            notes += [f"{g.places()}: {g.text}" for g in session.machine.waiting()[:12]]
+            notes += [f"{g.places()}: {wait_text(g.wait)}" for g in session.machine.waiting()[:12]]
             raise MeshlangError(
                 Diagnostic(
                     "MS0860",

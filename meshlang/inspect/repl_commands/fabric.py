@@ -9,6 +9,7 @@ import numpy as np
 from meshlang.inspect import arguments, draw, names, query, routes
 from meshlang.inspect.mistakes import mistake
 from meshlang.inspect.registry import command
+from meshlang.inspect.steps import step_text
 
 from .pes import _each, shown, wavelet_text
 
@@ -37,7 +38,12 @@ def router(repl: Shell, text: str) -> None:
 def channel_lines(view: query.ChannelView) -> list[str]:
     queue = f", input queue {view.queue}" if view.queue is not None and "RAMP" in view.tx else ""
     held = f", holds {', '.join(wavelet_text(w) for w in view.contents)}" if view.contents else ""
-    flags = f" ({'; '.join(view.flags)})" if view.flags else ""
+    said = [
+        *(["in teardown"] if view.teardown else []),
+        *([f"filter: {view.kept} wavelets kept from the PE"] if view.filtered else []),
+        *(["color swap"] if view.swaps else []),
+    ]
+    flags = f" ({'; '.join(said)})" if said else ""
     lines = [f"color {view.color}: {query.route_text(view)}{queue}{flags}{held}"]
     if view.position is not None:
         lines.append(f"  switch at position {view.position} of {'; '.join(view.positions)}")
@@ -80,8 +86,8 @@ def color(repl: Shell, text: str) -> None:
         for line in group.what[1:]:
             repl.say(f"  {line}")
     broken = routes.breaks(machine, c, pes)
-    for line in broken[:8]:
-        repl.say(f"broken: {line}", "red")
+    for wrong in broken[:8]:
+        repl.say(f"broken: {step_text(wrong)}", "red")
     if len(broken) > 8:
         repl.say(f"and {len(broken) - 8} more broken links", "red")
 
@@ -108,8 +114,8 @@ def route(repl: Shell, text: str) -> None:
     where = arguments.region(machine, place or "all")
     for line in draw.route(machine, c, where, repl.width):
         repl.say(line)
-    for line in routes.breaks(machine, c, arguments.pes(where))[:8]:
-        repl.say(f"broken: {line}", "red")
+    for wrong in routes.breaks(machine, c, arguments.pes(where))[:8]:
+        repl.say(f"broken: {step_text(wrong)}", "red")
 
 
 @command(

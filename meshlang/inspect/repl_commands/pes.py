@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from meshlang.fabric.wording import progress_text, reason_text, thread_text
 from meshlang.inspect import arguments, expressions, names, query, values
 from meshlang.inspect.mistakes import mistake
 from meshlang.inspect.registry import command
@@ -82,9 +83,10 @@ def pe_lines(repl: Shell, x: int, y: int, alone: bool = True) -> list[str]:
 
 
 def operation_lines(op: query.OperationView) -> list[str]:
-    progress = "endless" if op.total is None else f"{op.done} of {op.total} elements"
+    wait = op.wait
     lines = [
-        f"{op.thread}: {op.name}, {progress}, {op.waits or 'can go on'}; started by {op.task} at {names.place(op.span)}"
+        f"{thread_text(wait)}: {wait.operation}, {progress_text(wait)}, {reason_text(wait)}; "
+        f"started by {op.task} at {names.place(op.span)}"
     ]
     lines += [f"  {o.role}: {o.text}" for o in op.operands]
     return lines

@@ -9,17 +9,18 @@ from meshlang.fabric.engine import state as s
 from meshlang.fabric.recording.flight import flight
 from meshlang.fabric.unblocking import stream_unblockers
 from meshlang.inspect import names, query, routes
+from meshlang.inspect.steps import Step, step
 from meshlang.ir.program import TaskBinding, TileProgram
 
 from . import code
 from .findings import Place
-from .notes import idle_notes, wavelets
+from .notes import idle_notes
 
 if TYPE_CHECKING:
     from meshlang.fabric.machine import Machine
 
 
-def command(machine: Machine, place: Place, because: list[str]) -> str | None:
+def command(machine: Machine, place: Place, because: list[Step]) -> str | None:
     """The rule for a PE where the launched function has returned and nothing goes on."""
     pe = machine.pe(*place)
     tile = names.tile_of(machine, pe)
@@ -27,29 +28,24 @@ def command(machine: Machine, place: Place, because: list[str]) -> str | None:
         return None
     anything, itself, tasks = stream_unblockers(tile, machine.command or "")
     if not anything:
-        because.append("the code there nowhere calls unblock_cmd_stream")
+        because.append(step("stream_never_unblocked"))
         return "no_unblock"
     others = [b for b in tasks if b.kind != "local"]
     # a task that nothing activates is not where the program was to end, if there is another
-    local = [
-        (b, how) for b in tasks if b.kind == "local" and ((how := code.starts(tile, b)) != code.NOBODY or not others)
-    ]
-    for b, how in local[:2]:
-        because.append(
-            f"unblock_cmd_stream is called in task {b.name} (id {b.id}), which is not active"
-            + (f"; {how}" if how else "")
-        )
+    local = [b for b in tasks if b.kind == "local" and (not others or not code.is_never_activated(tile, b))]
+    for b in local[:2]:
+        because.append(step("unblocked_in_idle", code.starts(tile, b), task=b.name, id=b.id))
     if local:
-        return _not_started(machine, place, tile, local[0][0], because) if len(local) == 1 else "not_activated"
+        return _not_started(machine, place, tile, local[0], because) if len(local) == 1 else "not_activated"
     for b in others[:1]:
-        because.append(f"unblock_cmd_stream is called in the {b.kind} task {b.name}")
+        because.append(step("unblocked_in_task", kind=b.kind, task=b.name))
         return _wavelet_task(machine, place, b, because)
     if itself:
-        because.append(f"{machine.command} calls unblock_cmd_stream, but this time did not come to that line")
+        because.append(step("not_this_time", command=machine.command))
     return "no_unblock"
 
 
-def _not_started(machine: Machine, place: Place, tile: TileProgram, task: TaskBinding, because: list[str]) -> str:
+def _not_started(machine: Machine, place: Place, tile: TileProgram, task: TaskBinding, because: list[Step]) -> str:
     """From a task that was not activated to the one that would have activated it, as far as there is one and it has not
     run."""
     started = _started(machine, machine.pe(*place))
@@ -62,10 +58,9 @@ def _not_started(machine: Machine, place: Place, tile: TileProgram, task: TaskBi
         if owner.kind != "local":
             return _wavelet_task(machine, place, owner, because)
         if owner.id in started:
-            because.append(f"{owner.name} (id {owner.id}) has run, and has not come to that line")
+            because.append(step("has_run", task=owner.name, id=owner.id))
             break
-        how = code.starts(tile, owner)
-        because.append(f"task {owner.name} (id {owner.id}) has not run" + (f"; {how}" if how else ""))
+        because.append(step("has_not_run", code.starts(tile, owner), task=owner.name, id=owner.id))
         seen.add(owner.id)
         task = owner
     return "not_activated"
@@ -78,28 +73,23 @@ def _started(machine: Machine, pe: int) -> set[int] | None:
     return {e.task & 63 for e in flight(machine) if e.kind == "task" and e.pe == pe and e.task < 128}
 
 
-def _wavelet_task(machine: Machine, place: Place, task: TaskBinding, because: list[str]) -> str:
+def _wavelet_task(machine: Machine, place: Place, task: TaskBinding, because: list[Step]) -> str:
     """A data or control task has not done its part: the wavelets it waits for."""
-    pe = machine.pe(*place)
+    taken = int(machine.received()[machine.pe(*place)])
     color: int | None = task.id
     if machine.state.W[s.Globals.wse3]:
         color = next((q.color for q in query.queues(machine, *place) if not q.output and q.id == task.id), None)
     if task.kind != "data" or color is None:
-        because.append(
-            f"{task.name} is a {task.kind} task; PE {place[0]},{place[1]} has taken {wavelets(int(machine.received()[pe]))} in all"
-        )
+        because.append(step("task_taken", task=task.name, kind=task.kind, pe=place, taken=taken))
         return "too_few"
     here = query.channel(machine, color, *place)
-    if here is None or "RAMP" not in here.tx:
-        route = "no route" if here is None else f"the route {query.route_text(here)}, without RAMP in tx,"
-        because.append(
-            f"the data task {task.name} waits for color {color}, and PE {place[0]},{place[1]} has {route} for it"
-        )
+    if here is None:
+        because.append(step("data_no_route", task=task.name, color=color, pe=place))
         return "no_ramp"
-    because.append(
-        f"the data task {task.name} waits for color {color}; PE {place[0]},{place[1]} has taken "
-        f"{wavelets(int(machine.received()[pe]))} in all"
-    )
+    if "RAMP" not in here.tx:
+        because.append(step("data_no_ramp", task=task.name, color=color, pe=place, route=query.route_text(here)))
+        return "no_ramp"
+    because.append(step("data_taken", task=task.name, color=color, pe=place, taken=taken))
     ends = routes.upstream(machine, color, place).ends
     idle_notes(machine, color, [p for p in ends if not query.operations(machine, machine.pe(*p))], because)
     return "too_few"

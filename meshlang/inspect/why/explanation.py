@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from meshlang.fabric.engine import state as s
+from meshlang.fabric.waiting import Kind, Wait
 from meshlang.inspect import names, query, routes
+from meshlang.inspect.steps import step
 
 from . import code
 from .findings import Explanation, Finding, Place
@@ -33,7 +35,8 @@ def explain(machine: Machine, until: Any = None) -> Explanation:
     if int(W[s.Globals.occ_r]) | int(W[s.Globals.occ_c]):
         return Explanation(
             False,
-            f"cycle {machine.cycle}: slow, not hung: there is still work to do{unfinished}",
+            machine.cycle,
+            f"slow, not hung: there is still work to do{unfinished}",
             [*rings(machine), *busy(machine)],
             last=_last_wavelet(machine),
         )
@@ -43,60 +46,42 @@ def explain(machine: Machine, until: Any = None) -> Explanation:
     if isinstance(until, tuple):
         findings.append(_host_waits(machine, until))
     elif not groups:
-        return Explanation(False, f"cycle {machine.cycle}: at rest, and nothing waits", [])
+        return Explanation(False, machine.cycle, "at rest, and nothing waits", [])
     concerned = {
-        p
-        for g in groups
-        if g.kind in ("operation", "element", "output") or g.text.startswith("local task")
-        for p in g.pes
+        p for g in groups if g.wait.kind in (Kind.OPERATION, Kind.ELEMENT, Kind.OUTPUT, Kind.TASK) for p in g.pes
     }
     share = max(1, MOST_WALKS // max(1, len(groups)))
     circles: set[Place] = set()
-    for i, g in enumerate(sorted(groups, key=_pump)):
-        if _pump(g) and any(f.rule for f in findings):
+    for i, g in enumerate(sorted(groups, key=lambda g: g.wait.endless)):
+        if g.wait.endless and any(f.rule for f in findings):
             continue  # it waits by design
-        if g.kind == "command" and all(p in concerned for p in g.pes):
+        if g.wait.kind is Kind.COMMAND and all(p in concerned for p in g.pes):
             continue  # the function waits for what another group names
         for finding in walked(machine, g, share if i < MOST_WALKS else 0):
-            (held if _follows(machine, g, finding, findings) else findings).append(finding)
+            (held if _follows(machine, g.wait, finding, findings) else findings).append(finding)
             if finding.rule == "circle":
                 if finding.pes[0] in circles:
-                    finding.because = ["it is in that circle, too"]
+                    finding.steps = [step("same_circle")]
                 circles |= finding.path
     return Explanation(
-        True, f"cycle {machine.cycle}: nothing can move any more{unfinished}", findings, held, _last_wavelet(machine)
+        True, machine.cycle, f"nothing can move any more{unfinished}", findings, held, _last_wavelet(machine)
     )
 
 
-def _pump(group: Any) -> bool:
-    """An operation without end, which waits where others have work to do."""
-    return group.kind == "operation" and ", endless, " in group.text
-
-
-def _follows(machine: Machine, group: Any, finding: Finding, others: list[Finding]) -> bool:
+def _follows(machine: Machine, wait: Wait, finding: Finding, others: list[Finding]) -> bool:
     """Is it a consequence of what other findings say?"""
-    if group.task is not None and finding.rule == "task_blocked":
+    if wait.kind is Kind.TASK and finding.rule == "task_blocked":
         # a running operation will unblock the task: what that operation waits for is the cause
         return all(
-            any(
-                op.unblocks == group.task and op.wants is not None
-                for op in query.operations(machine, machine.pe(*place))
-            )
+            any(op.unblocks == wait.task and op.wait.waits for op in query.operations(machine, machine.pe(*place)))
             for place in finding.pes
         )
     if finding.rule == "no_queue":
         return any(f.rule == "wrong_color" and set(f.pes) & set(finding.pes) for f in others)
     # a full queue or router follows from what an operation waits for, if both lead to the same root
-    return (
-        group.kind in ("task", "output", "router")
-        and group.span is None
-        and (
-            finding.rule is None
-            or any(
-                finding.rule == f.rule and (not finding.because or finding.because[-1:] == f.because[-1:])
-                for f in others
-            )
-        )
+    return wait.wavelets and (
+        finding.rule is None
+        or any(finding.rule == f.rule and (not finding.steps or finding.steps[-1:] == f.steps[-1:]) for f in others)
     )
 
 
@@ -126,10 +111,10 @@ def _host_waits(machine: Machine, until: tuple) -> Finding:
     got = {(x, y): machine.stream_out_available(color, x, y) for y in range(y0, y0 + h) for x in range(x0, x0 + w)}
     short = [place for place, have in got.items() if have < n]
     counts = sorted({got[place] for place in short})
-    finding = Finding(short, f"the host waits for {n} wavelets of color {color} and got {_span(counts)}")
+    finding = Finding(short, step("host_waits", wanted=n, color=color, got=_span(counts)))
     ends = routes.upstream(machine, color, short[0])
     if not ends.ends:
-        finding.because += ends.breaks
+        finding.steps += ends.breaks
         finding.rule = "no_source"
         return finding
     idle = []
@@ -138,16 +123,15 @@ def _host_waits(machine: Machine, until: tuple) -> Finding:
         if op is None:
             idle.append(source)
             continue
-        finding.because.append(
-            f"color {color} comes from PE {source[0]},{source[1]}, where {op.thread} is at {op.name} ({names.place(op.span)}) "
-            f"and {op.waits}"
+        finding.steps.append(
+            step("comes_from_waiting", color=color, pe=source, wait=op.wait, place=names.place(op.span))
         )
-        finding.rule = follow(machine, source, op, finding.because, {(source, op.thread)})
+        finding.rule = follow(machine, source, op, finding.steps, {(source, op.wait.thread)})
         return finding
-    idle_notes(machine, color, idle, finding.because)
+    idle_notes(machine, color, idle, finding.steps)
     tile = names.tile_of(machine, machine.pe(*idle[0]))
     if tile is not None and (who := code.senders(tile, color)):
-        finding.because.append(who)
+        finding.steps.append(who)
     finding.rule = "host_out"
     return finding
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from meshlang.fabric.waiting import Wait
+from meshlang.fabric.wording import wait_text
+from meshlang.inspect.steps import Step, step_text
+
 Place = tuple[int, int]
 
 
@@ -13,20 +17,34 @@ class Finding:
     """PEs that wait for the same thing."""
 
     pes: list[Place]
-    text: str
+    what: Wait | Step
     span: Any = None
-    because: list[str] = field(default_factory=list)  # the walk to the root
+    steps: list[Step] = field(default_factory=list)  # the walk to the root
     rule: str | None = None
     path: set[Place] = field(default_factory=set)  # PEs the walk came through
+
+    @property
+    def text(self) -> str:
+        return wait_text(self.what) if isinstance(self.what, Wait) else step_text(self.what)
+
+    @property
+    def because(self) -> list[str]:
+        """The steps in words."""
+        return [step_text(s) for s in self.steps]
 
 
 @dataclass
 class Explanation:
     hung: bool
-    headline: str
+    cycle: int
+    state: str  # "nothing can move any more; ..."
     findings: list[Finding]
     held: list[Finding] = field(default_factory=list)  # full queues and routers, because of the findings
     last: str = ""  # the last wavelet that moved
+
+    @property
+    def headline(self) -> str:
+        return f"cycle {self.cycle}: {self.state}"
 
     def causes(self) -> list[str]:
         """Names of the rules found, the most telling first."""

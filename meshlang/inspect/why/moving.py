@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from meshlang.fabric.engine import state as s
 from meshlang.inspect import names, query, routes
+from meshlang.inspect.steps import Step, step
 
 from .findings import Finding
 from .notes import tasks
@@ -30,7 +32,7 @@ def rings(machine: Machine) -> Iterator[Finding]:
         y, x = divmod(int(holding[0]), machine.width)
         trace = routes.downstream(machine, color, (x, y))
         if not trace.ends and not trace.host and not trace.breaks:
-            yield Finding(trace.seen, f"wavelets of color {color} go round, and never come to a ramp", rule="ring")
+            yield Finding(trace.seen, step("ring", color=color), rule="ring")
 
 
 def busy(machine: Machine) -> Iterator[Finding]:
@@ -43,28 +45,29 @@ def busy(machine: Machine) -> Iterator[Finding]:
         assert view is not None
         if view.operations:
             op = view.operations[0]
-            of = "" if op.total is None else f" of {op.total} elements"
-            return f"{op.thread}: {op.name}{of}, started by {op.task}, {op.waits or 'under way'}", op.span
+            wait = replace(op.wait, done=0)  # which differs from PE to PE
+            of = "" if wait.total is None else step("of_elements", total=wait.total)
+            return step("busy_operation" if wait.waits else "under_way", wait=wait, of=of, task=op.task), op.span
         if view.command == "not started":
-            return f"{machine.command} has been launched, and starts soon", None
+            return step("starts_soon", command=machine.command), None
         kept = _kept_waiting(machine, view)
-        return f"{view.state} in {view.task}" + (
-            f", for more than {LOOPING} cycles; until it ends, {kept} cannot run" if kept else ""
-        ), view.span
+        if kept is None:
+            return step("at_work", state=view.state, task=view.task), view.span
+        return step("keeps_waiting", state=view.state, task=view.task, cycles=LOOPING, kept=kept), view.span
 
     for group in query.grouped([(int(p) % machine.width, int(p) // machine.width) for p in pes], describe):
-        text, span = group.what
-        yield Finding(group.pes, text, span, rule="busy_wait" if text.endswith(" cannot run") else None)
+        what, span = group.what
+        yield Finding(group.pes, what, span, rule="busy_wait" if what.what == "keeps_waiting" else None)
 
 
-def _kept_waiting(machine: Machine, view: query.PEView) -> str:
+def _kept_waiting(machine: Machine, view: query.PEView) -> Step | None:
     """The task that could start if the one that has been running for long came to its end."""
     record = machine.pes[machine.pe(*view.pe)]
     if machine.cycle - int(record["busyfrom"]) <= LOOPING:
-        return ""
+        return None
     for i, name in view.active:
         if (i, name) not in view.blocked:
-            return f"task {name} (id {i})"
+            return step("kept_task", task=name, id=i)
     blocked = int(record["blocked"])
     for q in query.queues(machine, *view.pe):
         ident = q.id if machine.state.W[s.Globals.wse3] else q.color
@@ -77,5 +80,5 @@ def _kept_waiting(machine: Machine, view: query.PEView) -> str:
                 and b.id == ident
                 and not blocked >> b.id & 1
             ):
-                return f"data task {b.name} (id {b.id}), for which a wavelet has come,"
-    return ""
+                return step("kept_data_task", task=b.name, id=b.id)
+    return None

@@ -1,10 +1,11 @@
-"""Lines about PEs that the walks share."""
+"""Steps about PEs that the walks share."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from meshlang.inspect import names, query
+from meshlang.inspect.steps import Step, step
 from meshlang.ir.program import TaskBinding
 
 from .findings import Place
@@ -13,17 +14,13 @@ if TYPE_CHECKING:
     from meshlang.fabric.machine import Machine
 
 
-def wavelets(count: int) -> str:
-    return f"{count} wavelet{'' if count == 1 else 's'}"
-
-
 def tasks(machine: Machine, place: Place) -> list[TaskBinding]:
     """The tasks bound on a PE."""
     tile = names.tile_of(machine, machine.pe(*place))
     return tile.tasks if tile is not None else []
 
 
-def idle_notes(machine: Machine, color: int, idle: list[Place], because: list[str]) -> None:
+def idle_notes(machine: Machine, color: int, idle: list[Place], because: list[Step]) -> None:
     """PEs that a color comes from, and that do nothing about it."""
     P = machine.pes
 
@@ -33,11 +30,9 @@ def idle_notes(machine: Machine, color: int, idle: list[Place], because: list[st
 
     for group in query.grouped(idle, describe):
         has_code, works, sent = group.what
-        who = query.places(group.pes)
+        pes = tuple(group.pes)
         if not has_code:
-            because.append(f"color {color} comes from {who}, where no code is")
+            because.append(step("comes_from_no_code", color=color, pes=pes))
             continue
-        because.append(
-            f"color {color} comes from {who}, where {'no operation sends on it' if works else 'nothing is running any more'}; "
-            f"{'it has' if len(group.pes) == 1 else 'each has'} sent {wavelets(sent)} in all"
-        )
+        comes = "comes" if len(pes) == 1 else "come"
+        because.append(step(f"{comes}_from_{'other' if works else 'idle'}", color=color, pes=pes, sent=sent))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
+from meshlang.fabric.waiting import Wait
 from meshlang.inspect import names, query
+from meshlang.inspect.steps import step_text
 
 from .findings import Explanation
 from .rules import RULES
@@ -20,8 +23,8 @@ def explanation_lines(e: Explanation) -> Iterator[tuple[str, str | None]]:
         yield f"{query.places(f.pes)}: {f.text}", None
         if f.span is not None:
             yield f"  {names.place(f.span)}: {names.source_line(f.span)}", "cyan"
-        for n, line in enumerate(f.because):
-            yield f"  {'' if line.startswith('which ') else 'and ' if n else 'because '}{line}", None
+        for n, said in enumerate(f.steps):
+            yield f"  {'' if said.what == 'closes' else 'and ' if n else 'because '}{step_text(said)}", None
     if len(e.findings) > 12:
         yield f"and {len(e.findings) - 12} more groups", None
     if e.held:
@@ -43,7 +46,7 @@ def annotate(diagnostic: Any, e: Explanation) -> None:
     for a run that was stopped because it takes too long: who is at work."""
     causes = e.causes()
     if not e.hung:
-        diagnostic.notes.append(e.headline.partition(": ")[2])
+        diagnostic.notes.append(e.state)
         for f in e.findings[:12]:
             diagnostic.notes.append(
                 f"{query.places(f.pes)}: {f.text}" + (f" ({names.place(f.span)})" if f.span is not None else "")
@@ -81,9 +84,19 @@ def as_data(e: Explanation) -> dict[str, Any]:
                 "source": names.place(f.span) if f.span is not None else None,
                 "because": f.because,
                 "rule": f.rule,
+                "waits": _record(f.what) if isinstance(f.what, Wait) else None,
             }
             for f in e.findings
         ],
         "held_up": [{"pes": f.pes, "text": f.text} for f in e.held],
         "last_wavelet": e.last,
     }
+
+
+def _record(wait: Wait) -> dict[str, Any]:
+    """What a PE waits for, without what the kind of wait has not."""
+    data = {name: value for name, value in asdict(wait).items() if value not in (None, "", 0, ())}
+    data |= {"kind": wait.kind.value, "cause": wait.cause.value, "endless": wait.endless}
+    if wait.gates:
+        data["gates"] = [asdict(g) | {"cause": g.cause.value} for g in wait.gates]
+    return data
