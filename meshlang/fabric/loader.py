@@ -158,9 +158,14 @@ def _plain_words(tile: TileProgram) -> bool:
     return bool(tile.registers) or bool(program_effect(tile.code) & Effect.REGISTER)
 
 
+BEHIND = 128  # bytes behind the last variable
+
+
 def _memory_size(tile: TileProgram) -> int:
-    end = max([len(tile.image), *(o.address + o.size for o in tile.objects)], default=0)
-    return (end + 7) & ~7
+    """Bytes of a PE's memory: its variables and a little behind them. The machine's 48 KB do not end there, so a vector
+    that runs past the last variable by a few elements meets memory, as one that runs past another does."""
+    end = (max([len(tile.image), *(o.address + o.size for o in tile.objects)], default=0) + 7) & ~7
+    return max(end, min(end + BEHIND, isa.PE_MEMORY))
 
 
 def load(program: Program, profile: Profile) -> State:

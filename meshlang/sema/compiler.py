@@ -49,6 +49,8 @@ class Compiler:
         self.diagnostics = Diagnostics()
         self.trees: dict[str, ast.Module] = {}
         self.printed: list[str] = []
+        self.silent = False
+        self.room: dict[str, int] = {}  # file -> bytes that the constants of its tile programs take at most, so far
         self.source = ""  # the file that names the program
         self.shared = Shared()  # structs
         self.calls = Shared()  # results of comptime calls
@@ -194,8 +196,9 @@ class Compiler:
         return False
 
     def print(self, text: str) -> None:
-        self.printed.append(text)
-        print(text)
+        if not self.silent:
+            self.printed.append(text)
+            print(text)
 
     # ------------------------------------------------------------ the program
 
@@ -340,7 +343,21 @@ class Compiler:
         return out
 
     def compile_tile(self, spec: TileSpec, layout: LayoutState, name: str, bindings: dict[str, Known]) -> Unit:
+        """One tile program. Its constants stand before all that it writes to; how much room they take is known when it
+        has been compiled, so the first tile program of a file that has some is compiled twice."""
+        unit = self.compile_once(spec, layout, name, bindings)
+        while unit.constants > unit.room and not self.diagnostics.errors:
+            self.room[spec.path] = unit.constants
+            self.silent = True  # what it prints has been printed
+            try:
+                unit = self.compile_once(spec, layout, name, bindings)
+            finally:
+                self.silent = False
+        return unit
+
+    def compile_once(self, spec: TileSpec, layout: LayoutState, name: str, bindings: dict[str, Known]) -> Unit:
         unit = self.unit(name, layout)
+        unit.keep_room(self.room.get(spec.path, 0))
         unit.param_text = {n: show(v) for n, v in spec.params.items()}
         try:
             tree = self.tree(spec.path)

@@ -119,3 +119,57 @@ def test_pointers_are_apart_from_arrays(tmp_path):
         assert at["behind"] == at["small"] + 8
         assert not at["small"] < at["out_ptr"] < at["out"] + 16
         assert np.asarray(tile.image).size >= 40
+
+
+CONSTANTS = """param memcpy_params; param n: u16;
+const sys = @import_module("<memcpy/memcpy>", memcpy_params);
+var first = [4]i16{1, 2, 3, 4};
+const factors = [4]i16{5, 6, 7, 8};
+const text = @get_array("abcd");
+const one: i16 = 9;
+var big: [64]i16;
+var out: [6]i16; var out_ptr: [*]i16 = &out;
+const run = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{40} -> first[i] });
+fn at(p: [*]const i16, i: i16) i16 { return p[i]; }
+fn main() void {
+  first[0] = 0;
+  for (@range(i16, 4)) |i| { out[i] = at(&factors, i); }
+  const p = &one;
+  out[4] = p.*;
+  big[0] = 1;
+  @mov16(run, 77);
+  for (@range(i16, 4)) |i| { out[i] = factors[i] + @as(i16, text[i]) - 97; }
+  out[4] = p.*;
+  out[5] = @as(i16, n);
+  @comptime_print("compiled");
+  sys.unblock_cmd_stream();
+}
+comptime { @export_symbol(out_ptr, "out"); @export_symbol(main); }
+"""
+
+
+def test_constants_stand_before_what_is_written(tmp_path, capsys):
+    (tmp_path / "layout.csl").write_text(LAYOUT)
+    (tmp_path / "pe.csl").write_text(CONSTANTS)
+    with meshlang.compile(tmp_path / "layout.csl").start() as fabric:
+        assert capsys.readouterr().out.count("compiled") == 2  # once for each tile program
+        for tile in fabric.program.ir.tiles:
+            constants = [o for o in tile.objects if not o.mutable]
+            assert {o.name for o in constants} >= {"factors", "text", "one"}
+            assert max(o.address + o.size for o in constants) <= min(o.address for o in tile.objects if o.mutable)
+        fabric.launch("main")
+        assert fabric.read("out")[0].tolist() == [[5, 7, 9, 11, 9, 0], [5, 7, 9, 11, 9, 1]]
+        assert [w.code for w in fabric.warnings] == ["MS0853"]
+
+
+def test_behind_the_last_variable_is_memory(tmp_path):
+    """A few elements past the last variable go where nothing is, as on the machine, whose memory does not end there."""
+    body = "@mov16(@set_dsd_length(behind_dsd, 40), 3);\n  @mov16(out_dsd, behind_dsd);"
+    with start(tmp_path, body) as fabric:
+        fabric.launch("main")
+        assert fabric.read("out").tolist() == [2 * [[3, 3, 3, 3, 0, 0, 0, 0]]]
+        found = [w for w in fabric.warnings if w.code == "MS0853"]
+    assert len(found) == 1 and "elements 0 to 39 of behind" in found[0].message
+    assert "nothing else is there" in found[0].message
+    with start(tmp_path, body, strict=True) as fabric, pytest.raises(MeshlangError, match="MS0819"):
+        fabric.launch("main")

@@ -148,7 +148,7 @@ class Choices(Context):
                 len(fb.statics),
                 [(lb, len(lb.uses), lb.pc) for lb in fb.labels],
             )
-        memory = len(unit.image), len(unit.vars), unit.block
+        memory = len(unit.image), len(unit.vars), unit.block, unit.constants
         cells = [(c, c.ty, own(c.v)) for scope in self.scopes for c in scope.values() if isinstance(c, Cell)]
         targets = list(self.targets)
         state = [(t, t.broke, t.known, t.breaks) for t in self.targets]
@@ -168,7 +168,7 @@ class Choices(Context):
             for var in unit.vars[memory[1] :]:
                 var.address = -1
             del unit.vars[memory[1] :], unit.image[memory[0] :]
-            unit.block = memory[2]
+            unit.block, unit.constants = memory[2:]
             if saved:
                 del (
                     fb.code[saved[0] :],

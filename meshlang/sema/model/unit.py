@@ -73,6 +73,8 @@ class Unit:
     pending: list[Instance] = field(default_factory=list)
     vars: list[GlobalVar] = field(default_factory=list)
     image: bytearray = field(default_factory=lambda: bytearray(FIRST_ADDRESS))
+    room: int = 0  # bytes kept for constants, before all that can be written to
+    constants: int = 0  # bytes that constants need
     block: tuple[int, int, int] = (0, 0, FIRST_BLOCK // 2)  # of single values: the next free byte, the end, the size
     strings: dict[str, int] = field(default_factory=dict)
     dsd_ops: dict[tuple, int] = field(default_factory=dict)
@@ -124,6 +126,18 @@ class Unit:
 
     # ------------------------------------------------------------ memory
 
+    def keep_room(self, room: int) -> None:
+        """Before anything is placed: the bytes at the start that are for constants."""
+        self.room = room
+        self.image.extend(bytes(room))
+
+    def place_constant(self, t: T.Type, align: int) -> int | None:
+        """Room for a constant, where nothing that runs past an array comes. None: there is too little of it, and the
+        tile program is compiled again when it is known how much there has to be."""
+        at = -(-(FIRST_ADDRESS + self.constants) // align) * align
+        self.constants = at + t.size - FIRST_ADDRESS
+        return at if self.constants <= self.room else None
+
     def place(self, t: T.Type, align: int) -> int:
         """Room for a variable. Arrays follow each other in the order of first use; single values (numbers, pointers,
         DSDs) fill blocks between them, each twice as large as the last: what runs past an array then nearly always
@@ -148,7 +162,9 @@ class Unit:
             return var.address
         t = var.type
         align = max(var.align, 4 if t.size >= 4 else t.align, 1)
-        at = self.place(t, align)
+        at = self.place_constant(t, align) if var.const else None
+        if at is None:
+            at = self.place(t, align)
         var.address = at
         self.vars.append(var)
         if var.init is not None:
