@@ -92,6 +92,24 @@ def test_loops(machines):
     ) == [12, 6, 1 + 3 + 5, 2, 5186, 6, 3210, 0]
 
 
+def test_loops_over_what_has_no_one_place_in_memory(machines):
+    """Tuples, with fields of run time too, and arrays of types that exist at compile time only."""
+    got = ints(
+        machines,
+        """
+  var n: i32 = 5;
+  for (.{ 1, n, 3 }) |v, i| { out[0] += v; out[1] += @as(i32, i); }
+  for (floats) |v| { if (v == 2.5) { continue; } out[2] += @as(i32, v * 2.0); }
+  for (names) |s| { if (@strlen(s) > 2) { break; } out[3] += @as(i32, @strlen(s)); }
+  for (structs) |s| { if (n == 9) { break; } out[4] += s.k; n += 4; }
+  outer: for (numbers) |k| { for (.{ 1, 2 }) |m| { if (n + m == 11) { continue :outer; } out[5] += k * m; } }""",
+        top="""
+const floats = .{ 1.5, 2.5, 4.0 }; const names = [3]comptime_string{ "ab", "abc", "d" };
+const structs = [3]comptime_struct{ .{ .k = 5 }, .{ .k = 7 }, .{ .k = 9 } }; const numbers = [2]comptime_int{ 3, 4 };""",
+    )
+    assert got == [9, 3, 11, 2, 5, 7, 0, 0]
+
+
 def test_a_step_known_at_run_time_only(machines):
     assert ints(
         machines,

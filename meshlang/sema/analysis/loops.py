@@ -144,7 +144,11 @@ class Loops(Context):
         if self.fb is None:
             with self.inside(node.label, True):
                 return self.for_together(node, value) or self.for_unrolled(node, value)
-        if node.inline:
+        # the elements of a tuple have types of their own, and what exists at compile time only is not in memory
+        apart = isinstance(value.ty, T.StructType) or (
+            isinstance(value.ty, T.ArrayType) and value.ty.elem.comptime_only
+        )
+        if node.inline or apart:
             return self.for_unrolled(node, value)
         return self.for_runtime(node, value)
 
