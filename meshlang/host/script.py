@@ -91,12 +91,12 @@ def _execute(source: str, path: str, argv: list[str], folder: str, compiler: Com
 
 
 def _print_error(error: BaseException) -> None:
-    """The traceback without the frames that stand for the script's operators (sdk/promotion.py)."""
-    ours = str(Path(__file__).parent / "sdk" / "promotion.py")
+    """The traceback without the frames that stand for the script's operators and calls (sdk/promotion.py)."""
+    ours = {str(Path(__file__).parent / "sdk" / name) for name in ("promotion.py", "numpy_1.py")}
     shown: traceback.TracebackException | None = traceback.TracebackException.from_exception(error)
     whole = shown
     while shown is not None:
-        shown.stack = traceback.StackSummary.from_list([f for f in shown.stack if f.filename != ours])
+        shown.stack = traceback.StackSummary.from_list([f for f in shown.stack if f.filename not in ours])
         shown = shown.__cause__ or shown.__context__
     assert whole is not None
     print("".join(whole.format()), end="", file=sys.stderr)

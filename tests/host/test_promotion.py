@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from meshlang.host.sdk import numpy_1
 from meshlang.host.sdk.promotion import compiled
 
 # what NumPy 1.26.4 answers
@@ -81,6 +82,86 @@ column += 70000
     assert names["same"] is names["column"] and names["same"].tolist() == [4464]
 
 
+# what NumPy 1 has and does, and later versions have not and refuse
+CALLS = [
+    ("np.uint16(-1)", 65535),
+    ("np.int32(0xdeadbeef)", -559038737),
+    ("np.uint8([300, 2])", [44, 2]),
+    ("np.array([[-1, 70000]], dtype=np.uint16)", [[65535, 4464]]),
+    ("np.asarray([-1], np.uint32)", [2**32 - 1]),
+    ("np.full(2, -1, np.uint32)", [2**32 - 1] * 2),
+    ("np.full((2,), 2**31, dtype=np.int32)", [-(2**31)] * 2),
+    ("np.full_like(np.zeros(1, np.uint16), -2)", [65534]),
+    ("np.array([1, 2], copy=False)", [1, 2]),
+    ("np.fromstring(b'\\x01\\x00\\x02\\x00', dtype=np.uint16)", [1, 2]),
+    ("np.reshape(np.arange(2), newshape=(2, 1))", [[0], [1]]),
+    ("np.arange(3, dtype=np.uint8).tostring()", b"\x00\x01\x02"),
+    ("np.array([3, 9]).ptp()", 6),
+    ("np.array([1], '<u2').newbyteorder()", [256]),
+    ("int(np.array([3]))", 3),
+    ("float(np.array([[2.5]]))", 2.5),
+    ("complex(np.array([1j]))", 1j),
+    ("'%d %.1f' % (np.array([3]), np.array([0.5]))", "3 0.5"),
+    ("'%d' % np.array([7])", "7"),
+    ("int('ff', 16) + int('1') + int(2.9)", 258),
+    ("isinstance(1, int) and isinstance(np.float_(1), float)", True),
+    ("np.zeros(1, np.int).dtype == np.int64", True),
+    ("[np.product([2, 3]), np.alltrue([0]), np.sometrue([0, 1]), np.math.ceil(1.2)]", [6, False, True, 2]),
+    ("np.in1d(np.array([[1, 2]]), [2])", [False, True]),
+    ("np.NINF + np.Inf", None),
+    ("np.asscalar(np.array([4]))", 4),
+    ("Mine().fill(-1) + Mine().ptp()", -3),
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("text,value", CALLS)
+def test_what_numpy_1_has_and_does(text, value):
+    mine = "class Mine:\n    def fill(self, x): return x\n    def ptp(self): return -2\n"
+    scope = {"np": np}
+    with numpy_1.names():
+        exec(compiled(f"{mine}r = {text}", "script"), scope)
+    result = scope["r"]
+    assert value is None or (result.tolist() if hasattr(result, "tolist") else result) == value
+    assert not hasattr(np, "product") or NUMPY_1_ITSELF
+
+
+NUMPY_1_ITSELF = np.__version__.startswith("1.")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_assignments_as_in_numpy_1():
+    scope = {"np": np}
+    text = """
+words = np.zeros(6, np.uint32)
+words[0] = -1
+words[1:3] = [-2, 2**32 + 5]
+words[3] = np.array([7])
+words[4] = 2.9
+calls = []
+def once():
+    calls.append(1)
+    return words
+once()[5] = 1
+bytes_ = np.empty(2, np.uint8)
+bytes_.fill(-1)
+bytes_.itemset(1, 3)
+table, items = {"a": 0}, [0]
+table["a"] = -1
+items[0] = [np.array([1])]
+"""
+    exec(compiled(text, "script"), scope)
+    assert scope["words"].tolist() == [2**32 - 1, 2**32 - 2, 5, 7, 2, 1] and scope["calls"] == [1]
+    assert scope["bytes_"].tolist() == [255, 3]
+    assert scope["table"] == {"a": -1} and type(scope["items"][0][0]) is np.ndarray
+
+
+@pytest.mark.parametrize("text", ["np.uint8('x')", "int('x')", "np.array(['x'], np.int16)", "'%d' % 'x'", "np.full()"])
+def test_mistakes_stay_mistakes(text):
+    with pytest.raises((ValueError, TypeError)):
+        exec(compiled(f"r = {text}", "script"), {"np": np})
+
+
 SCRIPT = """
 import numpy as np
 from stamps import make_u48
@@ -114,3 +195,19 @@ def test_tracebacks_are_the_scripts(tmp_path):
     assert done.returncode == 1
     assert "promotion" not in done.stderr
     assert "line 2, in add" in done.stderr and done.stderr.splitlines()[-1].startswith("TypeError: unsupported operand")
+
+
+def test_python_below_sdk_runs_scripts_so(tmp_path):
+    """`python run.py` is cs_python there; what is no script goes to Python itself."""
+    (tmp_path / "run.py").write_text(
+        "import sys\nimport numpy as np\nfrom cerebras.sdk.sdk_utils import memcpy_view\n"
+        "print(np.uint16(1) << 16, np.uint16(-1), np.int(2), sys.argv[1:])\n"
+    )
+    text = "python run.py a b && python3 -c 'import sys; print(len(sys.argv))' && echo 'print(7)' | python -"
+    done = subprocess.run(
+        [sys.executable, "-m", "meshlang", "sdk", "--", "bash", "-c", text],
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
+    )
+    assert done.stdout.splitlines() == ["65536 65535 2 ['a', 'b']", "1", "7"], done.stderr

@@ -3,7 +3,7 @@
 Published host scripts were written for NumPy 1, where `np.uint16(x) << 16` is an int64. NumPy 2 (NEP 50) makes it a uint16, which
 is 0: a cycle count put together from 16-bit words silently loses all above 65,535. So the operators of a script, and of the modules that lie
 beside it, are compiled as calls of `calculate` below. It hands NumPy the types that NumPy 1 would have computed with, and
-leaves everything that is no NumPy number alone. Calls of NumPy's functions (`np.add(a, b)`) are NumPy's own affair.
+leaves everything that is no NumPy number alone. Calls of NumPy's functions (`np.add(a, b)`) are NumPy's own affair, but for those of numpy_1.py.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from types import CodeType
 from typing import Any
 
 import numpy as np
+
+from . import numpy_1
 
 NEEDED = int(np.__version__.split(".")[0]) >= 2
 PYTHON_NUMBERS = (int, float, complex)
@@ -56,7 +58,8 @@ _COMMON = {
     "mul",
     *_COMPARE.values(),
 }  # these look for a common type, the others for the first one that fits
-NAME = "__as_numpy_1__"  # of this module, in the script's globals
+NAME = "__as_numpy_1__"  # `calculate`, in the script's globals
+CALLS = "__of_numpy_1__"  # the module numpy_1, there
 
 
 # ---------------------------------------------------------------- what the operators of a script become
@@ -64,6 +67,8 @@ NAME = "__as_numpy_1__"  # of this module, in the script's globals
 
 def calculate(name: str, a: Any, b: Any) -> Any:
     """`operator.NAME(a, b)` of a script: a binary operator, one in place, or a comparison."""
+    if name == "mod" and isinstance(a, (str, bytes)):
+        return numpy_1.formatted(a, b)
     if isinstance(a, _NUMBERS) and isinstance(b, _NUMBERS) and (_of_numpy(a) or _of_numpy(b)):
         a, b = _as_before(name, a, b)
     return getattr(operator, name)(a, b)
@@ -132,7 +137,8 @@ def compiled(source: str | bytes, path: str) -> CodeType:
             at = 1  # the doc string stays the first
         while at < len(body) and isinstance(body[at], ast.ImportFrom) and body[at].module == "__future__":  # type: ignore[attr-defined]
             at += 1
-        first = ast.parse(f"from {__name__} import calculate as {NAME}").body
+        package = __name__.rpartition(".")[0]
+        first = ast.parse(f"from {__name__} import calculate as {NAME}; from {package} import numpy_1 as {CALLS}").body
         body[at:at] = first
     return compile(tree, path, "exec", dont_inherit=True)
 
@@ -157,7 +163,8 @@ def _simple(node: ast.expr) -> bool:
 
 
 class _Operators(ast.NodeTransformer):
-    """`a + b` becomes `calculate("add", a, b)`.
+    """`a + b` becomes `calculate("add", a, b)`; calls and assignments that NumPy 1 understood otherwise go through
+    numpy_1.
 
     What stays: constants among each other; chains of comparisons, and assignments in place to a target that must be
     evaluated once (`f(x)[0] += 1`).
@@ -181,15 +188,49 @@ class _Operators(ast.NodeTransformer):
             return node
         return self._call(name, node.left, node.comparators[0], node)
 
+    def _of_numpy_1(self, name: str, args: list[ast.expr], node: ast.expr, call: ast.Call | None = None) -> ast.expr:
+        function = ast.Attribute(ast.Name(CALLS, ast.Load()), name, ast.Load())
+        args = args + (call.args if call else [])
+        return ast.copy_location(ast.Call(function, args, call.keywords if call else []), node)
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        self.generic_visit(node)
+        function = node.func
+        if isinstance(function, ast.Name):
+            one = len(node.args) == 1 and not node.keywords and not isinstance(node.args[0], ast.Starred)
+            if function.id in numpy_1.NUMBERS and one:
+                return self._of_numpy_1("number", [function], node, node)
+        elif isinstance(function, ast.Attribute):
+            if function.attr in numpy_1.METHODS:
+                return self._of_numpy_1("method", [function.value, ast.Constant(function.attr)], node, node)
+            if function.attr in numpy_1.MAKERS:
+                return self._of_numpy_1("make", [function], node, node)
+        return node
+
+    def visit_Assign(self, node: ast.Assign) -> ast.stmt:
+        target = node.targets[0]
+        fits = None
+        if len(node.targets) == 1 and isinstance(target, ast.Subscript) and _simple(target.value):
+            fits = self._again(target.value)
+        self.generic_visit(node)
+        if fits is not None:
+            node.value = self._of_numpy_1("fitting", [node.value, fits], node.value)
+        return node
+
+    @staticmethod
+    def _again(node: ast.expr) -> ast.expr:
+        """A copy, to be evaluated: one node may not stand at two places."""
+        copy = ast.parse(ast.unparse(node), mode="eval").body
+        for part in ast.walk(copy):
+            ast.copy_location(part, node)
+        return copy
+
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.stmt:
         name = _BINARY.get(type(node.op))
         if name is None or not _simple(node.target):
             self.generic_visit(node)
             return node
-        # two copies, from text: one node may not stand at two places
-        old = ast.parse(ast.unparse(node.target), mode="eval").body
-        for part in ast.walk(old):
-            ast.copy_location(part, node.target)
+        old = self._again(node.target)
         self.generic_visit(node)
         value = self._call("i" + name.rstrip("_"), self.visit(old), node.value, node)
         return ast.copy_location(ast.Assign([node.target], value), node)
@@ -233,11 +274,13 @@ class _Finder:
 def modules_of_the_script() -> Iterator[None]:
     """While it is open, modules that are no installed ones are compiled with `compiled`."""
     if not NEEDED:
-        yield
+        with numpy_1.names():
+            yield
         return
     finder = _Finder()
     sys.meta_path.insert(0, finder)  # type: ignore[arg-type]
     try:
-        yield
+        with numpy_1.names():
+            yield
     finally:
         sys.meta_path.remove(finder)  # type: ignore[arg-type]

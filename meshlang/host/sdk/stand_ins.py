@@ -17,11 +17,19 @@ STAND_INS = ("cslc", "cs_python", "csdb", "sdk_debug_shell")
 _PLACEHOLDER = re.compile(r"^(\s*)%[A-Za-z_]\w*", re.MULTILINE)
 
 
+# `python run.py` is how scripts for the appliance are started: a script runs as with cs_python, all else as with Python
+PYTHONS = ("python", "python3")
+
+
 def write_stand_ins(folder: Path) -> None:
     """Write the executables. -P: a json.py in the user's folder must not be taken for Python's own."""
-    for name in STAND_INS:
+    own = shlex.quote(sys.executable)
+    for name in (*STAND_INS, *PYTHONS):
         path = folder / name
-        path.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -P -m meshlang {name} "$@"\n', encoding="utf-8")
+        text = f'exec {own} -P -m meshlang {name} "$@"\n'
+        if name in PYTHONS:
+            text = f'case "$1" in *.py) exec {own} -P -m meshlang cs_python "$@";; esac\nexec {own} "$@"\n'
+        path.write_text(f"#!/bin/sh\n{text}", encoding="utf-8")
         path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
 
 
