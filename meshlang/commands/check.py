@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from typing import TYPE_CHECKING
 
 from . import _compile
+
+if TYPE_CHECKING:
+    from meshlang.ir.program import Program
 
 HELP = "find mistakes in a layout file (or a PE file) without running it"
 EXAMPLES = """\
@@ -16,48 +21,108 @@ examples:
   meshlang check pe.csl                       PE code by itself: its syntax
   meshlang check layout.csl --listing         the instructions each tile program became
   meshlang check layout.csl --listing -O0     the same before they are optimised
-  meshlang check layout.csl --json            diagnostics for an editor
+  meshlang check layout.csl --json            diagnostics for a script
+  generator | meshlang check --stdin          what a program prints: one file, or several, each behind `// FILE: name`
+  meshlang check --stdin src/layout.csl <text the text in place of what is in that file
+
+exit codes: 0 no errors (there may be warnings), 1 errors, 2 usage
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", help="layout file, or a program folder with a layout.csl")
+    parser.add_argument("file", nargs="?", help="layout file, or a program folder with a layout.csl")
     _compile.add_arguments(parser)
+    parser.add_argument(
+        "--stdin", action="store_true", help="read the text from standard input; FILE, if given, is its name"
+    )
     parser.add_argument("--listing", action="store_true", help="print the compiled code of every tile program")
     parser.add_argument("--json", action="store_true", help="diagnostics as JSON on stdout")
 
 
 def execute(args: argparse.Namespace) -> int:
-    from meshlang.diag import MeshlangError
+    from meshlang.diag import Diagnostic, MeshlangError, usage_error
     from meshlang.host.build import build, layout_of
-    from meshlang.host.report import resource_table
 
     from ._errors import print_diagnostics
 
-    layout = layout_of(args.file)
-    try:
-        program = build(layout, _compile.options(args))
-    except MeshlangError as error:
-        if {d.code for d in error.diagnostics} != {"MS0610"} or args.listing:
-            raise
-        # a file without layout block: its syntax is right, or that would have been said instead
-        if args.json:
-            print_diagnostics([], json_output=True)
+    options = _compile.options(args)
+    if args.stdin:
+        options.sources = _stream(args.file or "<stdin>")
+        paths = list(options.sources)
+    elif args.file is None:
+        raise usage_error("check: which file?", help="name a layout file, or --stdin")
+    else:
+        paths = [os.path.normpath(layout_of(args.file))]
+    layouts = _layouts(paths, options.sources)
+    if args.listing and not layouts:
+        layouts = paths  # refused as what has no layout block
+    found: list[Diagnostic] = []
+    programs: list[Program] = []
+    for path in layouts:
+        try:
+            programs.append(build(path, options))
+        except MeshlangError as error:
+            found += error.diagnostics
         else:
-            print(
-                f"{layout}: no syntax errors. It has no layout block; check the layout that uses it for names and types."
-            )
-        return 0
+            found += programs[-1].warnings
+    if any(d.severity == "error" for d in found):
+        raise MeshlangError(*found)
+    print_diagnostics(found, json_output=args.json)
     if args.json:
-        print_diagnostics(program.warnings, json_output=True)
         return 0
-    print_diagnostics(program.warnings)
-    if args.listing:
-        from meshlang.ir.listing import listing
+    for program in programs:
+        _show(program, args.listing)
+    for path in [] if layouts else paths:
+        print(f"{path}: no syntax errors. It has no layout block; check the layout that uses it for names and types.")
+    return 0
 
-        text = listing(program)
+
+def _stream(path: str) -> dict[str, str]:
+    """The files that come from standard input. `path`: the name of a text without marks, and the folder of others."""
+    from meshlang.diag import Diagnostic, MeshlangError, usage_error
+    from meshlang.syntax.stream import split
+
+    try:
+        text = sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise MeshlangError(Diagnostic("MS0906", f"standard input is not UTF-8 text: byte {error.start}")) from None
+    if not text.strip():
+        raise usage_error("check --stdin: nothing came from standard input")
+    return split(text, path)
+
+
+def _layouts(paths: list[str], sources: dict[str, str]) -> list[str]:
+    """Those of the files that have a layout block. Syntax errors of all of them are raised at once."""
+    from meshlang.diag import Diagnostic, MeshlangError
+    from meshlang.syntax import ast
+    from meshlang.syntax.parser import parse_file, parse_text
+
+    errors: list[Diagnostic] = []
+    layouts = []
+    for path in paths:
+        try:
+            tree = parse_text(sources[path], path) if path in sources else parse_file(path)
+        except MeshlangError as error:
+            errors += error.diagnostics
+            continue
+        if any(isinstance(item, ast.LayoutBlock) for item in tree.items):
+            layouts.append(path)
+    if errors:
+        raise MeshlangError(*errors)
+    return layouts
+
+
+def _show(program: Program, listing: bool) -> None:
+    from meshlang.host.report import resource_table
+
+    if listing:
+        from meshlang.ir.listing import listing as text_of
+
+        text = text_of(program)
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
     else:
         print(resource_table(program))
-        print(f"{layout}: no errors" + (f", {len(program.warnings)} warnings" if program.warnings else ""))
-    return 0
+        warnings = len(program.warnings)
+        print(
+            f"{program.source}: no errors" + (f", {warnings} warning{'' if warnings == 1 else 's'}" if warnings else "")
+        )

@@ -23,7 +23,13 @@ examples:
   meshlang conformance csl-examples/tutorials --arch wse3
   meshlang conformance WaferLLM --arguments "4 16 16 2"  arguments for the run_sim.sh scripts
   meshlang conformance csl-examples --only 'topic-0' -j 2 --json
+  meshlang conformance mine --junit results.xml          for a CI service
+
+exit codes: 0 all pass, 1 one did not, 2 usage
 """
+
+
+LOG = 20_000  # characters of a failed script's output in JUnit XML
 
 
 @dataclass
@@ -51,6 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-j", type=int, default=1, metavar="N", help="scripts run side by side (default 1)")
     parser.add_argument("--json", action="store_true", help="the scoreboard as JSON")
+    parser.add_argument("--junit", metavar="FILE", help="write the results as JUnit XML too")
     parser.add_argument("--keep-logs", metavar="DIR", help="write what each script printed to files in DIR")
 
 
@@ -144,12 +151,41 @@ def judge(script: str, arch: str, output: str, code: int, seconds: float) -> Res
     )
 
 
+def junit(name: str, results: list[Result], outputs: dict[str, str]) -> str:
+    """JUnit XML as CI services read it: a test case for each script; what did not pass has the end of what it printed."""
+    from xml.etree import ElementTree as xml
+
+    failed = sum(r.outcome != "pass" for r in results)
+    seconds = f"{sum(r.seconds for r in results):.2f}"
+    suite = xml.Element("testsuite", name=name, tests=str(len(results)), failures=str(failed), errors="0", time=seconds)
+    for r in results:
+        folder, _, script = r.script.rpartition("/")
+        case = xml.SubElement(
+            suite, "testcase", classname=folder.replace("/", ".") or name, name=script, time=f"{r.seconds:.2f}"
+        )
+        if r.outcome != "pass":
+            message = f"{r.outcome}: {'; '.join(r.unsupported) or r.last_line}"
+            failure = xml.SubElement(case, "failure", type=r.outcome, message=_xml_text(message))
+            failure.text = _xml_text(outputs[r.script][-LOG:])
+    suites = xml.Element("testsuites", name="meshlang conformance", tests=suite.attrib["tests"], failures=str(failed))
+    suites.append(suite)
+    xml.indent(suites)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + xml.tostring(suites, encoding="unicode") + "\n"
+
+
+def _xml_text(text: str) -> str:
+    """Without the characters that XML 1.0 has no form for (escape sequences of terminals, say)."""
+    return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)
+
+
 def execute(args: argparse.Namespace) -> int:
     from meshlang.diag import usage_error
 
     root = Path(args.folder).resolve()
     if not root.is_dir():
         raise usage_error(f"conformance: {args.folder} is not a folder")
+    if args.junit and not Path(args.junit).absolute().parent.is_dir():
+        raise usage_error(f"--junit {args.junit}: there is no folder {Path(args.junit).parent}")
     scripts = [
         s
         for s in find_scripts(root)
@@ -159,9 +195,11 @@ def execute(args: argparse.Namespace) -> int:
     if not scripts:
         raise usage_error(f"conformance: no commands*.sh or run_sim.sh below {args.folder} that fits")
     results: list[Result] = []
+    outputs: dict[str, str] = {}
 
     def one(script: Path) -> Result:
         result, output = run_script(root, script, args.arguments, args.timeout)
+        outputs[result.script] = output
         if args.keep_logs:
             folder = Path(args.keep_logs)
             folder.mkdir(parents=True, exist_ok=True)
@@ -177,6 +215,8 @@ def execute(args: argparse.Namespace) -> int:
                     f"{result.outcome:<12} {result.seconds:>7.1f} s  {result.script}{'  ' + note[:140] if note else ''}",
                     flush=True,
                 )
+    if args.junit:
+        files.write_text(args.junit, junit(root.name, results, outputs))
     passed = sum(r.outcome == "pass" for r in results)
     if args.json:
         json.dump(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,11 +77,12 @@ def build(path: str | Path, options: CompileOptions | None = None, **fields: Any
     """
     if options is None:
         options = CompileOptions(**fields)
-    try:
-        with open(path, "rb") as file:
-            file.read(1)
-    except OSError as error:
-        raise unreadable(path, error) from None
+    if os.path.normpath(path) not in options.sources:
+        try:
+            with open(path, "rb") as file:
+                file.read(1)
+        except OSError as error:
+            raise unreadable(path, error) from None
     try:
         with busy(f"compiling {path}"):
             return compile_program(str(path), options)

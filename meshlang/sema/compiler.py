@@ -15,7 +15,7 @@ from ..ir.isa import PE_MEMORY
 from ..ir.program import DIRECTIONS, MOST_INPUTS, RAMP, ColorConfig, Fabric, Program
 from ..paths import stdlib_dir
 from ..syntax import ast
-from ..syntax.parser import parse_file
+from ..syntax.parser import parse_file, parse_text
 from .analysis.analyzer import Analyzer, compile_instance, plain_instance
 from .model import types as T
 from .model.layout import LayoutState, TileSpec
@@ -65,8 +65,12 @@ class Compiler:
     def tree(self, path: str) -> ast.Module:
         found = self.trees.get(path)
         if found is None:
-            found = self.trees[path] = parse_file(path)
+            text = self.options.sources.get(path)
+            found = self.trees[path] = parse_file(path) if text is None else parse_text(text, path)
         return found
+
+    def is_file(self, path: str) -> bool:
+        return path in self.options.sources or os.path.isfile(path)
 
     def literals(self, tree: ast.Module) -> dict[int, Any]:
         """The struct literals of a file that are made of literals and directions only; each is evaluated once."""
@@ -87,7 +91,7 @@ class Compiler:
             for root in map(str, roots):
                 for n in names:
                     full = os.path.join(root, n)
-                    if os.path.isfile(full):
+                    if self.is_file(full):
                         return os.path.normpath(full)
             import difflib
 
@@ -106,7 +110,7 @@ class Compiler:
         folders = [os.path.dirname(cx.module.path), os.path.dirname(self.source), *given]
         places = list(dict.fromkeys(os.path.normpath(os.path.join(folder, path)) for folder in folders))
         for full in places:
-            if os.path.isfile(full):
+            if self.is_file(full):
                 return full
         return cx.fail(
             "MS0215",

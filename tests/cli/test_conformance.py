@@ -28,6 +28,24 @@ def test_scoreboard(tmp_path, capsys):
     assert found["passed"] == 2
 
 
+def test_junit(tmp_path, capsys):
+    from xml.etree import ElementTree
+
+    for name, body in {"good": "echo fine", "bad": "printf 'a <b> \\033[1m\\noops'; exit 1"}.items():
+        (tmp_path / "set" / name).mkdir(parents=True)
+        (tmp_path / "set" / name / "commands_wse3.sh").write_text(body)
+    out = tmp_path / "results.xml"
+    assert main(["conformance", str(tmp_path / "set"), "--junit", str(out)]) == 1
+    suite = ElementTree.parse(out).getroot().find("testsuite")
+    assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
+    cases = {c.get("classname"): c for c in suite.iter("testcase")}
+    assert set(cases) == {"good", "bad"} and cases["good"].find("failure") is None
+    failure = cases["bad"].find("failure")
+    assert failure.get("type") == "error" and failure.get("message") == "error: oops"
+    assert failure.text.startswith("a <b> \N{REPLACEMENT CHARACTER}[1m")
+    assert main(["conformance", str(tmp_path / "set"), "--junit", str(tmp_path / "no" / "x.xml")]) == 2
+
+
 def test_judge():
     assert judge("a", "wse2", "error[MS0399]: switches are not supported yet\n", 1, 1).unsupported == [
         "switches are not supported yet"

@@ -26,6 +26,8 @@ class CompileOptions:
     arch: str = option("--arch", default="wse2", choices=ARCHITECTURES, help="machine generation (default wse2)")
     params: dict[str, Any] = field(default_factory=dict)  # values of the top file's params, by name
     colors: dict[str, int] = field(default_factory=dict)  # numbers of its colors, by name
+    # texts that stand for files (those of a stream, of an editor, of a program in memory), by normalised path
+    sources: dict[str, str] = field(default_factory=dict)
     import_paths: list[str] = option(
         "-I", "--import-path", make=list, action="append", metavar="DIR", help="where imports are looked up too"
     )
