@@ -213,7 +213,7 @@ def _result(args: argparse.Namespace, runner: Any, turns: list[Turn]) -> dict[st
         "layers": _mode(runner),
         "output_pieces": place.pieces,
         "memory": place.memory(),
-    } | ({"routes": [routes.tolist() for routes in runner.routes]} if place.config.experts else {})
+    } | ({"routes": [routes[:, 0].tolist() for routes in runner.routes]} if place.config.experts else {})
 
 
 def _summary(args: argparse.Namespace, runner: Any, turns: list[Turn], seconds: float) -> None:

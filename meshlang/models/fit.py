@@ -35,11 +35,12 @@ def place(
     dtype: Any,
     mode: str = "auto",
     regions: int = 1,
+    batch: int = 1,
 ) -> Placement:
-    """For `tokens` tokens in all, the first `prompt` of which are there at the beginning.
+    """For `tokens` tokens in all, the first `prompt` of which are there at the beginning; of each of `batch` sequences.
 
     Resident layers before streamed ones, then the longest prefill, then the fewest pieces of the output projection. The
-    refusal of the least demanding one (MS0992) if nothing fits; MS0991, MS0993, MS1431 as `Placement`.
+    refusal of the least demanding one (MS0992) if nothing fits; MS0991, MS0993, MS1431, MS1432 as `Placement`.
     """
     if not 1 <= prompt <= tokens:
         raise model_error(
@@ -48,9 +49,9 @@ def place(
     check_count(tokens, height)
     refused: MeshlangError | None = None
     for layers in {"auto": (config.layers, 1), "resident": (config.layers,), "streamed": (1,)}[mode]:
-        for length in prompts(prompt if min(height, width) > 1 and not config.experts else 1, height):
+        for length in prompts(prompt if min(height, width) > 1 and not config.experts and batch == 1 else 1, height):
             try:
-                return _fewest_pieces(config, height, width, tokens, length, dtype, layers, regions)
+                return _fewest_pieces(config, height, width, tokens, length, dtype, layers, regions, batch)
             except MeshlangError as error:
                 if error.diagnostics[0].code != "MS0992":
                     raise
@@ -60,12 +61,20 @@ def place(
 
 
 def _fewest_pieces(
-    config: LlamaConfig, height: int, width: int, tokens: int, prompt: int, dtype: Any, layers: int, regions: int
+    config: LlamaConfig,
+    height: int,
+    width: int,
+    tokens: int,
+    prompt: int,
+    dtype: Any,
+    layers: int,
+    regions: int,
+    batch: int,
 ) -> Placement:
     def attempt(pieces: int) -> Placement:
         found = Placement(
             config, height, width, capacity=-(-tokens // height), dtype=dtype, layers=layers, head=True, prompt=prompt,
-            pieces=pieces, regions=regions, advise=False,
+            pieces=pieces, regions=regions, batch=batch, advise=False,
         )  # fmt: skip
         found.check_tokens(tokens, prompt)
         return found
@@ -80,7 +89,7 @@ def _fewest_pieces(
             if error.diagnostics[0].code != "MS0992":
                 raise
             # logits that the bytes which are left would hold, at least
-            spare = best.free() // (best.dtype.itemsize * (best.hidden + 1)) + best.vocabulary
+            spare = best.free() // (best.dtype.itemsize * (best.hidden + batch)) + best.vocabulary
             pieces = max(pieces + 1, math.ceil(column / spare) if spare < column else 1)
     return best
 

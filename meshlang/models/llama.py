@@ -71,8 +71,10 @@ class Placement:
     (all). shift: the cache's form. head: the final norm and the output projection are on the mesh too. prompt: the
     longest prompt that is prefilled, 0 if none; it takes at least 2 x 2 PEs. Then the hidden vector is cut into
     lcm(height, width) panels, the rows have theirs in the order of MeshGEMM's ring (`placement.ring`), and weights are
-    placed for <llm/prefill>. pieces: of the output projection, of which a PE holds one at a time. advise: a refusal names a
-    rectangle in which it would fit. MS0991 for shapes that cannot be placed, MS0992 when a PE's memory is too small.
+    placed for <llm/prefill>. pieces: of the output projection, of which a PE holds one at a time. regions: of a
+    model with experts, blocks of columns, each with as many of the experts to itself; 1: all experts are spread over all
+    columns (<llm/moe>). batch: sequences that are decoded at the same time, each with `capacity` tokens on a PE. advise: a
+    refusal names a rectangle in which it would fit. MS0991 for shapes that cannot be placed, MS0992 when a PE's memory is too small.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Placement:
         prompt: int = 0,
         pieces: int = 1,
         regions: int = 1,
+        batch: int = 1,
         advise: bool = True,
     ):
         self.config, self.height, self.width = config, height, width
@@ -111,7 +114,15 @@ class Placement:
         self.group = min(width // head_groups, c.head_size // 2)
         pairs = -(-(c.head_size // 2) // self.group)
         self.head_elements = 2 * pairs
-        self.regions = regions
+        self.regions, self.batch = regions, batch
+        if not isinstance(batch, int) or batch < 1:
+            raise llama_error("MS1432", f"a batch has at least one sequence, found {batch!r}")
+        if batch > 1 and prompt:
+            raise llama_error(
+                "MS1432",
+                f"the prompts of {batch} sequences are not prefilled: they are decoded token by token",
+                "place it with prompt=0",
+            )
         self._check_regions()
         feeds = width // regions  # columns that share an expert, or the feed-forward layer
         self.feed = -(-c.feed_forward_size // feeds)
@@ -222,25 +233,26 @@ class Placement:
         columns = c.qkv_bias * qkv + c.head_norms * 2 * n + c.wide_norms * (q + kv) + c.feed_bias * gate_up
         row_vectors = c.output_bias + c.feed_bias
         weights += self.layers * (columns + row_vectors * (hidden + (self.across * self.panel if rows else 0)))
-        cache = self.layers * 2 * kv * self.capacity
-        buffers = 2 * hidden + qkv + q + gate_up + q + kv + 4 * kv + heads * (self.capacity + 1) + n
+        b = self.batch
+        cache = self.layers * b * 2 * kv * self.capacity
+        buffers = b * (2 * hidden + qkv + q + gate_up) + q + kv + 4 * kv + heads * (self.capacity + 1) + n
         block = 3 * min(max(self.feed, self.shared), 64)
-        singles = hidden + heads + block  # f32
+        singles = hidden + b - 1 + heads + block  # f32
         if c.wide_norms:
             singles += q + kv + 2
         if e:
             weights += self.layers * hidden * e.logits
-            buffers += 2 * (min(e.chosen, self.region_experts) * self.feed + self.shared) - gate_up
+            buffers += b * (2 * (min(e.chosen, self.region_experts) * self.feed + self.shared) - gate_up)
             # of logits and choice, and of all layers' routes: numbers and weights
-            singles += e.logits + e.chosen + self.layers * 2 * e.chosen
+            singles += b * e.logits + e.chosen + self.layers * b * 2 * e.chosen
             if size == 2:
                 singles += 3 * min(e.chosen if e.renormalise else e.count, 64)
         if c.head_norms:  # decoding, and prefilling
-            singles += (n + heads + self.kv_heads) + ((n + rows * (heads + self.kv_heads)) if rows else 0)
+            singles += (n + b * (heads + self.kv_heads)) + ((n + rows * (heads + self.kv_heads)) if rows else 0)
         if self.head:
             weights += hidden * (1 + self.vocabulary)
-            buffers += hidden + self.vocabulary
-            singles += hidden
+            buffers += b * (hidden + self.vocabulary)
+            singles += hidden + b - 1
         if rows:
             across, panel = self.across, self.panel
             spare = panel * max(qkv, gate_up, q, self.feed)
@@ -265,12 +277,14 @@ class Placement:
         """MS0992 if `memory` is more than a PE has."""
         need = self.memory()
         if sum(need.values()) > PE_MEMORY:
+            sequences = f" of {self.batch} sequences" if self.batch > 1 else ""
             parts = ", ".join(f"{name} {n:,}" for name, n in need.items())
             raise llama_error(
                 "MS0992",
-                f"{self.layers} layer{'s' if self.layers > 1 else ''} with {self.capacity} tokens per PE on {self.height} x {self.width} PEs take "
-                f"{sum(need.values()):,} of a PE's {PE_MEMORY:,} bytes ({parts})",
-                (advise and self._advice()) or "use a larger mesh, fewer layers, a smaller capacity or float16",
+                f"{self.layers} layer{'s' if self.layers > 1 else ''} with {self.capacity} tokens per PE{sequences} on "
+                f"{self.height} x {self.width} PEs take {sum(need.values()):,} of a PE's {PE_MEMORY:,} bytes ({parts})",
+                (advise and self._advice())
+                or f"use a larger mesh, fewer layers, a smaller {'batch, a smaller ' if self.batch > 1 else ''}capacity or float16",
             )
 
     def _advice(self) -> str | None:
@@ -287,7 +301,7 @@ class Placement:
                     Placement(
                         self.config, height, width, capacity=-(-self.capacity * self.height // height), dtype=self.dtype,
                         layers=self.layers, shift=self.shift, head=self.head, prompt=self.prompt, pieces=self.pieces,
-                        regions=self.regions, advise=False,
+                        regions=self.regions, batch=self.batch, advise=False,
                     )  # fmt: skip
                 except MeshlangError:
                     continue
@@ -339,7 +353,7 @@ class Placement:
             "window": c.window if c.window is not None and c.window < COUNTED else 0, "gelu": c.activation == "gelu",
             "qkv_bias": c.qkv_bias, "head_norms": c.head_norms, "output_bias": c.output_bias, "feed_bias": c.feed_bias,
             "head_size": c.head_size, "wide_norms": c.wide_norms, "q_total": c.heads * c.head_size, "kv_total": c.kv_heads * c.head_size,
-            "regions": self.regions, "shared": self.shared,
+            "regions": self.regions, "shared": self.shared, "batch": self.batch,
             **({"experts": c.experts.count, "chosen": c.experts.chosen, "renormalise": c.experts.renormalise} if c.experts
                else {"experts": 0, "chosen": 0, "renormalise": False}),
         }  # fmt: skip
@@ -544,11 +558,12 @@ class Placement:
         return np.ascontiguousarray(tiles.swapaxes(3, 4)).reshape(self.height, self.width, -1)
 
     def hidden_vector(self, vector: Any) -> np.ndarray:
-        """[hidden_size] -> [H, W, hidden]: split over the rows, the same in every column."""
-        padded = np.append(np.asarray(vector, self.dtype), self.dtype.type(0))
-        return np.ascontiguousarray(
-            np.broadcast_to(padded[self.hidden_index][:, None, :], (self.height, self.width, self.hidden))
-        )
+        """[hidden_size] -> [H, W, hidden]: split over the rows, the same in every column. Several vectors, [n, hidden_size] ->
+        [H, W, n * hidden], stand one after the other."""
+        vectors = np.atleast_2d(np.asarray(vector, self.dtype))
+        padded = np.pad(vectors, ((0, 0), (0, 1)))
+        rows = padded[:, self.hidden_index].transpose(1, 0, 2).reshape(self.height, 1, -1)
+        return np.ascontiguousarray(np.broadcast_to(rows, (self.height, self.width, rows.shape[2])))
 
     def collect_hidden(self, array: np.ndarray) -> np.ndarray:
         """[H, W, hidden] -> [hidden_size], from the first column."""
@@ -567,8 +582,10 @@ class Placement:
         return out[0], out[1]
 
     def collect_logits(self, array: np.ndarray, piece: int = 0) -> np.ndarray:
-        """[H, W, n] -> the logits of `piece_tokens`, from the first row."""
-        return array[0].reshape(-1)[: len(self.piece_tokens(piece))]
+        """[H, W, batch * n] -> the logits of `piece_tokens`, from the first row; of a batch [batch, tokens]."""
+        rows = array[0].reshape(self.width, self.batch, -1).swapaxes(0, 1).reshape(self.batch, -1)
+        logits = rows[:, : len(self.piece_tokens(piece))]
+        return logits if self.batch > 1 else logits[0]
 
     # ------------------------------------------------------------ prompts
 

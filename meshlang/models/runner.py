@@ -8,6 +8,7 @@ launch and keeps the cache after it; the hidden vector stays on the mesh.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,9 +21,11 @@ from .llama import MODEL, Placement, rows_of
 
 
 class Runner:
-    """One sequence on one fabric. place: where the model goes; with fewer layers than the model has it is streamed.
+    """One sequence on one fabric, or as many as `place` has in a batch, which have as many tokens as each other. place:
+    where the model goes; with fewer layers than the model has it is streamed.
 
-    routes: of a model with experts, for each token decoded the experts that every layer has chosen.
+    routes: of a model with experts, for each token decoded the experts that every layer has chosen: int [layers, batch,
+    chosen].
     cycles: of the prefill and the hand-over, and of each token decoded (the slowest PE's, without what the host moves).
     """
 
@@ -43,7 +46,6 @@ class Runner:
         self.prefill_cycles = 0
         self.settle_cycles = 0
         self.decode_cycles: list[int] = []
-        # of a model with experts, for each token decoded: int [layers, chosen], the numbers of the experts
         self.routes: list[np.ndarray] = []
         self._cached: list[dict[str, np.ndarray]] = [{} for _ in range(self.config.layers)]
         self._settled = False
@@ -59,7 +61,40 @@ class Runner:
         """The next tokens of the sequence: the logits after the last one. At the beginning of a sequence all but the last
         are prefilled, as far as the placement has room for them. MS1422 for no tokens, or one that the model does not
         have; MS0993 if they do not fit."""
+        assert self.place.batch == 1
         tokens = list(tokens)
+        self._check(tokens)
+        length = self.tokens + len(tokens)
+        prefilled = min(len(tokens) - 1, self.place.prompt) if self.tokens == 0 else 0
+        self.place.check_tokens(length, prefilled if self.tokens == 0 else 0)
+        if not self._settled:
+            self._begin(tokens[:prefilled], length)
+        for token in tokens[prefilled:-1]:
+            self._decode([token], length, logits=False)
+        return self._decode(tokens[-1:], length)
+
+    def feed_batch(self, sequences: Sequence[Sequence[int]]) -> np.ndarray:
+        """The next tokens of each sequence of the batch, equally many: their logits, [batch, vocabulary]. MS1422 and MS0993
+        as `feed`; MS1432 for sequences of different lengths, or another number of them."""
+        lengths = sorted({len(tokens) for tokens in sequences})
+        if len(sequences) != self.place.batch or len(lengths) != 1:
+            raise model_error(
+                "MS1432",
+                f"a batch of {self.place.batch} goes on with as many tokens in each sequence, found {len(sequences)} sequences "
+                f"with {' and '.join(map(str, lengths))} tokens",
+            )
+        for tokens in sequences:
+            self._check(tokens)
+        length = self.tokens + lengths[0]
+        self.place.check_tokens(length)
+        if not self._settled:
+            self._begin([], length)
+        columns = [list(column) for column in zip(*sequences)]
+        for column in columns[:-1]:
+            self._decode(column, length, logits=False)
+        return self._decode(columns[-1], length).reshape(self.place.batch, -1)
+
+    def _check(self, tokens: Sequence[int]) -> None:
         bad = [t for t in tokens if not 0 <= t < self.config.vocabulary]
         if not tokens or bad:
             raise model_error(
@@ -68,14 +103,6 @@ class Runner:
                 if bad
                 else "there is no token to start from",
             )
-        length = self.tokens + len(tokens)
-        prefilled = min(len(tokens) - 1, self.place.prompt) if self.tokens == 0 else 0
-        self.place.check_tokens(length, prefilled if self.tokens == 0 else 0)
-        if not self._settled:
-            self._begin(tokens[:prefilled], length)
-        for token in tokens[prefilled:-1]:
-            self._decode(token, length, logits=False)
-        return self._decode(tokens[-1], length)
 
     # ------------------------------------------------------------ steps
 
@@ -99,9 +126,10 @@ class Runner:
             self.settle_cycles = self._clock()
         self.tokens, self._settled = n, True
 
-    def _decode(self, token: int, length: int, logits: bool = True) -> np.ndarray:
+    def _decode(self, tokens: list[int], length: int, logits: bool = True) -> np.ndarray:
+        """The next token of each sequence."""
         place, fabric = self.place, self.fabric
-        fabric.write("x", place.hidden_vector(self._embeddings([token])[0]))
+        fabric.write("x", place.hidden_vector(self._embeddings(tokens)))
         for name, table in zip(("cos", "sin"), place.rotary(self.tokens, length)):
             fabric.write(name, table)
         cycles = self._launch("plan", self.tokens)
@@ -124,8 +152,8 @@ class Runner:
                 if place.pieces > 1:
                     self._write(dict(place.head_weights(self.weights, piece)))
                 cycles += self._launch("project")
-                pieces.append(place.collect_logits(fabric.read("logits", count=place.vocabulary), piece))
-            out = np.concatenate(pieces)
+                pieces.append(place.collect_logits(fabric.read("logits", count=place.batch * place.vocabulary), piece))
+            out = np.concatenate(pieces, -1)
         self.decode_cycles.append(cycles)
         return out
 
@@ -146,8 +174,8 @@ class Runner:
     def _routes(self) -> np.ndarray:
         experts = self.config.experts
         assert experts is not None
-        found = self.fabric.read("routes", count=self.place.layers * experts.chosen)
-        return found[0, 0].reshape(self.place.layers, experts.chosen).astype(np.int64)
+        shape = self.place.layers, self.place.batch, experts.chosen
+        return self.fabric.read("routes", count=math.prod(shape))[0, 0].reshape(shape).astype(np.int64)
 
     def _embeddings(self, tokens: Sequence[int]) -> np.ndarray:
         name, scale = "model.embed_tokens.weight", self.config.embedding_scale
@@ -167,5 +195,5 @@ class Runner:
 
     def _keep(self, layer: int) -> None:
         """The cache of the layer that is on the PEs, for its next turn."""
-        n = self.place.kv_elements * self.place.capacity
+        n = self.place.batch * self.place.kv_elements * self.place.capacity
         self._cached[layer] = {name: self.fabric.read(name, count=n) for name in ("keys", "values")}

@@ -54,7 +54,7 @@ def run(config, H, W, new=3, dtype=np.float32, arch="wse3", streamed=False, regi
         got, want = runner.feed(tokens), reference.logits(reference.decode(reference.embed(tokens)))[-1]
         errors.append(meshlang.largest_error(got, want, relative=True))
         tokens = [int(want.argmax())]
-    return max(errors), np.array(runner.routes), np.array(reference.routes).transpose(1, 0, 2)
+    return max(errors), np.array(runner.routes)[:, :, 0], np.array(reference.routes).transpose(1, 0, 2)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -87,7 +87,7 @@ def test_equal_logits_go_to_the_lower_number():
     tokens = list(range(10))
     runner.feed(tokens)
     reference.decode(reference.embed(tokens))
-    got = np.array(runner.routes)
+    got = np.array(runner.routes)[:, :, 0]
     assert np.array_equal(got, np.array(reference.routes).transpose(1, 0, 2))
     assert {tuple(sorted(set(way) & {1, 2, 4})) for way in got.reshape(-1, 3).tolist()} >= {(1, 2, 4), (1, 2)}
 

@@ -171,7 +171,7 @@ def test_logits_and_tokens(name, tmp_path):
         want = routes(model, PROMPT + tokens)
         experts = checkpoint.config.experts
         assert experts.chosen == experts.count or len(np.unique(np.sort(want).reshape(-1, experts.chosen), axis=0)) > 2
-        assert np.array_equal(np.array(runner.routes), want)
+        assert np.array_equal(np.array(runner.routes)[:, :, 0], want)
 
 
 def test_a_sharded_bfloat16_folder_through_the_command(tmp_path, capsys):
