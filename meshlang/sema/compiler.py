@@ -40,6 +40,15 @@ class Builtins(Protocol):
     def names(self) -> list[str]: ...
 
 
+def _names_itself(node: ast.Node, name: str) -> bool:
+    """Does a layout give PEs the code of its own file? As far as the text says: a name that is computed counts as another
+    file's."""
+    if isinstance(node, ast.BuiltinCall) and node.name == "set_tile_code" and len(node.args) > 1:
+        file = node.args[2] if len(node.args) > 2 else None
+        return file is None or (isinstance(file, ast.StringLit) and os.path.basename(file.value) == name)
+    return any(_names_itself(child, name) for child in ast.children(node))
+
+
 class Compiler:
     """One compilation. Files are parsed once; every tile program has a Unit of its own."""
 
@@ -50,6 +59,8 @@ class Compiler:
         self.trees: dict[str, ast.Module] = {}
         self.printed: list[str] = []
         self.silent = False
+        # the layout's file is the code of PEs too: its comptime blocks, and those of what it imports, are theirs
+        self.layout_is_code = False
         self.room: dict[str, int] = {}  # file -> bytes that the constants of its tile programs take at most, so far
         self.source = ""  # the file that names the program
         self.shared = Shared()  # structs
@@ -167,7 +178,7 @@ class Compiler:
                 self.guarded(
                     lambda name=item.name, at=item: Analyzer(module.unit, module).global_value(module, name, at)
                 )
-        if not comptime:
+        if not comptime or (module.unit.is_layout and self.layout_is_code):
             return
         for item in module.tree.items:
             if isinstance(item, ast.ComptimeBlock):
@@ -228,6 +239,7 @@ class Compiler:
         layout = LayoutState(self.options.arch)
         unit = self.unit("layout", layout, True)
         bindings = self.top_params(tree, path)
+        self.layout_is_code = _names_itself(layouts[0], os.path.basename(path))
         top = ModuleInstance("", path, tree, unit, bindings)
         self.instantiate(top, comptime=False)
         self.diagnostics.raise_if_errors()

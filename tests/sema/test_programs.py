@@ -42,6 +42,28 @@ layout {
     assert len(program.tiles[2].functions) == 0
 
 
+@pytest.mark.parametrize("call", ["(x, 0)", '(x, 0, "one.csl")', '(x, 0, "one.csl", .{ .n = x })'])
+def test_a_program_in_one_file(tmp_path, call):
+    """The layout's file is the code of its PEs: what it imports binds tasks on them, not in the layout."""
+    text = """
+param n: u16 = 7;
+const memcpy = @import_module("<memcpy/get_params>", .{ .width = 2, .height = 1 });
+const sys = @import_module("<memcpy/memcpy>", memcpy.get_params(0));
+const lib = @import_module("lib.csl", .{ .id = 9 });
+fn main() void { @activate(lib.task_id); }
+layout {
+  @set_rectangle(2, 1);
+  for (@range(u16, 2)) |x| { @set_tile_codeCALL; }
+  @export_name("main", fn()void);
+}
+comptime { @export_symbol(main); }"""
+    lib = """param id: u16; const task_id = @get_local_task_id(id); task end() void { }
+comptime { @comptime_assert(id > 7); @bind_local_task(end, task_id); }"""
+    program = compile_files(tmp_path, {"one.csl": text.replace("CALL", call), "lib.csl": lib})
+    assert [t.params for t in program.tiles] == ([{"n": "0"}, {"n": "1"}] if ".n" in call else [{}])
+    assert all([(b.id, b.name) for b in t.tasks] == [(9, "end")] for t in program.tiles)
+
+
 def test_colors(tmp_path):
     program = compile_files(
         tmp_path,
