@@ -9,6 +9,7 @@ the same path: treat it as read-only.
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 from typing import Any
 
@@ -67,18 +68,22 @@ def read_source(path: str | Path) -> SourceFile:
     except (OSError, ValueError) as e:
         reason = getattr(e, "strerror", None) or str(e)
         raise MeshlangError(Diagnostic("MS0901", f"cannot read `{shown}`: {reason}")) from None
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as e:
-        line = data.count(b"\n", 0, e.start) + 1
-        raise MeshlangError(
-            Diagnostic(
-                "MS0906",
-                f"`{shown}` is not UTF-8 text: byte 0x{data[e.start]:02x} in line {line}",
-                help="save the file as UTF-8",
-            )
-        ) from None
-    return SourceFile(shown, text)
+    lines = data.removeprefix(codecs.BOM_UTF8).split(b"\n")
+    for number, line in enumerate(lines, 1):
+        try:
+            line.decode()
+        except UnicodeDecodeError as e:
+            comment = line.find(b"//", 0, e.start)
+            if comment >= 0 and line.count(b'"', 0, comment) % 2 == 0:
+                continue  # of an older encoding; nobody reads it
+            raise MeshlangError(
+                Diagnostic(
+                    "MS0906",
+                    f"`{shown}` is not UTF-8 text: byte 0x{line[e.start]:02x} in line {number}",
+                    help="save the file as UTF-8",
+                )
+            ) from None
+    return SourceFile(shown, b"\n".join(lines).decode("utf-8", "replace"))
 
 
 def _run(file: SourceFile, start: str) -> Any:

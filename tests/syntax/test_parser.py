@@ -326,7 +326,10 @@ def test_files(tmp_path):
     good.write_bytes(b'\xef\xbb\xbfconst s = "\xc3\xa9";')
     assert dump(parse_file(good).items[0].init) == r"'\xe9'"
     bad = tmp_path / "b.csl"
-    bad.write_bytes(b"const a = 1;\n// \xff\n")
+    bad.write_bytes(b'const a = 1;\nconst b = "//"; const c = "\xff";\n')
+    old = tmp_path / "old.csl"
+    old.write_bytes(b"const a = 1; // 5 \xb5m\r\nconst s = \"\xc3\xa9\"; // \xe9\r\n")
+    assert [dump(i.init) for i in parse_file(old).items] == ["1", r"'\xe9'"]  # comments may be of any encoding
     for path, code, words in (
         (bad, "MS0906", "line 2"),
         (tmp_path, "MS0907", "folder"),
