@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 HELP = "run a host script written for the vendor's SDK"
 EXAMPLES = """\
@@ -25,7 +26,7 @@ def execute(args: argparse.Namespace) -> int:
 
     from ._errors import print_run_time_warnings
 
-    if not args.arguments:
+    if not args.arguments and sys.stdin.isatty():
         raise usage_error("cs_python: which script?", help="for example: meshlang cs_python run.py --name out")
     context = set_context(RunContext(sessions=[]))
     try:

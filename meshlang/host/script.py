@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
+import platform
 import sys
 import traceback
 import types
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import CodeType
 
-from meshlang.diag import MeshlangError
+from meshlang.diag import MeshlangError, usage_error
 
 from .build import unreadable
 
@@ -33,11 +36,45 @@ def enable_vendor_modules() -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [site, inherited]))
 
 
+# of the python command: those that a script may feel are followed, the others concern Python's own start
+_WITHOUT_EFFECT = frozenset("bBdEiIOPqsSvx")
+
+
+def _after_options(arguments: Sequence[str]) -> list[str]:
+    """What is left behind the options of the python command, which are followed here."""
+    rest = list(arguments)
+    while rest and len(rest[0]) > 1 and rest[0][0] == "-":
+        option = rest.pop(0)
+        if option in ("-V", "--version"):
+            return ["-c", f"print('Python {platform.python_version()}')"]
+        letters = option[1:]
+        while letters:
+            letter, letters = letters[0], letters[1:]
+            if letter in "cm":
+                return [f"-{letter}", *([letters] if letters else []), *rest]
+            if letter in "WX":
+                value = letters or (rest.pop(0) if rest else "")
+                letters = ""
+                action = value.partition(":")[0]
+                for name in ("default", "error", "ignore", "always", "module", "once"):
+                    if letter == "W" and action and name.startswith(action):
+                        warnings.simplefilter(name)  # type: ignore[arg-type]
+            elif letter == "u":
+                for stream in (sys.stdout, sys.stderr):
+                    if isinstance(stream, io.TextIOWrapper):
+                        stream.reconfigure(write_through=True)
+            elif letter not in _WITHOUT_EFFECT:
+                raise usage_error(f"cs_python: Python has no option {option}")
+    return rest
+
+
 def run_arguments(arguments: Sequence[str], vendor: bool = False) -> int:
-    """`SCRIPT ARGS`, `-m MODULE ARGS` or `-c CODE ARGS`, as the python command takes them. Returns the exit code.
+    """`SCRIPT ARGS`, `-m MODULE ARGS`, `-c CODE ARGS` or `-` (standard input), with options, as the python command takes
+    them. Returns the exit code. MS0905 for an option that Python does not have.
 
     vendor: it expects the vendor's Python, that is `cerebras...` and the arithmetic of NumPy 1.
     """
+    arguments = _after_options(arguments)
     if vendor:
         from .sdk.promotion import compiled, modules_of_the_script
 
@@ -48,6 +85,8 @@ def run_arguments(arguments: Sequence[str], vendor: bool = False) -> int:
 
 
 def _run(arguments: Sequence[str], compiler: Compiler) -> int:
+    if not arguments or arguments[0] == "-":
+        return _execute(sys.stdin.read(), "<stdin>", ["-", *arguments[1:]], "", compiler)
     first, rest = arguments[0], list(arguments[1:])
     if first == "-c" and rest:
         return _execute(rest[0], "<string>", ["-c", *rest[1:]], "", compiler)

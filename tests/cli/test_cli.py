@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -102,11 +103,13 @@ def test_every_command_has_examples(name, capsys):
     assert "examples:" in out and f"meshlang {name}" in out
 
 
-def test_usage(capsys):
+def test_usage(capsys, monkeypatch):
     assert "COMMAND" in run(code=2, capsys=capsys)[1]
     assert "invalid choice" in run("rum", code=2, capsys=capsys)[1]
     assert "MS0905" in run("run", ".", "-p", "P", code=2, capsys=capsys)[1]
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
     assert "which script" in run("cs_python", code=2, capsys=capsys)[1]
+    assert "has no option -Z" in run("cs_python", "-Z", "x.py", code=2, capsys=capsys)[1]
     assert "which command" in run("sdk", code=2, capsys=capsys)[1]
 
 

@@ -203,7 +203,7 @@ def test_python_below_sdk_runs_scripts_so(tmp_path):
         "import sys\nimport numpy as np\nfrom cerebras.sdk.sdk_utils import memcpy_view\n"
         "print(np.uint16(1) << 16, np.uint16(-1), np.int(2), sys.argv[1:])\n"
     )
-    text = "python run.py a b && python3 -c 'import sys; print(len(sys.argv))' && echo 'print(7)' | python -"
+    text = "python -u run.py a b && python3 -c 'import sys; print(len(sys.argv))' && echo 'print(7)' | python -"
     done = subprocess.run(
         [sys.executable, "-m", "meshlang", "sdk", "--", "bash", "-c", text],
         cwd=tmp_path,
@@ -211,3 +211,21 @@ def test_python_below_sdk_runs_scripts_so(tmp_path):
         capture_output=True,
     )
     assert done.stdout.splitlines() == ["65536 65535 2 ['a', 'b']", "1", "7"], done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments, given, out",
+    [
+        (["-u", "run.py", "-u"], "", "['run.py', '-u'] 65536"),
+        (["-W", "ignore", "-OB", "-Xdev", "run.py"], "", "['run.py'] 65536"),
+        (["-um", "run", "a"], "", " 'a'] 65536"),
+        (["-", "a"], "import sys, numpy as np\nprint(sys.argv, np.uint16(1) << 16)", "['-', 'a'] 65536"),
+        ([], "import sys, numpy as np\nprint(sys.argv, np.uint16(1) << 16)", "['-'] 65536"),
+        (["-V"], "", f"Python {sys.version.split()[0]}"),
+    ],
+)
+def test_options_of_the_python_command(tmp_path, arguments, given, out):
+    (tmp_path / "run.py").write_text("import sys\nimport numpy as np\nprint(sys.argv, np.uint16(1) << 16)\n")
+    command = [sys.executable, "-m", "meshlang", "cs_python", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, input=given, text=True, capture_output=True)
+    assert done.returncode == 0 and done.stdout.endswith(f"{out}\n"), done.stderr

@@ -328,7 +328,7 @@ def test_files(tmp_path):
     bad = tmp_path / "b.csl"
     bad.write_bytes(b'const a = 1;\nconst b = "//"; const c = "\xff";\n')
     old = tmp_path / "old.csl"
-    old.write_bytes(b"const a = 1; // 5 \xb5m\r\nconst s = \"\xc3\xa9\"; // \xe9\r\n")
+    old.write_bytes(b'const a = 1; // 5 \xb5m\r\nconst s = "\xc3\xa9"; // \xe9\r\n')
     assert [dump(i.init) for i in parse_file(old).items] == ["1", r"'\xe9'"]  # comments may be of any encoding
     for path, code, words in (
         (bad, "MS0906", "line 2"),

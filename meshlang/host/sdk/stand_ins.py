@@ -28,7 +28,10 @@ def write_stand_ins(folder: Path) -> None:
         path = folder / name
         text = f'exec {own} -P -m meshlang {name} "$@"\n'
         if name in PYTHONS:
-            text = f'case "$1" in *.py) exec {own} -P -m meshlang cs_python "$@";; esac\nexec {own} "$@"\n'
+            text = (
+                f'for a in "$@"; do case "$a" in *.py) exec {own} -P -m meshlang cs_python "$@";; -[bBEIOqsu]) ;; *) break;; '
+                f'esac; done\nexec {own} "$@"\n'
+            )
         path.write_text(f"#!/bin/sh\n{text}", encoding="utf-8")
         path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
 
