@@ -225,6 +225,13 @@ def test_order_of_calls(program, tmp_path):
         with pytest.raises(meshlang.MeshlangError) as info:
             call()
         assert code_of(info) == "MS0925"
+    with runner:
+        runner.launch("swap")
+        runner.stop()
+        with pytest.raises(meshlang.MeshlangError) as info:
+            runner.launch("swap")
+        assert code_of(info) == "MS0925"
+    runner.stop()
 
 
 def test_not_yet_supported(program, tmp_path):

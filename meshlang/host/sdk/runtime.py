@@ -109,7 +109,9 @@ class SdkRuntime:
         self._running = True
 
     def stop(self) -> None:
-        """Complete all commands, and end the run."""
+        """Complete all commands, and end the run. A second time nothing happens: in a `with` its end stops, too."""
+        if self._session is not None and not self._running and self._was_stopped():
+            return
         session = self._live("stop")
         if any(tile.uses_memcpy for tile in self._program.tiles):
             session.settle()
