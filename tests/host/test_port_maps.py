@@ -85,13 +85,17 @@ def test_scripts_import_it(tmp_path):
     assert done.stdout.startswith("(0, 0, 2, 1, 1, array([7, 8]")
 
 
-def test_the_runtime_before_memcpy_is_refused_by_name(tmp_path):
+@pytest.mark.parametrize(
+    "text, name",
+    [
+        ("from cerebras.elf.cs_elf_runner import CSELFRunner\nCSELFRunner(['a.elf'], None)", "CSELFRunner"),
+        ("from cerebras.elf.cs_elf_runner.lib import csl_utils\ncsl_utils.read_trace(1, 1, 'a')", "read_trace"),
+        ("from cerebras.elf.cself import ELFMemory\nELFMemory('a.elf')", "ELFMemory"),
+        ("from cerebras.elf.cself import ELFLoader\nELFLoader('a.elf')", "ELFLoader"),
+    ],
+)
+def test_what_is_before_memcpy_or_of_elf_files_is_refused_by_name(tmp_path, text, name):
     script = tmp_path / "run.py"
-    script.write_text("from cerebras.elf.cs_elf_runner import CSELFRunner\nCSELFRunner(['a.elf'], None)\n")
+    script.write_text(text)
     done = subprocess.run([sys.executable, "-m", "meshlang", "cs_python", str(script)], capture_output=True, text=True)
-    assert (
-        done.returncode == 1
-        and "MS0922" in done.stderr
-        and "CSELFRunner" in done.stderr
-        and "Traceback" not in done.stderr
-    )
+    assert done.returncode == 1 and "MS0922" in done.stderr and name in done.stderr and "Traceback" not in done.stderr

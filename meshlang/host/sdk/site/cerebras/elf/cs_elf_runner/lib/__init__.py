@@ -1,0 +1,1 @@
+"""What came with the runtime before memcpy."""
