@@ -26,6 +26,7 @@ from .tables import Tables, build_tables
 from .timing import Profile
 
 PLOG_RECORDS = 1 << 14
+EVEN = 1.25  # how much more room evenly spaced memories may take
 
 
 @dataclass
@@ -128,7 +129,8 @@ class _Channels:
 
 @dataclass
 class _Room:
-    """Where the PEs of a tile program have what, one PE after the other; `room` and `memory` are bytes of a PE."""
+    """Where the PEs of a tile program have what, one PE after the other; `room` and `memory` are bytes of a PE. Memories
+    are apart from that: they lie in the order of the PEs (`_memories`)."""
 
     caps_in: list[int]
     caps_out: list[int]
@@ -143,7 +145,6 @@ class _Room:
     oq: int = 0
     entries: int = 0
     entries_end: int = 0
-    mem: int = 0
 
 
 def _looks_closely(tile: TileProgram) -> bool:
@@ -180,7 +181,9 @@ def load(program: Program, profile: Profile) -> State:
     present, config_of, index_of = _routes(program, tile_of)
     extensions = Extensions(program, tile_of, present, index_of)
     channels = _channels(npe, present, config_of)
-    rooms, W_end, U_end, M_end = _rooms(program, profile, tables, tile_pes, channels.end)
+    rooms, W_end, U_end = _rooms(program, profile, tables, tile_pes, channels.end)
+    memories, sizes = _memories(rooms, tile_of)
+    M_end = int(memories[-1] + sizes[-1])
 
     extension_start, W_end = W_end, W_end + s.Extension.WORDS * (extensions.total + 1)
     # wheels and logs
@@ -234,9 +237,9 @@ def load(program: Program, profile: Profile) -> State:
     P["task"] = -1
     for t, (tile, pes, room) in enumerate(zip(program.tiles, tile_pes, rooms, strict=True)):
         if len(pes):
-            _fill_records(P, tables, t, tile, pes, room)
+            _fill_records(P, tables, t, tile, pes, room, memories)
             s.Router.view(U, 0, npe)["iq"][pes] = P["iq"][pes]
-            _fill_memory(M8, tile, len(pes), room)
+            _fill_memory(M8, tile, memories, sizes, pes, room.memory)
             _fill_queues(U, tables, t, tile, pes, room, channels.index, profile)
             _fill_dsrs(W, tables, t, tile, len(pes), room)
     _visit_all(W, tile_of >= 0)
@@ -280,12 +283,11 @@ def _channels(npe: int, present: dict[int, np.ndarray], config_of: dict[int, np.
 
 def _rooms(
     program: Program, profile: Profile, tables: Tables, tile_pes: list[np.ndarray], U_end: int
-) -> tuple[list[_Room], int, int, int]:
-    """Lay out what is ragged. Returns a _Room for each tile program, and where W, U and the memories end so far."""
+) -> tuple[list[_Room], int, int]:
+    """Lay out what is ragged. Returns a _Room for each tile program, and where W and U end so far."""
     depths_in, depths_out, ramp = profile["queues.input"], profile["queues.output"], int(profile["fabric.ramp"])
     latency = int(profile["dsd.latency"])  # what is in the pipeline has its place already
     W_end = s.P0 + program.fabric.width * program.fabric.height * s.Pe.WORDS
-    M_end = int(MEMORY_START)
     rooms = []
     for t, tile in enumerate(program.tiles):
         n, memory = len(tile_pes[t]), _memory_size(tile)
@@ -309,9 +311,18 @@ def _rooms(
         row.oq, U_end = U_end, U_end + n * s.Queue.WORDS * len(row.caps_out)
         row.entries, U_end = U_end, U_end + n * s.Entry.WORDS * (sum(row.caps_in) + sum(row.caps_out))
         row.entries_end = U_end
-        row.mem, M_end = M_end, M_end + n * row.room
         rooms.append(row)
-    return rooms, W_end, U_end, M_end
+    return rooms, W_end, U_end
+
+
+def _memories(rooms: list[_Room], tile_of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each PE's memory begins, in the order of the PEs, and how much room it has. If that takes little more, all
+    have as much as the largest: a copy from or to a rectangle of PEs is then one strided view."""
+    sizes = np.array([*((room.room + 7) & ~7 for room in rooms), 0], np.int64)[tile_of]
+    largest = int(sizes.max())
+    if len(sizes) * largest <= EVEN * int(sizes.sum()):
+        sizes[:] = largest
+    return int(MEMORY_START) + np.cumsum(sizes) - sizes, sizes
 
 
 def _set_timing(G: Any, profile: Profile) -> None:
@@ -362,13 +373,15 @@ def _fill_routers(
             H["near"][rows, direction] = np.where(inside, there, int(s.OFF_RECTANGLE))
 
 
-def _fill_records(P: np.ndarray, tables: Tables, t: int, tile: TileProgram, pes: np.ndarray, room: _Room) -> None:
+def _fill_records(
+    P: np.ndarray, tables: Tables, t: int, tile: TileProgram, pes: np.ndarray, room: _Room, memories: np.ndarray
+) -> None:
     """The PE records of the PEs of tile program t."""
     index = np.arange(len(pes))
     P["tile"][pes] = s.T_TILES + t * s.Tile.WORDS
     P["active"][pes], P["blocked"][pes] = _signed(tile.active), _signed(tile.blocked)
     P["rr"][pes] = 63
-    P["mem"][pes], P["memsize"][pes] = room.mem + index * room.room, room.memory
+    P["mem"][pes], P["memsize"][pes] = memories[pes], room.memory
     if room.room != room.memory:
         P["plain"][pes] = P["mem"][pes] + room.memory
     P["transform"][pes], P["unmasked"][pes] = Control.high.put(tile.transform), ~tile.exceptions & 0xFFFF
@@ -391,14 +404,27 @@ def _fill_records(P: np.ndarray, tables: Tables, t: int, tile: TileProgram, pes:
         P["rotate"][pes, pair] = init
 
 
-def _fill_memory(M8: np.ndarray, tile: TileProgram, n: int, room: _Room) -> None:
-    """The initial memories of n PEs, and the words of the configuration space behind them."""
+def _fill_memory(
+    M8: np.ndarray, tile: TileProgram, memories: np.ndarray, sizes: np.ndarray, pes: np.ndarray, plain: int
+) -> None:
+    """The initial memories of PEs, and from `plain` on the words of their configuration space. Memory is zeros so far,
+    and pages that stay so are not touched."""
     image = np.asarray(tile.image, np.uint8)
-    memories = M8[room.mem : room.mem + n * room.room].reshape(n, room.room)
-    if image.any():
-        memories[:, : len(image)] = image
+    there = np.flatnonzero(image)
+    last = np.flatnonzero(np.diff(there, append=1 << 40) > 64)  # of each piece that has no long gap
+    pieces = [
+        (int(there[a]), image[there[a] : there[b] + 1]) for a, b in zip([0, *(last[:-1] + 1).tolist()], last.tolist())
+    ]
     for address, value in tile.registers:
-        memories[:, room.memory + 2 * (address - isa.PLAIN_REGISTERS) :][:, :2] = (value & 0xFF, value >> 8)
+        pieces.append((plain + 2 * (address - isa.PLAIN_REGISTERS), np.array([value & 0xFF, value >> 8], np.uint8)))
+    even = bool((sizes == sizes[0]).all())
+    for at, data in pieces:
+        if even:
+            M8[memories[0] : memories[-1] + sizes[-1]].reshape(len(sizes), -1)[pes, at : at + len(data)] = data
+            continue
+        step = max(1, (1 << 22) // len(data))
+        for i in range(0, len(pes), step):
+            M8[memories[pes[i : i + step], None] + np.arange(at, at + len(data))] = data
 
 
 def _fill_queues(

@@ -290,21 +290,21 @@ class Machine(Loaded):
         return P["mem"][pes] + address
 
     def _parts(self, starts: np.ndarray, nbytes: int) -> np.ndarray | None:
-        """The parts as a strided view [PEs, nbytes], if they are evenly spaced; else None."""
-        if len(starts) > 1:
-            step = int(starts[1] - starts[0])
-            if step <= 0 or not np.all(np.diff(starts) == step):
-                return None
-        else:
-            step = 1
-        return np.lib.stride_tricks.as_strided(self.state.M8[starts[0] :], (len(starts), nbytes), (step, 1))
+        """The parts that begin at starts [h, w] as a strided view [h, w, nbytes], if they are evenly spaced; else
+        None."""
+        across, down = _step(starts[0]), _step(starts[:, 0])
+        if across is None or down is None or (starts != starts[0] + (starts[:, :1] - starts[0, 0])).any():
+            return None
+        return np.lib.stride_tricks.as_strided(
+            self.state.M8[starts[0, 0] :], (*starts.shape, nbytes), (down, across, 1)
+        )
 
     def read_bytes(self, x0: int, y0: int, w: int, h: int, address: Any, nbytes: int) -> np.ndarray:
         """uint8 [h, w, nbytes]; address is one number or an array [h, w]."""
         starts = self._bytes(x0, y0, w, h, address, nbytes)
-        view = self._parts(starts, nbytes)
+        view = self._parts(starts.reshape(h, w), nbytes)
         if view is not None:
-            return view.copy().reshape(h, w, nbytes)
+            return view.copy()
         out = np.empty((len(starts), nbytes), np.uint8)
         span = np.arange(nbytes)
         rows = max(1, (1 << 22) // max(1, nbytes))
@@ -313,18 +313,18 @@ class Machine(Loaded):
         return out.reshape(h, w, nbytes)
 
     def write_bytes(self, x0: int, y0: int, w: int, h: int, address: Any, data: np.ndarray) -> None:
-        """data is uint8 [h, w, nbytes]."""
-        data = np.ascontiguousarray(data, np.uint8).reshape(h * w, -1)
-        nbytes = data.shape[1]
+        """data is uint8 [h, w, nbytes]; address as for `read_bytes`."""
+        nbytes = data.shape[2]
         starts = self._bytes(x0, y0, w, h, address, nbytes)
-        view = self._parts(starts, nbytes)
+        view = self._parts(starts.reshape(h, w), nbytes)
         if view is not None:
             view[:] = data
             return
+        rows_of = np.ascontiguousarray(data).reshape(h * w, nbytes)
         span = np.arange(nbytes)
         rows = max(1, (1 << 22) // max(1, nbytes))
         for i in range(0, len(starts), rows):
-            self.state.M8[starts[i : i + rows, None] + span] = data[i : i + rows]
+            self.state.M8[starts[i : i + rows, None] + span] = rows_of[i : i + rows]
 
     def pointer_values(self, x0: int, y0: int, w: int, h: int, name: str) -> np.ndarray:
         """Byte addresses an exported name stands for, per PE (int64 [h, w]): a pointer's value, or a variable's
@@ -533,6 +533,14 @@ class Machine(Loaded):
             "received": self.received().reshape(shape),
             "tasks_started": P["tasks"].reshape(shape).copy(),
         }
+
+
+def _step(starts: np.ndarray) -> int | None:
+    """The distance between neighbours, if it is the same for all and positive; 1 for a single one."""
+    if len(starts) == 1:
+        return 1
+    step = int(starts[1] - starts[0])
+    return step if step > 0 and (np.diff(starts) == step).all() else None
 
 
 def _int64(value: int) -> int:

@@ -173,16 +173,15 @@ def issue_costs(tile: TileProgram, profile: Profile) -> np.ndarray:
     """Cycles until a vector operation's first element, for each operation of a tile program: its DSDs are put into DSRs
     first. With all of them there already, the operation only has to be issued."""
     load, scalar, issue = (int(profile[f"dsd.{name}"]) for name in ("load", "scalar", "issue"))
-    extra = {int(op): int(profile.get(f"dsd.extra.{op.name.lower()}", 0)) for op in DsdOpCode}
-    out = []
-    for row in OperationRow.rows(tile.dsd_ops):
-        kinds = [row[OperationRow.dst], *row[OperationRow.src : OperationRow.src + 3]]
-        dsds = kinds.count(isa.Operand.DSD)
-        cost = issue
-        if dsds:  # the operation is issued with the last of them
-            cost = dsds * load + kinds.count(isa.Operand.SCALAR) * scalar + extra.get(int(row[OperationRow.code]), 0)
-        out.append(cost)
-    return np.array(out, np.int32)
+    extra = np.zeros(256, np.int64)
+    for op in DsdOpCode:
+        extra[op] = int(profile.get(f"dsd.extra.{op.name.lower()}", 0))
+    rows = OperationRow.rows(tile.dsd_ops)
+    kinds = rows[:, [OperationRow.dst, *range(OperationRow.src, OperationRow.src + 3)]]
+    dsds, scalars = ((kinds == kind).sum(1) for kind in (isa.Operand.DSD, isa.Operand.SCALAR))
+    # the operation is issued with the last of its DSDs
+    with_dsds = dsds * load + scalars * scalar + extra[rows[:, OperationRow.code]]
+    return np.where(dsds > 0, with_dsds, issue).astype(np.int32)
 
 
 def operation_table(profile: Profile) -> list[int]:
@@ -256,13 +255,16 @@ def _source_lines(program: Program) -> tuple[list[Any], list[np.ndarray]]:
     span for each number, and per tile program the number for each instruction."""
     spans: list[Any] = []
     numbers: dict[Any, int] = {}
+    keys: dict[int, Any] = {}  # of spans, by identity
     tables = []
     for t, tile in enumerate(program.tiles):
         code = use.code_of(tile)
         table = np.zeros(len(code), np.int32)
         for pc in np.flatnonzero(use.having(code, Effect.VECTOR | Effect.ELEMENT)).tolist():
             span = tile.spans[pc] if pc < len(tile.spans) else None
-            key = (t, pc) if span is None else (span.file.path, span.line_col()[0])
+            key = (t, pc) if span is None else keys.get(id(span))
+            if key is None and span is not None:
+                key = keys[id(span)] = (span.file.path, span.line_col()[0])
             if key not in numbers:
                 numbers[key] = len(spans)
                 spans.append(span)

@@ -38,7 +38,7 @@ from .isa import Op
 from .verify import verify
 from .words import ROWS
 
-FORMAT = 2
+FORMAT = 3
 MAGIC = "meshlang program"
 
 RECORDS: dict[str, type] = {
@@ -70,9 +70,8 @@ def schema() -> dict[str, list[str]]:
     return found | {row.__name__: list(row.FIELDS) for row in ROWS}
 
 
-def save(program: P.Program, folder: str | Path) -> Path:
-    """Write a program; the folder is created, its files replaced. Returns the folder."""
-    folder = Path(folder)
+def pack(program: P.Program) -> tuple[str, bytes]:
+    """A program as the texts of program.json and the bytes of program.npz."""
     encoder = _Encoder()
     body = encoder.encode(program)
     document = {
@@ -81,18 +80,26 @@ def save(program: P.Program, folder: str | Path) -> Path:
         "version": __version__,
         "schema": schema(),
         "sources": [{"path": s.path, "text": s.text} for s in encoder.sources],
+        "parts": encoder.parts,
         "program": body,
     }
     arrays = io.BytesIO()
     np.savez_compressed(arrays, **encoder.arrays)  # type: ignore[arg-type]
+    return sealed(json.dumps(document), arrays.getvalue()), arrays.getvalue()
+
+
+def save(program: P.Program, folder: str | Path) -> Path:
+    """Write a program; the folder is created, its files replaced. Returns the folder."""
+    folder = Path(folder)
+    text, arrays = pack(program)
     try:
         (folder / "bin").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise files.cannot_write(folder, error) from None
-    files.write_bytes(folder / "bin" / "program.npz", arrays.getvalue())
+    files.write_bytes(folder / "bin" / "program.npz", arrays)
     _dump(folder / "bin" / "out_rpc.json", {"rpc_symbols": rpc_symbols(program)})
     _dump(folder / "out.json", {"params": program.params, "colors": {}, "target": program.arch})
-    files.write_text(folder / "bin" / "program.json", sealed(json.dumps(document), arrays.getvalue()))
+    files.write_text(folder / "bin" / "program.json", text)
     return folder
 
 
@@ -119,39 +126,61 @@ def load(folder: str | Path) -> P.Program:
         raise _foreign(folder) from None
     except (OSError, UnicodeDecodeError) as error:
         raise MeshlangError(Diagnostic("MS0902", f"cannot read {path}: {error}")) from None
+    document = _document(text, folder, path)
+    if document is None:
+        raise _foreign(folder)
+    try:
+        content = (folder / "bin" / "program.npz").read_bytes()
+    except OSError as error:
+        raise _damaged(folder / "bin" / "program.npz", error.strerror or str(error)) from None
+    return _program(document, text, content, path, folder / "bin" / "program.npz")
+
+
+def unpack(text: str, arrays: bytes, name: str) -> P.Program:
+    """A program from what `pack` made of it; name: what it stands in, for messages. Errors as `load`."""
+    document = _document(text, name, name)
+    if document is None:
+        raise _damaged(name, "it is no program")
+    return _program(document, text, arrays, name, name)
+
+
+def _document(text: str, name: str | Path, path: str | Path) -> dict[str, Any] | None:
+    """The JSON of a program in the form of this version; None if it is something else."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise _damaged(path, f"it is not JSON ({error})") from None
     if not isinstance(document, dict) or document.get("what") != MAGIC:
-        raise _foreign(folder)
+        return None
     if document.get("format") != FORMAT or document.get("schema") != schema():
         raise MeshlangError(
             Diagnostic(
                 "MS0903",
-                f"{folder} was compiled by MeshLang {document.get('version', '?')} in a form that "
+                f"{name} was compiled by MeshLang {document.get('version', '?')} in a form that "
                 f"this version, {__version__}, does not read",
                 help="compile the program again",
             )
         )
-    try:
-        content = (folder / "bin" / "program.npz").read_bytes()
-    except OSError as error:
-        raise _damaged(folder / "bin" / "program.npz", error.strerror or str(error)) from None
+    return document
+
+
+def _program(
+    document: dict[str, Any], text: str, content: bytes, path: str | Path, arrays_path: str | Path
+) -> P.Program:
     digest = document.get("digest")
     if not isinstance(digest, str) or _digest(text[len(_SEAL % digest) :], content) != digest:
         raise _damaged(path, "it and program.npz are not what one `save` wrote")
     try:
         arrays = files.read_arrays(content)
     except ValueError as error:
-        raise _damaged(folder / "bin" / "program.npz", str(error)) from None
+        raise _damaged(arrays_path, str(error)) from None
     try:
         sources = [SourceFile(s["path"], s["text"]) for s in document["sources"]]
         for source in sources:
-            _check(source.path, str, "a source's path")
-            _check(source.text, str, "a source's text")
-        program = _Decoder(arrays, sources).decode(document["program"])
-        _check(program, P.Program, "the program")
+            _check(source.path, str, "a source's path", set())
+            _check(source.text, str, "a source's text", set())
+        program = _Decoder(arrays, sources, document["parts"]).decode(document["program"])
+        _check(program, P.Program, "the program", set())
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise _damaged(path, f"{type(error).__name__}: {error}") from None
     assert isinstance(program, P.Program)
@@ -164,8 +193,9 @@ def _hints(record: type) -> dict[str, Any]:
     return typing.get_type_hints(record)
 
 
-def _check(value: Any, hint: Any, what: str) -> None:
-    """A decoded value is of the type that its field declares. ValueError if it is not."""
+def _check(value: Any, hint: Any, what: str, seen: set[int]) -> None:
+    """A decoded value is of the type that its field declares. ValueError if it is not. seen: records that are known to
+    be right, by identity."""
     if hint is Any:
         return
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -174,26 +204,35 @@ def _check(value: Any, hint: Any, what: str) -> None:
         if value is None and len(kinds) < len(arguments):
             return
         if len(kinds) == 1:
-            return _check(value, kinds[0], what)
+            return _check(value, kinds[0], what, seen)
         good = isinstance(value, tuple(kinds))
     elif origin is None:
         good = isinstance(value, hint)
-        if good and hint.__name__ in RECORDS:
+        if good and hint.__name__ in RECORDS and id(value) not in seen:
+            seen.add(id(value))
             for name, part in _hints(hint).items():
-                _check(getattr(value, name), part, f"{hint.__name__}.{name}")
+                _check(getattr(value, name), part, f"{hint.__name__}.{name}", seen)
     elif good := isinstance(value, origin):
         if origin is dict:
             for key, item in value.items():
-                _check(key, arguments[0], f"a key of {what}")
-                _check(item, arguments[1], f"{what}[{key!r}]")
+                _check(key, arguments[0], f"a key of {what}", seen)
+                _check(item, arguments[1], f"{what}[{key!r}]", seen)
         elif origin is list or arguments[1:] == (...,):
-            for item in value:
-                _check(item, arguments[0], f"an item of {what}")
+            if not _plain(set(map(type, value)), arguments[0]):
+                for item in value:
+                    _check(item, arguments[0], f"an item of {what}", seen)
         elif good := len(value) == len(arguments):
             for item, part in zip(value, arguments, strict=True):
-                _check(item, part, f"an item of {what}")
+                _check(item, part, f"an item of {what}", seen)
     if not good:
         raise ValueError(f"{what} is of type {type(value).__name__}")
+
+
+def _plain(kinds: set[type], hint: Any) -> bool:
+    """Are items of these types what the hint says, whatever is in them?"""
+    allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    simple = all(isinstance(a, type) and not isinstance(a, types.GenericAlias) for a in allowed)
+    return simple and all(k.__name__ not in RECORDS and issubclass(k, allowed) for k in kinds)
 
 
 def rpc_symbols(program: P.Program) -> list[dict[str, Any]]:
@@ -251,16 +290,19 @@ def _foreign(folder: Path) -> MeshlangError:
     )
 
 
-def _damaged(path: Path, reason: str) -> MeshlangError:
+def _damaged(path: str | Path, reason: str) -> MeshlangError:
     return MeshlangError(Diagnostic("MS0902", f"{path} is damaged: {reason}", help="compile the program again"))
 
 
 class _Encoder:
     """Values to JSON with tags: {"$": record, ...}, {"$t": tuple}, {"$d": pairs}, {"$a": array}, {"$s": span}, {"$l":
-    spans}."""
+    spans}, {"$r": number of a part}. Parts are what several records have alike: tile programs differ in little."""
 
     def __init__(self) -> None:
         self.arrays: dict[str, np.ndarray] = {}
+        self.parts: list[Any] = []
+        self._part_of: dict[str, int] = {}
+        self._span_lists: dict[bytes, str] = {}
         self.sources: list[SourceFile] = []
         self._source_ids: dict[int, int] = {}
 
@@ -278,7 +320,11 @@ class _Encoder:
         if isinstance(value, list):
             if len(value) > 8 and all(v is None or isinstance(v, Span) for v in value):
                 rows = [self._span(v) if v is not None else (-1, 0, 0) for v in value]
-                return {"$l": self._array(np.array(rows, dtype=np.int32))}
+                array = np.array(rows, dtype=np.int32)
+                key = array.tobytes()
+                if key not in self._span_lists:
+                    self._span_lists[key] = self._array(array)
+                return {"$l": self._span_lists[key]}
             return [self.encode(v) for v in value]
         if isinstance(value, tuple):
             return {"$t": [self.encode(v) for v in value]}
@@ -286,8 +332,18 @@ class _Encoder:
             return {"$d": [[self.encode(k), self.encode(v)] for k, v in value.items()]}
         name = type(value).__name__
         if RECORDS.get(name) is type(value) and dataclasses.is_dataclass(value):
-            return {"$": name, **{f.name: self.encode(getattr(value, f.name)) for f in dataclasses.fields(value)}}
+            return {"$": name, **{f.name: self._field(getattr(value, f.name)) for f in dataclasses.fields(value)}}
         raise TypeError(f"a Program holds a {type(value).__name__}, which cannot be saved")
+
+    def _field(self, value: Any) -> Any:
+        out = self.encode(value)
+        if not isinstance(value, (list, dict)) or not value:
+            return out
+        key = json.dumps(out)
+        if key not in self._part_of:
+            self._part_of[key] = len(self.parts)
+            self.parts.append(out)
+        return {"$r": self._part_of[key]}
 
     def _array(self, value: np.ndarray) -> str:
         name = f"a{len(self.arrays)}"
@@ -303,9 +359,12 @@ class _Encoder:
 
 
 class _Decoder:
-    def __init__(self, arrays: dict[str, np.ndarray], sources: list[SourceFile]):
+    def __init__(self, arrays: dict[str, np.ndarray], sources: list[SourceFile], parts: list[Any]):
         self.arrays = arrays
         self.sources = sources
+        self.parts: list[Any] = []
+        for part in parts:  # each of what comes before it
+            self.parts.append(self.decode(part))
 
     def decode(self, value: Any) -> Any:
         if isinstance(value, list):
@@ -314,6 +373,8 @@ class _Decoder:
             return value
         if "$" in value:
             return RECORDS[value["$"]](**{k: self.decode(v) for k, v in value.items() if k != "$"})
+        if "$r" in value:
+            return self.parts[value["$r"]].copy()  # a list or dictionary of its own, of the same records
         if "$t" in value:
             return tuple(self.decode(v) for v in value["$t"])
         if "$d" in value:
@@ -323,8 +384,24 @@ class _Decoder:
         if "$s" in value:
             return self._span(*value["$s"])
         if "$l" in value:
-            return [None if f < 0 else self._span(f, s, e) for f, s, e in self.arrays[value["$l"]].tolist()]
+            return self._spans(self.arrays[value["$l"]])
         raise ValueError("an unknown tag")
+
+    def _spans(self, rows: np.ndarray) -> list[Span | None]:
+        """Spans, or None where the file is negative. Instructions have few different ones: each is made once."""
+        if rows.ndim != 2 or rows.shape[1] != 3 or rows.dtype != np.int32 or (rows[:, 1:] < 0).any():
+            raise ValueError("spans are rows of three numbers")
+        file, start, end = rows.T.astype(np.int64)
+        limit = int(rows[:, 1:].max(initial=0)) + 1
+        if (int(file.max(initial=0)) + 2) * limit**2 >= 1 << 62:
+            raise ValueError("a span lies outside its file")
+        different, first, where = np.unique(
+            (file * limit + start) * limit + end, return_index=True, return_inverse=True
+        )
+        made = np.empty(len(different), object)
+        for i, (a, b, c) in enumerate(rows[first].tolist()):
+            made[i] = None if a < 0 else self._span(a, b, c)
+        return made[where].tolist()
 
     def _span(self, file: int, start: int, end: int) -> Span:
         if not (0 <= file < len(self.sources) and 0 <= start <= end <= len(self.sources[file].text)):

@@ -7,6 +7,7 @@ tile program, or anything else that has its tables.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -132,14 +133,12 @@ def code_of(tile: Any) -> np.ndarray:
 
 def where(code: np.ndarray, wanted: Callable[[Op], Any]) -> np.ndarray:
     """Which instructions are of an operation that `wanted` accepts: bool [n]."""
-    table = np.zeros(256, bool)
-    table[[op for op in Op if wanted(op)]] = True
-    return table[code[:, 0] & 0xFF]
+    return _operations(wanted)[code[:, 0] & 0xFF]
 
 
 def having(code: np.ndarray, effect: Effect) -> np.ndarray:
     """Which instructions have an effect, or one of several; SYS as its row says, whatever the function: bool [n]."""
-    return where(code, lambda op: op.row.effect & effect)
+    return _with_effect(effect)[code[:, 0] & 0xFF]
 
 
 def words_with(code: np.ndarray, *roles: Role) -> list[tuple[np.ndarray, int]]:
@@ -147,25 +146,47 @@ def words_with(code: np.ndarray, *roles: Role) -> list[tuple[np.ndarray, int]]:
     column."""
     found = []
     for column in (1, 2, 3):
-        rows = where(code, lambda op, i=column - 1: op.words[i].role in roles)  # type: ignore[misc]
+        rows = _with_role(column, roles)[code[:, 0] & 0xFF]
         if rows.any():
             found.append((rows, column))
     return found
 
 
+def _operations(wanted: Callable[[Op], Any]) -> np.ndarray:
+    """bool [256]: the operations, by number, that `wanted` accepts."""
+    table = np.zeros(256, bool)
+    table[[op for op in Op if wanted(op)]] = True
+    return table
+
+
+@functools.cache
+def _with_effect(effect: Effect) -> np.ndarray:
+    return _operations(lambda op: op.row.effect & effect)
+
+
+@functools.cache
+def _with_role(column: int, roles: tuple[Role, ...]) -> np.ndarray:
+    return _operations(lambda op: op.words[column - 1].role in roles)
+
+
+@functools.cache
+def _effects() -> tuple[np.ndarray, np.ndarray]:
+    """int64 [256] each: what operations do, and functions of SYS, by number."""
+    operations, functions = np.zeros(256, np.int64), np.zeros(256, np.int64)
+    for op in Op:
+        operations[op] = 0 if op is Op.SYS else op.row.effect.value
+    for function in Sys:
+        functions[function] = function.row.effect.value
+    return operations, functions
+
+
 def program_effect(code: np.ndarray) -> Effect:
     """Everything that some instruction of the code does."""
     code = np.asarray(code, np.int32).reshape(-1, 4)
+    operations, functions = _effects()
     kinds = code[:, 0] & 0xFF
-    total = Effect.NONE
-    for number in np.unique(kinds).tolist():
-        op = Op(number)
-        if op is Op.SYS:
-            for function in np.unique(code[kinds == number, 3]).tolist():
-                total |= Sys(function).row.effect
-        else:
-            total |= op.row.effect
-    return total
+    total = np.bitwise_or.reduce(operations[kinds]) | np.bitwise_or.reduce(functions[code[kinds == Op.SYS, 3]])
+    return Effect(int(total))
 
 
 def _callee(instruction: Instruction, tables: Tables, what: str) -> int:

@@ -140,7 +140,7 @@ def damage_array(case: Case, random: random.Random, folder: Path) -> str:
 def damage_number(case: Case, random: random.Random, folder: Path) -> str:
     document = copy.deepcopy(case.document)
     places: list[tuple[Any, Any]] = []
-    numbers_of(document["program"], places)
+    numbers_of([document["parts"], document["program"]], places)
     holder, key = random.choice(places)
     before = holder[key]
     if isinstance(before, int) and not isinstance(before, bool) and random.random() < 0.8:
