@@ -165,7 +165,7 @@ def _tokenizer(args: argparse.Namespace) -> Tokenizer | None:
     from meshlang.models.text import Tokenizer
 
     try:
-        return Tokenizer(args.folder)
+        return Tokenizer.of(args.folder)
     except MeshlangError:
         if args.prompt or args.stop:
             raise

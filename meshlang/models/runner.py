@@ -9,20 +9,74 @@ launch and keeps the cache after it; the hidden vector stays on the mesh.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from meshlang.host import api
+from meshlang.host.api import FabricHandle
 
 from .families import model_error
 from .llama import MODEL, Placement, rows_of
 
 
+class Store(ABC):
+    """Where a runner's weights come from. What is written is on the PEs, for the placement that it belongs to."""
+
+    @abstractmethod
+    def write_model(self, fabric: FabricHandle) -> None:
+        """All resident layers, on a fabric on which nothing has run yet; and the output projection, if it comes in one
+        piece."""
+
+    @abstractmethod
+    def write_layer(self, fabric: FabricHandle, layer: int, settled: bool) -> None:
+        """One layer of a streamed model. settled: where decoding wants it, else where a prefill does."""
+
+    @abstractmethod
+    def write_head(self, fabric: FabricHandle, piece: int) -> None:
+        """The final norm and a piece of the output projection."""
+
+    @abstractmethod
+    def embeddings(self, tokens: Sequence[int]) -> np.ndarray:
+        """[tokens, hidden_size], in the type of the mesh, as the first layer takes them."""
+
+
+class Weights(Store):
+    """Weights by their names in Hugging Face's form (a checkpoint, or arrays), placed as they are written."""
+
+    def __init__(self, place: Placement, weights: Mapping[str, Any]):
+        self.place, self.weights = place, weights
+        place.config.check_names(weights)
+
+    def write_model(self, fabric: FabricHandle) -> None:
+        place = self.place
+        if place.layers == place.config.layers:
+            for layer in range(place.layers):
+                fabric.launch("select", layer)
+                self.write_layer(fabric, layer, settled=place.prompt == 0)
+        if place.pieces == 1:
+            self.write_head(fabric, 0)
+
+    def write_layer(self, fabric: FabricHandle, layer: int, settled: bool) -> None:
+        for name, array in self.place.layer_weights(self.weights, layer, settled):
+            fabric.write(name, array)
+
+    def write_head(self, fabric: FabricHandle, piece: int) -> None:
+        for name, array in self.place.head_weights(self.weights, piece):
+            fabric.write(name, array)
+
+    def embeddings(self, tokens: Sequence[int] | slice) -> np.ndarray:
+        name, scale = "model.embed_tokens.weight", self.place.config.embedding_scale
+        rows = rows_of(self.weights, name, tokens if isinstance(tokens, slice) else np.asarray(tokens))
+        return self.place.converted(name, rows if scale == 1 else rows.astype(np.float64) * scale)
+
+
 class Runner:
     """One sequence on one fabric, or as many as `place` has in a batch, which have as many tokens as each other. place:
-    where the model goes; with fewer layers than the model has it is streamed.
+    where the model goes; with fewer layers than the model has it is streamed. weights: by name, or a store. program: the
+    placement's, if it has been compiled.
 
     routes: of a model with experts, for each token decoded the experts that every layer has chosen: int [layers, batch,
     chosen].
@@ -30,17 +84,22 @@ class Runner:
     """
 
     def __init__(
-        self, place: Placement, weights: Mapping[str, Any], arch: str | None = None, profile: str | None = None
+        self,
+        place: Placement,
+        weights: Mapping[str, Any] | Store,
+        arch: str | None = None,
+        profile: str | None = None,
+        program: api.CompiledProgram | None = None,
     ):
-        self.place, self.weights, self.config = place, weights, place.config
+        self.place, self.config = place, place.config
         self.streamed = place.layers < place.config.layers
         if self.streamed and place.layers != 1:
             raise model_error(
                 "MS0991",
                 f"{place.layers} of {place.config.layers} layers are placed: all can be resident, or one streamed",
             )
-        self.config.check_names(weights)
-        self.program = api.compile(MODEL, arch=arch, params=place.model_params())
+        self.store = weights if isinstance(weights, Store) else Weights(place, weights)
+        self.program = program or api.compile(MODEL, arch=arch, params=place.model_params())
         self.fabric = self.program.start(profile)
         self.tokens = 0  # in the cache
         self.prefill_cycles = 0
@@ -49,11 +108,7 @@ class Runner:
         self.routes: list[np.ndarray] = []
         self._cached: list[dict[str, np.ndarray]] = [{} for _ in range(self.config.layers)]
         self._settled = False
-        if not self.streamed:
-            for layer in range(place.layers):
-                self._write_layer(layer, settled=place.prompt == 0)
-        if place.pieces == 1:
-            self._write(dict(place.head_weights(weights)))
+        self.store.write_model(self.fabric)
 
     # ------------------------------------------------------------ what a caller does
 
@@ -109,7 +164,7 @@ class Runner:
     def _begin(self, tokens: list[int], length: int) -> None:
         n, place, fabric = len(tokens), self.place, self.fabric
         if n:
-            fabric.write("prompt", place.prompt_vectors(self._embeddings(tokens)))
+            fabric.write("prompt", place.prompt_vectors(self.store.embeddings(tokens)))
             for name, table in zip(("prompt_cos", "prompt_sin"), place.prompt_rotary(n, length)):
                 fabric.write(name, table)
             for layer in self._layers():
@@ -129,7 +184,7 @@ class Runner:
     def _decode(self, tokens: list[int], length: int, logits: bool = True) -> np.ndarray:
         """The next token of each sequence."""
         place, fabric = self.place, self.fabric
-        fabric.write("x", place.hidden_vector(self._embeddings(tokens)))
+        fabric.write("x", place.hidden_vector(self.store.embeddings(tokens)))
         for name, table in zip(("cos", "sin"), place.rotary(self.tokens, length)):
             fabric.write(name, table)
         cycles = self._launch("plan", self.tokens)
@@ -150,7 +205,7 @@ class Runner:
             pieces = []
             for piece in range(place.pieces):
                 if place.pieces > 1:
-                    self._write(dict(place.head_weights(self.weights, piece)))
+                    self.store.write_head(fabric, piece)
                 cycles += self._launch("project")
                 pieces.append(place.collect_logits(fabric.read("logits", count=place.batch * place.vocabulary), piece))
             out = np.concatenate(pieces, -1)
@@ -177,21 +232,10 @@ class Runner:
         shape = self.place.layers, self.place.batch, experts.chosen
         return self.fabric.read("routes", count=math.prod(shape))[0, 0].reshape(shape).astype(np.int64)
 
-    def _embeddings(self, tokens: Sequence[int]) -> np.ndarray:
-        name, scale = "model.embed_tokens.weight", self.config.embedding_scale
-        rows = rows_of(self.weights, name, np.asarray(tokens))
-        return self.place.converted(name, rows if scale == 1 else rows.astype(np.float64) * scale)
-
-    def _write(self, arrays: Mapping[str, np.ndarray]) -> None:
-        for name, array in arrays.items():
-            self.fabric.write(name, array)
-
     def _write_layer(self, layer: int, settled: bool) -> None:
-        if not self.streamed:
-            self.fabric.launch("select", layer)
-        for name, array in self.place.layer_weights(self.weights, layer, settled):
+        self.store.write_layer(self.fabric, layer, settled)
+        for name, array in self._cached[layer].items():
             self.fabric.write(name, array)
-        self._write(self._cached[layer])
 
     def _keep(self, layer: int) -> None:
         """The cache of the layer that is on the PEs, for its next turn."""

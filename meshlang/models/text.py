@@ -10,14 +10,9 @@ from .families import model_error
 
 
 class Tokenizer:
-    """tokenizer.json of a folder. MS1415 if there is none or it is damaged, MS1416 without the library."""
+    """text: of a tokenizer.json, which stands at `path`. MS1415 if it is damaged, MS1416 without the library."""
 
-    def __init__(self, folder: str | Path):
-        path = Path(folder) / "tokenizer.json"
-        if not path.is_file():
-            raise model_error(
-                "MS1415", f"{folder} has no tokenizer.json", "give token numbers instead: --tokens 5,9,11"
-            )
+    def __init__(self, text: str, path: str | Path):
         try:
             from tokenizers import Tokenizer as Library
         except ImportError:
@@ -27,9 +22,23 @@ class Tokenizer:
                 "pip install 'meshlang[llm]', or give token numbers: --tokens 5,9,11",
             ) from None
         try:
-            self._library: Any = Library.from_file(str(path))
+            self._library: Any = Library.from_str(text)
         except Exception as error:  # the library raises plain Exceptions
             raise model_error("MS1415", f"{path} is no tokenizer: {error}") from None
+
+    @classmethod
+    def of(cls, folder: str | Path) -> Tokenizer:
+        """tokenizer.json of a folder. MS1415 if there is none or it cannot be read, and as above."""
+        path = Path(folder) / "tokenizer.json"
+        if not path.is_file():
+            raise model_error(
+                "MS1415", f"{folder} has no tokenizer.json", "give token numbers instead: --tokens 5,9,11"
+            )
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise model_error("MS1415", f"{path} is no tokenizer: {error}") from None
+        return cls(text, path)
 
     def encode(self, text: str, first: bool = True) -> list[int]:
         """Token numbers; first: at the beginning of a sequence, where many models want a token of their own."""
