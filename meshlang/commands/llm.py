@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from meshlang.models.checkpoint import Checkpoint
     from meshlang.models.generate import Turn
     from meshlang.models.llama_config import LlamaConfig
+    from meshlang.models.runner import Runner
     from meshlang.models.text import Tokenizer
+    from meshlang.serve.image import MappedImage
 
 HELP = "generate text with a language model on a mesh, or see what fits where"
 DESCRIPTION = """\
@@ -27,6 +29,8 @@ examples:
   meshlang llm generate FOLDER --tokens 5,9,11 --new 12 --mesh 4x4 --dtype f32 --json
   meshlang llm generate FOLDER --prompt "Once" --new 50 --mesh 16x16 --temperature 0.8 --top-p 0.9 --seed 1
   meshlang llm generate FOLDER --prompt "Hello." --prompt "And now?" --new 20 --mesh 16x16     two turns
+  meshlang llm place FOLDER --mesh 16x16 --context 256 -o model.wimg    a wafer image, which loads at the speed of the disk
+  meshlang llm generate model.wimg --prompt "The capital of France is" --new 20
 
 Families: docs/stdlib-llm.md. Text needs the extra: pip install 'meshlang[llm]'
 """
@@ -49,12 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     generate.add_argument(
         "--new", type=int, default=20, metavar="N", help="tokens to add at most, each turn (default 20)"
     )
-    generate.add_argument(
-        "--layers",
-        choices=("auto", "resident", "streamed"),
-        default="auto",
-        help="all layers on the PEs, or one at a time (default: as many as fit)",
-    )
+    _layers(generate)
     generate.add_argument(
         "--temperature", type=float, default=0.0, metavar="T", help="0: the most likely token (default)"
     )
@@ -63,7 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     generate.add_argument("--seed", type=int, default=0, help="of the choice (default 0)")
     generate.add_argument("--stop", action="append", default=[], metavar="TEXT", help="end a turn at this text")
     generate.add_argument("--ignore-eos", action="store_true", help="go on behind a token that ends texts")
-    generate.add_argument("--arch", choices=("wse2", "wse3"), default="wse3", help="machine (default wse3)")
+    _arch(generate)
     generate.add_argument("--profile", metavar="NAME", help="timing profile (default: the machine's)")
     info = commands.add_parser(
         "info",
@@ -74,75 +73,114 @@ def configure(parser: argparse.ArgumentParser) -> None:
         allow_abbrev=False,
     )
     _common(info)
-    info.add_argument("--context", type=int, default=0, metavar="N", help="tokens of the cache (default: 16 a row)")
+    _context(info)
+    place = commands.add_parser(
+        "place",
+        help="make a wafer image",
+        description="Place a model on a mesh, compile its program, and write both as a wafer image, which `generate` loads without placing "
+        "or compiling anything.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    _common(place)
+    _context(place)
+    place.add_argument(
+        "--prefill", type=int, metavar="N", help="the longest prompt that is prefilled (default: as long as fits)"
+    )
+    _layers(place)
+    _arch(place)
+    place.add_argument("-o", "--output", required=True, metavar="FILE", help="the image, model.wimg")
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", metavar="FOLDER", help="config.json, *.safetensors, tokenizer.json")
-    parser.add_argument("--mesh", required=True, metavar="WxH", help="columns x rows of PEs")
-    parser.add_argument("--dtype", choices=("f16", "f32"), default="f16", help="of weights and vectors (default f16)")
+    parser.add_argument(
+        "folder", metavar="MODEL", help="a folder with config.json, *.safetensors, tokenizer.json; or a wafer image"
+    )
+    parser.add_argument("--mesh", metavar="WxH", help="columns x rows of PEs (an image has its own)")
+    parser.add_argument("--dtype", choices=("f16", "f32"), help="of weights and vectors (default f16)")
     parser.add_argument(
         "--regions",
         type=int,
-        default=1,
         metavar="R",
         help="of experts: blocks of columns with experts of their own (default 1)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
 
+def _context(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--context", type=int, metavar="N", help="tokens of the cache (default: 16 a row)")
+
+
+def _layers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--layers",
+        choices=("auto", "resident", "streamed"),
+        default="auto",
+        help="all layers on the PEs, or one at a time (default: as many as fit)",
+    )
+
+
+def _arch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--arch", choices=("wse2", "wse3"), help="machine (default wse3)")
+
+
 def execute(args: argparse.Namespace) -> int:
-    width, height = _mesh(args.mesh)
-    return _info(args, width, height) if args.llm_command == "info" else _generate(args, width, height)
+    return {"info": _info, "generate": _generate, "place": _place}[args.llm_command](args)
 
 
-def _mesh(text: str) -> tuple[int, int]:
+def _image(args: argparse.Namespace) -> MappedImage | None:
+    """The image that a model's path names; None for a folder."""
+    from pathlib import Path
+
+    if not Path(args.folder).is_file():
+        return None
+    from meshlang.serve.image import MappedImage
+
+    image = MappedImage(args.folder)
+    image.expect(
+        mesh=_mesh(args.mesh) if args.mesh else None,
+        dtype=_dtype(args.dtype).__name__ if args.dtype else None,
+        arch=getattr(args, "arch", None),
+        layers=None if getattr(args, "layers", "auto") == "auto" else args.layers,
+        regions=args.regions,
+    )
+    return image
+
+
+def _mesh(text: str | None) -> tuple[int, int]:
     from meshlang.diag import usage_error
 
+    if text is None:
+        raise usage_error("--mesh is missing: columns x rows, such as --mesh 16x16")
     found = re.fullmatch(r"(\d{1,4})x(\d{1,4})", text)
     if not found or "0" in (found[1].lstrip("0") or "0", found[2].lstrip("0") or "0"):
         raise usage_error(f"--mesh {text}: expected columns x rows, such as 16x16")
     return int(found[1]), int(found[2])
 
 
-def _dtype(name: str) -> Any:
+def _dtype(name: str | None) -> Any:
     import numpy as np
 
-    return {"f16": np.float16, "f32": np.float32}[name]
+    return {"f16": np.float16, "f32": np.float32}[name or "f16"]
 
 
 # ------------------------------------------------------------ generate
 
 
-def _generate(args: argparse.Namespace, width: int, height: int) -> int:
+def _generate(args: argparse.Namespace) -> int:
     from meshlang.diag import usage_error
-    from meshlang.models.checkpoint import Checkpoint
-    from meshlang.models.fit import place
     from meshlang.models.generate import Generator, Turn
-    from meshlang.models.runner import Runner
     from meshlang.models.sampling import Sampling
 
     if args.new < 1:
         raise usage_error(f"--new {args.new}: expected at least 1")
     sampling = Sampling(args.temperature, args.top_k, args.top_p, args.seed)
-    checkpoint = Checkpoint(args.folder)
-    tokenizer = _tokenizer(args)
-    prompts = _prompts(args, tokenizer)
-    total = sum(map(len, prompts)) + len(prompts) * args.new - 1  # the last token is not looked at
+    image = _image(args)
+    tokenizer = _tokenizer(args, image)
     began = time.monotonic()
-    placement = place(
-        checkpoint.config,
-        height,
-        width,
-        tokens=total,
-        prompt=len(prompts[0]),
-        dtype=_dtype(args.dtype),
-        mode=args.layers,
-        regions=args.regions,
-    )
-    runner = Runner(placement, checkpoint, args.arch, args.profile)
-    ends = frozenset() if args.ignore_eos else checkpoint.end_tokens()
-    generator = Generator(runner, sampling, tokenizer, ends, args.stop)
+    runner, prompts, ends = _from_folder(args, tokenizer) if image is None else _from_image(args, image, tokenizer)
+    generator = Generator(runner, sampling, tokenizer, frozenset() if args.ignore_eos else ends, args.stop)
     turns = []
     for prompt in prompts:
         turn = Turn([])
@@ -153,19 +191,64 @@ def _generate(args: argparse.Namespace, width: int, height: int) -> int:
             print("" if tokenizer else " ".join(map(str, turn.tokens)), flush=True)
         turns.append(turn)
     if args.json:
-        print(json.dumps(_result(args, runner, turns), indent=2))
+        print(json.dumps(_result(runner, turns), indent=2))
     else:
-        _summary(args, runner, turns, time.monotonic() - began)
+        _summary(runner, turns, time.monotonic() - began)
     return 0
 
 
-def _tokenizer(args: argparse.Namespace) -> Tokenizer | None:
+def _from_folder(
+    args: argparse.Namespace, tokenizer: Tokenizer | None
+) -> tuple[Runner, list[list[int]], frozenset[int]]:
+    from meshlang.models.checkpoint import Checkpoint
+    from meshlang.models.fit import place
+    from meshlang.models.runner import Runner
+
+    width, height = _mesh(args.mesh)
+    checkpoint = Checkpoint(args.folder)
+    prompts = _prompts(args, tokenizer)
+    placement = place(
+        checkpoint.config,
+        height,
+        width,
+        tokens=_total(args, prompts),
+        prompt=len(prompts[0]),
+        dtype=_dtype(args.dtype),
+        mode=args.layers,
+        regions=_regions(args),
+    )
+    return Runner(placement, checkpoint, args.arch or "wse3", args.profile), prompts, checkpoint.end_tokens()
+
+
+def _from_image(
+    args: argparse.Namespace, image: MappedImage, tokenizer: Tokenizer | None
+) -> tuple[Runner, list[list[int]], frozenset[int]]:
+    prompts = _prompts(args, tokenizer)
+    image.placement.check_tokens(_total(args, prompts))
+    return image.runner(args.profile), prompts, frozenset(image.header.ends)
+
+
+def _regions(args: argparse.Namespace) -> int:
+    return 1 if args.regions is None else int(args.regions)
+
+
+def _total(args: argparse.Namespace, prompts: list[list[int]]) -> int:
+    """Tokens in the cache at the end: the last one is not looked at."""
+    return sum(map(len, prompts)) + len(prompts) * args.new - 1
+
+
+def _tokenizer(args: argparse.Namespace, image: MappedImage | None) -> Tokenizer | None:
     """For token numbers it is a comfort only, and may be missing."""
     from meshlang.diag import MeshlangError
+    from meshlang.models.families import model_error
     from meshlang.models.text import Tokenizer
 
     try:
-        return Tokenizer.of(args.folder)
+        if image is None:
+            return Tokenizer.of(args.folder)
+        if (tokenizer := image.tokenizer) is None:
+            raise model_error("MS1415", f"{image.name} has no tokenizer", "give token numbers instead: --tokens 5,9,11")
+        return tokenizer
     except MeshlangError:
         if args.prompt or args.stop:
             raise
@@ -193,7 +276,7 @@ def _mode(runner: Any) -> str:
     return "streamed" if runner.streamed else "resident"
 
 
-def _result(args: argparse.Namespace, runner: Any, turns: list[Turn]) -> dict[str, Any]:
+def _result(runner: Any, turns: list[Turn]) -> dict[str, Any]:
     place = runner.place
     return {
         "ok": True,
@@ -209,18 +292,22 @@ def _result(args: argparse.Namespace, runner: Any, turns: list[Turn]) -> dict[st
             for t in turns
         ],
         "mesh": [place.width, place.height],
-        "dtype": args.dtype,
+        "dtype": _name(place),
         "layers": _mode(runner),
         "output_pieces": place.pieces,
         "memory": place.memory(),
     } | ({"routes": [routes[:, 0].tolist() for routes in runner.routes]} if place.config.experts else {})
 
 
-def _summary(args: argparse.Namespace, runner: Any, turns: list[Turn], seconds: float) -> None:
+def _name(place: Any) -> str:
+    return {"float16": "f16", "float32": "f32"}[place.dtype.name]
+
+
+def _summary(runner: Any, turns: list[Turn], seconds: float) -> None:
     place, cycles = runner.place, [c for turn in turns for c in turn.cycles]
     prefilled = min(place.prompt, len(turns[0].prompt) - 1)
     lines = [
-        f"{place.width} x {place.height} PEs, {args.dtype}, layers {_mode(runner)}, output projection in {place.pieces} "
+        f"{place.width} x {place.height} PEs, {_name(place)}, layers {_mode(runner)}, output projection in {place.pieces} "
         f"piece{'s' if place.pieces > 1 else ''}; {seconds:.0f} s"
     ]
     if prefilled:
@@ -233,29 +320,99 @@ def _summary(args: argparse.Namespace, runner: Any, turns: list[Turn], seconds: 
 # ------------------------------------------------------------ info
 
 
-def _info(args: argparse.Namespace, width: int, height: int) -> int:
-    from meshlang.diag import usage_error
+def _info(args: argparse.Namespace) -> int:
     from meshlang.models.checkpoint import Checkpoint
     from meshlang.models.fit import report
 
-    if args.context < 0:
-        raise usage_error(f"--context {args.context}: expected at least 1")
+    image = _image(args)
+    if image is not None:
+        return _image_info(args, image)
+    width, height = _mesh(args.mesh)
     checkpoint = Checkpoint(args.folder)
+    dtype = args.dtype or "f16"
     found = report(
         checkpoint.config,
         height,
         width,
-        tokens=args.context or 16 * height,
-        dtype=_dtype(args.dtype),
-        regions=args.regions,
+        tokens=_tokens(args, height),
+        dtype=_dtype(dtype),
+        regions=_regions(args),
     )
     if args.json:
         from dataclasses import asdict
 
         config = asdict(checkpoint.config)
-        print(json.dumps({"ok": True, "exit_code": 0, "config": config, "dtype": args.dtype, **found}, indent=2))
+        print(json.dumps({"ok": True, "exit_code": 0, "config": config, "dtype": dtype, **found}, indent=2))
     else:
-        print("\n".join(_describe(checkpoint, args.dtype, found)))
+        print("\n".join(_describe(checkpoint, dtype, found)))
+    return 0
+
+
+def _tokens(args: argparse.Namespace, height: int) -> int:
+    from meshlang.diag import usage_error
+
+    if args.context is not None and args.context < 1:
+        raise usage_error(f"--context {args.context}: expected at least 1")
+    return args.context or 16 * height
+
+
+def _image_info(args: argparse.Namespace, image: MappedImage) -> int:
+    from meshlang.serve.image import describe
+
+    found = describe(image)
+    if args.json:
+        print(json.dumps({"ok": True, "exit_code": 0, **found}, indent=2))
+        return 0
+    place, config = image.placement, image.config
+    memory = ", ".join(f"{what} {n:,}" for what, n in found["memory"].items())
+    print(
+        f"{config.layers} layers of {config.hidden_size} elements, placed on {place.width} x {place.height} PEs of {found['arch']} in "
+        f"{_name(place)} by MeshLang {found['made_by']}\n"
+        f"layers {'resident' if place.layers == config.layers else 'streamed'}, prefill of {place.prompt:,} tokens, output projection in "
+        f"{place.pieces} piece{'s' if place.pieces > 1 else ''}, at most {found['tokens']:,} tokens\n"
+        f"of a PE: {memory}\n"
+        f"{found['bytes']:,} bytes in {len(found['segments'])} segments and {found['chunks']:,} chunks\n"
+        f"identity  {found['identity']}\nconfig    {found['config_sha256']}\nweights   {found['weights_sha256']}"
+    )
+    return 0
+
+
+# ------------------------------------------------------------ place
+
+
+def _place(args: argparse.Namespace) -> int:
+    from meshlang.diag import usage_error
+    from meshlang.models.checkpoint import Checkpoint
+    from meshlang.models.fit import place
+    from meshlang.serve.image_write import write_image
+
+    width, height = _mesh(args.mesh)
+    tokens = _tokens(args, height)
+    if args.prefill is not None and args.prefill < 0:
+        raise usage_error(f"--prefill {args.prefill}: expected at least 0")
+    prompt = tokens if args.prefill is None else min(args.prefill + 1, tokens)
+    checkpoint = Checkpoint(args.folder)
+    began = time.monotonic()
+    placement = place(
+        checkpoint.config,
+        height,
+        width,
+        tokens=tokens,
+        prompt=prompt,
+        dtype=_dtype(args.dtype),
+        mode=args.layers,
+        regions=_regions(args),
+    )
+    header = write_image(args.output, checkpoint, placement, args.arch or "wse3")
+    if args.json:
+        print(
+            json.dumps(
+                {"ok": True, "exit_code": 0, "image": args.output, "bytes": header.end, "placement": header.placement},
+                indent=2,
+            )
+        )
+    else:
+        print(f"{args.output}: {header.end:,} bytes; {time.monotonic() - began:.0f} s", file=sys.stderr)
     return 0
 
 

@@ -10,6 +10,7 @@ Everything that can be wrong with a folder is found when it is opened, before an
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -95,6 +96,15 @@ class Checkpoint(Mapping[str, np.ndarray]):
         for t in self._tensors.values():
             out[t.kind] = out.get(t.kind, 0) + math.prod(t.shape) * np.dtype(_TYPES[t.kind]).itemsize
         return out
+
+    def digest(self) -> str:
+        """SHA-256 of all tensors: names, types, shapes and bytes, in order of name."""
+        digest = hashlib.sha256()
+        for name in sorted(self._tensors):
+            tensor = self._tensors[name]
+            digest.update(f"{name} {tensor.kind} {tensor.shape} ".encode())
+            digest.update(np.ascontiguousarray(tensor.map()).reshape(-1).view(np.uint8).data)
+        return digest.hexdigest()
 
     def end_tokens(self) -> frozenset[int]:
         """The tokens that end a text: eos_token_id of generation_config.json, else of config.json."""

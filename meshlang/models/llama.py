@@ -33,6 +33,7 @@ __all__ = ["LlamaConfig", "Placement", "line_group", "tolerance"]
 
 MODEL = stdlib_dir() / "llm/model/layout.csl"  # the program of a whole model
 NEAR = 6  # PEs by which a rectangle that is advised may be smaller
+VERSION = 1  # of where arrays go: raised when the same arguments place a model otherwise
 COUNTED = 0xFFFF  # tokens are counted in u16, and a row's number is added (<llm/kv_cache>)
 
 
@@ -184,6 +185,13 @@ class Placement:
         index = np.tile(_split(c.feed_forward_size, feeds), (regions, 1))
         self.feed_index = np.concatenate([index, np.full((width - len(index), self.feed), -1)])
         self.check_memory(advise)
+
+    def arguments(self) -> dict[str, Any]:
+        """What `Placement(config, ...)` makes the same placement of."""
+        return {
+            "height": self.height, "width": self.width, "capacity": self.capacity, "dtype": self.dtype.name, "layers": self.layers,
+            "shift": self.shift, "head": self.head, "prompt": self.prompt, "pieces": self.pieces, "regions": self.regions,
+        }  # fmt: skip
 
     def _check_regions(self) -> None:
         e, regions = self.config.experts, self.regions

@@ -1,0 +1,158 @@
+"""Making wafer images: a model is placed, compiled and written, a layer at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meshlang import files
+from meshlang.host import api
+from meshlang.ir import serial
+from meshlang.models.checkpoint import Checkpoint
+from meshlang.models.llama import MODEL, VERSION, Placement
+from meshlang.models.llama_config import read_object
+from meshlang.models.runner import Weights
+from meshlang.version import __version__
+
+from .image import image_error, needed, symbol_places
+from .image_format import DIGITS, PREFIX, Header, Part, Segment, aligned, encode
+
+TABLE_ROWS = 4096  # of the embedding table, converted at a time
+
+
+def write_image(path: str | Path, checkpoint: Checkpoint, place: Placement, arch: str = "wse3") -> Header:
+    """Compile the program of a placement and write the image. The file is replaced in one step when it is complete: MS0901,
+    and everything that can be wrong with weights and placement, leave it as it was."""
+    program = api.compile(MODEL, arch=arch, params=place.model_params())
+    text, arrays = serial.pack(program.ir)
+    hosts: list[tuple[str, bytes]] = [("program", text.encode()), ("arrays", arrays)]
+    tokenizer = checkpoint.folder / "tokenizer.json"
+    if tokenizer.is_file() and (content := tokenizer.read_bytes()):
+        hosts.append(("tokenizer", content))
+    try:
+        places = symbol_places(program.ir)
+    except ValueError as error:
+        raise image_error("MS1615", f"this model cannot be placed in an image: {error}") from None
+    store = Weights(place, checkpoint)
+    table = checkpoint.config.vocabulary * checkpoint.config.hidden_size * place.dtype.itemsize
+    weights_sha256 = checkpoint.digest()
+    sizes = {kind: _sizes(_arrays(store, kind, 0, place.prompt == 0), places) for kind in ("layer", "head")}
+
+    def header(start: int, checksums: str) -> Header:
+        segments = []
+        at = start
+        for kind, content in hosts:
+            segments.append(Segment(kind, 0, False, at, len(content)))
+            at += aligned(len(content))
+        for kind, number, settled in needed(place):
+            parts = _parts(sizes[kind], places, number if kind == "layer" and place.layers > 1 else 0)
+            size = parts[-1].offset + parts[-1].bytes
+            segments.append(Segment(kind, number, settled, at, size, parts))
+            at += place.height * aligned(place.width * size)
+        segments.append(Segment("embeddings", 0, False, at, table))
+        return Header(
+            made_by=__version__,
+            arch=arch,
+            dtype=place.dtype.name,
+            width=place.width,
+            height=place.height,
+            config=read_object(checkpoint.folder / "config.json"),
+            config_sha256=hashlib.sha256((checkpoint.folder / "config.json").read_bytes()).hexdigest(),
+            weights_sha256=weights_sha256,
+            ends=tuple(sorted(checkpoint.end_tokens())),
+            placement={"version": VERSION, **place.arguments()},
+            segments=tuple(segments),
+            checksums=checksums,
+        )
+
+    # the length of the header depends on how many digits its numbers have, and the numbers on its length
+    start, count = PREFIX, 0
+    while True:
+        found = header(start, "0" * (DIGITS * count))
+        count = found.count()
+        length = len(encode(header(start, "0" * (DIGITS * count))))
+        if length == start:
+            break
+        start = length
+    blank = header(start, "0" * (DIGITS * count))
+    with files.replacing(path) as file:
+        file.write(bytes(start))
+        writer = _Writer(file, blank)
+        for segment in blank.segments:
+            if segment.mesh:
+                writer.write(_rows(blank, segment, dict(_arrays(store, segment.kind, segment.number, segment.settled))))
+            else:
+                if segment.kind == "embeddings":
+                    for rows in _table(store, checkpoint):
+                        writer.write(rows)
+                else:
+                    writer.write(dict(hosts)[segment.kind])
+                writer.write(bytes(aligned(segment.bytes) - segment.bytes))
+        done = header(start, "".join(f"{c:0{DIGITS}x}" for c in writer.checksums))
+        file.seek(0)
+        file.write(encode(done))
+    return done
+
+
+class _Writer:
+    """Writes segments one after the other, and sums up their chunks."""
+
+    def __init__(self, file: Any, header: Header):
+        self.file = file
+        self.sizes = [chunk.size for chunk in header.chunks()]
+        self.checksums: list[int] = []
+        self._bytes = self._sum = 0  # of the chunk that is being written
+
+    def write(self, data: Any) -> None:
+        view = memoryview(data).cast("B")
+        while len(view):
+            n = min(len(view), self.sizes[len(self.checksums)] - self._bytes)
+            self.file.write(view[:n])
+            self._bytes, self._sum = self._bytes + n, zlib.crc32(view[:n], self._sum)
+            view = view[n:]
+            if self._bytes == self.sizes[len(self.checksums)]:
+                self.checksums.append(self._sum)
+                self._bytes = self._sum = 0
+
+
+def _arrays(store: Weights, kind: str, number: int, settled: bool) -> Iterator[tuple[str, np.ndarray]]:
+    if kind == "layer":
+        return store.place.layer_weights(store.weights, number, settled)
+    return store.place.head_weights(store.weights, number)
+
+
+def _sizes(arrays: Iterator[tuple[str, np.ndarray]], places: dict[str, tuple[int, int]]) -> list[tuple[str, int]]:
+    """Symbols and bytes of a PE, by address."""
+    found = [(name, array.shape[2] * array.itemsize) for name, array in arrays]
+    return sorted(found, key=lambda part: places[part[0]])
+
+
+def _parts(sizes: list[tuple[str, int]], places: dict[str, tuple[int, int]], layer: int) -> tuple[Part, ...]:
+    """layer: the number among those that are resident."""
+    parts = []
+    at = 0
+    for name, size in sizes:
+        parts.append(Part(name, at, size, places[name][0] + layer * size))
+        at += size
+    return tuple(parts)
+
+
+def _rows(header: Header, segment: Segment, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """The bytes of a segment of the mesh."""
+    out = np.zeros((header.height, header.row_bytes(segment)), np.uint8)
+    block = out[:, : header.width * segment.bytes].reshape(header.height, header.width, segment.bytes)
+    for part in segment.parts:
+        data = np.ascontiguousarray(arrays[part.symbol]).view(np.uint8)
+        block[:, :, part.offset : part.offset + part.bytes] = data  # the block is a view of `out`
+    return out.reshape(-1)
+
+
+def _table(store: Weights, checkpoint: Checkpoint) -> Iterator[np.ndarray]:
+    """The embedding table in the type of the mesh."""
+    for first in range(0, checkpoint.config.vocabulary, TABLE_ROWS):
+        yield np.ascontiguousarray(store.embeddings(slice(first, first + TABLE_ROWS)))
