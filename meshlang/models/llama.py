@@ -191,6 +191,7 @@ class Placement:
         return {
             "height": self.height, "width": self.width, "capacity": self.capacity, "dtype": self.dtype.name, "layers": self.layers,
             "shift": self.shift, "head": self.head, "prompt": self.prompt, "pieces": self.pieces, "regions": self.regions,
+            "batch": self.batch,
         }  # fmt: skip
 
     def _check_regions(self) -> None:

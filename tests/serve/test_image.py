@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import random
 import shutil
@@ -14,6 +15,7 @@ from meshlang import MeshlangError
 from meshlang.cli import main
 from meshlang.models.checkpoint import Checkpoint
 from meshlang.models.fit import place
+from meshlang.models.llama import Placement
 from meshlang.models.runner import Weights
 from meshlang.serve import image_format
 from meshlang.serve.image import Image, MappedImage, joined
@@ -22,7 +24,7 @@ from meshlang.serve.image_write import write_image
 
 PROMPT = [5, 9, 11, 30, 17, 2, 60]
 MUTATIONS = 2000
-LIES = "MS0902 MS0990 MS0991 MS0992 MS0993 MS1400 MS1415 MS1431 MS1611 MS1612 MS1613".split()
+LIES = "MS0902 MS0990 MS0991 MS0992 MS0993 MS1400 MS1415 MS1431 MS1432 MS1611 MS1612 MS1613".split()
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +156,12 @@ def test_an_image_is_written_whole_or_not_at_all(folder, tmp_path):
     assert refused(lambda: make(bad, path, 2, 2, tokens=4)) == "MS1402"
     assert path.read_bytes() == b"before"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bad", "model.wimg"]
+
+
+def test_arguments_are_all_of_a_placement(small):
+    """What is added to `Placement` belongs into images."""
+    named = set(inspect.signature(Placement).parameters) - {"config", "advise"}
+    assert set(MappedImage(small).placement.arguments()) == named
 
 
 def test_versions(small, tmp_path, monkeypatch):
