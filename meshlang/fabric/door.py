@@ -197,7 +197,7 @@ def _globals(whole: _State) -> _Wrong:
     yield int(G["cmds"]) != int(whole.pes["cmdopen"].sum()), "the number of open commands"
     if G["fault"]:
         yield not (0 <= G["fpe"] < whole.npe and -1 <= G["fpc"] < len(whole.C) // 4), "the place of a fault"
-        yield int(G["fault"]) not in Fault._value2member_map_, "the number of a fault"
+        yield int(G["fault"]) not in {0, *Fault}, "the number of a fault"
 
 
 def _wheels(whole: _State) -> _Wrong:

@@ -9,7 +9,6 @@ from ..diag import Diagnostic
 from ..ir.program import TileProgram
 from .engine import state as s
 from .engine.faults import Fault
-from .messages import MESSAGES
 from .places import configured, place_of, span_of, task_name
 from .report import OPERANDS, fault_words
 from .unblocking import own_place
@@ -227,15 +226,14 @@ def _unblocked(machine: Loaded, notes: list[_Note]) -> Diagnostic:
 
 def _row(machine: Loaded, notes: list[_Note], fault: Fault, span: Any, a: int, b: int, c: int = 0) -> Diagnostic:
     """The warning for what is a fault in a strict run, in the same words."""
-    code, message, help_ = MESSAGES[fault]
     words = fault_words(machine, fault, notes[0].pe, a, b, c)
     return Diagnostic(
-        code,
-        message.format_map(words),
+        fault.code,
+        fault.message.format_map(words),
         span,
         "warning",
         notes=_circumstances(machine, notes),
-        help=help_.format_map(words) if help_ else None,
+        help=fault.help.format_map(words) if fault.help else None,
     )
 
 

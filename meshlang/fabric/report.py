@@ -13,7 +13,6 @@ from ..ir.dsdops import DsdOpCode
 from ..ir.program import DIRECTIONS
 from .engine import state as s
 from .engine.faults import Fault
-from .messages import MESSAGES
 from .places import calls_of, configured, place_of, span_of, task_name
 from .recording.flight import flight_notes
 from .unblocking import unblock_places
@@ -43,7 +42,7 @@ def fault_error(machine: Loaded) -> MeshlangError:
     """The exception for the fault the engine recorded."""
     machine.settle()
     W = machine.state.W
-    fault = Fault(int(W[s.Globals.fault]))
+    fault = Fault.numbered(int(W[s.Globals.fault]))
     pe, pc, cycle = int(W[s.Globals.fpe]), int(W[s.Globals.fpc]), int(W[s.Globals.fcycle])
     a, b, c = int(W[s.Globals.fa]), int(W[s.Globals.fb]), int(W[s.Globals.fc])
     record = machine.pes[pe]
@@ -93,7 +92,6 @@ def fault_error(machine: Loaded) -> MeshlangError:
         words["object"] = (
             f"{known[0].name} ({known[0].type}, bytes {c} to {c + known[0].size})" if known else "its variable"
         )
-    code, message, help_ = MESSAGES[fault]
     notes = [f"at {place_of(machine, pe)}, cycle {cycle}"]
     router = fault in (Fault.NO_ROUTE, Fault.OFF_RECT, Fault.MISROUTED, Fault.TWO_SIDES, Fault.UNHEARD)
     task = None if router else task_name(machine, tile, int(record["task"]))
@@ -116,12 +114,12 @@ def fault_error(machine: Loaded) -> MeshlangError:
     notes += flight_notes(machine, pe, task_name)
     return MeshlangError(
         Diagnostic(
-            code,
-            message.format_map(words),
+            fault.code,
+            fault.message.format_map(words),
             span=span,
             labels=labels,
             notes=notes,
-            help=help_.format_map(words) if help_ else None,
+            help=fault.help.format_map(words) if fault.help else None,
         )
     )
 

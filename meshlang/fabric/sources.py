@@ -14,7 +14,7 @@ from pathlib import Path
 
 # Modules of declarations. What compiled code takes from them are numbers, and these are in the key (jit.py); their text,
 # which is documentation for the most part, is not, and neither is what they import.
-BY_VALUE = ("fabric/engine/state.py", "ir/records.py")
+BY_VALUE = ("fabric/engine/faults.py", "fabric/engine/state.py", "ir/records.py")
 
 # An import statement, wherever it stands; the names may be in brackets over several lines. (Text that only looks like
 # one adds a file to the key, which does no harm. A test compares with Python's own reading.)

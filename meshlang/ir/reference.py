@@ -72,7 +72,7 @@ def page() -> str:
         "",
         "`a`, `b` and `c` are the words of an instruction, `ty` is its type. Cost is a key under `[scalar]` of a timing",
         "profile (docs/timing.md); a vector operation's is computed when it runs. Faults are those of",
-        "`meshlang/fabric/messages.py`. An operation without an effect computes a value and does nothing else.",
+        "`meshlang/fabric/engine/faults.py`. An operation without an effect computes a value and does nothing else.",
         "",
     ]
     lines += _table(

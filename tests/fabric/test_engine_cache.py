@@ -16,7 +16,7 @@ import pytest
 import meshlang
 from meshlang import cache
 from meshlang.fabric import sources
-from meshlang.fabric.engine import jit, state
+from meshlang.fabric.engine import faults, jit, state
 from meshlang.fabric.engine import loop as engine
 from meshlang.inspect.report import counting
 
@@ -97,7 +97,8 @@ def test_imports_are_read_as_python_reads_them(name):
 
 def test_what_is_declared_is_in_the_key():
     """The numbers of a declaration are there in place of its text."""
-    assert state.NUMBERS in jit._DEPENDS_ON
+    assert state.NUMBERS in jit._DEPENDS_ON and faults.NUMBERS in jit._DEPENDS_ON
+    assert all(f"('{fault.name}', {int(fault)})" in faults.NUMBERS for fault in faults.Fault)
     for name in ("P_TIME", "CH_CONFIG", "C_SPECIAL", "TIME_FABRIC_HOP", "K_MEM", "PK"):
         assert f"('{name}', {int(getattr(state, name))})" in state.NUMBERS
     for packed in state.PACKED:

@@ -3,17 +3,16 @@
 import re
 
 import pytest
-from asm import E, R, Tile, W, fabin, fabout, mem, program
+from asm import E, R, Tile, W, fabin, fabout, mem, mem4, program
 
 from meshlang.diag import MeshlangError
 from meshlang.fabric.engine.faults import Fault
 from meshlang.fabric.loader import load
 from meshlang.fabric.machine import Machine
-from meshlang.fabric.messages import MESSAGES
 from meshlang.fabric.timing import load_profile
-from meshlang.ir.isa import Op, Ty
+from meshlang.ir.isa import DsdKind, Op, Sys, Ty
 from meshlang.ir.program import TaskBinding
-from meshlang.ir.words import INFINITE
+from meshlang.ir.words import INFINITE, Dsd
 
 EAST = {5: {(0, 0): (R, E), (1, 0): (W, R)}}
 
@@ -75,7 +74,7 @@ SCALAR = {
 
 @pytest.mark.parametrize("fault", SCALAR, ids=lambda f: f.name)
 def test_faults_of_one_pe(fault):
-    assert one(SCALAR[fault]).code == MESSAGES[fault][0]
+    assert one(SCALAR[fault]).code == fault.code
 
 
 # what hardware lets pass stops a strict run only
@@ -87,7 +86,7 @@ TOLERATED = {
 
 @pytest.mark.parametrize("fault", TOLERATED, ids=lambda f: f.name)
 def test_faults_of_a_strict_run(fault):
-    assert one(TOLERATED[fault], strict=True).code == MESSAGES[fault][0]
+    assert one(TOLERATED[fault], strict=True).code == fault.code
     tile = Tile("pe.csl")
     tile.function("main", export=True)
     TOLERATED[fault](tile)
@@ -96,8 +95,46 @@ def test_faults_of_a_strict_run(fault):
     machine = Machine(program([[0]], [tile]))
     machine.launch("main")
     machine.run()
-    assert MESSAGES[fault][0] in {w.code for w in machine.warnings}
+    assert fault.code in {w.code for w in machine.warnings}
     assert {w.severity for w in machine.warnings} == {"warning"}
+
+
+def test_a_dsd_that_does_not_exist():
+    """Words that were made while the program runs: a walk, and a FIFO, that the program does not have."""
+    got = one(lambda t: t.op("mov32", ("dsd", mem4(t.var("a", 4), 3)), ("scalar", 1)))
+    assert got.code == Fault.NO_DSD.code == "MS0835"
+    fifo = Dsd.pack(kind=DsdKind.FIFO, fifo=2, len=1)
+    assert one(lambda t: t.op("mov32", ("dsd", fifo), ("scalar", 1))).code == "MS0835"
+
+
+def test_a_color_that_the_router_has_not():
+    def emit(t):
+        t.const(1, 5)
+        t.emit(Op.SYS, 2, 1, Sys.FILTER_GET)
+
+    got = one(emit, routes={5: {(0, 0): (R, E)}})
+    assert got.code == Fault.NO_CHANNEL.code and "color 5" in got.message
+
+
+def test_an_instruction_that_does_not_exist():
+    """The door lets none in: it can only come from a damaged machine."""
+    machine = Machine(program([[0]], [idle()]))
+    machine.state.C[::4] = max(Op) + 1
+    machine.launch("main")
+    with pytest.raises(MeshlangError) as caught:
+        machine.run("commands")
+    (found,) = caught.value.diagnostics
+    assert found.code == Fault.BAD_OPCODE.code and str(max(Op) + 1) in found.message
+
+
+def test_a_microthread_that_was_never_prepared():
+    """WSE-2: an asynchronous send that names no queue would run on the microthread of the loader's own queue."""
+
+    def emit(t):
+        t.op("mov32", ("dsd", fabout(4, None, 5)), ("scalar", 1), is_async=True)
+
+    got = one(emit, routes={5: {(0, 0): (R, E)}}, arch="wse2")
+    assert got.code == Fault.UT_UNKNOWN.code and "microthread 8" in got.message
 
 
 def test_stack_overflow():
@@ -265,5 +302,6 @@ def test_unbound_pe_and_memory_limits():
 
 
 def test_all_messages_are_well_formed():
-    for fault, (code, message, _) in MESSAGES.items():
-        assert code.startswith("MS08") and message, fault
+    for fault in Fault:
+        assert fault.code.startswith("MS08") and fault.message, fault
+    assert len({fault.code for fault in Fault}) == len({fault.message for fault in Fault}) == len(Fault)

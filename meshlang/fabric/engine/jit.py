@@ -25,6 +25,7 @@ import numpy as np
 
 from ...cache import discard, entry, load, store
 from .. import sources
+from . import faults
 from .bits import COMPILED
 from .state import NUMBERS
 
@@ -70,6 +71,7 @@ _DEPENDS_ON = (
         str(HAS_HALF),
         str(HAS_FMA),
         NUMBERS,
+        faults.NUMBERS,
     )
     if COMPILED
     else ()
