@@ -7,7 +7,7 @@
         y = fabric.read("y")
         print(fabric.cycles, fabric.stats())
 
-Every mistake of the caller is a MeshlangError (codes MS0910 to MS0926).
+Every mistake of the caller is a MeshlangError (codes MS0910 to MS0929).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy as np
 from meshlang.diag import Diagnostic, MeshlangError
 from meshlang.sema.model.options import CompileOptions
 
+from . import arguments
 from .build import build, layout_of
 from .context import open_session, run_context, show_warnings
 from .memory import Region
@@ -67,11 +68,18 @@ def compile(path: str | Path, *, params: Mapping[str, Any] | None = None, **opti
 
     Raises MeshlangError with all that is wrong; MS0901, MS0905 and MS0907 are about the path. Warnings are printed.
     """
+    path = arguments.path(path, "the path of a layout")
     context = run_context()
     if context.folder is not None and (context.folder / path).exists():
         path = context.folder / path
+    if not isinstance(params, (Mapping, type(None))):
+        raise arguments.wrong("params", params, "a dictionary of values by name")
+    folders = options.get("import_paths")
+    folders = () if folders is None else folders
+    if not isinstance(folders, (list, tuple)):
+        raise arguments.wrong("import_paths", folders, "a list of folders")
     merged = {**context.options, **{name: value for name, value in options.items() if value is not None}}
-    merged["import_paths"] = [*(options.get("import_paths") or ()), *context.options.get("import_paths", ())]
+    merged["import_paths"] = [*folders, *context.options.get("import_paths", ())]
     program = build(layout_of(path), CompileOptions(params={k: _plain(v) for k, v in (params or {}).items()}, **merged))
     if program.warnings:
         from meshlang.diag.render import SHOWN, render_text
@@ -86,7 +94,7 @@ def load(folder: str | Path) -> CompiledProgram:
     another version's."""
     from meshlang.ir import serial
 
-    return CompiledProgram(serial.load(folder))
+    return CompiledProgram(serial.load(arguments.path(folder, "the folder of a program")))
 
 
 def _plain(value: Any) -> Any:
@@ -133,11 +141,11 @@ class CompiledProgram:
         context = run_context()
         handle = FabricHandle(
             self,
-            profile or context.profile,
+            profile if profile is not None else context.profile,
             max_cycles if max_cycles is not None else context.max_cycles,
             sim_log,
-            context.active if echo is None else echo,
-            strict,
+            context.active if echo is None else arguments.flag(echo, "echo"),
+            None if strict is None else arguments.flag(strict, "strict"),
             trace,
         )
         if context.active:
@@ -149,7 +157,7 @@ class CompiledProgram:
         """Write the `-o` folder that `load` and host scripts read. Returns its path."""
         from meshlang.ir import serial
 
-        return serial.save(self.ir, folder)
+        return serial.save(self.ir, arguments.path(folder, "the folder to save in"))
 
     def resources(self) -> dict[str, Any]:
         """What the program uses: arch, width, height, pes (with code), colors, host_in and host_out (numbers), and
@@ -199,7 +207,7 @@ class FabricHandle:
         without the symbol, MS0918 more than fits, MS0926 a constant.
         """
         target = self.session.symbols.data(symbol)
-        data = np.asarray(array)
+        data = arguments.array(array, repr(symbol))
         if data.ndim == 1 or (data.ndim == 0 and target.kind == "var"):
             data = data.reshape(1, 1, -1)
         if data.ndim != 3 or 0 in data.shape:
@@ -223,11 +231,16 @@ class FabricHandle:
         """Array [h, w, count] of `symbol`, in the element type it is exported with; the whole rectangle and the whole
         variable unless said otherwise. Errors as for `write`."""
         source = self.session.symbols.data(symbol)
-        region: Region = (x, y, self.program.width - x if w is None else w, self.program.height - y if h is None else h)
+        x, y = arguments.whole(x, "x", -arguments.MOST), arguments.whole(y, "y", -arguments.MOST)
+        w = self.program.width - x if w is None else arguments.whole(w, "w", 1)
+        h = self.program.height - y if h is None else arguments.whole(h, "h", 1)
+        region: Region = (x, y, w, h)
         self.session.memory.check(source, region)
         size = source.dtype.itemsize
         if count is None and source.kind == "var":
             count = 1
+        elif count is not None:
+            count = arguments.whole(count, "count", 1)
         out: list[np.ndarray] = []
         if count is None:
             # how much there is depends on where the pointer points when the copy executes
@@ -248,7 +261,7 @@ class FabricHandle:
 
         MS0915 unknown function, MS0916 number of arguments, MS0917 type; exit code 3 for a deadlock.
         """
-        self.session.launch(name, args, block)
+        self.session.launch(name, args, arguments.flag(block, "block"))
 
     @_public
     def stream_in(self, color: int, array: Any, x: int = 0, y: int = 0) -> None:
@@ -257,7 +270,7 @@ class FabricHandle:
         An array of one dimension goes to PE (x, y) alone. MS0911 shape, MS0912 dtype, MS0913 PEs outside the rectangle,
         MS0924 a color that the program does not declare for it.
         """
-        data = np.asarray(array)
+        data = arguments.array(array, "a stream")
         if data.ndim == 1:
             data = data.reshape(1, 1, -1)
         if data.ndim != 3:
@@ -272,9 +285,7 @@ class FabricHandle:
                     help="16-bit values: array.view(np.uint16).astype(np.uint32)",
                 )
             )
-        self.session.stream_in(
-            int(color), (x, y, data.shape[1], data.shape[0]), np.ascontiguousarray(data).view(np.uint32)
-        )
+        self.session.stream_in(color, (x, y, data.shape[1], data.shape[0]), np.ascontiguousarray(data).view(np.uint32))
 
     @_public
     def stream_out(
@@ -286,8 +297,9 @@ class FabricHandle:
         deadlock.
         """
         out: list[np.ndarray] = []
-        self.session.stream_out(int(color), (x, y, w, h), count, out.append)
-        return np.ascontiguousarray(out[0]).view(dtype)
+        element = _word(dtype)
+        self.session.stream_out(color, (x, y, w, h), arguments.whole(count, "count", 1), out.append)
+        return np.ascontiguousarray(out[0]).view(element)
 
     @_public
     def run(self) -> None:
@@ -309,7 +321,7 @@ class FabricHandle:
 
     @max_cycles.setter
     def max_cycles(self, value: int | None) -> None:
-        self.session.max_cycles = value
+        self.session.max_cycles = arguments.cycles(value, "max_cycles")
 
     @property
     def lines(self) -> list[str]:
@@ -319,8 +331,10 @@ class FabricHandle:
 
     def traces(self, x: int, y: int, key: str) -> list[Any]:
         """What <debug> has traced on PE (x, y) under a key, in order: numbers, texts, or cycles."""
+        x = arguments.whole(x, "x", 0, self.program.width - 1)
+        y = arguments.whole(y, "y", 0, self.program.height - 1)
         self.session.take_records()
-        return list(self.session.output.traces.get((y * self.program.width + x, key), ()))
+        return list(self.session.output.traces.get((y * self.program.width + x, arguments.text(key, "the key")), ()))
 
     @property
     def warnings(self) -> list[Diagnostic]:
@@ -336,6 +350,14 @@ class FabricHandle:
         the engine had. int64 arrays [h, w]: busy (cycles in tasks), sent, received, tasks_started.
         """
         return self.session.machine.stats()
+
+
+def _word(dtype: Any) -> np.dtype:
+    """numpy's type of a stream's words. MS0912 for any that has not 32 bits."""
+    element = arguments.element(dtype, "a stream")
+    if element.itemsize != 4:
+        raise MeshlangError(Diagnostic("MS0912", f"a stream has 32-bit words, not {element.name}"))
+    return element
 
 
 def _converted(symbol: HostSymbol, data: np.ndarray) -> np.ndarray:

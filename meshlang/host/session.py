@@ -24,6 +24,7 @@ from meshlang.diag import Diagnostic, MeshlangError
 from meshlang.ir.isa import Effect
 from meshlang.ir.use import program_effect
 
+from . import arguments
 from .memory import Memory, Region, inside
 from .printing import LogLine, Output
 from .progress import Progress
@@ -119,7 +120,11 @@ class Session:
 
         self.program = program
         self.symbols = Symbols(program)
-        self.max_cycles = max_cycles
+        self.max_cycles = arguments.cycles(max_cycles, "max_cycles")
+        if profile is not None:
+            profile = arguments.path(profile, "a timing profile")
+        if sim_log is not None:
+            sim_log = arguments.path(sim_log, "sim_log")
         self.machine = Machine(
             program,
             profile,
@@ -153,6 +158,7 @@ class Session:
 
     def write(self, symbol: HostSymbol, region: Region, data: np.ndarray, block: bool = True) -> Task:
         """Copy to the device. data uint8 [h, w, bytes], taken as it is now."""
+        region = arguments.region(*region)
         self.memory.check(symbol, region)
         if symbol.kind == "var" and not symbol.mutable:
             raise MeshlangError(
@@ -172,6 +178,7 @@ class Session:
         self, symbol: HostSymbol, region: Region, nbytes: int, sink: Callable[[np.ndarray], None], block: bool = True
     ) -> Task:
         """Copy from the device: `sink` is called with uint8 [h, w, nbytes] when the command executes."""
+        region = arguments.region(*region)
         self.memory.check(symbol, region)
         origin = calling_line()
 
@@ -199,6 +206,7 @@ class Session:
 
     def stream_in(self, color: int, region: Region, words: np.ndarray, block: bool = False) -> Task:
         """Send uint32 words [h, w, n] into the PEs of a region on a host-in color. They are taken as they are now."""
+        color, region = arguments.whole(color, "the color of a stream"), arguments.region(*region)
         self._check_stream(color, self.program.fabric.host_in, "in", region)
         taken = np.array(words, dtype=np.uint32, order="C")
         task = Send(f"stream to color {color}", color=color, region=region, words=taken)
@@ -211,6 +219,7 @@ class Session:
         self, color: int, region: Region, n: int, sink: Callable[[np.ndarray], None], block: bool = True
     ) -> Task:
         """Receive n wavelets from each PE of a region: `sink` is called with uint32 [h, w, n]."""
+        color, region = arguments.whole(color, "the color of a stream"), arguments.region(*region)
         self._check_stream(color, self.program.fabric.host_out, "out", region)
         task = Receive(f"stream of {n} wavelets per PE from color {color}", color=color, region=region, n=n, sink=sink)
         if self.ordered:

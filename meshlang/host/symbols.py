@@ -131,7 +131,8 @@ class Symbols:
 def launch_arguments(symbol: HostSymbol, args: tuple[Any, ...]) -> list[int]:
     """Check and convert a launch's arguments to register contents (the normal form of ir/isa.py).
 
-    numpy scalars must have the parameter's type; Python numbers are taken where they fit. MS0916 count, MS0917 type.
+    numpy scalars must have the parameter's type; Python numbers are taken where they fit: an integer exactly, a float
+    rounded to the parameter's precision as its literal would be, if it is within its range. MS0916 count, MS0917 type.
     """
     if len(args) != len(symbol.params):
         raise MeshlangError(
@@ -170,8 +171,16 @@ def _register(function: str, index: int, kind: str, arg: Any) -> int:
         if not info.min <= arg <= info.max:
             raise refuse(f"and {arg} does not fit")
         value = dtype.type(arg)
-    elif isinstance(arg, (int, float)) and dtype.kind == "f":
-        value = dtype.type(arg)
+    elif isinstance(arg, int) and dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            value = dtype.type(arg if abs(arg) < 2**128 else np.inf)
+        if not np.isfinite(value) or int(value) != arg:
+            raise refuse(f"and {arg} is none" if abs(arg) < 2**64 else "which this integer is not")
+    elif isinstance(arg, float) and dtype.kind == "f":
+        with np.errstate(over="ignore", under="ignore"):
+            value = dtype.type(arg)
+        if np.isinf(value) and not np.isinf(arg):
+            raise refuse(f"and {arg} is beyond its range of {np.finfo(dtype).max:.4g}")
     else:
         raise refuse(f"not {type(arg).__name__}")
     if dtype.kind == "f":

@@ -100,8 +100,10 @@ def load_profile(name: str) -> Profile:
                 help=f"profiles: {', '.join(profile_names())}; or the path of a .toml file",
             )
         ) from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise MeshlangError(Diagnostic("MS0840", f"{path}: {error}")) from None
+    except OSError as error:
+        raise MeshlangError(Diagnostic("MS0840", f"{path}: {(error.strerror or str(error)).lower()}")) from None
     base = data.pop("based_on", None)
     numbers: dict[str, Number] = dict(load_profile(base).numbers) if base else {}
     numbers.pop(ACCURACY, None)  # each profile is judged by itself

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from meshlang.diag import Diagnostic, MeshlangError
+from meshlang.host import arguments
 
 if TYPE_CHECKING:
     from meshlang.host.session import Session
@@ -22,6 +23,7 @@ stopped: dict[str, Session] = {}
 
 def place(program: Program, x: int, y: int) -> tuple[int, int]:
     """Fabric coordinates -> rectangle coordinates. MS0927 outside."""
+    x, y = arguments.pair((x, y), "a coordinate")
     dx, dy = program.fabric_offsets or (0, 0)
     width, height = program.fabric.width, program.fabric.height
     if not (0 <= x - dx < width and 0 <= y - dy < height):
@@ -39,6 +41,7 @@ def read_variable(session: Session, x: int, y: int, name: str, dtype: Any) -> np
     """A global variable, by its name in the source (or what an exported pointer of that name points to), as 1-D
     array."""
     px, py = place(session.program, x, y)
+    name = arguments.text(name, "the name of a variable")
     tile_number = int(session.memory.tile_of[py, px])
     if tile_number < 0:
         raise MeshlangError(Diagnostic("MS0927", f"the PE at fabric coordinates ({x}, {y}) has no code"))
@@ -62,7 +65,7 @@ def read_variable(session: Session, x: int, y: int, name: str, dtype: Any) -> np
                 help=f"did you mean {near[0]!r}?" if near else None,
             )
         )
-    kind = np.dtype(dtype)
+    kind = arguments.element(dtype, repr(name))
     if data.size % kind.itemsize:
         raise MeshlangError(
             Diagnostic("MS0912", f"{name!r} has {data.size} bytes, which are no whole number of {kind.name}")
@@ -110,7 +113,10 @@ class debug_util:
         self, rectangle: tuple[tuple[int, int], tuple[int, int]], symbol: str, dtype: Any
     ) -> np.ndarray:
         """A variable of a rectangle ((col, row), (width, height)): array [width, height, elements]."""
-        (col, row), (width, height) = rectangle
+        corner, extent = arguments.pair_of(rectangle, "a rectangle ((col, row), (width, height))")
+        (col, row), (width, height) = arguments.pair(corner, "the corner"), arguments.pair(extent, "the extent")
+        if width < 1 or height < 1:
+            raise arguments.wrong("the extent", extent, "at least 1 x 1")
         return np.stack(
             [
                 np.stack([read_variable(self._session, col + i, row + j, symbol, dtype) for j in range(height)])
@@ -121,6 +127,7 @@ class debug_util:
     def read_trace(self, px: int, py: int, key: str) -> list[Any]:
         """What <debug> has traced under a key, in order. MS0927 when there is nothing under that key."""
         x, y = place(self._session.program, px, py)
+        key = arguments.text(key, "the key of a trace")
         self._session.take_records()
         traces = self._session.output.traces
         pe = y * self._session.program.fabric.width + x

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from meshlang import files
-from meshlang.diag import Diagnostic, MeshlangError
+from meshlang.diag import Diagnostic, MeshlangError, usage_error
 from meshlang.fabric.wording import wait_text
+from meshlang.host import arguments
 from meshlang.host.context import open_session, show_warnings
 from meshlang.host.memory import Region
 from meshlang.host.session import Session, Task
@@ -97,10 +98,7 @@ class SdkRuntime:
     def load(self) -> None:
         """Put the program on the fabric, and begin a new sim.log in the current directory."""
         profile = os.environ.get("MESHLANG_PROFILE") or None
-        limit = os.environ.get("MESHLANG_MAX_CYCLES")
-        self._session = open_session(
-            self._program, profile, int(limit) if limit else None, sim_log=Path.cwd() / "sim.log"
-        )
+        self._session = open_session(self._program, profile, _max_cycles(), sim_log=Path.cwd() / "sim.log")
 
     def run(self) -> None:
         """Start: commands are taken from here on."""
@@ -195,6 +193,7 @@ class SdkRuntime:
         nonblock: bool,
     ) -> Task:
         """Host to device: A[h][w][l] to the w x h PEs from (px, py) on."""
+        (px, py, w, h), elem_per_pe = _extent(px, py, w, h, elem_per_pe)
         words = _unpack(
             self._words(src, w * h * elem_per_pe, "memcpy_h2d", (h, w, elem_per_pe)), h, w, elem_per_pe, order
         )
@@ -216,6 +215,7 @@ class SdkRuntime:
         nonblock: bool,
     ) -> Task:
         """A[h][l], the data of one column of PEs, copied along each row."""
+        (px, py, w, h), elem_per_pe = _extent(px, py, w, h, elem_per_pe)
         words = _unpack(
             self._words(src, h * elem_per_pe, "memcpy_h2d_rowbcast", (h, elem_per_pe)), h, 1, elem_per_pe, order
         )
@@ -238,6 +238,7 @@ class SdkRuntime:
         nonblock: bool,
     ) -> Task:
         """A[w][l], the data of one row of PEs, copied down each column."""
+        (px, py, w, h), elem_per_pe = _extent(px, py, w, h, elem_per_pe)
         words = _unpack(
             self._words(src, w * elem_per_pe, "memcpy_h2d_colbcast", (w, elem_per_pe)), 1, w, elem_per_pe, order
         )
@@ -263,8 +264,9 @@ class SdkRuntime:
     ) -> Task:
         """To every row_stride-th column and col_stride-th row: the tensor is documented as A[xi][eta][l], with
         xi = 1 + (w-1) // row_stride columns and eta = 1 + (h-1) // col_stride rows."""
-        if row_stride < 1 or col_stride < 1:
-            raise MeshlangError(Diagnostic("MS0911", "memcpy_h2d_stride: strides must be at least 1"))
+        (px, py, w, h), elem_per_pe = _extent(px, py, w, h, elem_per_pe)
+        row_stride = arguments.whole(row_stride, "row_stride", 1)
+        col_stride = arguments.whole(col_stride, "col_stride", 1)
         xi, eta = 1 + (w - 1) // row_stride, 1 + (h - 1) // col_stride
         words = _unpack(
             self._words(src, xi * eta * elem_per_pe, "memcpy_h2d_stride", (xi, eta, elem_per_pe)),
@@ -326,13 +328,13 @@ class SdkRuntime:
         what: str,
     ) -> Task:
         session = self._live(what)
-        if streaming:
-            return session.stream_in(int(dest), region, words, block=not nonblock)
+        if arguments.flag(streaming, "streaming"):
+            return session.stream_in(dest, region, words, block=not arguments.flag(nonblock, "nonblock"))
         if _size(data_type) == 2:
             words = words.astype(np.uint16)  # the low halves
         h, w, _ = words.shape
         data = np.ascontiguousarray(words).view(np.uint8).reshape(h, w, -1)
-        return session.write(session.symbols.data(dest), region, data, block=not nonblock)
+        return session.write(session.symbols.data(dest), region, data, block=not arguments.flag(nonblock, "nonblock"))
 
     def memcpy_d2h(
         self,
@@ -351,6 +353,9 @@ class SdkRuntime:
     ) -> Task:
         """Device to host: from the w x h PEs from (px, py) on to A[h][w][l]. `dest` is filled when the task is done."""
         session = self._live("memcpy_d2h")
+        region, elem_per_pe = _extent(px, py, w, h, elem_per_pe)
+        w, h = region[2:]
+        _check_order(order)
         self._words(dest, w * h * elem_per_pe, "memcpy_d2h", (h, w, elem_per_pe))
         if not dest.flags.writeable:
             raise MeshlangError(Diagnostic("MS0912", "memcpy_d2h: the host array is read-only"))
@@ -363,22 +368,32 @@ class SdkRuntime:
         def store_bytes(data: np.ndarray) -> None:
             store(np.ascontiguousarray(data).view(np.uint16 if size == 2 else np.uint32))
 
-        region: Region = (px, py, w, h)
-        if streaming:
-            return session.stream_out(int(src), region, elem_per_pe, store, block=not nonblock)
-        return session.read(session.symbols.data(src), region, elem_per_pe * size, store_bytes, block=not nonblock)
+        if arguments.flag(streaming, "streaming"):
+            return session.stream_out(src, region, elem_per_pe, store, block=not arguments.flag(nonblock, "nonblock"))
+        return session.read(
+            session.symbols.data(src),
+            region,
+            elem_per_pe * size,
+            store_bytes,
+            block=not arguments.flag(nonblock, "nonblock"),
+        )
 
     # ------------------------------------------------------------ launches
 
     def launch(self, symbol: str, *args: Any, nonblock: bool = False) -> Task:
         """Call an exported function on all PEs. Arguments must have the parameters' types (numpy scalars)."""
-        return self._live("launch").launch(symbol, args, block=not nonblock)
+        return self._live("launch").launch(symbol, args, block=not arguments.flag(nonblock, "nonblock"))
 
     def call(self, symbol: str, params: Any = (), nonblock: bool = False) -> Task:
         """The older form of launch: arguments as 32-bit words, one for each parameter (16-bit ones in the low half)."""
         session = self._live("call")
         function = session.symbols.function(symbol)
-        words = np.asarray(params, dtype=np.uint32).ravel() if len(params) else np.zeros(0, np.uint32)
+        given = arguments.array(params, "params").ravel()
+        if given.size and (given.dtype.kind not in "iu" or given.min() < 0 or given.max() > 0xFFFFFFFF):
+            raise arguments.wrong(
+                "params", params, "a list of 32-bit words", "a float's: np.float32(x).view(np.uint32)"
+            )
+        words = given.astype(np.uint32)
         args: list[Any] = []
         from meshlang.host.symbols import dtype_of
 
@@ -392,24 +407,25 @@ class SdkRuntime:
                 else dtype.type(word & 0xFF)
             )
         args += words[len(function.params) :].tolist()  # too many: launch says so
-        return session.launch(symbol, tuple(args), block=not nonblock)
+        return session.launch(symbol, tuple(args), block=not arguments.flag(nonblock, "nonblock"))
 
     # ------------------------------------------------------------ tasks
 
     def task_wait(self, task: Task) -> None:
         """Run until a task that was started with nonblock=True is done."""
-        self._live("task_wait").wait(task)
+        self._live("task_wait").wait(_task(task))
 
     def is_task_done(self, task: Task) -> bool:
         """Whether a task is done; the machine runs a little while one asks."""
-        return self._live("is_task_done").poll(task)
+        return self._live("is_task_done").poll(_task(task))
 
     # ------------------------------------------------------------ inspection
 
     def coord_logical_to_physical(self, coord: tuple[int, int]) -> tuple[int, int]:
         """Rectangle coordinates -> fabric coordinates."""
         dx, dy = self._program.fabric_offsets or (0, 0)
-        return coord[0] + dx, coord[1] + dy
+        x, y = arguments.pair(coord, "a coordinate")
+        return x + dx, y + dy
 
     def read_symbol(self, x: int, y: int, name: str, dtype: Any = "uint8") -> np.ndarray:
         """A variable of the PE at fabric coordinates (x, y), as it is now. MS0927 unknown."""
@@ -459,7 +475,9 @@ class SdkRuntime:
         def store(data: np.ndarray) -> None:
             words[:] = data.reshape(-1)
 
-        return session.stream_out(stream.color, (stream.x, stream.y, 1, 1), len(words), store, block=not nonblock)
+        return session.stream_out(
+            stream.color, (stream.x, stream.y, 1, 1), len(words), store, block=not arguments.flag(nonblock, "nonblock")
+        )
 
     def receive_tofile(self, port: int | str, outfile: str | os.PathLike, *, nonblock: bool = False) -> Task:
         """Write the words that come from the device to a file: all that come until nothing happens any more.
@@ -488,7 +506,8 @@ class SdkRuntime:
         if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
             found = self._ports[int(key)] if 0 <= key < len(self._ports) else None
         else:
-            found = next((p for p in self._ports if p.name == key), None)
+            name = arguments.text(key, "a stream")
+            found = next((p for p in self._ports if p.name == name), None)
         if found is None:
             raise MeshlangError(Diagnostic("MS0965", f"the program has no stream {key!r}; it has: {listed}"))
         if incoming is not None and found.incoming is not incoming:
@@ -497,6 +516,21 @@ class SdkRuntime:
                 Diagnostic("MS0965", f"{verb}: stream {found.name!r} goes {way} the device; streams: {listed}")
             )
         return found
+
+
+def _task(value: Any) -> Task:
+    if not isinstance(value, Task):
+        raise arguments.wrong("the task", value, "what a copy or launch has returned")
+    return value
+
+
+def _max_cycles() -> int | None:
+    limit = os.environ.get("MESHLANG_MAX_CYCLES")
+    if not limit:
+        return None
+    if not limit.strip().isdecimal():
+        raise usage_error(f"MESHLANG_MAX_CYCLES={limit}: expected a number of cycles")
+    return int(limit)
 
 
 def _order(message: str) -> MeshlangError:
@@ -510,11 +544,9 @@ def _order(message: str) -> MeshlangError:
 
 
 def _size(data_type: MemcpyDataType) -> int:
-    if data_type == MemcpyDataType.MEMCPY_16BIT:
-        return 2
-    if data_type == MemcpyDataType.MEMCPY_32BIT:
-        return 4
-    raise MeshlangError(Diagnostic("MS0912", f"data_type is {data_type!r}; it must be a MemcpyDataType"))
+    if not isinstance(data_type, MemcpyDataType):
+        raise MeshlangError(Diagnostic("MS0912", f"data_type is {data_type!r}; it must be a MemcpyDataType"))
+    return 2 if data_type == MemcpyDataType.MEMCPY_16BIT else 4
 
 
 def _stream_words(array: Any, count: int | None, what: str) -> np.ndarray:
@@ -544,8 +576,17 @@ def _stream_words(array: Any, count: int | None, what: str) -> np.ndarray:
 
 def _unpack(words: np.ndarray, h: int, w: int, n: int, order: MemcpyOrder) -> np.ndarray:
     """1-D host data -> [h, w, n]."""
+    _check_order(order)
     if order == MemcpyOrder.ROW_MAJOR:
         return words.reshape(h, w, n)
-    if order == MemcpyOrder.COL_MAJOR:
-        return words.reshape(n, w, h).transpose(2, 1, 0)
-    raise MeshlangError(Diagnostic("MS0912", f"order is {order!r}; it must be a MemcpyOrder"))
+    return words.reshape(n, w, h).transpose(2, 1, 0)
+
+
+def _check_order(order: Any) -> None:
+    if not isinstance(order, MemcpyOrder):
+        raise MeshlangError(Diagnostic("MS0912", f"order is {order!r}; it must be a MemcpyOrder"))
+
+
+def _extent(px: Any, py: Any, w: Any, h: Any, elem_per_pe: Any) -> tuple[Region, int]:
+    """The PEs of a copy, and the elements for each. MS0929."""
+    return arguments.region(px, py, w, h), arguments.whole(elem_per_pe, "elem_per_pe")

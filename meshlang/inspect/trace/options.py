@@ -6,6 +6,7 @@ import re
 
 from meshlang.diag import Diagnostic, MeshlangError
 from meshlang.fabric.recording import DEFAULT_GROUPS, GROUPS, NO_END, TraceOptions
+from meshlang.host import arguments
 
 # what the vendor's simulator calls them (SIMFABRIC_DEBUG, and the flags in the head of its sim.log)
 SYNONYMS = {
@@ -29,6 +30,11 @@ def trace_options(
     limit: int | None = None,
 ) -> TraceOptions:
     """What to record. None: all PEs, colors and cycles, and DEFAULT_GROUPS. MS1001 to MS1004."""
+    for name, value in (("pes", pes), ("colors", colors), ("cycles", cycles), ("events", events)):
+        if value is not None:
+            arguments.text(value, name)
+    if limit is not None:
+        limit = arguments.whole(limit, "limit", 1)
     groups = DEFAULT_GROUPS if events is None else _groups(events)
     return TraceOptions(
         None if pes is None else tuple(_rectangle(part) for part in pes.split(";")),

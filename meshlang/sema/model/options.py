@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from os import PathLike
 from typing import Any
 
 from ...diag import Diagnostic, MeshlangError, usage_error
@@ -16,6 +18,39 @@ def option(*flags: str, default: Any = None, make: Any = None, **how: Any) -> An
     the value is two numbers, W,H."""
     metadata = {"flags": flags, **how}
     return field(default_factory=make, metadata=metadata) if make else field(default=default, metadata=metadata)
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_pair(value: Any) -> bool:
+    return value is None or isinstance(value, (tuple, list)) and len(value) == 2 and all(_is_int(n) for n in value)
+
+
+def _is_mapping(value: Any, *kinds: type) -> bool:
+    """Texts as keys; Known, which the analysis knows, is for layouts that Python code makes."""
+    return isinstance(value, dict) and all(
+        isinstance(k, str) and (isinstance(v, kinds) or type(v).__name__ == "Known") for k, v in value.items()
+    )
+
+
+# by the type that a field is declared with: what is expected, in words, and whether a value is that
+_EXPECTED: dict[Any, tuple[str, Callable[[Any], bool]]] = {
+    "str": ("a text", lambda v: isinstance(v, str)),
+    "int": ("an integer", _is_int),
+    "bool": ("True or False", lambda v: isinstance(v, bool)),
+    "list[str]": (
+        "a list of folders",
+        lambda v: isinstance(v, list) and all(isinstance(f, (str, PathLike)) for f in v),
+    ),
+    "tuple[int, int] | None": ("a pair of integers", _is_pair),
+    "dict[str, Any]": (
+        "a dictionary of numbers, truth values and texts by name",
+        lambda v: _is_mapping(v, int, float, str),
+    ),
+    "dict[str, int]": ("a dictionary of numbers by name", lambda v: _is_mapping(v, int)),
+}
 
 
 @dataclass
@@ -71,9 +106,14 @@ class CompileOptions:
 
     def check(self) -> None:
         """MS0214, MS0399, MS0905."""
-        for name in ("max_inlined_iterations", "comptime_func_depth_limit"):
-            if getattr(self, name) < 1:
-                raise usage_error(f"--{name.replace('_', '-')} {getattr(self, name)}: expected at least 1")
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if not _EXPECTED[each.type][1](value):
+                raise usage_error(f"{each.name} is {_EXPECTED[each.type][0]}, not {value!r} ({type(value).__name__})")
+        for name, most in (("max_inlined_iterations", 2**31), ("comptime_func_depth_limit", 100_000)):
+            if not 1 <= getattr(self, name) <= most:
+                bound = f"at least 1 and at most {most:,}"
+                raise usage_error(f"--{name.replace('_', '-')} {getattr(self, name)}: expected {bound}")
         if self.arch not in ARCHITECTURES:
             raise MeshlangError(
                 Diagnostic("MS0214", f"there is no architecture '{self.arch}'", help="use wse2 or wse3"), exit_code=2
