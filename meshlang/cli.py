@@ -145,6 +145,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("meshlang: interrupted", file=sys.stderr)
         return 130
+    except MemoryError:
+        print("meshlang: out of memory; a smaller rectangle, or a machine with more, would do", file=sys.stderr)
+        return 1
     except (
         RecursionError,
         AssertionError,

@@ -358,7 +358,7 @@ def json_value(cx: Analysis, node, data: Any, t: T.Type | None, where: str) -> K
 def import_comptime_value(cx, node, hint):
     t = cx.type_expr(node.args[0])
     path = text_arg(cx, node.args[1])
-    full = os.path.join(os.path.dirname(cx.module.path), path)
+    (full,) = cx.unit.compiler.readable(cx, [os.path.join(os.path.dirname(cx.module.path), path)], node.args[1])
     try:
         data = json.loads(regular_file(full).decode("utf-8"))
     except (OSError, ValueError, RecursionError) as e:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import _compile, _trace
+from . import _compile, _limits, _trace
 
 if TYPE_CHECKING:
     from meshlang.fabric.recording import TraceOptions
@@ -47,6 +47,7 @@ exports only one function without parameters) has that function launched; --laun
 def configure(parser: argparse.ArgumentParser) -> None:
     add_program_arguments(parser)
     parser.add_argument("--json", action="store_true", help="results as JSON on stdout")
+    _limits.add_arguments(parser)
     _trace.add_arguments(parser)
 
 
@@ -83,9 +84,12 @@ def execute(args: argparse.Namespace) -> int:
 
     from ._errors import print_run_time_warnings
 
+    _limits.check(args)
     context = prepare(args, _trace.trace_options(args))
+    context.options.update(_limits.confinement(args))
     try:
-        code = perform(args, context)
+        with _limits.limited(args.max_seconds, args.max_memory):
+            code = perform(args, context)
         if not code:
             _print_summary(context)
         return code

@@ -68,6 +68,7 @@ class Machine(Loaded):
         self.progress = progress
         self.state.W[s.Globals.strict] = strict
         self._print_log: list[np.ndarray] = []
+        self.on_print: Callable[[], None] | None = None  # told during a run that programs have printed
         self._tails = np.full(len(self._segments), -1, np.int64)
         self._out: dict[int, list[np.ndarray]] = {c: [] for c in program.fabric.host_out}
         self._out_counts: dict[int, np.ndarray] = {
@@ -241,6 +242,8 @@ class Machine(Loaded):
             base = int(W[s.Globals.plog])
             self._print_log.append(s.Print.view(W, base, n).copy())
             W[s.Globals.plogn] = 0
+            if self.on_print is not None:
+                self.on_print()
         n = int(W[s.Globals.hlogn])
         if n:
             base = int(W[s.Globals.hlog])
@@ -477,9 +480,26 @@ class Machine(Loaded):
     def print_log(self) -> list[PrintRecord]:
         """What programs have printed, in order of cycle."""
         self._drain()
-        if not self._print_log:
+        return self._print_records(self._print_log)
+
+    def take_print_log(self, before: int | None = None) -> list[PrintRecord]:
+        """What programs have printed (before a cycle: PEs may run ahead of the clock) since this was called last, in
+        order of cycle. It is not kept."""
+        if before is None:
+            self._drain()
+        taken, self._print_log = self._print_log, []
+        if before is not None and taken:
+            log = np.concatenate(taken)
+            early = log["cycle"] < before
+            taken = [log[early]]
+            if not early.all():
+                self._print_log = [log[~early]]
+        return self._print_records(taken)
+
+    def _print_records(self, parts: list[np.ndarray]) -> list[PrintRecord]:
+        if not parts:
             return []
-        log = np.concatenate(self._print_log)
+        log = np.concatenate(parts)
         log = log[np.argsort(log["cycle"], kind="stable")]
         strings = self.state.strings
         out = []

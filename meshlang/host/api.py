@@ -325,7 +325,7 @@ class FabricHandle:
 
     @property
     def lines(self) -> list[str]:
-        """What <simprint> has printed, as sim.log shows it."""
+        """What <simprint> has printed, as sim.log shows it: the last 200,000 lines."""
         self.session.take_records()
         return [str(line) for line in self.session.output.lines]
 

@@ -8,7 +8,7 @@ examples shows lines of one PE 182 cycles apart, formatting included, which fits
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +59,9 @@ class LogLine:
         return f"@{self.cycle} {self.text}"
 
 
+LINES_KEPT = 200_000  # a program that prints without end must not fill the host's memory
+
+
 @dataclass
 class Output:
     """Collects the records of a run.
@@ -69,7 +72,7 @@ class Output:
 
     text_at: Any = None
     path: Path | None = None  # sim.log; None keeps the lines in memory only
-    lines: list[LogLine] = field(default_factory=list)
+    lines: deque[LogLine] = field(default_factory=lambda: deque(maxlen=LINES_KEPT))  # the last ones; sim.log has all
     traces: dict[tuple[int, str], list[Any]] = field(default_factory=lambda: defaultdict(list))
     _partial: dict[int, list[str]] = field(default_factory=dict)
     _started: bool = False

@@ -143,7 +143,8 @@ class Session:
             self.machine.hold_streams(program.fabric.host_out)
         self._seeped = 0  # words that each PE got rid of for the oldest command in that way
         self._prints = any(program_effect(t.code) & Effect.OUTPUT for t in program.tiles)
-        self._records_seen = 0
+        if self._prints:
+            self.machine.on_print = lambda: self._take_records(self.machine.cycle)
         self._idle_polls = 0
         # what stopped the machine: it does not go on after a fault or deadlock
         self.failed: MeshlangError | None = None
@@ -475,12 +476,12 @@ class Session:
 
     def take_records(self) -> None:
         """Turn what programs have printed since the last time into lines and traces."""
-        if not self._prints:
-            return
-        records = self.machine.print_log
-        new = records[self._records_seen :]
-        self._records_seen = len(records)
+        if self._prints:
+            self._take_records(None)
+
+    def _take_records(self, before: int | None) -> None:
+        records = self.machine.take_print_log(before)
         width = self.program.fabric.width
-        lines = self.output.take((r.cycle, r.pe[1] * width + r.pe[0], r.kind, r.ty, r.value, r.string) for r in new)
+        lines = self.output.take((r.cycle, r.pe[1] * width + r.pe[0], r.kind, r.ty, r.value, r.string) for r in records)
         if lines and self.on_lines is not None:
             self.on_lines(lines)

@@ -501,7 +501,8 @@ class Debugger:
 
     def new_lines(self) -> list[LogLine]:
         """Lines printed since the last call."""
-        lines, self.output.lines = self.output.lines, []
+        lines = list(self.output.lines)
+        self.output.lines.clear()
         return lines
 
     def new_warnings(self) -> list[Diagnostic]:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -90,20 +91,37 @@ class Compiler:
             found = self.fixed_literals[id(tree)] = fixed_literals(tree)
         return found
 
+    def readable(self, cx: Analyzer, places: list[str], node: Any) -> list[str]:
+        """Those of some paths that the program may read. MS0215 if all are outside the folder that it is confined to,
+        whether there is such a file or not."""
+        folder = self.options.confined_to
+        if not folder:
+            return places
+        roots = [folder, *(os.path.realpath(p) for p in (stdlib_dir(), *self.options.import_paths))]
+        inside = [p for p in places if any(Path(os.path.realpath(p)).is_relative_to(root) for root in roots)]
+        if not inside:
+            cx.fail(
+                "MS0215",
+                "a program that is not trusted reads nothing outside its folder",
+                node,
+                "--import-path allows another folder",
+            )
+        return inside
+
     def find_module(self, cx: Analyzer, path: str, node: Any) -> str:
         """The file of an import path. `<name>` is looked for in the standard library, then in the import paths; any
         other path beside the importing file, then beside the top file, as published programs with folders of modules
         expect, then in the import paths."""
         given = [*self.options.import_paths, *filter(None, os.environ.get("CSL_IMPORT_PATH", "").split(":"))]
+        if self.options.confined_to:
+            given = self.options.import_paths
         if path.startswith("<") and path.endswith(">"):
             name = path[1:-1]
             roots = [stdlib_dir(), *given]
             names = [name if name.endswith(".csl") else name + ".csl"]
-            for root in map(str, roots):
-                for n in names:
-                    full = os.path.join(root, n)
-                    if self.is_file(full):
-                        return os.path.normpath(full)
+            for full in self.readable(cx, [os.path.join(root, n) for root in map(str, roots) for n in names], node):
+                if self.is_file(full):
+                    return os.path.normpath(full)
             import difflib
 
             known = sorted(str(p.relative_to(stdlib_dir()).with_suffix("")) for p in stdlib_dir().rglob("*.csl"))
@@ -120,6 +138,7 @@ class Compiler:
             )
         folders = [os.path.dirname(cx.module.path), os.path.dirname(self.source), *given]
         places = list(dict.fromkeys(os.path.normpath(os.path.join(folder, path)) for folder in folders))
+        places = self.readable(cx, places, node)
         for full in places:
             if self.is_file(full):
                 return full

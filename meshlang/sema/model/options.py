@@ -10,6 +10,7 @@ from typing import Any
 from ...diag import Diagnostic, MeshlangError, usage_error
 
 ARCHITECTURES = ("wse2", "wse3")
+MOST_COLUMNS_OR_ROWS = 4096  # of a fabric: several times any wafer (762 x 1172)
 FP16_FORMATS = ("f16", "bf16", "cb16")
 
 
@@ -29,9 +30,11 @@ def _is_pair(value: Any) -> bool:
 
 
 def _is_mapping(value: Any, *kinds: type) -> bool:
-    """Texts as keys; Known, which the analysis knows, is for layouts that Python code makes."""
+    """Texts as keys. Values the analysis knows already (Known) come from layouts that Python code makes."""
+    from .values import Known
+
     return isinstance(value, dict) and all(
-        isinstance(k, str) and (isinstance(v, kinds) or type(v).__name__ == "Known") for k, v in value.items()
+        isinstance(k, str) and isinstance(v, (Known, *kinds)) for k, v in value.items()
     )
 
 
@@ -88,6 +91,8 @@ class CompileOptions:
         help="the most calls at compile time inside each other (default 200)",
     )
     optimise: int = option("-O", default=1, type=int, choices=(0, 1), help="level of optimisation: 0 or 1 (default 1)")
+    # nothing is read outside this folder, links followed, but the standard library and the import paths; "": no such limit
+    confined_to: str = ""
     max_comptime_steps: int = 20_000_000  # rounds of loops in one comptime function or block: a wafer has 500,000 PEs
     # the same and calls at compile time, outside the layout block, all together for one tile program: some seconds
     max_comptime_work: int = 800_000
@@ -114,6 +119,11 @@ class CompileOptions:
             if not 1 <= getattr(self, name) <= most:
                 bound = f"at least 1 and at most {most:,}"
                 raise usage_error(f"--{name.replace('_', '-')} {getattr(self, name)}: expected {bound}")
+        for name, low in (("fabric_dims", 1), ("fabric_offsets", 0)):
+            pair = getattr(self, name)
+            if pair is not None and not all(low <= n <= MOST_COLUMNS_OR_ROWS for n in pair):
+                flag, shown = f"--{name.replace('_', '-')}", f"{pair[0]},{pair[1]}"
+                raise usage_error(f"{flag} {shown}: expected {low} to {MOST_COLUMNS_OR_ROWS:,} columns and rows")
         if self.arch not in ARCHITECTURES:
             raise MeshlangError(
                 Diagnostic("MS0214", f"there is no architecture '{self.arch}'", help="use wse2 or wse3"), exit_code=2
