@@ -52,6 +52,7 @@ _EXPECTED: dict[Any, tuple[str, Callable[[Any], bool]]] = {
         "a dictionary of numbers, truth values and texts by name",
         lambda v: _is_mapping(v, int, float, str),
     ),
+    "dict[str, str]": ("a dictionary of texts by name", lambda v: _is_mapping(v, str)),
     "dict[str, int]": ("a dictionary of numbers by name", lambda v: _is_mapping(v, int)),
 }
 
