@@ -86,18 +86,18 @@ def limited(seconds: int | None, megabytes: int | None) -> Iterator[None]:
     if megabytes is not None and resident_megabytes() is None:
         raise usage_error("--max-memory: this system does not say how much memory a process holds")
     watch = _Watch(seconds, megabytes)
-    watch.start()
     try:
-        yield
+        try:
+            watch.start()
+            yield
+        finally:
+            watch.done.set()
+            watch.join()
     except (KeyboardInterrupt, MemoryError):
         if watch.reached is None:
             raise
-        raise MeshlangError(watch.reached) from None
-    finally:
-        watch.done.set()
-        watch.join()
-        with contextlib.suppress(KeyboardInterrupt):  # the signal may have come after the block's end
-            time.sleep(0)
+    if watch.reached is not None:  # also where the program itself has caught the interrupt
+        raise MeshlangError(watch.reached)
 
 
 class _Watch(threading.Thread):
