@@ -57,6 +57,7 @@ def execute(args: argparse.Namespace) -> int:
     if args.listing and not layouts:
         layouts = paths  # refused as what has no layout block
     found: list[Diagnostic] = []
+    options.check()
     programs: list[Program] = []
     for path in layouts:
         try:
