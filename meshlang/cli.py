@@ -29,6 +29,7 @@ COMMANDS = (
     "repl",
     "check",
     "lint",
+    "fmt",
     "explain",
     "profile",
     "bench",
