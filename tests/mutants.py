@@ -1,0 +1,412 @@
+"""Mutants: small changes of meaning in meshlang's sources, each of which some test should notice.
+
+    python -m tests.mutants --count 200 --seed 1 --out mutants.jsonl
+    python -m tests.mutants --file meshlang/fabric/engine/router.py --count 30 --out router.jsonl
+    python -m tests.mutants --report mutants.jsonl
+
+It is no test and not part of pytest: it takes about half a minute a mutant. Work is done in a copy of the tree. A mutant changes one
+place of one file (KINDS), and the tests that concern the file (CONCERN) run on it until one fails. Mutants are drawn evenly over the
+rooms of meshlang. What is in the file of --out is not done again, so a run can be stopped and taken up.
+
+Tests are run with plain Python engine sources (NUMBA_DISABLE_JIT=1) for what Numba compiles, and with the compiled engine for the rest.
+A mutant is *killed* when a test fails, or when the tests take five times as long as without it (and at least a minute more).
+With --quick nobody measures how long they take without it, and what has not failed after --limit seconds is *undecided*.
+What survives is either a gap in the tests or means the same as the original; a person has to look.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PARTS = ("meshlang", "stdlib", "programs", "tests", "docs", "pyproject.toml", "README.md", "LICENSE")
+
+# what runs for a file: the first row whose beginning fits; then test files that have the file's name in theirs come first
+CONCERN: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("meshlang/syntax", ("tests/syntax", "tests/sema/test_forms.py", "tests/sema/test_errors.py")),
+    ("meshlang/diag", ("tests/diag", "tests/sema/test_errors.py", "tests/cli/test_cli.py")),
+    (
+        "meshlang/sema",
+        ("tests/sema", "tests/lang/test_expressions.py", "tests/lang/test_statements.py", "tests/lang/test_checks.py"),
+    ),
+    ("meshlang/builtins", ("tests/sema", "tests/lang", "tests/stdlib/test_tile_config.py")),
+    (
+        "meshlang/ir",
+        (
+            "tests/ir",
+            "tests/fabric/test_door.py",
+            "tests/fabric/test_engine_scalar.py",
+            "tests/fabric/test_engine_vectors.py",
+        ),
+    ),
+    ("meshlang/optimise", ("tests/optimise", "tests/lang/test_expressions.py", "tests/lang/test_statements.py")),
+    (
+        "meshlang/fabric/engine",
+        (
+            "tests/fabric/test_engine_scalar.py",
+            "tests/fabric/test_engine_vectors.py",
+            "tests/fabric/test_engine_network.py",
+            "tests/fabric/test_engine_exact.py",
+            "tests/fabric/test_engine_faults.py",
+            "tests/fabric/test_engine_wse3_timing.py",
+            "tests/fabric/test_fifo.py",
+            "tests/fabric/test_switching.py",
+            "tests/fabric/test_color_swap.py",
+            "tests/lang/test_exceptions.py",
+            "tests/lang/test_circbuf.py",
+            "tests/lang/test_tolerated.py",
+            "tests/lang/test_on_control.py",
+            "tests/lang/test_rotating_tasks.py",
+            "tests/inspect/test_trace_recording.py",
+        ),
+    ),
+    (
+        "meshlang/fabric",
+        (
+            "tests/fabric",
+            "tests/lang/test_tolerated.py",
+            "tests/lang/test_run_time_checks.py",
+            "tests/inspect/test_why.py",
+        ),
+    ),
+    ("meshlang/host", ("tests/host", "tests/cli/test_cli.py")),
+    ("meshlang/models", ("tests/models",)),
+    ("meshlang/inspect/why", ("tests/inspect/test_why.py", "tests/inspect/test_why_programs.py")),
+    ("meshlang/inspect", ("tests/inspect",)),
+    ("meshlang/commands", ("tests/cli", "tests/inspect/test_transcripts.py")),
+    ("meshlang/serve", ("tests/serve",)),
+    ("meshlang", ("tests/test_cache.py", "tests/test_files.py", "tests/test_environment.py", "tests/cli/test_cli.py")),
+)
+PLAIN = ("meshlang/fabric/engine",)  # compiled by Numba: run as plain Python
+SKIPPED = (
+    "meshlang/fabric/bench.py",
+    "meshlang/fabric/overhead.py",
+    "meshlang/fabric/startup.py",
+)  # their tests measure
+
+COMPARE = {
+    "<": "<=",
+    "<=": "<",
+    ">": ">=",
+    ">=": ">",
+    "==": "!=",
+    "!=": "==",
+    "in": "not in",
+    "not in": "in",
+    "is": "is not",
+    "is not": "is",
+}
+BINARY = {"+": "-", "-": "+", "*": "//", "//": "*", "<<": ">>", ">>": "<<", "&": "|", "|": "&"}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change: bytes start to end of a file become `text`."""
+
+    file: str
+    line: int
+    kind: str
+    start: int
+    end: int
+    text: str
+    was: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.file}:{self.start}:{self.end}:{self.text}"
+
+
+class _Finder(ast.NodeVisitor):
+    """Places of a file that can be changed."""
+
+    def __init__(self, file: str, source: bytes):
+        self.file, self.source = file, source
+        self.lines = [0]
+        for line in source.splitlines(keepends=True):
+            self.lines.append(self.lines[-1] + len(line))
+        self.found: list[Mutant] = []
+
+    def at(self, line: int, column: int) -> int:
+        return self.lines[line - 1] + column
+
+    def span(self, node: ast.AST) -> tuple[int, int]:
+        place: ast.expr = node  # type: ignore[assignment]
+        assert place.end_lineno is not None and place.end_col_offset is not None
+        return self.at(place.lineno, place.col_offset), self.at(place.end_lineno, place.end_col_offset)
+
+    def add(self, kind: str, node: ast.AST, start: int, end: int, text: str) -> None:
+        was = self.source[start:end].decode()
+        self.found.append(Mutant(self.file, node.lineno, kind, start, end, text, was))  # type: ignore[attr-defined]
+
+    def between(self, kind: str, left: ast.AST, right: ast.AST, changes: dict[str, str]) -> None:
+        """The operator between two operands."""
+        start, end = self.span(left)[1], self.span(right)[0]
+        words = "|".join(sorted(map(re.escape, changes), key=len, reverse=True))
+        match = re.fullmatch(rf"([\s)]*)({words})([\s(]*)", self.source[start:end].decode())
+        if match:
+            self.add(kind, right, start + match.start(2), start + match.end(2), changes[match[2]])
+
+    def visit_Compare(self, node: ast.Compare) -> None:
+        operands = [node.left, *node.comparators]
+        for left, right in zip(operands, operands[1:], strict=False):
+            self.between("comparison", left, right, COMPARE)
+        self.generic_visit(node)
+
+    def visit_BinOp(self, node: ast.BinOp) -> None:
+        texts = (ast.JoinedStr, ast.List, ast.Tuple, ast.ListComp)
+        text = [
+            n
+            for n in (node.left, node.right)
+            if isinstance(n, texts) or (isinstance(n, ast.Constant) and isinstance(n.value, str))
+        ]
+        if not text:
+            self.between("arithmetic", node.left, node.right, BINARY)
+        self.generic_visit(node)
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> None:
+        for left, right in zip(node.values, node.values[1:], strict=False):
+            self.between("and/or", left, right, {"and": "or", "or": "and"})
+        self.generic_visit(node)
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> None:
+        if isinstance(node.op, ast.Not):
+            start = self.span(node)[0]
+            self.add("not", node, start, start + len("not"), "")
+        self.generic_visit(node)
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        start, end = self.span(node)
+        if isinstance(node.value, bool):
+            self.add("bool", node, start, end, str(not node.value))
+        elif isinstance(node.value, int):
+            self.add("constant", node, start, end, str(node.value + 1))
+
+    def visit_If(self, node: ast.If) -> None:
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            return
+        if (
+            isinstance(node.test, ast.Compare)
+            and isinstance(node.test.left, ast.Name)
+            and node.test.left.id == "__name__"
+        ):
+            return
+        start, end = self.span(node.test)
+        self.add("condition", node, start, end, f"not ({self.source[start:end].decode()})")
+        self.generic_visit(node)
+
+    def visit_Return(self, node: ast.Return) -> None:
+        if node.value is not None and not (isinstance(node.value, ast.Constant) and node.value.value is None):
+            start, end = self.span(node.value)
+            if not any(self.file.startswith(p) for p in PLAIN):
+                self.add("returned", node, start, end, "None")
+            self.visit(node.value)
+
+    def visit_Expr(self, node: ast.Expr) -> None:
+        if isinstance(node.value, ast.Call):
+            self.add("statement", node, *self.span(node), "pass")
+        if not isinstance(node.value, ast.Constant):
+            self.generic_visit(node)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        self.add("statement", node, *self.span(node), "pass")
+        self.generic_visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        if node.value is not None:
+            self.visit(node.value)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        for default in [*node.args.defaults, *node.args.kw_defaults]:
+            if default is not None:
+                self.visit(default)
+        for statement in node.body:
+            self.visit(statement)
+
+    def visit_Assert(self, node: ast.Assert) -> None:
+        """What is asserted should hold anyway."""
+
+    def visit_Raise(self, node: ast.Raise) -> None:
+        """Messages: their words are no meaning that a mutant could change."""
+
+
+def mutants_of(file: str) -> list[Mutant]:
+    source = (ROOT / file).read_bytes()
+    finder = _Finder(file, source)
+    finder.visit(ast.parse(source))
+    return finder.found
+
+
+def concern(file: str, root: Path = ROOT) -> tuple[str, ...]:
+    """Test files for a source file, those of its name first."""
+    row = next(tests for prefix, tests in CONCERN if file.startswith(prefix))
+    files: list[str] = []
+    for place in row:
+        path = root / place
+        found = sorted(path.glob("test_*.py")) if path.is_dir() else [path] if path.is_file() else []
+        files += [str(p.relative_to(root)) for p in found]
+    stem = Path(file).stem.strip("_")
+    return tuple(sorted(dict.fromkeys(files), key=lambda f: stem not in Path(f).stem))
+
+
+def room(file: str) -> str:
+    parts = Path(file).parts
+    return (
+        "/".join(parts[: 3 if parts[1] in ("fabric", "sema", "inspect", "host") and len(parts) > 3 else 2])
+        if len(parts) > 2
+        else "meshlang"
+    )
+
+
+def drawn(files: list[str], seed: int) -> Iterator[Mutant]:
+    """Mutants without end of the choice, evenly over the rooms, and within a room over its places."""
+    rng = random.Random(seed)
+    rooms: dict[str, list[Mutant]] = {}
+    for file in files:
+        rooms.setdefault(room(file), []).extend(mutants_of(file))
+    for found in rooms.values():
+        rng.shuffle(found)
+    while any(rooms.values()):
+        for name in sorted(rooms):
+            if rooms[name]:
+                yield rooms[name].pop()
+
+
+class Bench:
+    """The copy in which mutants are tried, and how long tests take there without one."""
+
+    def __init__(self, folder: Path, limit: float, quick: bool):
+        self.folder, self.limit, self.quick = folder, limit, quick
+        self.times: dict[tuple[str, ...], float] = {}
+        for name in PARTS:
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "out"))
+            elif source.exists():
+                shutil.copy(source, folder / name)
+
+    def run(self, tests: tuple[str, ...], plain: bool, limit: float) -> tuple[str, float, str]:
+        """ "passed", "failed" or "time-out", seconds, and the last line that pytest printed."""
+        env = {**os.environ, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1", "MESHLANG_BACKGROUND": "0"}
+        if plain:
+            env["NUMBA_DISABLE_JIT"] = "1"
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+        began = time.monotonic()
+        process = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            out, _ = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, 9)
+            process.communicate()
+            return "time-out", time.monotonic() - began, ""
+        last = next(
+            (line for line in reversed(out.splitlines()) if line.startswith(("FAILED", "ERROR"))), out.strip()[-200:]
+        )
+        if process.returncode in (3, 4):
+            raise SystemExit(f"pytest could not run: {out[-500:]}")
+        return "passed" if process.returncode == 0 else "failed", time.monotonic() - began, last
+
+    def usual(self, tests: tuple[str, ...], plain: bool) -> float:
+        """How long the tests take without a mutant. They have to pass."""
+        if tests not in self.times:
+            result, seconds, last = self.run(tests, plain, self.limit)
+            if result != "passed":
+                raise SystemExit(f"without a mutant: {result} after {seconds:.0f} s: {last}\n{' '.join(tests)}")
+            self.times[tests] = seconds
+        return self.times[tests]
+
+    def tried(self, mutant: Mutant) -> dict[str, object]:
+        tests, plain = concern(mutant.file, self.folder), mutant.file.startswith(PLAIN)
+        limit = self.limit
+        if not self.quick:
+            usual = self.usual(tests, plain)
+            limit = max(5 * usual, usual + 60)
+        path = self.folder / mutant.file
+        source = path.read_bytes()
+        path.write_bytes(source[: mutant.start] + mutant.text.encode() + source[mutant.end :])
+        try:
+            result, seconds, last = self.run(tests, plain, limit)
+        finally:
+            path.write_bytes(source)
+        fate = {"passed": "survives", "failed": "killed", "time-out": "undecided" if self.quick else "killed"}[result]
+        return {**asdict(mutant), "fate": fate, "how": result, "seconds": round(seconds, 1), "by": last}
+
+
+def line_of(row: dict) -> str:
+    change = f"{row['kind']}: {row['was'][:50]!r} -> {row['text'][:50]!r}"
+    return f"{row['fate']:9} {row['seconds']:6} s  {row['file']}:{row['line']} {change}  {row['by'][:100]}"
+
+
+def report(rows: list[dict]) -> str:
+    rooms: dict[str, list[dict]] = {}
+    for row in rows:
+        rooms.setdefault(room(row["file"]), []).append(row)
+    lines = [f"{'room':28} killed survives undecided"]
+    for name, of in [*sorted(rooms.items()), ("all", rows)]:
+        killed, survives, undecided = (sum(r["fate"] == f for r in of) for f in ("killed", "survives", "undecided"))
+        lines.append(f"{name:28} {killed:6} {survives:8} {undecided:9}")
+    lines += [line_of(r) for r in rows if r["fate"] != "killed"]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--file", action="append", help="only this file (may be given several times)")
+    parser.add_argument("--lines", help="FIRST:LAST, with one --file")
+    parser.add_argument(
+        "--out", type=Path, default=Path("mutants.jsonl"), help="results, one a line; what is there is not done again"
+    )
+    parser.add_argument("--limit", type=float, default=900, help="seconds that tests may take without a mutant")
+    parser.add_argument("--quick", action="store_true", help="do not measure the tests without a mutant first")
+    parser.add_argument("--report", type=Path, help="only print what is in a file of results")
+    args = parser.parse_args()
+    if args.report:
+        print(report([json.loads(line) for line in args.report.read_text().splitlines()]))
+        return
+    every = [str(p.relative_to(ROOT)) for p in sorted((ROOT / "meshlang").rglob("*.py"))]
+    files = args.file or [f for f in every if f not in SKIPPED]
+    rows = [json.loads(line) for line in args.out.read_text().splitlines()] if args.out.exists() else []
+    done = {f"{r['file']}:{r['start']}:{r['end']}:{r['text']}" for r in rows}
+    first, last = map(int, args.lines.split(":")) if args.lines else (0, sys.maxsize)
+    chosen = [
+        m
+        for m, _ in zip(
+            (m for m in drawn(files, args.seed) if first <= m.line <= last), range(args.count), strict=False
+        )
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder), args.limit, args.quick)
+        for mutant in chosen:
+            if mutant.key in done:
+                continue
+            rows.append(bench.tried(mutant))
+            with args.out.open("a") as out:
+                out.write(json.dumps(rows[-1]) + "\n")
+            print(line_of(rows[-1]), flush=True)
+    print(report(rows))
+
+
+if __name__ == "__main__":
+    main()
