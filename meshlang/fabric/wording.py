@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from ..ir.program import DIRECTIONS
+from .tables import SPARE_QUEUE
 from .waiting import Cause, Gate, Kind, Wait
-
-SPARE_QUEUE = 8  # the loader's output queue for DSDs that name none (WSE-2)
 
 # what a wait is for
 REASONS: dict[tuple[Kind, Cause], str] = {

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from meshlang.fabric.engine import state as s
+from meshlang.fabric.tables import SPARE_QUEUE
 from meshlang.fabric.waiting import Cause, Wait, element_wait, operation_wait
-from meshlang.fabric.wording import SPARE_QUEUE
 from meshlang.ir import isa
 from meshlang.ir.program import DIRECTIONS
 from meshlang.ir.words import INFINITE, RING_LENGTH, Act, Dsd, FifoRow, Walk

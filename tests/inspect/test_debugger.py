@@ -125,6 +125,19 @@ def test_a_line_is_shown_before_it_is_executed(hello):
     assert len(d.output.lines) == 2  # nothing is printed twice
 
 
+def test_what_holds_already_stops_nothing(hello):
+    """`until` waits for a condition to become true: one that is true from the start must have been false before."""
+    d = Debugger(hello)
+    d.launch("main")
+    first = arguments.condition(d.machine, "data[0] == 0.0 @ 1,0")
+    assert d.run(until=[first]).reason == "done"
+    d.goto(1)
+    outcome = d.run(until=[arguments.condition(d.machine, "data[0] != 0.0 @ 1,0")])
+    assert outcome.reason == "condition"
+    again = d.run(until=[arguments.condition(d.machine, "data[0] != 0.0 @ 1,0")])
+    assert again.reason == "done" and again.cycle > outcome.cycle
+
+
 def test_task_and_wavelet(hello):
     d = Debugger(hello)
     d.launch("main")

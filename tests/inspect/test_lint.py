@@ -236,6 +236,13 @@ def test_long_vector(tmp_path):
     )
 
 
+def test_a_vector_that_runs_backwards(tmp_path):
+    """It begins at its last element: in the array, and one place below it."""
+    assert found(tmp_path, pe=PE.replace("|i|{4} -> x[i]", "|i|{4} -> x[3 - i]")) == []
+    warnings = found(tmp_path, pe=PE.replace("|i|{4} -> x[i]", "|i|{4} -> x[2 - i]"))
+    assert {w.code for w in warnings} == {"MS1015"} and all("-1 elements apart" in w.message for w in warnings)
+
+
 def test_reserved_ids(tmp_path):
     (warning,) = found(tmp_path, pe=PE.replace("@get_local_task_id(9)", "@get_local_task_id(27)"))
     assert warning.code == "MS1016" and "local task last has id 27" in warning.message

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from meshlang.diag import MeshlangError
+from meshlang.ir import verify as verify_module
 from meshlang.ir.isa import Op, Operand, Role
 from meshlang.ir.program import ColorConfig, Export, Preload
 from meshlang.ir.verify import verify
@@ -241,3 +242,32 @@ def test_a_damaged_table_of_tiles_is_refused(compiled, tile):
     damaged.fabric.tile = tile
     with pytest.raises(MeshlangError, match="MS0790"):
         verify(damaged)
+
+
+@pytest.mark.parametrize(
+    ("rank", "ext", "stride", "wrong"),
+    [
+        (2, (RING, 1, 0), (1, 0), ""),
+        (2, (RING, 0x7FFF, 0x7FFF), (1, -0x7FFE), ""),
+        (2, (RING, 0, 5), (1, 1), "there is no ring of such a length"),
+        (2, (RING, 0x8000, 5), (1, -0x7FFF), "there is no ring of such a length"),
+        (2, (RING, 5, -1), (1, -4), "a circular buffer has no such length"),
+        (2, (RING, 5, 0x8000), (1, -4), "a circular buffer has no such length"),
+        (2, (RING, 5, 5), (1, -5), "a ring does not close"),
+        (2, (RING, 5, 5), (2, -4), "a ring does not close"),
+        (1, (RING, 5, 5), (1, -4), "a ring has two dimensions"),
+        (2, (0xFFFF, 0x7FFF), (1, 1), ""),
+        (1, (0x10000,), (1,), "a dimension has an extent of 16 bits"),
+        (1, (-1,), (1,), "a dimension has an extent of 16 bits"),
+        (2, (0xFFFF, 0xFFFF), (1, 1), "a walk has more than 2147483647 steps"),
+        (1, (2, 0xFFFF), (1,), ""),  # what is beyond the rank counts for nothing
+    ],
+)
+def test_bounds_of_walks(rank, ext, stride, wrong):
+    row = np.zeros((1, Walk.WORDS), np.int64)
+    row[0, Walk.rank] = rank
+    row[0, Walk.ext : Walk.ext + len(ext)] = ext
+    row[0, Walk.stride : Walk.stride + len(stride)] = stride
+    assert [text for found, text in verify_module._walks(row, np.zeros(1, np.int64), []) if found[0]][:1] == (
+        [wrong] if wrong else []
+    )

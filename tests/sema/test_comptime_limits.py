@@ -16,6 +16,7 @@ STRINGS = f"""fn f() comptime_string {{ var s: comptime_string = "abc"; {ROUNDS}
 const v = f();"""
 ENDLESS = {
     "loop in a function": ("fn f() i32 { var n: i32 = 0; while (true) { n += 1; } return n; }\nconst v = f();", "v", "MS0330", 1),
+    "a long for": ("fn f() u32 { var n: u32 = 0; for (@range(u32, 4000000000)) |i| { n ^= i; } return n; }\nconst v = f();", "v", "MS0330", 1),
     "loop in a block": ("", "", "MS0330", 0),
     "calls without loops": (CALLS, "v", "MS0330", 1),
     "squares": (f"fn f() comptime_int {{ var x: comptime_int = 3; {ROUNDS} {{ x = x * x; }} return x; }}\nconst v = f();", "v", "MS0302", 1),

@@ -237,3 +237,17 @@ def test_before_init(folder):
     with build(folder, W=3, H=1, n=1, shared=True).start() as fabric, pytest.raises(meshlang.MeshlangError) as found:
         fabric.launch("sum16")
     assert "called before init" in found.value.diagnostics[0].message
+
+
+def test_two_operations_at_once_are_refused(tmp_path):
+    """A second start before the first is done, and one after it, which is allowed."""
+    (tmp_path / "layout.csl").write_text(LAYOUT)
+    twice = "fn start_sum32() void { tree.start_sum(f32, single_ptr, n); tree.start_max(f32, single_ptr, n); }"
+    (tmp_path / "pe.csl").write_text(PE.replace("fn start_sum32() void { tree.start_sum(f32, single_ptr, n); }", twice))
+    program = meshlang.compile(tmp_path / "layout.csl", arch="wse3", params={"W": 4, "H": 1, "n": 2})
+    with program.start() as fabric:
+        fabric.launch("setup")
+        fabric.launch("start_max32")
+        fabric.launch("start_max32")
+        with pytest.raises(meshlang.MeshlangError, match="MS0807.*a K-tree does one operation at a time"):
+            fabric.launch("start_sum32")
