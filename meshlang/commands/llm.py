@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from meshlang.models.llama_config import LlamaConfig
     from meshlang.models.runner import Runner
     from meshlang.models.text import Tokenizer
-    from meshlang.serve.image import MappedImage
+    from meshlang.serve.image import Image
+    from meshlang.serve.tiers import Loader
 
 HELP = "generate text with a language model on a mesh, or see what fits where"
 DESCRIPTION = """\
@@ -31,6 +32,8 @@ examples:
   meshlang llm generate FOLDER --prompt "Hello." --prompt "And now?" --new 20 --mesh 16x16     two turns
   meshlang llm place FOLDER --mesh 16x16 --context 256 -o model.wimg    a wafer image, which loads at the speed of the disk
   meshlang llm generate model.wimg --prompt "The capital of France is" --new 20
+  meshlang llm generate http://HOST/model.wimg --tokens 5,9 --new 20 --keep FOLDER          from a server, kept in a folder
+  meshlang llm load one.wimg other.wimg http://HOST/third.wimg                              how long loading takes, and should
 
 Families: docs/stdlib-llm.md. Text needs the extra: pip install 'meshlang[llm]'
 """
@@ -90,7 +93,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     _layers(place)
     _arch(place)
+    load = commands.add_parser(
+        "load",
+        help="load wafer images, and say how long it took",
+        description="Load wafer images, all at the same time, each on a fabric of its own: what each tier did, how long it should have "
+        "taken by the bandwidths measured at the beginning, and how long it took.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    load.add_argument("images", nargs="+", metavar="IMAGE", help="a wafer image: a file, or an address on a server")
+    load.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    load.add_argument("--again", action="store_true", help="load all of them a second time, from host memory")
+    _tiers(load)
+    _tiers(generate)
     place.add_argument("-o", "--output", required=True, metavar="FILE", help="the image, model.wimg")
+
+
+def _tiers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--pool", type=int, default=256, metavar="MB", help="host memory for chunks of images (default 256)"
+    )
+    parser.add_argument("--keep", metavar="FOLDER", help="keep on disk what comes from servers")
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
@@ -126,18 +150,24 @@ def _arch(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    return {"info": _info, "generate": _generate, "place": _place}[args.llm_command](args)
+    return {"info": _info, "generate": _generate, "place": _place, "load": _load}[args.llm_command](args)
 
 
-def _image(args: argparse.Namespace) -> MappedImage | None:
-    """The image that a model's path names; None for a folder."""
+def _image(args: argparse.Namespace) -> Image | None:
+    """The image that a model's path or address names; None for a folder."""
     from pathlib import Path
 
-    if not Path(args.folder).is_file():
-        return None
-    from meshlang.serve.image import MappedImage
+    from meshlang.serve.sources import is_url
 
-    image = MappedImage(args.folder)
+    if not is_url(args.folder) and not Path(args.folder).is_file():
+        return None
+    image: Image
+    if is_url(args.folder):
+        image = _loader(args).open(args.folder)
+    else:
+        from meshlang.serve.image import MappedImage
+
+        image = MappedImage(args.folder)
     image.expect(
         mesh=_mesh(args.mesh) if args.mesh else None,
         dtype=_dtype(args.dtype).__name__ if args.dtype else None,
@@ -146,6 +176,12 @@ def _image(args: argparse.Namespace) -> MappedImage | None:
         regions=args.regions,
     )
     return image
+
+
+def _loader(args: argparse.Namespace) -> Loader:
+    from meshlang.serve.tiers import Loader
+
+    return Loader(getattr(args, "pool", 256) << 20, getattr(args, "keep", None))
 
 
 def _mesh(text: str | None) -> tuple[int, int]:
@@ -221,7 +257,7 @@ def _from_folder(
 
 
 def _from_image(
-    args: argparse.Namespace, image: MappedImage, tokenizer: Tokenizer | None
+    args: argparse.Namespace, image: Image, tokenizer: Tokenizer | None
 ) -> tuple[Runner, list[list[int]], frozenset[int]]:
     prompts = _prompts(args, tokenizer)
     image.placement.check_tokens(_total(args, prompts))
@@ -237,7 +273,7 @@ def _total(args: argparse.Namespace, prompts: list[list[int]]) -> int:
     return sum(map(len, prompts)) + len(prompts) * args.new - 1
 
 
-def _tokenizer(args: argparse.Namespace, image: MappedImage | None) -> Tokenizer | None:
+def _tokenizer(args: argparse.Namespace, image: Image | None) -> Tokenizer | None:
     """For token numbers it is a comfort only, and may be missing."""
     from meshlang.diag import MeshlangError
     from meshlang.models.families import model_error
@@ -356,7 +392,7 @@ def _tokens(args: argparse.Namespace, height: int) -> int:
     return args.context or 16 * height
 
 
-def _image_info(args: argparse.Namespace, image: MappedImage) -> int:
+def _image_info(args: argparse.Namespace, image: Image) -> int:
     from meshlang.serve.image import describe
 
     found = describe(image)
@@ -421,6 +457,39 @@ def _feed(c: LlamaConfig) -> str:
         return f"feed-forward {c.feed_forward_size}"
     shared = f" and a shared one of {c.experts.shared_size}" if c.experts.shared_size else ""
     return f"{c.experts.chosen} of {c.experts.count} experts of {c.feed_forward_size}{shared}"
+
+
+# ------------------------------------------------------------ load
+
+
+def _load(args: argparse.Namespace) -> int:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from meshlang.serve.image import ImageStore
+
+    with _loader(args) as loader:
+        images = [loader.open(where) for where in args.images]
+        fabrics = [image.program.start() for image in images]
+        rounds = []
+        for _ in range(2 if args.again else 1):
+            with ThreadPoolExecutor(len(images)) as pool:
+                list(pool.map(lambda i, f: ImageStore(i).write_model(f), images, fabrics))
+            rounds.append([image.last.report() for image in images if image.last is not None])
+        bandwidths = {name: loader.bandwidth(name) for name in loader.stations}
+        locked = loader.pool.locked
+    if args.json:
+        found = {"loads": rounds, "bandwidths": bandwidths, "pool_locked": locked}
+        print(json.dumps({"ok": True, "exit_code": 0, **found}, indent=2))
+        return 0
+    shown = ", ".join(f"{name} {b / 1e6:,.0f} MB/s" for name, b in bandwidths.items() if b)
+    print(f"bandwidths: {shown}; the pool is {'' if locked else 'not '}locked in memory")
+    for report in (report for reports in rounds for report in reports):
+        tiers = ", ".join(f"{n / 1e6:,.1f} MB from {tier}" for tier, n in report["tiers"].items())
+        line = f"{report['image']}: {report['seconds']:.3f} s, {tiers}"
+        if "predicted" in report:
+            line += f"; predicted {report['predicted']['all']:.3f} s, measured {report['measured']:.3f} s, error {report['error']:+.0%}"
+        print(line)
+    return 0
 
 
 def _describe(checkpoint: Checkpoint, dtype: str, found: dict[str, Any]) -> list[str]:

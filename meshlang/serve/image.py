@@ -7,6 +7,7 @@ chunk is checked, and its rows are copied into the fabric, each byte once. Sever
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import math
 import mmap
@@ -107,6 +108,21 @@ class Image(ABC):
     def chunks_of(self, *segments: Segment) -> list[Chunk]:
         return [chunk for segment in segments for chunk in self._of[segment]]
 
+    def transfer(self, chunks: Sequence[Chunk], write: Callable[[Chunk, np.ndarray], None]) -> None:
+        """Call `write` with each chunk's bytes, in threads."""
+
+        def one(chunk: Chunk) -> None:
+            write(chunk, self.data(chunk))
+            self.release(chunk)
+
+        if len(chunks) < 2 * THREADS:
+            for chunk in chunks:
+                one(chunk)
+            return
+        with ThreadPoolExecutor(THREADS) as pool:
+            for _ in pool.map(one, chunks):
+                pass
+
     def check(self, chunk: Chunk, data: Any) -> None:
         """MS1613 if these are not the bytes that were written."""
         if zlib.crc32(data) != self.header.checksum(chunk):
@@ -157,20 +173,18 @@ class Image(ABC):
         same = {"width": header.width, "height": header.height, "dtype": header.dtype}
         if any(arguments.get(name) != value for name, value in same.items()):
             raise damaged(self.name, f"its placement is not for {header.width} x {header.height} PEs in {header.dtype}")
-        if version != VERSION:
+        named = set(inspect.signature(Placement).parameters) - {"config", "advise"}
+        if version != VERSION or set(arguments) != named:
             raise image_error(
                 "MS1612",
-                f"{self.name} was placed by MeshLang {header.made_by} (placement {version}), and this version, {__version__}, places "
-                f"otherwise (placement {VERSION})",
+                f"{self.name} was placed by MeshLang {header.made_by} (placement {version} with {', '.join(sorted(arguments))}), and this "
+                f"version, {__version__}, places otherwise (placement {VERSION} with {', '.join(sorted(named))})",
                 "place the model again",
             )
         numbers = [value for name, value in arguments.items() if name != "dtype"]
         if not all(isinstance(n, int) and 0 <= n < 1 << 24 for n in numbers) or not arguments.get("pieces"):
             raise damaged(self.name, "its placement has something else than numbers")
-        try:
-            found = Placement(self.config, **arguments)
-        except TypeError:
-            raise damaged(self.name, "it has no placement of this version") from None
+        found = Placement(self.config, **arguments)
         if found.arguments() != arguments:
             raise damaged(self.name, "its placement contradicts itself")
         return found
@@ -269,11 +283,11 @@ class MappedImage(Image):
     def release(self, chunk: Chunk) -> None:
         pass  # they stay mapped
 
-    def ahead(self, chunks: Sequence[Chunk]) -> None:
-        """Chunks, side by side in the file, that will be needed soon."""
-        if chunks and hasattr(self._map, "madvise"):
+    def transfer(self, chunks: Sequence[Chunk], write: Callable[[Chunk, np.ndarray], None]) -> None:
+        if chunks and hasattr(self._map, "madvise"):  # they are side by side in the file
             start = chunks[0].offset
             self._map.madvise(mmap.MADV_WILLNEED, start, chunks[-1].offset + chunks[-1].size - start)
+        super().transfer(chunks, write)
 
 
 class ImageStore(Store):
@@ -325,21 +339,7 @@ class ImageStore(Store):
             done += len(part)
 
     def _write(self, fabric: FabricHandle, chunks: list[Chunk]) -> None:
-        if isinstance(self.image, MappedImage):
-            self.image.ahead(chunks)
-        writer = ChunkWriter(self.image.header, fabric)
-
-        def write(chunk: Chunk) -> None:
-            writer.write(chunk, self.image.data(chunk))
-            self.image.release(chunk)
-
-        if len(chunks) < 2 * THREADS:
-            for chunk in chunks:
-                write(chunk)
-            return
-        with ThreadPoolExecutor(THREADS) as pool:
-            for _ in pool.map(write, chunks):
-                pass
+        self.image.transfer(chunks, ChunkWriter(self.image.header, fabric).write)
 
 
 class ChunkWriter:

@@ -1,0 +1,296 @@
+"""Tiers: what is loaded is what was written, whatever way it took; nothing is fetched twice, nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+from checkpoints import write_model
+from range_server import RangeServer
+
+from meshlang import MeshlangError
+from meshlang.models.checkpoint import Checkpoint
+from meshlang.models.fit import place
+from meshlang.serve import image_format
+from meshlang.serve.image import MappedImage
+from meshlang.serve.image_write import write_image
+from meshlang.serve.pool import FRAME, LEAST, Pool
+from meshlang.serve.station import Station
+from meshlang.serve.tiers import Loader
+
+PROMPT = [5, 9, 11]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_chunks():
+    """So that a tiny image has many."""
+    before, image_format.CHUNK = image_format.CHUNK, 8192
+    yield
+    image_format.CHUNK = before
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    write_model(folder, seed=3, num_hidden_layers=4)
+    checkpoint = Checkpoint(folder)
+    target = folder / "model.wimg"
+    write_image(target, checkpoint, place(checkpoint.config, 3, 2, tokens=8, dtype=np.float32))
+    return target
+
+
+@pytest.fixture
+def server(path):
+    pytest.importorskip("httpx", reason="the extra serve is not installed")
+    with RangeServer(path.parent) as server:
+        yield server
+
+
+def gather(loader, image):
+    """All chunks through the tiers, and what came."""
+    found: dict[int, bytes] = {}
+    load = loader.load(image, image.chunks, lambda chunk, data: found.__setitem__(chunk.number, data.tobytes()))
+    load.wait()
+    return load, found
+
+
+def same(image, found, path):
+    data = path.read_bytes()
+    return found == {c.number: data[c.offset : c.offset + c.size] for c in image.chunks}
+
+
+def code_of(action):
+    with pytest.raises(MeshlangError) as found:
+        action()
+    return found.value.diagnostics[0].code
+
+
+def test_a_model_through_tiers_computes_the_same(path, server):
+    want = MappedImage(path).runner().feed(PROMPT)
+    with Loader(64 * FRAME) as loader:
+        for where in (path, f"{server.address}/model.wimg"):
+            image = loader.open(where)
+            assert np.array_equal(image.runner().feed(PROMPT), want)
+            report = image.last.report()
+            assert report["bytes"] == sum(report["tiers"].values()) > 0
+        # one model, whatever it was called: the second one's payload was in the pool
+        assert set(report["tiers"]) == {"host"}
+
+
+def test_every_tier_has_it_once(path, server, tmp_path):
+    url = f"{server.address}/model.wimg"
+    with Loader(256 * FRAME, tmp_path) as loader:
+        image = loader.open(url)
+        beginning = len(server.requests)
+        load, found = gather(loader, image)
+        assert same(image, found, path) and set(load.bytes) == {"remote"}
+        assert sorted(server.requests[beginning:]) == sorted(
+            ("model.wimg", c.offset, c.offset + c.size - 1) for c in image.chunks
+        )
+        load, found = gather(loader, image)
+        assert same(image, found, path) and set(load.bytes) == {"host"}
+        count = len(server.requests)
+    with Loader(256 * FRAME, tmp_path) as loader:  # what was fetched is kept on the disk
+        assert (tmp_path / f"{image.identity}.wimg").read_bytes() == path.read_bytes()
+        image = loader.open(url)
+        opened = len(server.requests)
+        load, found = gather(loader, image)
+        assert same(image, found, path) and set(load.bytes) == {"disk"} and len(server.requests) == opened
+    assert opened == count + 2  # the size and the header, no payload
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f"{image.identity}.wimg"]
+
+
+def test_what_is_damaged_on_the_disk_is_fetched_again(path, server, tmp_path):
+    url = f"{server.address}/model.wimg"
+    with Loader(256 * FRAME, tmp_path) as loader:
+        gather(loader, loader.open(url))
+    kept = next(tmp_path.iterdir())
+    data = bytearray(kept.read_bytes())
+    data[-100] ^= 1
+    kept.write_bytes(data)
+    with Loader(256 * FRAME, tmp_path) as loader:
+        image = loader.open(url)
+        before = len(server.requests)
+        _, found = gather(loader, image)
+        assert same(image, found, path) and len(server.requests) == before + 1
+    assert kept.read_bytes() == path.read_bytes()
+
+
+def test_a_small_pool_is_enough(path):
+    with Loader(LEAST * FRAME) as loader:
+        image = loader.open(path)
+        for _ in range(2):
+            _, found = gather(loader, image)
+            assert same(image, found, path)
+        used, pinned = loader.pool.used()
+        assert used <= LEAST and pinned == 0
+    assert code_of(lambda: Pool(LEAST * FRAME - 1)) == "MS1622"
+
+
+def test_least_recently_used_goes_first():
+    pool = Pool(4 * FRAME)
+    for number in range(4):
+        frame, mine = pool.claim(("a", number), 10, lambda: True)
+        assert mine
+        pool.settle(frame)
+        pool.unpin(frame)
+    again, mine = pool.claim(("a", 0), 10, lambda: True)  # the oldest is used again, and stays pinned
+    assert not mine
+    for number in (4, 5, 6):
+        frame, _ = pool.claim(("b", number), 10, lambda: True)
+        pool.settle(frame)
+        pool.unpin(frame)
+    assert [pool.holds(("a", n)) for n in range(4)] == [True, False, False, False]
+    frames = [pool.claim(("c", n), 10, lambda: True)[0] for n in range(3)]
+    assert pool.claim(("c", 9), 10, lambda: False) is None  # all pinned, and nobody waits
+    pool.settle(frames[0], MeshlangError())
+    assert not pool.holds(("c", 0))
+    pool.unpin(frames[0])
+    assert pool.claim(("c", 9), 10, lambda: False) is not None
+    pool.unpin(again)
+
+
+def test_a_station_serves_by_bytes():
+    gate, order = threading.Event(), []
+
+    def work(owner, item):
+        gate.wait()
+        order.append(owner)
+
+    station = Station("test", 1, work)
+    station.submit("first", 0, 1)
+    time.sleep(0.05)  # the thread waits at the gate with it
+    for _ in range(6):
+        station.submit("large", 0, 20)
+        station.submit("small", 0, 10)
+    gate.set()
+    station.close()
+    assert order[0] == "first"
+    for n in range(3, 10):  # at any time both have had about as many bytes
+        large, small = order[:n].count("large") * 20, order[:n].count("small") * 10
+        assert abs(large - small) <= 20 or order[:n].count("small") == 6
+    assert station.work_done()[0] == 181
+
+
+def test_parallel_loads_share(path, server, tmp_path):
+    """Two models at once through a slow line: each chunk comes once for both of one model, and both models end at about the
+    same time."""
+    other = path.parent / "other.wimg"
+    folder = path.parent
+    checkpoint = Checkpoint(folder)
+    write_image(other, checkpoint, place(checkpoint.config, 2, 3, tokens=8, dtype=np.float32))
+    server.rate = 4e6
+    with Loader(512 * FRAME) as loader:
+        images = [loader.open(f"{server.address}/{name}.wimg") for name in ("model", "model", "other")]
+        before = len(server.requests)
+        loads = [loader.load(image, image.chunks, lambda *_: None) for image in images]
+        for load in loads:
+            load.wait()
+        assert len(server.requests) - before == len(images[0].chunks) + len(images[2].chunks)
+        ends = [load.finished - load.started for load in loads]
+        assert min(ends) > 0.6 * max(ends)
+
+
+def test_the_time_is_predicted(path, server):
+    server.rate = 2e6
+    with Loader(512 * FRAME) as loader:
+        image = loader.open(f"{server.address}/model.wimg")
+        load, _ = gather(loader, image)
+        report = load.report()
+        assert report["predicted"]["all"] == max(report["predicted"][t] for t in ("remote", "fabric"))
+        assert report["measured"] > 0.1 and abs(report["error"]) < 0.5
+        # all of it is in the pool: the fabric alone is left
+        assert set(loader.predict(image, image.chunks)) == {"fabric", "all"}
+
+
+def test_cancelling_loses_nothing(path, server, tmp_path):
+    server.rate = 3e6
+    url = f"{server.address}/model.wimg"
+    with Loader(512 * FRAME, tmp_path) as loader:
+        image = loader.open(url)
+        before = len(server.requests)
+        loads = [loader.load(image, image.chunks, lambda *_: None) for _ in range(2)]
+        time.sleep(0.1)
+        loads[0].cancel()
+        assert code_of(loads[0].wait) == "MS1623"
+        time.sleep(0.02)
+        loads[1].cancel()
+        assert code_of(loads[1].wait) == "MS1623"
+        server.rate = 0
+        load, found = gather(loader, image)
+        assert same(image, found, path)
+        fetched = server.requests[before:]
+        assert len(fetched) == len(set(fetched)) == len(image.chunks)
+    assert loader.pool.used()[1] == 0
+    assert next(tmp_path.iterdir()).read_bytes() == path.read_bytes()
+
+
+def test_killed_at_any_time(path, server, tmp_path):
+    """kill -9 of the loading process, twenty times: the next one goes on with what was kept."""
+    url = f"{server.address}/model.wimg"
+    rng = random.Random(2)
+    server.rate = 6e6
+    for _ in range(20):
+        child = os.fork()
+        if not child:
+            try:
+                with Loader(64 * FRAME, tmp_path) as loader:
+                    gather(loader, loader.open(url))
+            finally:
+                os._exit(0)
+        time.sleep(rng.uniform(0.0, 0.1))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    server.rate = 0
+    with Loader(64 * FRAME, tmp_path) as loader:
+        image = loader.open(url)
+        _, found = gather(loader, image)
+        assert same(image, found, path)
+        payload = [r for r in server.requests if r[1] >= image.chunks[0].offset]
+        # a kill loses at most what was on its way: a chunk for each thread, and those that waited to be written
+        assert len(payload) <= len(image.chunks) + 20 * 8
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == [path.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    "fault, code",
+    [("ranges", "MS1621"), ("change", "MS1621"), ("flip", "MS1613"), ("cut", "MS1620"), ("missing", "MS1620")],
+)
+def test_servers_that_fail(path, server, fault, code):
+    with Loader(64 * FRAME) as loader:
+        image = loader.open(f"{server.address}/model.wimg")
+        server.fault = fault
+        if fault != "flip":
+            assert (
+                code_of(lambda: image.source.read_into(0, np.empty(100, np.uint8)) or image.source.read(1, 9)) == code
+            )
+        assert code_of(lambda: gather(loader, image)) == code
+        server.fault = None
+        _, found = gather(loader, image)
+        assert same(image, found, path)
+    assert loader.pool.used()[1] == 0
+
+
+def test_addresses_that_are_none(path):
+    pytest.importorskip("httpx", reason="the extra serve is not installed")
+    with Loader(64 * FRAME) as loader:
+        for where in ("http://127.0.0.1:1/x.wimg", "http://", "http://[/x"):
+            assert code_of(lambda where=where: loader.open(where)) == "MS1620"
+        assert code_of(lambda: loader.open(path.parent / "nothing.wimg")) == "MS1610"
+        assert code_of(lambda: loader.open(path.parent / "config.json")) == "MS1610"
+
+
+def test_a_writer_that_fails_ends_the_load(path):
+    def write(chunk, data):
+        raise ValueError("no")
+
+    with Loader(64 * FRAME) as loader:
+        image = loader.open(path)
+        assert code_of(loader.load(image, image.chunks, write).wait) == "MS1624"
+        _, found = gather(loader, image)
+        assert same(image, found, path)
