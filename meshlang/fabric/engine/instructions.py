@@ -205,6 +205,8 @@ def special(W, U, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t, cost):
         trace_control(W, pe, t, DO_BLOCK, W[x] & 63, pc)
         return ZERO
     if op == UNBLOCK:
+        if t > now:
+            return R_LATER  # operations that end before it find the task blocked (tasks.complete)
         W[p + P_BLOCKED] &= ~(np.int64(1) << (W[x] & 63))
         trace_control(W, pe, t, DO_UNBLOCK, W[x] & 63, pc)
         return ZERO

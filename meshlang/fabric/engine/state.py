@@ -408,6 +408,7 @@ class Pe(Record, prefix="P", size="PK", array="W", lines=True):
     plain = word("address in M8 of the words of the configuration space that are plain storage, or 0")
     transform = word("what control_transform adds to the payload of a control wavelet")
     unmasked = word("exceptions that stop the PE: bits as isa.EXCEPTIONS numbers them")
+    again = word("how often an active local task is to run once more: two bits, at its id and 32 above")
 
 
 ST_IDLE, ST_RUN, ST_OP = range(3)

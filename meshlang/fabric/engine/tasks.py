@@ -15,7 +15,7 @@ from .trace import DO_ACTIVATE, DO_UNBLOCK, EV_TASK, flight, trace_control, trac
 
 @jit
 def act(W, pe, action, now):
-    """A completion action: activate or unblock."""
+    """Activate or unblock."""
     p = P0 + pe * PK
     kind = action_kind(action)
     task = action_id(action) & 63
@@ -31,6 +31,37 @@ def act(W, pe, action, now):
     # the task picker sees it after the completion latency
     if W[p + P_ST] == ST_IDLE and W[p + P_TIME] < now + W[TIME_TASK_COMPLETION]:
         W[p + P_TIME] = now + W[TIME_TASK_COMPLETION]
+
+
+@jit
+def complete(W, pe, action, now):
+    """What an operation does at its end. A task that it activates and that is ready already runs once more: whether the
+    one completion came before or after the task's start is a matter of cycles, and programs count such runs."""
+    p = P0 + pe * PK
+    if action_kind(action) == ACTION_ACTIVATE:
+        task = action_id(action) & 31
+        if (W[p + P_ACTIVE] & ~W[p + P_BLOCKED]) >> task & 1 != 0:
+            run_again(W, p, task)
+    act(W, pe, action, now)
+
+
+@cold
+def run_again(W, p, task):
+    one, two = np.int64(1) << task, np.int64(1) << (task + 32)  # a number of two bits, which stays at 3
+    if W[p + P_AGAIN] & one == 0:
+        W[p + P_AGAIN] |= one
+    elif W[p + P_AGAIN] & two == 0:
+        W[p + P_AGAIN] ^= one | two
+
+
+@cold
+def one_less(W, p, task):
+    """A task starts that is to run again."""
+    one, two = np.int64(1) << task, np.int64(1) << (task + 32)
+    if W[p + P_AGAIN] & one != 0:
+        W[p + P_AGAIN] ^= one
+    else:
+        W[p + P_AGAIN] ^= one | two
 
 
 @jit
@@ -84,7 +115,10 @@ def pick(W, U, T, pe, now):
     if (ready >> task) & 1 != 0:
         entry = table + task * KK
         if np.int64(T[entry + TA_KIND]) == TASK_LOCAL:
-            W[p + P_ACTIVE] &= ~(np.int64(1) << task)
+            if W[p + P_AGAIN] & (np.int64(0x100000001) << task) != 0:
+                one_less(W, p, task)
+            else:
+                W[p + P_ACTIVE] &= ~(np.int64(1) << task)
             begin(W, T, pe, np.int64(T[entry + TA_FUNCTION]), task, now)
             return True
         if np.int64(T[entry + TA_KIND]) == 0:

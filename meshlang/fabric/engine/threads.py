@@ -20,7 +20,7 @@ from .opcodes import *
 from .prepare import overrun
 from .queues import bind_input, head_entry, pop_input, push_output
 from .state import *
-from .tasks import act, is_awaited
+from .tasks import complete, is_awaited
 from .trace import EV_DONE, flight, trace_done, trace_go, trace_issue, trace_stall
 from .wheel import fail
 
@@ -127,7 +127,7 @@ def finish_thread(W, U, T, M8, M16, M32, pe, dense, action, now):
     if W[v + V_FLAGS] & F_ACCUMULATE != 0:
         store_bits(M8, M16, M32, W[p + P_MEM] + W[d + O_ADDR], W[d + O_SIZE], W[v + V_ACC])
     save_addresses(W, T, pe, v)
-    act(W, pe, action, now)
+    complete(W, pe, action, now)
     if dense == 0 and W[p + P_ST] == ST_OP:
         W[p + P_ST] = ST_RUN
         W[p + P_TIME] = now + W[TIME_DSD_SYNC_DONE]
