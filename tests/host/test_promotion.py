@@ -111,6 +111,7 @@ CALLS = [
     ("np.NINF + np.Inf", None),
     ("np.asscalar(np.array([4]))", 4),
     ("Mine().fill(-1) + Mine().ptp()", -3),
+    ("str([np.int64(3), np.float32(1.5)]) + repr(np.uint16(2))", "[3, 1.5]2"),
 ]
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import builtins
 import math
-from collections.abc import Callable
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import numpy as np
@@ -75,13 +75,15 @@ def _names() -> dict[str, Any]:
 
 
 @contextmanager
-def names():
-    """While it is open, NumPy has the names that NumPy 1 had."""
+def names() -> Iterator[None]:
+    """While it is open, NumPy has the names that NumPy 1 had, and shows numbers in lists as it did: `[1]`, not `[np.int64(1)]`."""
     given = vars(np)
     added = {name: value for name, value in _names().items() if name not in given and value is not None}
     given.update(added)
+    shown = nullcontext() if np.__version__.startswith("1.") else np.printoptions(legacy="1.25")
     try:
-        yield
+        with shown:
+            yield
     finally:
         for name in added:
             del given[name]
