@@ -30,6 +30,7 @@ COMMANDS = (
     "check",
     "lint",
     "fmt",
+    "lsp",
     "explain",
     "profile",
     "bench",

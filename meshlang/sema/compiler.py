@@ -97,7 +97,7 @@ class Compiler:
         folder = self.options.confined_to
         if not folder:
             return places
-        roots = [folder, *(os.path.realpath(p) for p in (stdlib_dir(), *self.options.import_paths))]
+        roots = [folder, *(os.path.realpath(p) for p in (str(stdlib_dir()), *self.options.import_paths))]
         inside = [p for p in places if any(Path(os.path.realpath(p)).is_relative_to(root) for root in roots)]
         if not inside:
             cx.fail(
