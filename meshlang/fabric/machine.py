@@ -545,6 +545,9 @@ class Machine(Loaded):
             "wavelets_sent": int(P["sent"].sum()),
             "wavelets_received": int(self.received().sum()),
             "tasks": int(P["tasks"].sum()),
+            "bytes_read": int(P["read"].sum()),
+            "bytes_written": int(P["written"].sum()),
+            "flops": int(P["flops"].sum()),
             "router_visits": int(W[s.Globals.visits_r]),
             "ce_visits": int(W[s.Globals.visits_c]),
             "steps": int(W[s.Globals.steps]),
@@ -552,6 +555,9 @@ class Machine(Loaded):
             "sent": P["sent"].reshape(shape).copy(),
             "received": self.received().reshape(shape),
             "tasks_started": P["tasks"].reshape(shape).copy(),
+            "read": P["read"].reshape(shape).copy(),
+            "written": P["written"].reshape(shape).copy(),
+            "computed": P["flops"].reshape(shape).copy(),
         }
 
 

@@ -186,7 +186,7 @@ def issue_costs(tile: TileProgram, profile: Profile) -> np.ndarray:
 
 def operation_table(profile: Profile) -> list[int]:
     """Rows of operation information: element sizes, rate, kernel, whether it accumulates, rate of a
-    reduction."""
+    reduction, floating-point operations."""
     table = np.zeros((int(s.OPERATIONS), s.Operation.WORDS), np.int64)
     for op in DsdOpCode:
         name, row = op.name.lower(), table[op]
@@ -196,6 +196,7 @@ def operation_table(profile: Profile) -> list[int]:
         row[s.Operation.rate] = round(65536 / float(profile.get(f"dsd.width.{name}", 1)))
         row[s.Operation.kernel] = op.kernel
         row[s.Operation.acc] = op.accumulates
+        row[s.Operation.flops] = op.flops
         row[s.Operation.reduce] = round(65536 * float(profile["dsd.reduction"]))
     return table.ravel().tolist()
 

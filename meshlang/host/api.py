@@ -346,8 +346,10 @@ class FabricHandle:
         """Counters of the run so far.
 
         Numbers: cycles, instructions (scalar), vector_elements, hops (wavelets over links), delivered (to input
-        queues), wavelets_sent, wavelets_received, tasks (started); router_visits, ce_visits and steps say how much work
-        the engine had. int64 arrays [h, w]: busy (cycles in tasks), sent, received, tasks_started.
+        queues), wavelets_sent, wavelets_received, tasks (started); bytes_read and bytes_written (memory of the PEs), flops
+        (floating-point additions, subtractions, multiplications, divisions; a multiply-add is two), all three of scalar
+        instructions and of vector operations that have ended; router_visits, ce_visits and steps say how much work the
+        engine had. int64 arrays [h, w]: busy (cycles in tasks), sent, received, tasks_started, read, written, computed.
         """
         return self.session.machine.stats()
 

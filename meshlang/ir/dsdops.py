@@ -37,6 +37,7 @@ class DsdRow:
     kernel: Kernel = Kernel.NONE
     accumulates: bool = False  # form P,s,V keeps a running value
     raises: bool = False  # floating-point exceptions
+    flops: int = 0  # floating-point operations of an element: additions and multiplications
     doc: str = ""
 
 
@@ -56,6 +57,7 @@ class DsdOpCode(IntEnum):
     kernel: Kernel
     accumulates: bool
     raises: bool
+    flops: int
     doc: str
 
     def __new__(cls, row: DsdRow | int) -> DsdOpCode:
@@ -63,7 +65,7 @@ class DsdOpCode(IntEnum):
         self = int.__new__(cls, row.number)
         self._value_ = row.number
         self.dst, self.src, self.forms, self.kernel = row.dst, row.src, row.forms, row.kernel
-        self.accumulates, self.raises, self.doc = row.accumulates, row.raises, row.doc
+        self.accumulates, self.raises, self.flops, self.doc = row.accumulates, row.raises, row.flops, row.doc
         return self
 
     # 16-bit integers
@@ -85,18 +87,18 @@ class DsdOpCode(IntEnum):
     FMOVH = DsdRow(14, "h", "h", _MOV, Kernel.MOVE16)
     FMOVS = DsdRow(15, "s", "s", _MOV, Kernel.MOVE32)
     # floats
-    FADDH = DsdRow(16, "h", "hh", _FARITH, _H, accumulates=True, raises=True)
-    FADDS = DsdRow(17, "s", "ss", _FARITH, _S, accumulates=True, raises=True)
-    FADDHS = DsdRow(18, "s", "sh", _FARITH, accumulates=True, raises=True)
-    FSUBH = DsdRow(19, "h", "hh", _FARITH, _H, accumulates=True, raises=True)
-    FSUBS = DsdRow(20, "s", "ss", _FARITH, _S, accumulates=True, raises=True)
-    FMULH = DsdRow(21, "h", "hh", _FARITH, _H, accumulates=True, raises=True)
-    FMULS = DsdRow(22, "s", "ss", _FARITH, _S, accumulates=True, raises=True)
+    FADDH = DsdRow(16, "h", "hh", _FARITH, _H, accumulates=True, raises=True, flops=1)
+    FADDS = DsdRow(17, "s", "ss", _FARITH, _S, accumulates=True, raises=True, flops=1)
+    FADDHS = DsdRow(18, "s", "sh", _FARITH, accumulates=True, raises=True, flops=1)
+    FSUBH = DsdRow(19, "h", "hh", _FARITH, _H, accumulates=True, raises=True, flops=1)
+    FSUBS = DsdRow(20, "s", "ss", _FARITH, _S, accumulates=True, raises=True, flops=1)
+    FMULH = DsdRow(21, "h", "hh", _FARITH, _H, accumulates=True, raises=True, flops=1)
+    FMULS = DsdRow(22, "s", "ss", _FARITH, _S, accumulates=True, raises=True, flops=1)
     FMAXH = DsdRow(23, "h", "hh", _FARITH, _H, accumulates=True)
     FMAXS = DsdRow(24, "s", "ss", _FARITH, _S, accumulates=True)
-    FMACH = DsdRow(25, "h", "hhh", ("DVVs",), _H, raises=True)
-    FMACS = DsdRow(26, "s", "sss", ("DVVs",), _S, raises=True)
-    FMACHS = DsdRow(27, "s", "shh", ("DVVs",), raises=True)
+    FMACH = DsdRow(25, "h", "hhh", ("DVVs",), _H, raises=True, flops=2)
+    FMACS = DsdRow(26, "s", "sss", ("DVVs",), _S, raises=True, flops=2)
+    FMACHS = DsdRow(27, "s", "shh", ("DVVs",), raises=True, flops=2)
     FNEGH = DsdRow(28, "h", "h", _UN)
     FNEGS = DsdRow(29, "s", "s", _UN)
     FABSH = DsdRow(30, "h", "h", _UN)

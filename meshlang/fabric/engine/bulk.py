@@ -202,6 +202,25 @@ def add_with_carry(W, p, a, b):
     return r & 0xFFFF
 
 
+@inline
+def count_work(W, T, p, v, k):
+    """An operation has ended after k elements: what it has read from memory, written to it, and computed. A scalar that
+    it leaves behind a pointer is written once."""
+    d = v + V_OPERANDS
+    read = np.int64(0)
+    for j in range(1, 3):
+        kind = W[d + j * OK + O_KIND]
+        if kind == K_MEM or kind == K_MEM4 or kind == K_FIFO:
+            read += W[d + j * OK + O_SIZE]
+    W[p + P_READ] += k * read
+    kind = W[d + O_KIND]
+    if kind == K_MEM or kind == K_MEM4 or kind == K_FIFO:
+        W[p + P_WRITTEN] += k * W[d + O_SIZE]
+    elif kind == K_POINTER:
+        W[p + P_WRITTEN] += W[d + O_SIZE]
+    W[p + P_FLOPS] += k * np.int64(T[W[v + V_CODE] * OI + OI_FLOPS])
+
+
 @jit
 def run_in_memory(W, T, M8, M16, M32, pe, v):
     """A whole operation without fabric operands; one with a FIFO as far as it gets at once. Returns the cycles of its elements, or -1
@@ -255,6 +274,7 @@ def run_in_memory(W, T, M8, M16, M32, pe, v):
             store_bits(M8, M16, M32, mem + W[d + O_ADDR], W[d + O_SIZE], r)
     W[v + V_K] = k
     W[G_VECTOR] += k
+    count_work(W, T, p, v, k)
     cycles = (k * rate + 65535) >> 16
     if fifo and k < n:
         fifo_stopped(W, v)

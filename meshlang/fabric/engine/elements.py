@@ -90,6 +90,7 @@ def element_load(W, U, T, M8, M16, M32, pe, v, k, ty, result):
         if at < 0:
             return BAD
         bits = load_bits(M8, M16, M32, W[p + P_MEM] + at, size)
+        W[p + P_READ] += size
     elif dsd_kind(v) == KIND_FABIN:
         now = W[G_NOW]
         q = element_queue(W, U, T, pe, v, size, False)
@@ -127,6 +128,7 @@ def element_store(W, U, T, M8, M16, M32, pe, v, k, ty, bits):
         if at < 0:
             return BAD
         store_bits(M8, M16, M32, W[p + P_MEM] + at, size, bits)
+        W[p + P_WRITTEN] += size
     elif dsd_kind(v) == KIND_FABOUT:
         q = element_queue(W, U, T, pe, v, size, True)
         if q < 0:

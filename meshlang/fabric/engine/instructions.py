@@ -94,6 +94,7 @@ def checked(W, T, pe, op, ty, fp, a, b, c):
     if two:
         which = ZERO if op == FADD else ONE if op == FSUB else TWO if op == FMUL else THREE
         r = float_op(which, W[fp + b], W[fp + c], ty)
+        W[P0 + pe * PK + P_FLOPS] += 1
     else:
         r = value_op(W, T, P0 + pe * PK, op, ty, fp, a, b, c)
     if W[P0 + pe * PK + P_UNMASKED] != 0:
@@ -305,6 +306,8 @@ def special(W, U, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t, cost):
         mem = W[p + P_MEM]
         for i in range(n):
             M8[mem + to + i] = M8[mem + at + i]
+        W[p + P_READ] += n
+        W[p + P_WRITTEN] += n
         return n >> 2
     if op == CALLR:
         # resolved here, called there

@@ -409,6 +409,10 @@ class Pe(Record, prefix="P", size="PK", array="W", lines=True):
     transform = word("what control_transform adds to the payload of a control wavelet")
     unmasked = word("exceptions that stop the PE: bits as isa.EXCEPTIONS numbers them")
     again = word("how often an active local task is to run once more: two bits, at its id and 32 above")
+    # of scalar instructions, and of vector operations when they end
+    read = word("bytes read from memory", line=True)
+    written = word("bytes written to memory")
+    flops = word("floating-point additions, subtractions, multiplications and divisions")
 
 
 ST_IDLE, ST_RUN, ST_OP = range(3)
@@ -593,6 +597,7 @@ class Operation(Record, prefix="OI", size="OI", array="T"):
     kernel = word("kind of kernel: alu.CLASS_...")
     acc = word("1: it accumulates into a scalar")
     reduce = word("as `rate`, of a reduction")
+    flops = word("floating-point operations of an element")
 
 
 OPERATIONS = 64

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from .alu import element
-from .bulk import add_with_carry, fetch_memory
+from .bulk import add_with_carry, count_work, fetch_memory
 from .dsr import save_addresses
 from .exceptions import stops, vector_exceptions
 from .express import may_express
@@ -126,6 +126,7 @@ def finish_thread(W, U, T, M8, M16, M32, pe, dense, action, now):
             U[W[o + O_QUEUE] + Q_USER] = np.uint32(0)
     if W[v + V_FLAGS] & F_ACCUMULATE != 0:
         store_bits(M8, M16, M32, W[p + P_MEM] + W[d + O_ADDR], W[d + O_SIZE], W[v + V_ACC])
+    count_work(W, T, p, v, W[v + V_K])
     save_addresses(W, T, pe, v)
     complete(W, pe, action, now)
     if dense == 0 and W[p + P_ST] == ST_OP:
@@ -238,6 +239,7 @@ def thread_step(W, U, T, M8, M16, M32, pe, dense, now):
         b = fetch_fabric(W, U, T, M8, M16, M32, pe, d + 2 * OK, mem, k, last, now)
         if cleared != 0:
             store_bits(M8, M16, M32, mem + at, W[d + cleared * OK + O_SIZE], ZERO)
+            W[p + P_WRITTEN] += W[d + cleared * OK + O_SIZE]
         if code == ADDC16:
             r = add_with_carry(W, p, a, b)
         else:

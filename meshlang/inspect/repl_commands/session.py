@@ -66,7 +66,7 @@ def why(repl: Shell, text: str) -> None:
 
 @command("stats", "", group="Running", examples=("stats",))
 def stats(repl: Shell, text: str) -> None:
-    """Counters of the run so far: cycles, instructions, wavelets, and how busy the PEs were."""
+    """Counters of the run so far: cycles, instructions, wavelets, memory accesses, and how busy the PEs were."""
     del text
     import numpy as np
 
@@ -81,6 +81,9 @@ def stats(repl: Shell, text: str) -> None:
         "wavelets_sent",
         "wavelets_received",
         "tasks",
+        "bytes_read",
+        "bytes_written",
+        "flops",
     ):
         repl.say(f"{name.replace('_', ' '):<18} {st[name]:,}")
     busy = st["busy"][machine.state.tile_of.reshape(st["busy"].shape) >= 0]

@@ -39,7 +39,8 @@ class Phase:
     communication (only wavelets moved) + stalled (operations under way that cannot move) + idle (nothing under way, but
     something is to come) + done (nothing comes any more in this phase) is `cycles`. moving: cycles in which wavelets
     moved, beside instructions or not. vector: of compute, operations in memory. links: wavelets that left each router
-    to N, S, E, W [h, w, 4]. chain: hops and messages of the longest chain of wavelets, each sent after the one before
+    to N, S, E, W [h, w, 4]. work: bytes read, bytes written and floating-point operations [h, w, 3], as in
+    `FabricHandle.stats`. chain: hops and messages of the longest chain of wavelets, each sent after the one before
     it had come.
     """
 
@@ -54,6 +55,7 @@ class Phase:
     moving: np.ndarray
     vector: np.ndarray
     links: np.ndarray
+    work: np.ndarray
     tasks: list[Task]
     chain: tuple[int, int]
 
@@ -113,6 +115,7 @@ class Collector:
         self._globals = np.zeros(int(c.VK), np.int64)
         hop, ramp = machine.profile["fabric.hop"], machine.profile["fabric.ramp"]
         self._globals[c.V_HOP], self._globals[c.V_MESSAGE] = hop, 2 * ramp
+        self._work = self._worked()
         self._name, self._from = "start", 0
         self._first = machine.cycle  # cycle 0 may have been left out: it belongs to the first command
 
@@ -195,6 +198,12 @@ class Collector:
         S[:, c.S_OP : c.S_OP + c.THREADS] = 0
         self._from = now
 
+    def _worked(self) -> np.ndarray:
+        """int64 [h, w, 3]: `Phase.work` of the whole run so far."""
+        machine = self._machine
+        columns = [machine.pes[name] for name in ("read", "written", "flops")]
+        return np.stack(columns, 1).reshape(machine.height, machine.width, 3)
+
     def _keep(self, length: int, A: np.ndarray, N: np.ndarray, done: np.ndarray) -> None:
         machine = self._machine
         shape = (machine.height, machine.width)
@@ -210,6 +219,7 @@ class Collector:
                 name = name or f"{machine.command} (launched)"
                 tasks[name] = Task(name, starts, computed, waited)
         chain = int(self._globals[c.V_CHAIN])
+        before, self._work = self._work, self._worked()
         self.phases.append(
             Phase(
                 self._name,
@@ -223,6 +233,7 @@ class Collector:
                 grid(A[:, c.A_MOVING]),
                 grid(A[:, c.A_VECTOR]),
                 self._links.copy().reshape(*shape, 4),
+                self._work - before,
                 list(tasks.values()),
                 (chain >> 32, chain & int(c.MESSAGES)),
             )

@@ -14,6 +14,7 @@ from .memory import memory_maps
 from .wafer import WAFERS, plmr
 
 PARTS = ("compute", "communication", "stalled", "idle", "done")
+WORK = ("bytes_read", "bytes_written", "flops")
 
 
 def summarize(collector: Collector, wafer: str | None = None) -> dict[str, Any]:
@@ -88,6 +89,7 @@ def _phase(phase: Phase, code: np.ndarray, hop: int, message: int) -> dict[str, 
         **{part: _mean(getattr(phase, part), code) for part in PARTS},
         "moving": _mean(phase.moving, code),
         "vector": _mean(phase.vector, code),
+        "work": dict(zip(WORK, phase.work.sum((0, 1)).tolist())),
         "most_compute": {"pe": [int(x), int(y)], "cycles": int(phase.compute[y, x])},
         "tasks": [
             {"name": t.name, "starts": t.starts, "compute": t.compute / n, "waiting": t.waiting / n}
@@ -122,6 +124,7 @@ def _total(phases: list[dict[str, Any]], raw: list[Phase], code: np.ndarray) -> 
     return {
         "cycles": cycles,
         **{part: sum(p[part] for p in phases) for part in (*PARTS, "moving", "vector")},
+        "work": {name: sum(p["work"][name] for p in phases) for name in WORK},
         "links": _links(links, cycles),
     }
 

@@ -123,6 +123,12 @@ def _cycles(console: Console, r: dict[str, Any]) -> None:
     total = r["total"]
     rows.append(("all", _count(total["cycles"]), *(_percent(total[part] / total["cycles"]) for part in PARTS), ""))
     _table(console, ("command of the host", "cycles", *PARTS, "starts"), rows)
+    work = total["work"]
+    _say(
+        console,
+        f"  memory: {_count(work['bytes_read'], 'byte')} read, {_count(work['bytes_written'])} written; "
+        f"{_count(work['flops'], 'floating-point operation')}",
+    )
     moving, exposed = total["moving"], total["communication"]
     if moving:
         _say(
