@@ -36,6 +36,7 @@ COMMANDS = (
     "bench",
     "sweep",
     "llm",
+    "cap",
     "cslc",
     "cs_python",
     "csdb",

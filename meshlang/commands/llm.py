@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 import time
 from typing import TYPE_CHECKING, Any
+
+from ._model import dtype_of, mesh_of, token_lists
 
 if TYPE_CHECKING:
     from meshlang.models.checkpoint import Checkpoint
@@ -169,8 +170,8 @@ def _image(args: argparse.Namespace) -> Image | None:
 
         image = MappedImage(args.folder)
     image.expect(
-        mesh=_mesh(args.mesh) if args.mesh else None,
-        dtype=_dtype(args.dtype).__name__ if args.dtype else None,
+        mesh=mesh_of(args.mesh) if args.mesh else None,
+        dtype=dtype_of(args.dtype).__name__ if args.dtype else None,
         arch=getattr(args, "arch", None),
         layers=None if getattr(args, "layers", "auto") == "auto" else args.layers,
         regions=args.regions,
@@ -182,23 +183,6 @@ def _loader(args: argparse.Namespace) -> Loader:
     from meshlang.serve.tiers import Loader
 
     return Loader(getattr(args, "pool", 256) << 20, getattr(args, "keep", None))
-
-
-def _mesh(text: str | None) -> tuple[int, int]:
-    from meshlang.diag import usage_error
-
-    if text is None:
-        raise usage_error("--mesh is missing: columns x rows, such as --mesh 16x16")
-    found = re.fullmatch(r"(\d{1,4})x(\d{1,4})", text)
-    if not found or "0" in (found[1].lstrip("0") or "0", found[2].lstrip("0") or "0"):
-        raise usage_error(f"--mesh {text}: expected columns x rows, such as 16x16")
-    return int(found[1]), int(found[2])
-
-
-def _dtype(name: str | None) -> Any:
-    import numpy as np
-
-    return {"f16": np.float16, "f32": np.float32}[name or "f16"]
 
 
 # ------------------------------------------------------------ generate
@@ -240,7 +224,7 @@ def _from_folder(
     from meshlang.models.fit import place
     from meshlang.models.runner import Runner
 
-    width, height = _mesh(args.mesh)
+    width, height = mesh_of(args.mesh)
     checkpoint = Checkpoint(args.folder)
     prompts = _prompts(args, tokenizer)
     placement = place(
@@ -249,7 +233,7 @@ def _from_folder(
         width,
         tokens=_total(args, prompts),
         prompt=len(prompts[0]),
-        dtype=_dtype(args.dtype),
+        dtype=dtype_of(args.dtype),
         mode=args.layers,
         regions=_regions(args),
     )
@@ -292,14 +276,10 @@ def _tokenizer(args: argparse.Namespace, image: Image | None) -> Tokenizer | Non
 
 
 def _prompts(args: argparse.Namespace, tokenizer: Tokenizer | None) -> list[list[int]]:
-    from meshlang.diag import usage_error
     from meshlang.models.families import model_error
 
     if args.tokens:
-        lists = [re.split(r"[,\s]+", text.strip()) for text in args.tokens]
-        if not all(n.isascii() and n.isdigit() for numbers in lists for n in numbers):
-            raise usage_error(f"--tokens {' '.join(args.tokens)}: expected token numbers, such as 5,9,11")
-        prompts = [[int(n) for n in numbers] for numbers in lists]
+        prompts = token_lists(args.tokens)
     else:
         assert tokenizer is not None
         prompts = [tokenizer.encode(text, i == 0) for i, text in enumerate(args.prompt)]
@@ -363,7 +343,7 @@ def _info(args: argparse.Namespace) -> int:
     image = _image(args)
     if image is not None:
         return _image_info(args, image)
-    width, height = _mesh(args.mesh)
+    width, height = mesh_of(args.mesh)
     checkpoint = Checkpoint(args.folder)
     dtype = args.dtype or "f16"
     found = report(
@@ -371,7 +351,7 @@ def _info(args: argparse.Namespace) -> int:
         height,
         width,
         tokens=_tokens(args, height),
-        dtype=_dtype(dtype),
+        dtype=dtype_of(dtype),
         regions=_regions(args),
     )
     if args.json:
@@ -422,7 +402,7 @@ def _place(args: argparse.Namespace) -> int:
     from meshlang.models.fit import place
     from meshlang.serve.image_write import write_image
 
-    width, height = _mesh(args.mesh)
+    width, height = mesh_of(args.mesh)
     tokens = _tokens(args, height)
     if args.prefill is not None and args.prefill < 0:
         raise usage_error(f"--prefill {args.prefill}: expected at least 0")
@@ -435,7 +415,7 @@ def _place(args: argparse.Namespace) -> int:
         width,
         tokens=tokens,
         prompt=prompt,
-        dtype=_dtype(args.dtype),
+        dtype=dtype_of(args.dtype),
         mode=args.layers,
         regions=_regions(args),
     )

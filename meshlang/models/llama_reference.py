@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,6 +45,16 @@ class Reference:
         self.config = config
         self.weights = {name: np.asarray(w, np.float64) for name, w in weights.items()}
         self.layers = config.layers if layers is None else layers
+        self._begin()
+
+    def another(self) -> Reference:
+        """The same model for another sequence, which has no tokens yet."""
+        other = copy.copy(self)
+        other._begin()
+        return other
+
+    def _begin(self) -> None:
+        config = self.config
         shape = (config.kv_heads, 0, config.head_size)
         self.keys = [np.zeros(shape) for _ in range(self.layers)]
         self.values = [np.zeros(shape) for _ in range(self.layers)]

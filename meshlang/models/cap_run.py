@@ -1,0 +1,101 @@
+"""The run that `meshlang cap` measures: a prompt for each sequence of a batch, then greedy tokens, one step at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .cap import Step
+from .llama_reference import Reference, softmax
+from .runner import Runner
+
+COUNTED = ("bytes_read", "bytes_written", "flops")
+
+
+@dataclass
+class Accuracy:
+    """What the mesh computes against the same weights in float64, which is given the mesh's tokens. tokens, agreed: greedy
+    tokens after each prompt and step. routes, same: sets of experts that a token took in a layer. kl: KL(float64 || mesh)
+    of the next token's probabilities, in nats, mean and largest. error: of a logit, relative to the largest."""
+
+    tokens: int = 0
+    agreed: int = 0
+    routes: int = 0
+    same: int = 0
+    kl: float = 0.0
+    largest_kl: float = 0.0
+    error: float = 0.0
+
+    def add(self, got: np.ndarray, want: np.ndarray) -> None:
+        """Logits of one token."""
+        p, q = softmax(want), softmax(got.astype(np.float64))
+        kl = max(float((p * (np.log(np.maximum(p, 1e-300)) - np.log(np.maximum(q, 1e-300)))).sum()), 0.0)
+        self.kl = (self.kl * self.tokens + kl) / (self.tokens + 1)
+        self.largest_kl = max(self.largest_kl, kl)
+        self.tokens += 1
+        self.agreed += int(got.argmax() == want.argmax())
+        self.error = max(self.error, float(np.abs(got - want).max() / np.abs(want).max()))
+
+
+@dataclass
+class Measured:
+    """steps: of decoding, after the prompts. generated: the tokens of each sequence. accuracy: None if not asked for."""
+
+    steps: list[Step] = field(default_factory=list)
+    generated: list[list[int]] = field(default_factory=list)
+    accuracy: Accuracy | None = None
+
+
+def measure(
+    runner: Runner, weights: Mapping[str, Any], prompts: Sequence[Sequence[int]], new: int, accuracy: bool
+) -> Measured:
+    """Decode `new` tokens for each prompt, all of one length, as many as the runner's placement has in a batch."""
+    place = runner.place
+    references: list[Reference] = []
+    if accuracy:
+        references = [Reference(runner.config, weights)]
+        references += [references[0].another() for _ in prompts[1:]]
+    out = Measured(generated=[[] for _ in prompts], accuracy=Accuracy() if accuracy else None)
+
+    def feed(tokens: Sequence[Sequence[int]]) -> np.ndarray:
+        logits = runner.feed(tokens[0])[None] if place.batch == 1 else runner.feed_batch(tokens)
+        for reference, sequence, got in zip(references, tokens, logits):
+            assert out.accuracy is not None
+            out.accuracy.add(got, reference.logits(reference.decode(reference.embed(sequence)))[-1])
+        return logits
+
+    logits = feed(prompts)
+    for _ in range(new):
+        tokens = logits.argmax(1).tolist()
+        for sequence, token in zip(out.generated, tokens):
+            sequence.append(token)
+        before = runner.fabric.stats()
+        logits = feed([[token] for token in tokens])
+        after = runner.fabric.stats()
+        out.steps.append(
+            Step(
+                runner.decode_cycles[-1],
+                place.batch,
+                runner.tokens,
+                activated(runner),
+                *(int(after[name] - before[name]) for name in COUNTED),
+            )  # fmt: skip
+        )
+    if out.accuracy and runner.config.experts:
+        decoded = len(runner.routes)  # all tokens but those of a prefill
+        for number, reference in enumerate(references):
+            want = np.sort(np.array(reference.routes).transpose(1, 0, 2)[-decoded:])
+            got = np.sort(np.array(runner.routes)[:, :, number])
+            out.accuracy.routes += want.shape[0] * want.shape[1]
+            out.accuracy.same += int((got == want).all(2).sum())
+    return out
+
+
+def activated(runner: Runner) -> tuple[int, ...]:
+    """Of each layer, how many experts the last step's tokens took; a dense layer has one."""
+    if not runner.config.experts:
+        return (1,) * runner.config.layers
+    return tuple(len(np.unique(layer)) for layer in runner.routes[-1])
