@@ -135,6 +135,20 @@ def test_operands_of_different_lengths(tmp_path):
     assert any("PE (0, 0)" in n for n in sent.notes) and any("PE (1, 0)" in n for n in taken.notes)
 
 
+def test_vectors_of_length_0(tmp_path):
+    """They have no length: an operation of nothing else has one element, and warns, in memory and over the fabric."""
+    n = "const n: u16 = 0; const none = @set_dsd_length(four_dsd, n);"
+    fabric = start(
+        tmp_path,
+        f"{n} if (first) {{ @fmovs(@set_dsd_length(out, n), none); }}",
+        f"{n} @fmovs(@set_dsd_length(x_dsd, n), 7.0);\n@fmovs(@set_dsd_length(in_y, n), @set_dsd_length({FOUR}, n));",
+        middle_top="var y = @zeros([2]f32); var y_ptr: [*]f32 = &y; const in_y = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{2} -> y[i] });",
+    )
+    fabric.launch("main")
+    assert [w.code for w in fabric.warnings] == ["MS0851"] * 3
+    assert all("the operation has 1 elements" in w.message for w in fabric.warnings)
+
+
 DSR = """const dest = @get_dsr(dsr_dest, 3); const src = @get_dsr(dsr_src1, 3);
 var y: [8]f32;
 const y_dsd = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{8} -> y[i] });
