@@ -18,6 +18,8 @@ from typing import Any
 from .records import Diagnostic
 
 _TAB = 4
+WIDEST = 240  # characters of a source line; of a longer one the part at the mark is shown
+_BEFORE = 60  # of them before it
 SHOWN = 3  # warnings of one code in a list that is to stay short
 _SEVERITY_STYLE = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
 _FRAME = "blue"
@@ -159,15 +161,15 @@ def _snippet(file: Any, marks: list[tuple[int, int, int, str, bool]], margin: st
     before = None
     for line in lines:
         if before is not None and line == before + 2:
-            yield _source(file, before + 1, margin)
+            yield _source(_part(file.line(before + 1), 0)[0], before + 1, margin)
         elif before is not None and line > before + 1:
             yield [("...", _FRAME)]
         before = line
-        yield _source(file, line, margin)
-        text = file.line(line)
-        for _, column, end, label, primary in sorted(
-            (m for m in marks if m[0] == line), key=lambda m: (not m[4], m[1])
-        ):
+        here = sorted((m for m in marks if m[0] == line), key=lambda m: (not m[4], m[1]))
+        text, left_out = _part(file.line(line), here[0][1] - 1)
+        yield _source(text, line, margin)
+        for _, column, end, label, primary in here:
+            column, end = max(column - left_out, 1), max(min(end - left_out, len(text) + 1), 1)
             offset = _width(text[: column - 1])
             length = max(_width(text[column - 1 : end - 1]), 1)
             sign = ("^" if primary else "-") * length
@@ -178,9 +180,18 @@ def _snippet(file: Any, marks: list[tuple[int, int, int, str, bool]], margin: st
             ]
 
 
-def _source(file: Any, line: int, margin: str) -> Line:
+def _part(text: str, at: int) -> tuple[str, int]:
+    """The line, or the part of a long one round a column, and how many characters before it are not shown."""
+    if len(text) <= WIDEST:
+        return text, 0
+    first = max(min(at - _BEFORE, len(text) - WIDEST), 0)
+    shown = text[first : first + WIDEST] + (" ..." if first + WIDEST < len(text) else "")
+    return (f"... {shown}", first - 4) if first else (shown, 0)
+
+
+def _source(text: str, line: int, margin: str) -> Line:
     shown = []
-    for c in file.line(line):
+    for c in text:
         # A control character would move the cursor, so that the mark below stood in the wrong place.
         shown.append(" " * _TAB if c == "\t" else c if c.isprintable() else "\N{REPLACEMENT CHARACTER}")
     return [(f"{line:>{len(margin)}} | ", _FRAME), ("".join(shown), "")]

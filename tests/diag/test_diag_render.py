@@ -78,6 +78,17 @@ error[MS0103]: m
     )
 
 
+def test_of_a_long_line_the_part_at_the_mark_is_shown():
+    long = SourceFile("long.csl", "a" * 1000 + "HERE" + "b" * 1000 + "\n" + "c" * 500 + "END")
+    middle = to_text(Diagnostic("MS0103", "m", at(long, "HERE"))).splitlines()
+    assert middle[3] == "1 | ... " + "a" * 60 + "HERE" + "b" * 176 + " ..."
+    assert middle[4] == "  | " + " " * 64 + "^^^^"
+    end = to_text(Diagnostic("MS0103", "m", at(long, "END"))).splitlines()
+    assert end[3] == "2 | ... " + "c" * 237 + "END" and end[4] == "  | " + " " * 241 + "^^^"
+    whole = to_text(Diagnostic("MS0103", "m", at(long, "a" * 1000 + "HERE"))).splitlines()
+    assert whole[3] == "1 | " + "a" * 240 + " ..." and len(whole[4]) == 4 + 244
+
+
 def test_wide_characters_and_no_span():
     assert to_text(Diagnostic("MS0106", "m", at(A, "z"))).splitlines()[-2:] == ["5 | // é 漢字 z", "  |           ^"]
     assert (
