@@ -111,6 +111,7 @@ CALLS = [
     ("np.NINF + np.Inf", None),
     ("np.asscalar(np.array([4]))", 4),
     ("Mine().fill(-1) + Mine().ptp()", -3),
+    ("[uint16(-1), full(1, -1, uint16).tolist(), array('b', [3]).tolist()]", [65535, [65535], [3]]),
     ("str([np.int64(3), np.float32(1.5)]) + repr(np.uint16(2))", "[3, 1.5]2"),
 ]
 
@@ -118,7 +119,7 @@ CALLS = [
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("text,value", CALLS)
 def test_what_numpy_1_has_and_does(text, value):
-    mine = "class Mine:\n    def fill(self, x): return x\n    def ptp(self): return -2\n"
+    mine = "from array import array\nfrom numpy import full, uint16\nclass Mine:\n    def fill(self, x): return x\n    def ptp(self): return -2\n"
     scope = {"np": np}
     with numpy_1.names():
         exec(compiled(f"{mine}r = {text}", "script"), scope)

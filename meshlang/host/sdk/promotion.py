@@ -200,6 +200,8 @@ class _Operators(ast.NodeTransformer):
             one = len(node.args) == 1 and not node.keywords and not isinstance(node.args[0], ast.Starred)
             if function.id in numpy_1.NUMBERS and one:
                 return self._of_numpy_1("number", [function], node, node)
+            if function.id in numpy_1.MAKERS:  # from numpy import uint16
+                return self._of_numpy_1("make", [function], node, node)
         elif isinstance(function, ast.Attribute):
             if function.attr in numpy_1.METHODS:
                 return self._of_numpy_1("method", [function.value, ast.Constant(function.attr)], node, node)
