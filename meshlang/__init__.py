@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .host.api import CompiledProgram, FabricHandle, compile, load
     from .host.compare import largest_error
     from .host.context import RunContext, params, run_context
+    from .inspect.api import explain, lint, profile, report, trace, why
     from .models import llama, llama_reference, placement
 
 _LAZY = {
@@ -34,6 +35,15 @@ _LAZY = {
     "params": "meshlang.host.context",
     "run_context": "meshlang.host.context",
     "RunContext": "meshlang.host.context",
+    "explain": "meshlang.inspect.api",
+    "lint": "meshlang.inspect.api",
+    "profile": "meshlang.inspect.api",
+    "report": "meshlang.inspect.api",
+    "trace": "meshlang.inspect.api",
+    "why": "meshlang.inspect.api",
+    # for %load_ext meshlang
+    "load_ipython_extension": "meshlang.inspect.notebook",
+    "unload_ipython_extension": "meshlang.inspect.notebook",
 }
 _LAZY_MODULES = {name: f"meshlang.models.{name}" for name in ("llama", "llama_reference", "placement")}
 
@@ -45,13 +55,19 @@ __all__ = [
     "RunContext",
     "__version__",
     "compile",
+    "explain",
     "largest_error",
+    "lint",
     "llama",
     "llama_reference",
     "load",
     "params",
     "placement",
+    "profile",
+    "report",
     "run_context",
+    "trace",
+    "why",
 ]
 
 
@@ -79,4 +95,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(_LAZY))
+    return sorted(__all__)

@@ -13,6 +13,7 @@ Every mistake of the caller is a MeshlangError (codes MS0910 to MS0929).
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -23,7 +24,7 @@ from meshlang.diag import Diagnostic, MeshlangError
 from meshlang.sema.model.options import CompileOptions
 
 from . import arguments
-from .build import build, layout_of
+from .build import build, layout_among, layout_of, source_texts
 from .context import open_session, run_context, show_warnings
 from .memory import Region
 from .report import resource_table, resources
@@ -53,8 +54,17 @@ def _public(function: F) -> F:
 
 
 @_public
-def compile(path: str | Path, *, params: Mapping[str, Any] | None = None, **options: Any) -> CompiledProgram:
-    """Compile a layout file (or a folder with a layout.csl).
+def compile(
+    path: str | Path | None = None,
+    *,
+    params: Mapping[str, Any] | None = None,
+    sources: Mapping[str, str] | str | None = None,
+    **options: Any,
+) -> CompiledProgram:
+    """Compile a layout file (or a folder with a layout.csl), or source text.
+
+    sources: texts by the names of files that they stand for, or one text in which each follows a line `// FILE: name`.
+    Without `path` the one with a layout block is compiled; what is not among them is looked for in the current folder.
 
     Under `meshlang run` a relative path is looked up beside the host script first, then in the current directory.
 
@@ -68,10 +78,15 @@ def compile(path: str | Path, *, params: Mapping[str, Any] | None = None, **opti
 
     Raises MeshlangError with all that is wrong; MS0901, MS0905 and MS0907 are about the path. Warnings are printed.
     """
+    texts = source_texts(sources)
+    if path is None and texts:
+        path = layout_among(texts)
     path = arguments.path(path, "the path of a layout")
     context = run_context()
-    if context.folder is not None and (context.folder / path).exists():
-        path = context.folder / path
+    if os.path.normpath(path) not in texts:
+        if context.folder is not None and (context.folder / path).exists():
+            path = context.folder / path
+        path = layout_of(path)
     if not isinstance(params, (Mapping, type(None))):
         raise arguments.wrong("params", params, "a dictionary of values by name")
     folders = options.get("import_paths")
@@ -80,7 +95,8 @@ def compile(path: str | Path, *, params: Mapping[str, Any] | None = None, **opti
         raise arguments.wrong("import_paths", folders, "a list of folders")
     merged = {**context.options, **{name: value for name, value in options.items() if value is not None}}
     merged["import_paths"] = [*folders, *context.options.get("import_paths", ())]
-    program = build(layout_of(path), CompileOptions(params={k: _plain(v) for k, v in (params or {}).items()}, **merged))
+    known = {k: _plain(v) for k, v in (params or {}).items()}
+    program = build(path, CompileOptions(params=known, sources=texts, **merged))
     if program.warnings:
         from meshlang.diag.render import SHOWN, render_text
 
@@ -167,6 +183,11 @@ class CompiledProgram:
 
     def __repr__(self) -> str:
         return f"<CompiledProgram {self.ir.source}: {resource_table(self.ir).splitlines()[0]}>"
+
+    def _repr_html_(self) -> str:
+        from .html import program_html
+
+        return program_html(self.ir)
 
 
 class FabricHandle:
@@ -352,6 +373,16 @@ class FabricHandle:
         engine had. int64 arrays [h, w]: busy (cycles in tasks), sent, received, tasks_started, read, written, computed.
         """
         return self.session.machine.stats()
+
+    def __repr__(self) -> str:
+        return f"<FabricHandle {self.program.ir.source}: {self.program.width} x {self.program.height}, cycle {self.cycles:,}>"
+
+    def _repr_html_(self) -> str:
+        from .html import fabric_html
+
+        return fabric_html(
+            self.program.ir.source, self.cycles, self.stats(), int((self.program.ir.fabric.tile >= 0).sum())
+        )
 
 
 def _word(dtype: Any) -> np.dtype:

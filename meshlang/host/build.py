@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,47 @@ def layout_of(path: str | Path) -> str:
             exit_code=2,
         )
     return str(path)
+
+
+def source_texts(sources: Mapping[str, str] | str | None) -> dict[str, str]:
+    """Texts that stand for files, by normalised path. MS0951 for what is no text, MS1503 for a stream that is none."""
+    from meshlang.syntax.stream import split
+
+    if sources is None:
+        return {}
+    if isinstance(sources, str):
+        return split(sources, "<text>")
+    texts = dict(sources)
+    for name, text in texts.items():
+        if not isinstance(name, str) or not isinstance(text, str):
+            raise MeshlangError(
+                Diagnostic("MS0951", f"sources: expected texts by name, found {type(text).__name__} for {name!r}")
+            )
+    return {os.path.normpath(name): text for name, text in texts.items()}
+
+
+def layout_among(texts: dict[str, str]) -> str:
+    """The one that has a layout block. Syntax errors of all of them; MS0610 if none has one, or several have."""
+    from meshlang.syntax import ast
+    from meshlang.syntax.parser import parse_text
+
+    errors: list[Diagnostic] = []
+    found = []
+    for path, text in texts.items():
+        try:
+            items = parse_text(text, path).items
+        except MeshlangError as error:
+            errors += error.diagnostics
+        else:
+            found += [path] if any(isinstance(item, ast.LayoutBlock) for item in items) else []
+    if errors:
+        raise MeshlangError(*errors)
+    if len(found) != 1:
+        what = (
+            f"several of the texts have a layout block: {', '.join(found)}" if found else "no text has a layout block"
+        )
+        raise MeshlangError(Diagnostic("MS0610", what, help="name the layout: compile(path, sources=...)"))
+    return found[0]
 
 
 def compile_program(path: str, options: CompileOptions) -> Program:

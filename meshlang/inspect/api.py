@@ -1,0 +1,312 @@
+"""What the commands `report`, `profile`, `lint`, `explain` and a trace do, as functions that return objects.
+
+    program = meshlang.compile("layout.csl")
+
+    def work(fabric):
+        fabric.write("x", x)
+        fabric.launch("main")
+
+    meshlang.report(program, work)
+    meshlang.trace(program, work).save("run.html")
+
+A program is what `meshlang.compile` returns, or the path of a layout, which is compiled with the options given. `work` is
+called with the fabric, which records; without it the program's only exported function without parameters is launched.
+Results print as the commands print them, show themselves in notebooks, and have their numbers in `data`.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from meshlang.diag import Diagnostic, MeshlangError
+from meshlang.host.api import CompiledProgram, FabricHandle
+from meshlang.host.api import compile as compile_program
+from meshlang.host.html import text_html
+
+if TYPE_CHECKING:
+    from meshlang.fabric.recording import TraceOptions
+
+Work = Callable[[FabricHandle], Any]
+
+
+class _Shown:
+    """A result: its text is `str(result)`, and what notebooks show."""
+
+    @property
+    def text(self) -> str:
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return self.text
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return text_html(self.text)
+
+
+def _public(function: Any) -> Any:
+    """Errors show the caller's frames, not ours."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **keywords: Any) -> Any:
+        try:
+            return function(*args, **keywords)
+        except MeshlangError as error:
+            error.explain()
+            raise error.with_traceback(None) from None
+
+    return call
+
+
+def _program(program: CompiledProgram | str | Path, options: dict[str, Any]) -> CompiledProgram:
+    if isinstance(program, CompiledProgram):
+        if options:
+            raise MeshlangError(
+                Diagnostic(
+                    "MS0951",
+                    f"a compiled program takes no `{next(iter(options))}`: it is compiled already",
+                    help="give it to meshlang.compile, or the layout's path here",
+                )
+            )
+        return program
+    return compile_program(program, **options)
+
+
+def _run(fabric: FabricHandle, work: Work | None) -> Any:
+    """What the program does under the eyes of a recorder."""
+    result = None
+    if work is not None:
+        result = work(fabric)
+    else:
+        from meshlang.host.symbols import Symbols
+
+        functions = [s for s in Symbols(fabric.program.ir).all if s.kind == "fn"]
+        if len(functions) == 1 and not functions[0].params:
+            fabric.launch(functions[0].name)
+    fabric.run()
+    return result
+
+
+# ---------------------------------------------------------------- report
+
+
+class Report(_Shown):
+    """Where the cycles of a run went and what it uses of the machine. data: the numbers (docs/report.md). result: what
+    `work` returned."""
+
+    def __init__(self, data: dict[str, Any], result: Any):
+        self.data = data
+        self.result = result
+
+    @property
+    def text(self) -> str:
+        from rich.console import Console
+
+        from .report import render
+
+        out = io.StringIO()
+        render([self.data], console=Console(file=out, width=120, highlight=False))
+        return out.getvalue().strip("\n")
+
+
+@_public
+def report(
+    program: CompiledProgram | str | Path, work: Work | None = None, *, wafer: str | None = None, **options: Any
+) -> Report:
+    """Run a program and report it, as `meshlang report` does. wafer: "wse2" or "wse3", the machine to compare with."""
+    from .report import RECORDED, Collector, summarize
+
+    fabric = _program(program, options).start(trace=RECORDED)
+    collector = Collector.of(fabric.session)
+    result = _run(fabric, work)
+    collector.finish()
+    return Report(summarize(collector, wafer), result)
+
+
+# ---------------------------------------------------------------- profile
+
+
+class Profile(_Shown):
+    """Where the cycles of a run went: tasks, functions, lines, stalls. data: as `meshlang profile --json` has it."""
+
+    def __init__(self, profile: Any, result: Any):
+        from .profile.report import as_data
+
+        self.profile = profile
+        self.data: dict[str, Any] = as_data(profile)
+        self.result = result
+
+    @property
+    def text(self) -> str:
+        from .profile import report
+
+        return report(self.profile)
+
+    @property
+    def lines(self) -> str:
+        """The source, with the cycles of each line."""
+        from .profile import listing
+
+        return listing(self.profile)
+
+    def speedscope(self, file: str | Path) -> None:
+        """Write the call stacks for speedscope.app."""
+        from meshlang import files
+
+        from .profile import speedscope
+
+        files.write_text(file, json.dumps(speedscope(self.profile)))
+
+
+@_public
+def profile(program: CompiledProgram | str | Path, work: Work | None = None, **options: Any) -> Profile:
+    """Run a program and profile it, as `meshlang profile` does."""
+    from .profile import Collector, profile_options
+
+    fabric = _program(program, options).start(trace=profile_options())
+    collector = Collector(fabric.session.machine)
+    result = _run(fabric, work)
+    return Profile(collector.result(), result)
+
+
+# ---------------------------------------------------------------- trace
+
+
+class Trace(_Shown):
+    """The events of a run. events: a structured array (docs/traces.md); trace: the inspect.trace.Trace."""
+
+    def __init__(self, trace: Any, result: Any):
+        self.trace = trace
+        self.result = result
+
+    @property
+    def events(self) -> Any:
+        return self.trace.events
+
+    def save(self, file: str | Path) -> None:
+        """Write it; the ending chooses the format: .html .perfetto-trace .log .vcd .npz .csv."""
+        from .trace import export
+
+        export(self.trace, file)
+
+    @property
+    def text(self) -> str:
+        return f"{len(self.events):,} events of {self.trace.program.source}; save('run.html') to look at them"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        from .trace.html import write_html
+
+        page = io.BytesIO()
+        write_html(self.trace, page)
+        return (
+            f'<iframe srcdoc="{escape(page.getvalue().decode())}" width="100%" height="640" style="border:0"></iframe>'
+        )
+
+
+@_public
+def trace(
+    program: CompiledProgram | str | Path,
+    work: Work | None = None,
+    *,
+    record: TraceOptions | None = None,
+    **options: Any,
+) -> Trace:
+    """Run a program and record what its fabric does. record: what to record (inspect.trace.trace_options); None: all
+    but single instructions."""
+    from .trace import Trace as Events
+    from .trace import trace_options
+
+    fabric = _program(program, options).start(trace=trace_options() if record is None else record)
+    result = _run(fabric, work)
+    return Trace(Events.of(fabric.session.machine), result)
+
+
+# ---------------------------------------------------------------- lint, why, explain
+
+
+class Findings(list[Diagnostic]):
+    """Diagnostics, which print as the command prints them."""
+
+    def __str__(self) -> str:
+        from meshlang.diag.render import to_text
+
+        return to_text(self) if self else "nothing to warn about"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return text_html(str(self))
+
+
+@_public
+def lint(program: CompiledProgram | str | Path, **options: Any) -> Findings:
+    """What compiles and still cannot work on the machine. A path is compiled without optimisation, which is clearest."""
+    from .lint import lint as found
+
+    if not isinstance(program, CompiledProgram):
+        options = {"optimise": 0, **options}
+    return Findings(found(_program(program, options).ir))
+
+
+class Why(_Shown):
+    """Why a machine stands still. hung: whether it does; causes: what is wrong, in words; data: all of it."""
+
+    def __init__(self, explanation: Any):
+        from .why import RULES, as_data
+
+        self.explanation = explanation
+        self.hung: bool = explanation.hung
+        self.causes = [RULES[name].title for name in explanation.causes()]
+        self.data: dict[str, Any] = as_data(explanation)
+
+    @property
+    def text(self) -> str:
+        from .why import explanation_lines
+
+        return "\n".join(line for line, _ in explanation_lines(self.explanation))
+
+
+@overload
+def why(what: MeshlangError) -> Why | None: ...
+@overload
+def why(what: FabricHandle) -> Why: ...
+def why(what: FabricHandle | MeshlangError) -> Why | None:
+    """Why a fabric does not go on; of an error, what it found out: None where no machine stood still."""
+    from .why import explain as explained
+
+    found = what.explain() if isinstance(what, MeshlangError) else explained(what.session.machine)
+    return Why(found) if found is not None else None
+
+
+class Page(str):
+    """A page of the catalogue, in Markdown."""
+
+    def _repr_markdown_(self) -> str:
+        return str(self)
+
+
+@_public
+def explain(code: str | int | Diagnostic) -> Page:
+    """The page of a diagnostic code: "MS0301", 301, or a diagnostic. MS0920 for what is none."""
+    from meshlang.diag import catalog
+
+    text = code.code if isinstance(code, Diagnostic) else str(code)
+    wanted = f"MS{text.upper().removeprefix('MS'):0>4}"
+    found = catalog.page(wanted)
+    if found is None:
+        raise MeshlangError(
+            Diagnostic("MS0920", f"no diagnostic has the code {text!r}", help="`meshlang explain` lists all codes"),
+            exit_code=2,
+        )
+    return Page(found)
+
+
+__all__: Sequence[str] = ("explain", "lint", "profile", "report", "trace", "why")
