@@ -118,7 +118,7 @@ def compile_instance(unit: Unit, inst: Instance) -> None:
         for d in e.diagnostics:
             unit.diagnostics.add(d)
         terminated = True
-    caller = inst
+    caller: Instance | None = inst
     # the arguments of a generic may be what is wrong
     while caller is not None and (caller.env or caller.parts) and caller.span is not None:
         for d in unit.diagnostics.items[reported:]:

@@ -84,15 +84,15 @@ class Bits(Context):
             return Known(t, payload)
         if t.in_memory:
             var = GlobalVar(self.module.qualified("union" if t.union else "packed"), t, None, False, node.span)
-            self.fb.statics.append(("the value", node.span))
+            self.builder.statics.append(("the value", node.span))
             place = Mem(t, 0, 0, False, var)
             self.store(place, Known(t, known), node)
             for n, v in fields.items():
                 if not isinstance(v, Known):
                     self.store(self.bits_member(place, n, node), v, node)
             return Mem(t, 0, 0, True, var)
-        r = self.fb.reg()
-        self.fb.constant(known, r)
+        r = self.builder.reg()
+        self.builder.constant(known, r)
         for n, v in fields.items():
             if not isinstance(v, Known):
                 self.merge(r, v, t.parts[n], node)
@@ -112,25 +112,25 @@ class Bits(Context):
 
     def merge(self, r: int, value: Any, part: T.Part, node: Any) -> None:
         """Put a run-time field into the word in register r, where its bits are zero."""
-        mark = self.fb.mark()
-        x = self.fb.reg()
-        self.emit(node, Op.AND, x, self.to_reg(value, node), self.fb.constant((1 << part.width) - 1))
+        mark = self.builder.mark()
+        x = self.builder.reg()
+        self.emit(node, Op.AND, x, self.to_reg(value, node), self.builder.constant((1 << part.width) - 1))
         if part.shift:
-            self.emit(node, Op.SHL, x, x, self.fb.constant(part.shift), Ty.U64)
+            self.emit(node, Op.SHL, x, x, self.builder.constant(part.shift), Ty.U64)
         self.emit(node, Op.OR, r, r, x)
-        self.fb.release(mark)
+        self.builder.release(mark)
 
     def extract(self, word: int, part: T.Part, node: Any) -> Reg:
         """The field of the word in a register, in the normal form of its type."""
-        r = self.fb.reg()
-        mark = self.fb.mark()
+        r = self.builder.reg()
+        mark = self.builder.mark()
         self.emit(node, Op.MOV, r, word)
         if part.shift:
-            self.emit(node, Op.SHR, r, r, self.fb.constant(part.shift), Ty.U64)
-        self.emit(node, Op.AND, r, r, self.fb.constant((1 << part.width) - 1))
-        self.fb.release(mark)
+            self.emit(node, Op.SHR, r, r, self.builder.constant(part.shift), Ty.U64)
+        self.emit(node, Op.AND, r, r, self.builder.constant((1 << part.width) - 1))
+        self.builder.release(mark)
         if isinstance(part.type, T.IntType) and part.type.signed:
-            self.emit(node, Op.WRAP, r, r, 0, part.type.ty)
+            self.emit(node, Op.WRAP, r, r, 0, self.scalar(part.type, node))
             self.narrow(r, part.type, node)
         return Reg(part.type, r)
 
@@ -202,12 +202,16 @@ class Bits(Context):
         return self.extract(self.to_reg(self.load(ref.place, node), node), ref.part, node)
 
     def store_bits(self, ref: BitsRef, value: Any, node: Any) -> None:
-        mark = self.fb.mark()
-        r = self.fb.reg()
+        mark = self.builder.mark()
+        r = self.builder.reg()
         field = ((1 << ref.part.width) - 1) << ref.part.shift
         self.emit(
-            node, Op.AND, r, self.to_reg(self.load(ref.place, node), node), self.fb.constant(~field & ((1 << 64) - 1))
+            node,
+            Op.AND,
+            r,
+            self.to_reg(self.load(ref.place, node), node),
+            self.builder.constant(~field & ((1 << 64) - 1)),
         )
         self.merge(r, value, ref.part, node)
         self.store(ref.place, Reg(ref.place.ty, r), node)
-        self.fb.release(mark)
+        self.builder.release(mark)

@@ -82,11 +82,17 @@ class Calls(Context):
         decl = fn.decl
         env: dict[str, Any] = {}
         types = self.signature(fn)
+        # without a signature, types depend on arguments: they are found one after the other
         scope_eval = self.__class__(self.unit, fn.module) if types is None else None
         args: list[tuple[str, Any, T.Type, bool]] = []
         for i, p in enumerate(decl.params):
             a = nodes[i] if nodes is not None else node
-            pt = types[i] if types is not None else scope_eval.type_expr(p.type) if p.type is not None else None
+            pt: T.Type | None = None
+            if scope_eval is None:
+                assert types is not None
+                pt = types[i]
+            elif p.type is not None:
+                pt = scope_eval.type_expr(p.type)
             v = argument(i, pt)
             if pt is not None and pt is not T.ANYTYPE:
                 v = self.coerce(v, pt, a)
@@ -106,13 +112,18 @@ class Calls(Context):
             )
             if p.comptime and not isinstance(v, Known):
                 self.fail("MS0310", f"'{p.name}' of '{decl.name}' must be known at compile time", a)
-            if types is None:
+            if scope_eval is not None:
                 # for @type_of in later types
                 scope_eval.scopes[0][p.name] = v if isinstance(v, Known) else Reg(v.ty, 0)
             if fixed:
                 env[p.name] = v
             args.append((p.name, v, v.ty, fixed))
-        ret = types[-1] if types is not None else scope_eval.type_expr(decl.ret) if decl.ret is not None else T.VOID
+        ret: T.Type = T.VOID
+        if scope_eval is None:
+            assert types is not None and types[-1] is not None
+            ret = types[-1]
+        elif decl.ret is not None:
+            ret = scope_eval.type_expr(decl.ret)
         if self.fb is None or ret.comptime_only and all(isinstance(v, Known) for _, v, _, _ in args):
             return self.call_comptime(fn, args, ret, node)
         if decl.inline or inline or ret.comptime_only:
@@ -177,7 +188,7 @@ class Calls(Context):
     def emit_call(
         self, node: Any, inst: Instance | None, pointer: int, args: list[tuple[Any, T.Type]], ret: T.Type
     ) -> Any:
-        fb = self.fb
+        fb = self.builder
         values = []
         for v, t in args:
             values.extend(self.flat(v, t, node))
@@ -241,7 +252,7 @@ class Calls(Context):
         """Expand an inline function here: known arguments stay known (facts 1.6)."""
         if self.call_depth > 64:
             self.fail("MS0309", f"inline expansion of '{fn.decl.name}' is nested more than 64 deep", node)
-        fb = self.fb
+        fb = self.builder
         saved = (self.module, self.scopes, self.targets, self.frame, self.address_taken)
         scope = {}
         for n, v, _, _ in args:

@@ -103,7 +103,7 @@ class Choices(Context):
             return hint
         return t or T.VOID
 
-    def type_of(self, node: Any, hint: T.Type | None = None) -> T.Type | None:
+    def type_of(self, node: Any, hint: T.Type | None = None) -> T.Type:
         """The type an expression would have; it is analysed, but neither its code nor its effects stay.
 
         What needs values of run time has a type at compile time too: it is analysed as code that no one keeps.
@@ -278,8 +278,8 @@ class Choices(Context):
         if len(self.unit.diagnostics.errors) > reported:
             raise Silent()
         t = None
-        for s in probe.types:
-            t = self.common(t, s, hint, node)
+        for found in probe.types:
+            t = self.common(t, found, hint, node)
         t = self.settled(t, hint)
         target = Target(node.label, False, self.depth)
         target.end = self.fb.label()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ...diag import Diagnostic, Label, MeshlangError
 from ...ir.isa import Op, Ty
@@ -48,7 +49,7 @@ class Context:
         self.targets: list[Target] = []
         self.frame: Frame | None = None
         self.depth = 0  # nesting in run-time control flow
-        self.address_taken: set[str] = set()
+        self.address_taken: frozenset[str] = frozenset()
         self.top_level = False  # in a top-level comptime block (or a function called from one)
         self.in_layout = False
         self.import_name = ""  # the global const being initialised
@@ -56,6 +57,30 @@ class Context:
         self.returns: T.Type | None = None  # comptime calls: what the function returns
         self.steps = 0
         self.call_depth = 0
+
+    if TYPE_CHECKING:
+        # parts of the Analyzer (analyzer.py puts them together) that others use
+        binary: Callable[..., Any]
+        bits_member: Callable[..., Any]
+        block: Callable[..., Any]
+        comptime: Callable[..., Any]
+        condition: Callable[..., Any]
+        constant_storage: Callable[..., Any]
+        ev: Callable[..., Any]
+        ev_block: Callable[..., Any]
+        function_pointer: Callable[..., Any]
+        load_bits: Callable[..., Any]
+        make_bits: Callable[..., Any]
+        stmt: Callable[..., Any]
+        store: Callable[..., Any]
+        store_bits: Callable[..., Any]
+        sub: Callable[..., Any]
+
+    @property
+    def builder(self) -> FunctionBuilder:
+        """Where code is emitted; asked for only where there is such a function (`fb` is not None)."""
+        assert self.fb is not None
+        return self.fb
 
     # ================================================================ errors
 
@@ -336,8 +361,8 @@ class Context:
         return t.ty
 
     def emit(self, node: Any, op: Op, a: int = 0, b: int = 0, c: int = 0, ty: Ty = Ty.I64) -> None:
-        self.fb.span = getattr(node, "span", None)
-        self.fb.emit(op, a, b, c, ty)
+        self.builder.span = getattr(node, "span", None)
+        self.builder.emit(op, a, b, c, ty)
 
     def to_reg(self, value: Any, node: Any) -> int:
         """A register that holds a scalar value (existing or new)."""
@@ -346,11 +371,11 @@ class Context:
         if isinstance(value, Known):
             if value.ty is T.COMPTIME_INT or value.ty is T.COMPTIME_FLOAT:
                 self.fail("MS0307", f"a run-time value needs a type: this is {value.ty}", node, "use @as(TYPE, value)")
-            self.fb.span = getattr(node, "span", None)
+            self.builder.span = getattr(node, "span", None)
             self.scalar(value.ty, node)
             if isinstance(value.ty, T.DsdType):
-                return self.fb.constant(self.unit.pack(value.v, getattr(node, "span", None)))
-            return self.fb.constant(self.unit.scalar_bits(value))
+                return self.builder.constant(self.unit.pack(value.v, getattr(node, "span", None)))
+            return self.builder.constant(self.unit.scalar_bits(value))
         value = self.load(value, node)
         if isinstance(value, (Reg, Known)):
             return self.to_reg(value, node)
@@ -360,13 +385,13 @@ class Context:
         """Put a scalar into a given register."""
         if isinstance(value, Known):
             self.scalar(value.ty, node)
-            self.fb.span = getattr(node, "span", None)
+            self.builder.span = getattr(node, "span", None)
             bits = (
-                self.unit.pack(value.v, self.fb.span)
+                self.unit.pack(value.v, self.builder.span)
                 if isinstance(value.ty, T.DsdType)
                 else self.unit.scalar_bits(value)
             )
-            self.fb.constant(bits, reg)
+            self.builder.constant(bits, reg)
         else:
             r = self.to_reg(value, node)
             if r != reg:
@@ -441,7 +466,7 @@ class Context:
         src_int = isinstance(s, (T.IntType, T.EnumType)) or s is T.BOOL
         if not isinstance(value, Reg):
             self.fail("MS0301", f"a value of type {s} cannot be converted to {t}", node)
-        r = self.fb.reg()
+        r = self.builder.reg()
         if t is T.BOOL and T.is_float(s):
             self.emit(node, Op.F2B, r, value.reg, s.ty)
         elif t is T.BOOL and src_int:
@@ -465,23 +490,24 @@ class Context:
         t = t.base if isinstance(t, T.EnumType) else t
         if not isinstance(t, T.IntType) or t.bits == 8 * t.size:
             return
-        mark = self.fb.mark()
+        mark = self.builder.mark()
         if t.signed and t.bits:
-            n = self.fb.constant(64 - t.bits)
+            n = self.builder.constant(64 - t.bits)
             self.emit(node, Op.SHL, r, r, n, Ty.I64)
             self.emit(node, Op.SHR, r, r, n, Ty.I64)
         else:
-            self.emit(node, Op.AND, r, r, self.fb.constant((1 << t.bits) - 1), Ty.I64)
-        self.fb.release(mark)
+            self.emit(node, Op.AND, r, r, self.builder.constant((1 << t.bits) - 1), Ty.I64)
+        self.builder.release(mark)
 
     def saturate(self, r: int, t: T.Type, node: Any) -> None:
         """Bring what a float was cut to (F2I saturates to the container) into such a type: its nearest value."""
         t = t.base if isinstance(t, T.EnumType) else t
         if not isinstance(t, T.IntType) or t.bits == 8 * t.size:
             return
-        mark = self.fb.mark()
+        mark = self.builder.mark()
         for limit, below in ((t.hi, True), (t.lo, False)) if t.signed else ((t.hi, True),):
-            bound, inside = self.fb.constant(limit), self.fb.reg()
-            self.emit(node, Op.LE, inside, *((r, bound) if below else (bound, r)), self.scalar(t, node))
+            bound, inside = self.builder.constant(limit), self.builder.reg()
+            low, high = (r, bound) if below else (bound, r)
+            self.emit(node, Op.LE, inside, low, high, self.scalar(t, node))
             self.emit(node, Op.SEL, r, inside, bound)
-        self.fb.release(mark)
+        self.builder.release(mark)

@@ -119,19 +119,18 @@ class Expressions(Context):
         t = self.op(node, ops.peer, a.ty, b.ty, op)
         self.op(node, ops.check_operator, op, t)
         a, b = self.coerce(a, t, node), self.coerce(b, t, node)
-        fb = self.fb
         if op in _COMPARE:
             code, swap = _COMPARE[op]
             ra, rb = self.to_reg(a, node), self.to_reg(b, node)
             if swap:
                 ra, rb = rb, ra
-            r = fb.reg()
+            r = self.builder.reg()
             self.emit(node, code, r, ra, rb, self.scalar(t, node))
             return Reg(T.BOOL, r)
         ty = self.scalar(t, node)
         if T.is_float(t):
             r1, r2 = self.to_reg(a, node), self.to_reg(b, node)
-            r = fb.reg()
+            r = self.builder.reg()
             self.emit(node, _FLOAT_OPS[op], r, r1, r2, ty)
             return Reg(t, r)
         if op in ("/", "%") and isinstance(b, Known) and b.v == 0:
@@ -140,12 +139,12 @@ class Expressions(Context):
             if ok and isinstance(second, Known) and -(1 << 31) < second.v < (1 << 31):
                 n = -second.v if op == "-" else second.v
                 r1 = self.to_reg(first, node)
-                r = fb.reg()
+                r = self.builder.reg()
                 self.emit(node, Op.MULI if op == "*" else Op.ADDI, r, r1, n, ty)
                 self.narrow(r, t, node)
                 return Reg(t, r)
         r1, r2 = self.to_reg(a, node), self.to_reg(b, node)
-        r = fb.reg()
+        r = self.builder.reg()
         self.emit(node, _INT_OPS[op], r, r1, r2, ty)
         self.narrow(r, t, node)
         return Reg(t, r)
@@ -297,6 +296,7 @@ class Expressions(Context):
             v = p.v
             if isinstance(v, FnValue):
                 return Known(T.FN, v)
+            assert isinstance(p.ty, T.PtrType)
             return Mem(elem, 0, v.offset, p.ty.const, v.var)
         return Mem(elem, p.reg, 0, p.ty.const)
 
@@ -437,6 +437,7 @@ class Expressions(Context):
             )
         if isinstance(base, (Known, Fields)):
             return base.v[name]
+        assert isinstance(t, T.StructType)  # the fields of a word are bits_member's
         if isinstance(base, Mem):
             i = t.index[name]
             return Mem(t.fields[i][1], base.base, base.offset + t.offsets[i], base.const, base.var)

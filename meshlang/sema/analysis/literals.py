@@ -324,6 +324,7 @@ class Literals(Context):
     def check_index(self, t: T.Type, node: Any) -> None:
         """The parts of an index are of the induction variables' type, or of one that converts to it."""
         rule = RULES["tensor access", "indices"]
+        assert rule.type is not None
         if isinstance(t, T.IntType) and not ops.widens(t, rule.type):
             self.fail(
                 "MS0301",

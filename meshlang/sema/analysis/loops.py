@@ -341,7 +341,7 @@ class Loops(Context):
         return False
 
     def keep_reg(self, value: Any, t: T.Type, node: Any) -> int:
-        r = self.fb.reg()
+        r = self.builder.reg()
         self.into(self.coerce(value, t, node), r, node)
         return r
 

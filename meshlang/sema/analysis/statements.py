@@ -71,7 +71,7 @@ class Statements(Context):
             self.fail("MS0208", "params stand at the top level of a file", node)
         if self.fb is None or node.comptime:
             with self.comptime():
-                value = self.known(node.init, t) if node.init is not None else None
+                value: Any = self.known(node.init, t) if node.init is not None else None
             if value is not None and t is not None:
                 value = self.coerce(value, t, node.init)
             if value is None:
@@ -92,7 +92,7 @@ class Statements(Context):
                 )
             scope[node.name] = self.new_local(node, t)
             return False
-        start = self.fb.mark()
+        start = self.builder.mark()
         value = self.rv(node.init, t)
         if t is not None:
             value = self.coerce(value, t, node.init)
@@ -129,11 +129,11 @@ class Statements(Context):
         if isinstance(value, Reg):
             r = value.reg
             if r < start or r != start:
-                self.fb.release(start)
-                mine = self.fb.reg()
+                self.builder.release(start)
+                mine = self.builder.reg()
                 self.emit(node, Op.MOV, mine, r)
                 return Reg(value.ty, mine)
-            self.fb.release(start + 1)
+            self.builder.release(start + 1)
             return value
         if isinstance(value, Fields):
             return Fields(value.ty, {n: self.keep_field(v, node) for n, v in value.v.items()})
@@ -143,7 +143,7 @@ class Statements(Context):
         if isinstance(v, Fields):
             return Fields(v.ty, {n: self.keep_field(f, node) for n, f in v.v.items()})
         if isinstance(v, Reg):
-            r = self.fb.reg()
+            r = self.builder.reg()
             self.emit(node, Op.MOV, r, v.reg)
             return Reg(v.ty, r)
         return v
@@ -157,7 +157,7 @@ class Statements(Context):
             and node.name not in self.address_taken
             and not (isinstance(t, T.BitsType) and t.in_memory)
         ):
-            r = self.fb.reg()
+            r = self.builder.reg()
             self.emit(node, Op.MOV, r, 0)  # a register may hold what an earlier local has left
             return RegVar(t, r, node.name)
         if t in (T.BF16, T.CB16):
@@ -165,9 +165,14 @@ class Statements(Context):
         if t.comptime_only or t is T.VOID:
             self.fail("MS0307", f"a run-time variable cannot have the type {t}", node.name_span)
         var = GlobalVar(
-            self.module.qualified(f"{self.fb.name}.{node.name}"), t, None, False, node.name_span, self.alignment(node)
+            self.module.qualified(f"{self.builder.name}.{node.name}"),
+            t,
+            None,
+            False,
+            node.name_span,
+            self.alignment(node),
         )
-        self.fb.statics.append((node.name, node.name_span))
+        self.builder.statics.append((node.name, node.name_span))
         return Mem(t, 0, 0, False, var)
 
     def st_assign(self, node: ast.Assign):
@@ -248,17 +253,17 @@ class Statements(Context):
             for (n, ft), offset in zip(t.fields, t.offsets, strict=True):
                 self.store(Mem(ft, place.base, place.offset + offset, False, place.var), v[n], node)
             return
-        mark = self.fb.mark()
+        mark = self.builder.mark()
         r = self.to_reg(value, node)
         self.emit(node, Op.ST, r, place.base, self.place(place), self.scalar(t, node))
-        self.fb.release(mark)
+        self.builder.release(mark)
 
     def store_array(self, place: Mem, value: Any, node: Any) -> None:
-        fb, t = self.fb, place.ty
+        fb, t = self.builder, place.ty
         mark = fb.mark()
         if isinstance(value, Known):
             data = value.v.data if isinstance(t, T.ArrayType) else None
-            if isinstance(data, np.ndarray) and t.count and (data == data[0]).all() and t.count > 1:
+            if isinstance(t, T.ArrayType) and isinstance(data, np.ndarray) and t.count > 1 and (data == data[0]).all():
                 # one repeated value: a loop of stores
                 elem = Known(t.elem, data[0].item())
                 r, i, step = self.to_reg(elem, node), fb.reg(), fb.reg()
@@ -303,7 +308,7 @@ class Statements(Context):
         return self.run_if(node, cond)
 
     def run_if(self, node: ast.If, cond: Reg) -> bool:
-        fb = self.fb
+        fb = self.builder
         other = fb.label()
         fb.span = node.cond.span
         fb.jump(Op.JZ, other, cond.reg)
@@ -340,11 +345,12 @@ class Statements(Context):
         return False
 
     def st_return(self, node: ast.Return):
-        frame = self.frame
         if self.fb is None:
             if self.returns is None:
                 self.fail("MS0332", "return stands in a function or task only", node)
             raise ReturnSignal(VOID if node.value is None else self.rv(node.value, self.returns))
+        frame = self.frame
+        assert frame is not None  # there is code, so there is a function
         t = frame.ret
         if node.value is None:
             if t is not T.VOID:

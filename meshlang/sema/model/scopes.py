@@ -39,7 +39,7 @@ class Target:
         self.end: Any = None
         self.cont: Any = None
         self.types: list[T.Type] | None = None  # collecting the types of break values
-        self.result: int | None = None  # register of the block's value
+        self.regs: list[int] = []  # registers of the block's value
         self.result_type: T.Type | None = None
         self.known: Any = None  # the value, if the only break is unconditional and comptime-known
         self.broke = False  # left unconditionally
@@ -51,6 +51,6 @@ class Frame:
 
     def __init__(self, ret: T.Type, label: Any, depth: int):
         self.ret, self.label, self.depth = ret, label, depth
-        self.result: int | None = None
+        self.regs: list[int] = []  # registers of what an inlined call returns
         self.known: Any = None
         self.jumps = 0

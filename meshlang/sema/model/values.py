@@ -43,7 +43,7 @@ class Fields:
 
     __slots__ = ("ty", "v")
 
-    def __init__(self, ty: T.StructType, v: dict[str, Any]):
+    def __init__(self, ty: T.StructType | T.BitsType, v: dict[str, Any]):
         self.ty, self.v = ty, v
 
 
