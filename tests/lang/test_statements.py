@@ -239,6 +239,28 @@ fn both(a: i32, b: i32) Both { return .{ a + b, a * b }; }""",
     ) == [13, 21, 4, 210, 13, 48, 10, 56]
 
 
+def test_defaults_beside_values_of_run_time(machines):
+    """Fields that are left out have their defaults, whatever the others are and wherever the value goes."""
+    got = ints(
+        machines,
+        """
+  g.x = 1; n = 3;
+  s = S{ .v = g }; out[0] = s.n; out[1] = s.k;
+  s = mk(g); out[2] = s.n + s.v.x;
+  out[3] = use(S{ .v = g, .n = n }) + use(.{ .v = g });
+  const one = S{ .v = V{ .x = n } }; out[4] = one.v.y + one.n + one.v.x;
+  var two: S = .{ .v = .{ .x = n }, .k = 1 }; two.n += 1; out[5] = two.v.y + two.n + two.k;
+  many[n - 2] = S{ .v = g }; out[6] = many[1].n;
+  s = if (n == 3) .{ .v = g, .n = 8 } else S{ .v = g }; out[7] = s.n + s.k;""",
+        top="""
+const V = struct { x: i32, y: i32 = 4 }; const S = struct { v: V, n: i32 = 2, k: i32 = -5 };
+var g: V; var s: S; var n: i32; var many: [2]S;
+fn mk(v: V) S { return .{ .v = v }; }
+fn use(z: S) i32 { return z.n * 10 + z.k; }""",
+    )
+    assert got == [2, -5, 3, 40, 9, 8, 2, 3]
+
+
 def test_a_call_with_two_values_of_its_own_parameters(machines):
     """Return registers are written while the parameters are still read."""
     assert (

@@ -439,9 +439,10 @@ class Context:
             isinstance(value, Fields)
             and isinstance(t, T.StructType)
             and value.ty.tag is None
-            and set(value.v) == set(t.index)
+            and set(value.v) <= set(t.index) <= set(value.v) | set(t.defaults)
         ):
-            return Fields(t, {n: self.coerce(value.v[n], f, node) for n, f in t.fields})
+            given = {**t.defaults, **value.v}
+            return Fields(t, {n: self.coerce(given[n], f, node) for n, f in t.fields})
         s = value.ty
         if isinstance(t, T.PtrType) and isinstance(s, T.PtrType):
             if ops.pointer_converts(s, t):
