@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +58,7 @@ def _prompt(repl: Repl) -> str:
 def interact(repl: Repl, path: str | None = None, *, input: Input | None = None, output: Output | None = None) -> int:
     """Read lines until `quit` or end of input. Failed commands are no failure of the session: the exit code is 0.
 
-    Ctrl-C drops the line being typed; during a run it stops the run. Twice in a row on an empty line ends the session.
+    Ctrl-C drops the line being typed; during a run it stops the run. It never ends the session.
     """
     session: PromptSession[str] = PromptSession(
         history=_history(), completer=_Completer(repl), complete_while_typing=False, input=input, output=output
@@ -67,19 +66,16 @@ def interact(repl: Repl, path: str | None = None, *, input: Input | None = None,
     repl.say("MeshLang REPL: `help` lists the commands, Tab completes, Ctrl-D ends the session")
     if path is not None:
         repl.execute(f"load {shlex.quote(path)}")
-    interrupted = 0.0
     while True:
         try:
             line = session.prompt(_prompt(repl))
         except KeyboardInterrupt:
-            now = time.monotonic()
-            if now - interrupted < 1.0:
-                return 0
-            interrupted = now
             repl.say("(Ctrl-D or `quit` ends the session)")
             continue
         except EOFError:
             return 0
+        if line.strip():
+            repl.lines.append(line.strip())
         try:
             repl.execute(line)
         except KeyboardInterrupt:  # between two commands

@@ -12,6 +12,7 @@ from meshlang.fabric.engine import state as s
 from meshlang.fabric.tables import SPARE_QUEUE
 from meshlang.fabric.waiting import Cause, Wait, element_wait, operation_wait
 from meshlang.ir import isa
+from meshlang.ir.frames import inlined_at
 from meshlang.ir.program import DIRECTIONS
 from meshlang.ir.words import INFINITE, RING_LENGTH, Act, Dsd, FifoRow, Walk
 
@@ -154,6 +155,33 @@ def pe_view(machine: Machine, x: int, y: int) -> PEView | None:
         command,
         tuple(operations(machine, pe)),
     )
+
+
+def frames(machine: Machine, x: int, y: int) -> list[tuple[str, Any]]:
+    """The functions that are under way on a PE, innermost first, with the place where each stands; the last is the task or
+    launched function. Expanded functions are among them. Nothing where no task runs."""
+    pe = machine.pe(x, y)
+    tile = names.tile_of(machine, pe)
+    r = machine.pes[pe]
+    if tile is None or int(r["st"]) == s.ST_IDLE:
+        return []
+    W, code = machine.state.W, tile.code
+    base = int(machine.state.code_base[int(machine.state.tile_of[pe])])
+    fp = int(r["fp"])
+    pc = int(r["pc"]) - (int(r["st"]) != s.ST_RUN)
+    found: list[tuple[str, Any]] = []
+    while True:
+        span = names.span_at(machine, pe, pc)
+        for inline in inlined_at(tile, pc - base):
+            found.append((inline.name, span))
+            span = inline.span
+        owner = max((f for f in tile.functions if f.entry <= pc - base), key=lambda f: f.entry, default=None)
+        found.append((owner.name if owner is not None else "?", span))
+        back = int(W[fp - 1])
+        if back < 0:
+            return found
+        fp -= int(code[back - base - 1][2])  # the call says how far its frame is from the caller's
+        pc = back - 1
 
 
 def operations(machine: Machine, pe: int) -> list[OperationView]:

@@ -90,8 +90,10 @@ class Repl(Shell):
         """Run lines; the exit code is 1 if a command failed."""
         for line in lines:
             text = line.rstrip("\n")
-            if self.echo and text.strip():
-                self.say(f"> {text}")
+            if text.strip():
+                self.lines.append(text.strip())
+                if self.echo:
+                    self.say(f"> {text}")
             try:
                 done = self.execute(text)
             except Quit:

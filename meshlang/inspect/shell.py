@@ -41,6 +41,12 @@ class Shell:
         self._debugger: Debugger | None = None
         self.place: tuple[int, int] | None = None  # the PE that commands without a place are about
         self.failed: list[str] = []  # commands that failed
+        self.lines: list[str] = []  # what was typed
+        self.displays: list[str] = []  # expressions that are printed whenever a run stops
+
+    def execute(self, line: str) -> bool:
+        """Run a line; a mistake in it is printed. False if it failed."""
+        raise NotImplementedError
 
     # ------------------------------------------------------------ for commands
 

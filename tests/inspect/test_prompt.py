@@ -48,6 +48,12 @@ def test_ctrl_c_drops_the_line_and_ctrl_d_ends(typed):
     assert code == 0 and "outside" not in out and "left.csl, idle" in out
 
 
+def test_ctrl_c_never_ends_the_session(typed):
+    code, out = typed("\x03\x03\x03pe 0,0\r\x03\x03history\rq\r")
+    assert code == 0 and out.count("ends the session)") == 5 and "left.csl, idle" in out
+    assert out.endswith("   1  pe 0,0\n   2  history\n")
+
+
 def test_errors_keep_the_session(typed):
     code, out = typed("frob\rprint (\rload nowhere\rpe 0,0\r\x04", None)
     assert code == 0 and "there is no command `frob`" in out and "needs a program" in out

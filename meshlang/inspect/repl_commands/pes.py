@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from meshlang.inspect.shell import Shell
 
+_PLACE = re.compile(r"all|-?\d*(:-?\d*)?,-?\d*(:-?\d*)?")
 MOST_GROUPS = 24  # of PEs that differ
 
 
@@ -97,7 +99,6 @@ def operation_lines(op: query.OperationView) -> list[str]:
     "[PLACE]",
     group="Looking at PEs",
     complete=("pe",),
-    aliases=("p",),
     examples=("pe 1,0", "pe 0:4,0:2", "pe all"),
 )
 def pe(repl: Shell, text: str) -> None:
@@ -220,7 +221,7 @@ def wavelet_text(w: query.Wavelet) -> str:
     return f"{w.value:#010x}" + (" control" if w.control else "") + (f" (in {w.ready} cycles)" if w.ready else "")
 
 
-@command("queues", "[PLACE]", group="Looking at PEs", complete=("pe",), aliases=("q",), examples=("queues 1,0",))
+@command("queues", "[PLACE]", group="Looking at PEs", complete=("pe",), examples=("queues 1,0",))
 def queues(repl: Shell, text: str) -> None:
     """The input and output queues of PEs with the wavelets in them, oldest first."""
     machine = repl.debugger.machine
@@ -284,16 +285,62 @@ def list_(repl: Shell, text: str) -> None:
 
 
 @command(
+    "where",
+    "[X,Y]",
+    group="Looking at PEs",
+    complete=("pe",),
+    aliases=("bt", "backtrace"),
+    examples=("where 1,0", "bt"),
+)
+def where(repl: Shell, text: str) -> None:
+    """Where a PE is: the functions that are under way, innermost first, and the task that they belong to."""
+    machine = repl.debugger.machine
+    x, y, w, h = arguments.region(machine, repl.place_or(text))
+    if w * h != 1:
+        raise mistake("where follows one PE", help="where X,Y")
+    repl.place = (x, y)
+    frames = query.frames(machine, x, y)
+    if not frames:
+        repl.say(f"PE {x},{y}: {'idle' if query.pe_view(machine, x, y) is not None else 'no code'}")
+    for number, (name, span) in enumerate(frames):
+        repl.say(f"#{number} {name} at {names.place(span)}: {names.source_line(span)}".rstrip(": "))
+
+
+@command(
+    "display",
+    "[EXPRESSION [@ PLACE] | off]",
+    group="Looking at PEs",
+    complete=("symbol", "pe"),
+    examples=("display data[3] @ 1,0", "display", "display off"),
+)
+def display(repl: Shell, text: str) -> None:
+    """Print an expression whenever a run stops. Without one: list them; `off` ends it."""
+    if text == "off":
+        repl.displays.clear()
+    elif text:
+        expressions.parse(arguments.split_place(text)[0])
+        repl.displays.append(text)
+        repl.execute(f"print {text}")
+    else:
+        for expression in repl.displays:
+            repl.say(expression)
+
+
+@command(
     "print",
     "EXPRESSION [@ PLACE]",
     group="Looking at PEs",
     complete=("symbol", "pe"),
-    examples=("print data[3] + 1 @ 1,0", "print n < 4 @ all"),
+    aliases=("p",),
+    examples=("print data[3] + 1 @ 1,0", "print n < 4 @ all", "p 1,0"),
 )
 def print_(repl: Shell, text: str) -> None:
     """The value of an expression on PEs: global variables, literals, indices, arithmetic, comparisons.
-    Integers are exact (they do not wrap around); floats are computed in double precision.
+    Integers are exact (they do not wrap around); floats are computed in double precision. Of a place: as `pe`.
     """
+    if not text.strip() or _PLACE.fullmatch(text.strip()):
+        pe(repl, text)
+        return
     body, place = arguments.split_place(text)
     node = expressions.parse(body)
     machine = repl.debugger.machine

@@ -192,7 +192,15 @@ def _save(file: str, value: np.ndarray) -> None:
     "SYMBOL VALUE [@ PLACE]",
     group="Program",
     complete=("symbol", "file"),
-    examples=("write x 1.5 @ 0,0", "write x 1 2 3 4", "write W W.npy", "write x random", "write x zeros @ :,0"),
+    aliases=("set",),
+    examples=(
+        "write x 1.5 @ 0,0",
+        "set n = 4",
+        "write x 1 2 3 4",
+        "write W W.npy",
+        "write x random",
+        "write x zeros @ :,0",
+    ),
 )
 def write(repl: Shell, text: str) -> None:
     """Copy values to an exported symbol.
@@ -201,6 +209,8 @@ def write(repl: Shell, text: str) -> None:
     """
     body, place = arguments.split_place(text)
     name, *values = words(body) or [""]
+    if values[:1] == ["="]:
+        values = values[1:]
     if not name or not values:
         raise mistake("write needs a symbol and a value", help="write x 1.5 @ 0,0")
     from meshlang.host.api import _converted

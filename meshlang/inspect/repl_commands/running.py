@@ -50,6 +50,9 @@ def report(repl: Shell, outcome: Outcome) -> None:
     """Say why a run stopped."""
     repl.flush_lines()
     machine = repl.debugger.machine
+    for expression in repl.displays:
+        repl.say(f"{expression}:", "dim")
+        repl.execute(f"print {expression}")
     text = {
         "done": f"{machine.command} is done on all PEs",
         "quiet": "at rest: nothing more happens",
@@ -71,7 +74,7 @@ def report(repl: Shell, outcome: Outcome) -> None:
     "[CYCLES | until CONDITION]",
     group="Running",
     complete=("until", *CONDITIONS, "symbol"),
-    aliases=("r",),
+    aliases=("r", "c", "continue"),
     examples=(
         "run",
         "run 1000",

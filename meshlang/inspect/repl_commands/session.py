@@ -1,4 +1,4 @@
-"""help, why, stats, quit."""
+"""help, history, why, stats, quit."""
 
 from __future__ import annotations
 
@@ -40,11 +40,22 @@ def help_(repl: Shell, text: str) -> None:
     repl.say("PLACE is X,Y or X0:X1,Y0:Y1 (ends not included) or all; names may be shortened; help COMMAND tells more")
 
 
-@command("quit", "", group="Session", program=False, aliases=("exit",), examples=("quit",))
+@command("quit", "", group="Session", program=False, aliases=("exit", "q"), examples=("quit",))
 def quit_(repl: Shell, text: str) -> None:
     """End the session."""
     del repl, text
     raise Quit
+
+
+@command("history", "[COUNT]", group="Session", program=False, examples=("history", "history 5"))
+def history(repl: Shell, text: str) -> None:
+    """The lines of this session, numbered; the last so many."""
+    from meshlang.inspect import arguments
+
+    count = arguments.whole_number(text, "a number of lines", 1) if text else len(repl.lines)
+    first = max(0, len(repl.lines) - count)
+    for number, line in enumerate(repl.lines[first:], first + 1):
+        repl.say(f"{number:>4}  {line}")
 
 
 @command("why", "", group="Running", aliases=("w",), examples=("why",))
