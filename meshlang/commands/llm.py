@@ -108,6 +108,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     load.add_argument("--again", action="store_true", help="load all of them a second time, from host memory")
     _tiers(load)
     _tiers(generate)
+    move = commands.add_parser(
+        "move",
+        help="what moving a request between two meshes costs",
+        description="Decode on the mesh of one wafer image and go on on the mesh of another: once by computing all tokens anew, once by moving "
+        "keys and values. Cycles of both, and the bandwidth between the wafers at which they take the same time.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    move.add_argument("source", metavar="FROM", help="a wafer image")
+    move.add_argument("target", metavar="TO", help="a wafer image of the same model for another mesh")
+    move.add_argument("--tokens", required=True, metavar="N,N,...", help="token numbers of the prompt")
+    move.add_argument("--at", default="32", metavar="N,N,...", help="move after so many tokens in all (default 32)")
+    move.add_argument("--clock", type=float, metavar="MHZ", help="of the wafer (default: the timing profile's)")
+    move.add_argument("--json", action="store_true", help="one JSON object on stdout")
     place.add_argument("-o", "--output", required=True, metavar="FILE", help="the image, model.wimg")
 
 
@@ -151,7 +166,7 @@ def _arch(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    return {"info": _info, "generate": _generate, "place": _place, "load": _load}[args.llm_command](args)
+    return {"info": _info, "generate": _generate, "place": _place, "load": _load, "move": _move}[args.llm_command](args)
 
 
 def _image(args: argparse.Namespace) -> Image | None:
@@ -470,6 +485,46 @@ def _load(args: argparse.Namespace) -> int:
             line += f"; predicted {report['predicted']['all']:.3f} s, measured {report['measured']:.3f} s, error {report['error']:+.0%}"
         print(line)
     return 0
+
+
+# ------------------------------------------------------------ move
+
+
+def _move(args: argparse.Namespace) -> int:
+    from meshlang.diag import usage_error
+    from meshlang.fabric.timing import load_profile
+    from meshlang.serve.crossover import crossover
+    from meshlang.serve.image import MappedImage
+
+    if args.clock is not None and not 1 <= args.clock <= 1e5:
+        raise usage_error(f"--clock {args.clock}: expected MHz, such as 850")
+    prompt, counts = _numbers("--tokens", args.tokens), _numbers("--at", args.at)
+    source = MappedImage(args.source)
+    costs = crossover(source, MappedImage(args.target), prompt, counts)
+    clock = 1e6 * float(args.clock or load_profile(source.header.arch)["machine.clock_mhz"])
+    if args.json:
+        from dataclasses import asdict
+
+        found = [{**asdict(cost), "bandwidth": cost.bandwidth(clock)} for cost in costs]
+        print(json.dumps({"ok": True, "exit_code": 0, "clock": clock, "costs": found}, indent=2))
+        return 0
+    print("tokens  generated  computed anew        restored     bytes  the same at  goes on as before")
+    for c in costs:
+        share = f"({c.computed / c.generated:.0%})"
+        print(
+            f"{c.tokens:6}  {c.generated:9,}  {c.computed:11,} {share:>6}  {c.restored:9,}  {c.bytes:8,}  {c.bandwidth(clock) / 1e9:6.3f} GB/s"
+            f"  {' and '.join('yes' if s else 'no' for s in c.same)}"
+        )
+    return 0
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    from meshlang.diag import usage_error
+
+    numbers = re.split(r"[,\s]+", text.strip())
+    if not all(n.isascii() and n.isdigit() for n in numbers):
+        raise usage_error(f"{option} {text}: expected numbers, such as 5,9,11")
+    return [int(n) for n in numbers]
 
 
 def _describe(checkpoint: Checkpoint, dtype: str, found: dict[str, Any]) -> list[str]:

@@ -19,6 +19,7 @@ from meshlang.host import api
 from meshlang.host.api import FabricHandle
 
 from .families import model_error
+from .key_values import KeyValues, collect, spread
 from .llama import MODEL, Placement, rows_of
 
 
@@ -108,6 +109,7 @@ class Runner:
         self.routes: list[np.ndarray] = []
         self._cached: list[dict[str, np.ndarray]] = [{} for _ in range(self.config.layers)]
         self._settled = False
+        self._first = 0  # tokens that the cache was told of; the others it took one by one
         self.store.write_model(self.fabric)
 
     # ------------------------------------------------------------ what a caller does
@@ -159,6 +161,40 @@ class Runner:
                 else "there is no token to start from",
             )
 
+    def key_values(self) -> KeyValues:
+        """Those of all tokens so far. MS1435 for what cannot be moved."""
+        arrays = []
+        for layer in range(self.config.layers):
+            if not self.streamed:
+                self.fabric.launch("select", layer)
+                self._keep(layer)
+            arrays.append(self._cached[layer])
+        keys, values = (np.stack([a[name] for a in arrays]) for name in ("keys", "values"))
+        if not self.streamed:
+            self._cached = [{} for _ in arrays]
+        return collect(self.place, keys, values, self._first, self.tokens)
+
+    def restore(self, kv: KeyValues) -> None:
+        """Begin with a sequence whose keys and values are known, of another runner of the same model: `feed` goes on behind its
+        tokens. MS0993 if they do not fit, MS1435 for what cannot be moved."""
+        assert not self._settled and kv.keys.shape[0] == self.config.layers
+        place, fabric, n = self.place, self.fabric, kv.tokens
+        place.check_tokens(n, n)
+        for layer, (keys, values) in enumerate(zip(*spread(place, kv))):
+            if self.streamed:
+                self._cached[layer] = {"keys": keys, "values": values}
+                continue
+            fabric.launch("select", layer)
+            fabric.write("keys", keys)
+            fabric.write("values", values)
+        if self.streamed or not place.prompt:
+            fabric.launch("start", n)
+        else:
+            fabric.launch("settle", n)
+            self.settle_cycles = self._clock()
+        self.tokens = self._first = n
+        self._settled = True
+
     # ------------------------------------------------------------ steps
 
     def _begin(self, tokens: list[int], length: int) -> None:
@@ -179,7 +215,8 @@ class Runner:
         else:
             fabric.launch("settle", n)
             self.settle_cycles = self._clock()
-        self.tokens, self._settled = n, True
+        self.tokens = self._first = n
+        self._settled = True
 
     def _decode(self, tokens: list[int], length: int, logits: bool = True) -> np.ndarray:
         """The next token of each sequence."""

@@ -184,7 +184,7 @@ def test_parallel_loads_share(path, server, tmp_path):
     folder = path.parent
     checkpoint = Checkpoint(folder)
     write_image(other, checkpoint, place(checkpoint.config, 2, 3, tokens=8, dtype=np.float32))
-    server.rate = 4e6
+    server.rate = 1e6
     with Loader(512 * FRAME) as loader:
         images = [loader.open(f"{server.address}/{name}.wimg") for name in ("model", "model", "other")]
         before = len(server.requests)
@@ -193,19 +193,37 @@ def test_parallel_loads_share(path, server, tmp_path):
             load.wait()
         assert len(server.requests) - before == len(images[0].chunks) + len(images[2].chunks)
         ends = [load.finished - load.started for load in loads]
-        assert min(ends) > 0.6 * max(ends)
+        assert min(ends) > 0.5 * max(ends)
 
 
 def test_the_time_is_predicted(path, server):
-    server.rate = 2e6
+    server.rate = 1e6
     with Loader(512 * FRAME) as loader:
         image = loader.open(f"{server.address}/model.wimg")
         load, _ = gather(loader, image)
         report = load.report()
         assert report["predicted"]["all"] == max(report["predicted"][t] for t in ("remote", "fabric"))
-        assert report["measured"] > 0.1 and abs(report["error"]) < 0.5
+        # the server gives so much a second and no more; what the machine does beside this can only make it longer
+        least = 0.8 * report["bytes"] / server.rate
+        assert report["seconds"] > least and report["error"] == report["measured"] / report["predicted"]["all"] - 1
+        assert report["predicted"]["all"] > 0.5 * least
         # all of it is in the pool: the fabric alone is left
         assert set(loader.predict(image, image.chunks)) == {"fabric", "all"}
+
+
+def test_a_prediction_counts_those_who_share(path, monkeypatch):
+    with Loader(512 * FRAME) as loader:
+        image = loader.open(path)
+        n = sum(chunk.size for chunk in image.chunks)
+        monkeypatch.setattr(loader.disk, "work_done", lambda: (1000, 2.0))
+        monkeypatch.setattr(loader.fabric, "work_done", lambda: (1000, 1.0))
+        monkeypatch.setattr(loader.disk, "waiting", lambda: {"small": 5000, "large": 10 * n})
+        # a small load takes what it needs, a large one as much as this one
+        assert loader.predict(image, image.chunks) == {
+            "disk": (5000 + n + n) / 500,
+            "fabric": n / 1000,
+            "all": (5000 + 2 * n) / 500,
+        }
 
 
 def test_cancelling_loses_nothing(path, server, tmp_path):
