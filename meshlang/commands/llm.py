@@ -498,7 +498,10 @@ def _move(args: argparse.Namespace) -> int:
 
     if args.clock is not None and not 1 <= args.clock <= 1e5:
         raise usage_error(f"--clock {args.clock}: expected MHz, such as 850")
-    prompt, counts = _numbers("--tokens", args.tokens), _numbers("--at", args.at)
+    prompt = token_lists([args.tokens])[0]
+    if not all(n.isascii() and n.isdigit() for n in args.at.split(",")):
+        raise usage_error(f"--at {args.at}: expected numbers, such as 32,64")
+    counts = [int(n) for n in args.at.split(",")]
     source = MappedImage(args.source)
     costs = crossover(source, MappedImage(args.target), prompt, counts)
     clock = 1e6 * float(args.clock or load_profile(source.header.arch)["machine.clock_mhz"])
@@ -516,15 +519,6 @@ def _move(args: argparse.Namespace) -> int:
             f"  {' and '.join('yes' if s else 'no' for s in c.same)}"
         )
     return 0
-
-
-def _numbers(option: str, text: str) -> list[int]:
-    from meshlang.diag import usage_error
-
-    numbers = re.split(r"[,\s]+", text.strip())
-    if not all(n.isascii() and n.isdigit() for n in numbers):
-        raise usage_error(f"{option} {text}: expected numbers, such as 5,9,11")
-    return [int(n) for n in numbers]
 
 
 def _describe(checkpoint: Checkpoint, dtype: str, found: dict[str, Any]) -> list[str]:
