@@ -245,17 +245,18 @@ class Placement:
         b = self.batch
         cache = self.layers * b * 2 * kv * self.capacity
         buffers = b * (2 * hidden + qkv + q + gate_up) + q + kv + 4 * kv + heads * (self.capacity + 1) + n
-        block = 3 * min(max(self.feed, self.shared), 64)
+        longest = b * (e.chosen * self.feed + self.shared) if e else self.feed
+        block = _vector_block(longest)
         singles = hidden + b - 1 + heads + block  # f32
         if c.wide_norms:
             singles += q + kv + 2
         if e:
             weights += self.layers * hidden * e.logits
-            buffers += b * (2 * (min(e.chosen, self.region_experts) * self.feed + self.shared) - gate_up)
+            buffers += b * (3 * (min(e.chosen, self.region_experts) * self.feed + self.shared) - gate_up)
             # of logits and choice, and of all layers' routes: numbers and weights
-            singles += b * e.logits + e.chosen + self.layers * b * 2 * e.chosen
+            singles += b * e.logits + e.chosen + self.layers * b * 2 * e.chosen + (2 * b * e.chosen if b > 1 else 0)
             if size == 2:
-                singles += 3 * min(e.chosen if e.renormalise else e.count, 64)
+                singles += _vector_block(e.chosen if e.renormalise else e.count)
         if c.head_norms:  # decoding, and prefilling
             singles += (n + b * (heads + self.kv_heads)) + ((n + rows * (heads + self.kv_heads)) if rows else 0)
         if self.head:
@@ -657,6 +658,12 @@ class Placement:
             if self.shift
             else np.eye(1, self.height, self.height - 1, dtype=int)[0] * self.capacity
         )
+
+
+def _vector_block(longest: int) -> int:
+    """f32 of <llm/vector> for vectors of up to so many elements."""
+    n = min(longest, 64)
+    return 3 * (n + 1 if n % 4 == 0 else n)
 
 
 def line_group(n: int) -> int:
