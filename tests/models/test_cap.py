@@ -89,6 +89,16 @@ def test_a_run_with_experts_by_hand():
     assert found["activated"]["uniform"] == pytest.approx(5 * (1 - (3 / 5) ** 3))
 
 
+def test_choices_at_random_take_as_many_experts_as_the_formula_says():
+    rng = np.random.default_rng(0)
+    sizes = cap.Sizes.of(SPARSE, 2)
+    for batch in (1, 2, 3, 8):
+        taken = [len(np.unique([rng.choice(5, 2, replace=False) for _ in range(batch)])) for _ in range(2000)]
+        steps = [cap.Step(1, batch, 1, (n, n), 1, 1, 1) for n in taken]
+        found = cap.metrics(sizes, steps, cap.machine("wse2", 3, 2, True))["activated"]
+        assert found["mean"] == pytest.approx(found["uniform"], rel=0.02)
+
+
 def test_as_the_repository_computes():
     """Its formulas, written out again: per step, then averaged."""
     sizes = cap.Sizes.of(SPARSE, 2)
