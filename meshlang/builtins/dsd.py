@@ -13,6 +13,7 @@ from ..sema.model import types as T
 from ..sema.model.dsd_rules import RULES, Rule, fields
 from ..sema.model.protocol import Analysis
 from ..sema.model.values import VOID, Dsd, FnValue, Known, Mem, Pointer, Reg
+from ..syntax import ast
 from .registry import builtin, config, flag
 from .tasks import action_target, check_bound
 
@@ -96,7 +97,7 @@ def element_of(cx: Analysis, node, t: T.Type) -> T.Type:
     "kind, fields",
     doc="A data structure descriptor: mem1d_dsd, mem4d_dsd, circbuf_dsd, fabin_dsd or fabout_dsd.",
 )
-def get_dsd(cx, node, hint):
+def get_dsd(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     kind = cx.type_expr(node.args[0])
     if kind is T.MEM1D:
         return memory_dsd(cx, node, config(cx, node.args[1], fields("mem1d_dsd"), "mem1d_dsd"))
@@ -313,7 +314,7 @@ def dsd_arg(cx: Analysis, node, kinds: tuple[T.Type, ...]) -> Any:
 
 
 @builtin("set_dsd_base_addr", "dsd, array_or_pointer", doc="The DSD with another base address; its offset is dropped.")
-def set_dsd_base_addr(cx, node, hint):
+def set_dsd_base_addr(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     dsd = dsd_arg(cx, node, (T.MEM1D, T.MEM4D))
     base = address_arg(cx, node.args[1])
     elem = element_of(cx, node.args[1], base.ty)
@@ -342,7 +343,7 @@ def address_arg(cx: Analysis, node) -> Any:
 
 
 @builtin("increment_dsd_offset", "dsd, n, T", doc="The DSD moved by n elements of T.")
-def increment_dsd_offset(cx, node, hint):
+def increment_dsd_offset(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     dsd = dsd_arg(cx, node, (T.MEM1D, T.MEM4D))
     t = cx.type_expr(node.args[2])
     if t.size not in ELEMENTS:
@@ -355,7 +356,7 @@ def increment_dsd_offset(cx, node, hint):
 
 
 @builtin("set_dsd_length", "dsd, n", doc="The DSD with another number of steps.")
-def set_dsd_length(cx, node, hint):
+def set_dsd_length(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     dsd = dsd_arg(cx, node, (T.MEM1D, T.FABIN, T.FABOUT, T.CIRCBUF))
     n = integer(cx, node.args[1], cx.rv(node.args[1], T.U16), RULES["@set_dsd_length", "n"])
     if isinstance(dsd, Known) and isinstance(n, int):
@@ -366,7 +367,7 @@ def set_dsd_length(cx, node, hint):
 
 
 @builtin("set_dsd_stride", "dsd, n", doc="The DSD with another stride, in elements.")
-def set_dsd_stride(cx, node, hint):
+def set_dsd_stride(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     dsd = dsd_arg(cx, node, (T.MEM1D,))
     n = integer(cx, node.args[1], cx.rv(node.args[1], T.I8), RULES["@set_dsd_stride", "n"])
     if isinstance(dsd, Known) and isinstance(n, int):
@@ -381,7 +382,7 @@ FIFO_DSRS = {T.DSR_FIFO_DEST: T.DSR_DEST, T.DSR_FIFO_SRC1: T.DSR_SRC1}
 
 
 @builtin("get_dsr", "dsr_type, n", phase="comptime", doc="A data structure register, by number.")
-def get_dsr(cx, node, hint):
+def get_dsr(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     t = cx.type_expr(node.args[0])
     if not isinstance(t, T.DsrType):
         cx.fail("MS0301", f"@get_dsr takes dsr_dest, dsr_src0 or dsr_src1, found {t}", node.args[0])
@@ -407,7 +408,7 @@ def dsr_index(cx: Analysis, value: Known) -> int:
     phase="comptime",
     doc="An extended DSR, by number. MeshLang needs none: they are accepted and ignored.",
 )
-def get_xdsr(cx, node, hint):
+def get_xdsr(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     return Known(T.XDSR, cx.known_int(node.args[0]))
 
 
@@ -417,7 +418,7 @@ def get_xdsr(cx, node, hint):
     phase="comptime",
     doc="A stride register, by number. MeshLang needs none: they are accepted and ignored.",
 )
-def get_sr(cx, node, hint):
+def get_sr(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     return Known(T.SR, cx.known_int(node.args[0]))
 
 
@@ -485,12 +486,12 @@ def op_config(cx: Analysis, node, cfg: dict[str, Any]) -> tuple[dict[str, int], 
 
 
 @builtin("load_to_dsr", "dsr, dsd[, config]", doc="Put a DSD into a DSR.")
-def load_to_dsr(cx, node, hint):
+def load_to_dsr(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     return load(cx, node, node.args[1], node.args[2] if len(node.args) > 2 else None)
 
 
 @builtin("load_to_dsr_xdsr", "dsr, xdsr, circbuf[, config]", doc="Put a circbuf_dsd into a DSR with its extension.")
-def load_to_dsr_xdsr(cx, node, hint):
+def load_to_dsr_xdsr(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     xdsr_arg(cx, node)
     return load(cx, node, node.args[2], node.args[3] if len(node.args) > 3 else None, (T.CIRCBUF,))
 
@@ -505,7 +506,7 @@ def xdsr_arg(cx: Analysis, node) -> None:
     "dsr, xdsr, srs, mem4d[, config]",
     doc="Put a mem4d_dsd into a DSR with its extension and strides.",
 )
-def load_to_dsr_xdsr_sr(cx, node, hint):
+def load_to_dsr_xdsr_sr(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     xdsr_arg(cx, node)
     strides = cx.known(node.args[2])
     if not isinstance(strides.ty, T.StructType) or any(v.ty is not T.SR for v in strides.v.values()):
@@ -573,13 +574,13 @@ def load(cx: Analysis, node, dsd_node, cfg_node, kinds: tuple[T.Type, ...] = (T.
 
 
 @builtin("set_dsr_base_addr", "dsr, pointer", phase="run", doc="Another base address for the DSD a DSR holds.")
-def set_dsr_base_addr(cx, node, hint):
+def set_dsr_base_addr(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     dsr = cx.known(node.args[0])
     if not isinstance(dsr.ty, T.DsrType):
         cx.fail("MS0301", f"@set_dsr_base_addr takes a DSR, found {dsr.ty}", node.args[0])
     base = address_arg(cx, node.args[1])
     elem = element_of(cx, node.args[1], base.ty)
-    cx.emit(node, Op.DSRBASE, dsr_index(cx, dsr), cx.to_reg(base, node), 0, elem.ty)
+    cx.emit(node, Op.DSRBASE, dsr_index(cx, dsr), cx.to_reg(base, node), 0, cx.scalar(elem, node))
     return VOID
 
 

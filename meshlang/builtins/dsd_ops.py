@@ -194,7 +194,7 @@ def lower(cx: Analysis, node, name: str, op: DsdOpCode):
 
 
 @builtin("dfilt", "fabin, config", phase="run", doc="Drop data wavelets until `extent` control wavelets have come.")
-def dfilt(cx, node, hint):
+def dfilt(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     source = cx.rv(node.args[0])
     if source.ty not in (T.FABIN, T.DSR_SRC1):
         cx.fail("MS0512", f"@dfilt takes a fabin_dsd or a dsr_src1, found {source.ty}", node.args[0])
@@ -207,7 +207,7 @@ def dfilt(cx, node, hint):
     columns, id_, _ = op_config(cx, node.args[1], cfg)
     if not columns["async"]:
         cx.fail("MS0511", "@dfilt is asynchronous", node.args[1], "add '.async = true'")
-    fb = cx.fb
+    fb = cx.builder
     row = OperationRow.make(code=DsdOpCode.DFILT, async_=1, **{k: columns[k] for k in ("action", "ut", "prio")})
     mark = fb.mark()
     base = fb.regs(7)
@@ -249,7 +249,7 @@ def _register(name: str, op: DsdOpCode) -> None:
     args = ", ".join(["dest", *(f"src{i}" for i in range(longest - 1))]) + "[, config]"
 
     @builtin(name, args, doc=f"Vector operation, forms {'; '.join(describe_form(f) for f in op.forms)}.")
-    def run(cx, node, hint):
+    def run(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
         return lower(cx, node, name, op)
 
 
@@ -268,7 +268,7 @@ def is_small(decl: Any) -> bool:
 
 
 @builtin("map", "fn, operands, ...", phase="run", doc="Call a function for each step of its vector operands.")
-def map_(cx, node, hint):
+def map_(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     fn = cx.known(node.args[0]).v
     if not isinstance(fn, FnValue) or fn.decl.is_task:
         cx.fail("MS0515", "@map takes a function", node.args[0])
@@ -283,7 +283,7 @@ def map_(cx, node, hint):
             f"found {len(operands)}",
             node,
         )
-    fb = cx.fb
+    fb = cx.builder
     start = fb.mark()
     values = [cx.rv(a) for a in operands]
     if not any(is_vector(v.ty) for v in values):

@@ -10,6 +10,7 @@ from ..sema.model import types as T
 from ..sema.model.dsd_rules import RULES
 from ..sema.model.protocol import Analysis
 from ..sema.model.values import VOID, Dsd, FnValue, Known, Mem, Pointer
+from ..syntax import ast
 from .dsd import PRIORITY, choice, integer
 from .registry import builtin, config
 from .tasks import action_target, check_bound
@@ -22,10 +23,11 @@ FIELDS = dict.fromkeys(
 
 
 @builtin("allocate_fifo", "buffer[, config]", phase="global", doc="A FIFO over a global array.")
-def allocate_fifo(cx, node, hint):
+def allocate_fifo(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     unit = cx.unit
     place: Any = cx.ev(node.args[0])
     if isinstance(place, Known) and isinstance(place.v, Pointer):
+        assert isinstance(place.ty, T.PtrType)
         place = Mem(place.ty.elem, 0, place.v.offset, place.ty.const, place.v.var)
     t = place.ty
     if (
@@ -100,18 +102,18 @@ def fill(cx: Analysis, row: list[int], column: int, value: Known, node) -> None:
 
 def _set_length(name: str, fn: Sys):
     @builtin(name, "fifo, n", phase="run", doc="The number of elements the FIFO takes part with in an operation.")
-    def set_length(cx, node, hint):
+    def set_length(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
         fifo = cx.known(node.args[0])
         if fifo.ty is not T.FIFO:
             cx.fail("MS0301", f"@{name} takes a FIFO, found {fifo.ty}", node.args[0])
         n = integer(cx, node.args[1], cx.rv(node.args[1], T.U16), RULES[f"@{name}", "n"])
-        r = cx.fb.reg()
+        r = cx.builder.reg()
         if isinstance(n, int):
-            cx.fb.constant(fifo.v.queue | n << 16, r)
+            cx.builder.constant(fifo.v.queue | n << 16, r)
         else:
             cx.emit(node, Op.MULI, r, n.reg, 1 << 16)
             cx.emit(node, Op.ADDI, r, r, fifo.v.queue)
-        cx.emit(node, Op.SYS, cx.fb.reg(), r, fn)
+        cx.emit(node, Op.SYS, cx.builder.reg(), r, fn)
         return VOID
 
 

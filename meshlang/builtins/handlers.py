@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..ir.isa import Op, Sys
 from ..sema.model import types as T
 from ..sema.model.protocol import Analysis
 from ..sema.model.values import VOID, FnValue, Known
+from ..syntax import ast
 from .registry import builtin
 
 
@@ -17,7 +20,7 @@ def handler(cx: Analysis, node) -> FnValue:
 
 
 @builtin("set_teardown_handler", "fn, color", phase="top", doc="The function to call when a color goes into teardown.")
-def set_teardown_handler(cx, node, hint):
+def set_teardown_handler(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     fn, color = handler(cx, node), cx.known(node.args[1])
     if color.ty is not T.COLOR:
         cx.fail("MS0301", f"expected a color, found {color.ty}", node.args[1])
@@ -42,7 +45,7 @@ def queue_number(cx: Analysis, node, arg) -> int:
     arch=("wse3",),
     doc="The function to call when a flushed queue is empty.",
 )
-def set_empty_queue_handler(cx, node, hint):
+def set_empty_queue_handler(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     fn, queue = handler(cx, node), queue_number(cx, node, node.args[1])
     first = cx.unit.empty_handlers.get(queue)
     if first is not None:
@@ -52,7 +55,7 @@ def set_empty_queue_handler(cx, node, hint):
 
 
 @builtin("queue_flush", "queue", phase="run", arch=("wse3",), doc="Start task 29 when the queue is empty.")
-def queue_flush(cx, node, hint):
+def queue_flush(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     number = queue_number(cx, node, node.args[0])
-    cx.emit(node, Op.SYS, cx.fb.reg(), cx.to_reg(Known(T.U16, number), node), Sys.QUEUE_FLUSH)
+    cx.emit(node, Op.SYS, cx.builder.reg(), cx.to_reg(Known(T.U16, number), node), Sys.QUEUE_FLUSH)
     return VOID

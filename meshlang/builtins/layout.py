@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..ir.program import Export
 from ..sema.model import types as T
 from ..sema.model.protocol import Analysis
 from ..sema.model.values import VOID, ArrayValue, FnValue, Known, Mem
+from ..syntax import ast
 from .registry import builtin
 from .values import text_arg
 
 
 @builtin("set_rectangle", "width, height", phase="layout", doc="The size of the program's rectangle of PEs.")
-def set_rectangle(cx, node, hint):
+def set_rectangle(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     cx.unit.layout.refused = True  # until both arguments are known and good
     cx.unit.layout.set_rectangle(cx, node, cx.known_int(node.args[0]), cx.known_int(node.args[1]))
     return VOID
@@ -23,7 +26,7 @@ NO_PARAMS = Known(T.struct(()), {})
 
 
 @builtin("set_tile_code", "x, y[, file, params]", phase="layout", doc="The program of one PE.")
-def set_tile_code(cx, node, hint):
+def set_tile_code(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     args = node.args
     params = NO_PARAMS
     if len(args) > 3:
@@ -39,7 +42,7 @@ def set_tile_code(cx, node, hint):
 @builtin(
     "set_color_config", "x, y, color, config", phase="layout", doc="The configuration of a color at one PE's router."
 )
-def set_color_config(cx, node, hint):
+def set_color_config(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     args = node.args
     color = cx.known(args[2])
     if color.ty is not T.COLOR:
@@ -54,7 +57,7 @@ def set_color_config(cx, node, hint):
     phase="top",
     doc="The configuration of a color at every PE that runs this code.",
 )
-def set_local_color_config(cx, node, hint):
+def set_local_color_config(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     color = cx.known(node.args[0])
     if color.ty is not T.COLOR:
         cx.fail("MS0301", f"expected a color, found {color.ty}", node.args[0], "use @get_color(n)")
@@ -72,7 +75,7 @@ def set_local_color_config(cx, node, hint):
     phase="comptime",
     doc="The rectangle: .width, .height, .fabric.{width, height}, .offsets.{width, height}.",
 )
-def get_rectangle(cx, node, hint):
+def get_rectangle(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     layout = cx.unit.layout
     if layout is None or layout.width == 0:
         cx.fail("MS0601", "@get_rectangle needs the rectangle: @set_rectangle comes first", node)
@@ -116,12 +119,11 @@ def exportable(t: T.Type) -> bool:
 
 
 @builtin("export_name", "name, T[, mutable]", phase="layout", doc="A symbol the PEs may advertise to the host.")
-def export_name(cx, node, hint):
+def export_name(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     name = text_arg(cx, node.args[0])
     t = cx.type_expr(node.args[1])
     layout = cx.unit.layout
-    is_fn = isinstance(t, T.FnType)
-    if is_fn:
+    if isinstance(t, T.FnType):
         if len(node.args) > 2:
             cx.fail("MS0605", f"'{name}' is a function: @export_name takes no mutability for it", node.args[2])
         if len(t.params) > 15:
@@ -157,17 +159,20 @@ def export_name(cx, node, hint):
 @builtin(
     "export_symbol", "symbol[, name]", phase="top", doc="Advertise a variable or function of this PE under a name."
 )
-def export_symbol(cx, node, hint):
+def export_symbol(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     unit = cx.unit
     target = node.args[0]
     place = cx.ev(target)
     name = text_arg(cx, node.args[1]) if len(node.args) > 1 else getattr(target, "name", target.span.text())
     if isinstance(place, Known) and place.ty is T.FN:
         fn: FnValue = place.v
-        t = cx.function_type(fn, node)
+        t: T.Type
+        t = signature = cx.function_type(fn, node)
         mutable = False
         inst = unit.plain_instance(fn)
-        export = Export(name, "fn", t.name, function=inst.index, params=tuple(p.name for p in t.params), mutable=False)
+        export = Export(
+            name, "fn", t.name, function=inst.index, params=tuple(p.name for p in signature.params), mutable=False
+        )
     else:
         if isinstance(place, Known):
             if isinstance(place.ty, T.PtrType) or place.ty.ty is not None:
@@ -209,12 +214,12 @@ def export_symbol(cx, node, hint):
 
 
 @builtin("has_exported_tensors", "", phase="comptime", doc="Whether this program advertises data.")
-def has_exported_tensors(cx, node, hint):
+def has_exported_tensors(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     return Known(T.BOOL, any(e.kind != "fn" for e in cx.unit.exports.values()))
 
 
 @builtin("get_symbol_id", "symbol", phase="comptime", doc="The number of an advertised symbol.")
-def get_symbol_id(cx, node, hint):
+def get_symbol_id(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     target = node.args[0]
     place = cx.ev(target)
     name = getattr(target, "name", target.span.text())
@@ -258,12 +263,12 @@ def exported(cx: Analysis, node, number, t: T.Type, wanted: str, fits) -> Mem:
 
 
 @builtin("get_symbol_value", "T, id", phase="run", doc="The value of the advertised variable with this number.")
-def get_symbol_value(cx, node, hint):
+def get_symbol_value(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     t = cx.type_expr(node.args[0])
     return cx.load(exported(cx, node, node.args[1], t, f"variable of type {t}", lambda e: e.type == t.name), node)
 
 
 @builtin("get_tensor_ptr", "id", phase="run", doc="The advertised pointer with this number, as [*]u16.")
-def get_tensor_ptr(cx, node, hint):
+def get_tensor_ptr(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     t = T.pointer(T.U16, many=True)
     return cx.load(exported(cx, node, node.args[0], t, "tensor", lambda e: e.kind == "pointer"), node)

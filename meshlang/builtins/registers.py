@@ -7,11 +7,14 @@ address is known, and none is guessed.
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..ir import isa
 from ..ir.isa import Op, Sys
 from ..sema.model import types as T
 from ..sema.model.protocol import Analysis
 from ..sema.model.values import VOID, Known, Reg
+from ..syntax import ast
 from .registry import builtin
 
 # What a comptime block may not set (facts 3.6), as far as the addresses are known.
@@ -82,7 +85,7 @@ def _set(name: str) -> None:
         "address, value[, range]",
         doc="Store a word in the configuration space of this PE, or have it there from the start.",
     )
-    def set_config(cx, node, hint):
+    def set_config(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
         if cx.fb is None:
             address = at_compile_time(cx, node)
             cx.unit.registers[address] = cx.coerce(cx.known(node.args[1]), T.U16, node.args[1]).v
@@ -95,7 +98,7 @@ def _set(name: str) -> None:
 
 def _get(name: str) -> None:
     @builtin(name, "address[, range]", doc="A word of the configuration space of this PE.")
-    def get_config(cx, node, hint):
+    def get_config(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
         if cx.fb is None:
             return Known(T.U16, cx.unit.registers.get(at_compile_time(cx, node), 0))
         first = pair(cx, node)

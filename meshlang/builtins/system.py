@@ -6,6 +6,7 @@ They are not part of the language; programs outside stdlib/ should not use them.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from ..ir.isa import MathFn, Op, Print, Sys, Ty
 from ..ir.program import HOST, RAMP, ColorConfig
@@ -13,19 +14,20 @@ from ..sema.model import ops
 from ..sema.model import types as T
 from ..sema.model.protocol import Analysis
 from ..sema.model.values import ABSENT, VOID, Known, Reg
+from ..syntax import ast
 from .registry import builtin
 from .values import text_arg
 
 
 @builtin("__use_memcpy", "", phase="top", doc="This PE takes part in the host's command stream.")
-def use_memcpy(cx, node, hint):
+def use_memcpy(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     cx.unit.uses_memcpy = True
     return VOID
 
 
 def _host_stream(name: str, table: str, cfg: ColorConfig):
     @builtin(name, "color, name", phase="top", doc="Route a color between the host and this PE.")
-    def stream(cx, node, hint):
+    def stream(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
         value = cx.known(node.args[0])
         if value.ty is T.VOID:
             return VOID
@@ -53,37 +55,37 @@ _host_stream("__host_out", "host_out", ColorConfig(1 << RAMP, 1 << HOST))
 
 
 @builtin("__sys", "name[, argument]", phase="run", doc="A function of the SYS instruction.")
-def sys_(cx, node, hint):
+def sys_(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     fn = Sys[text_arg(cx, node.args[0])]
     argument = 0
     if len(node.args) > 1:
         value = cx.rv(node.args[1], T.U16)
         argument = cx.to_reg(cx.coerce(value, T.U16, node) if isinstance(value, Known) else value, node)
-    r = cx.fb.reg()
+    r = cx.builder.reg()
     cx.emit(node, Op.SYS, r, argument, fn)
     return Reg(T.U16, r)
 
 
 @builtin("__sys32", "name[, argument]", phase="run", doc="As __sys, with a 32-bit result.")
-def sys32(cx, node, hint):
+def sys32(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     return Reg(T.U32, sys_(cx, node, hint).reg)
 
 
 @builtin("__high_priority", "id, high", phase="top", doc="The priority a task id has from the start.")
-def high_priority(cx, node, hint):
+def high_priority(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     bit = 1 << cx.known_int(node.args[0])
     cx.unit.high = cx.unit.high | bit if cx.known(node.args[1]).v else cx.unit.high & ~bit
     return VOID
 
 
 @builtin("__transform", "mask", phase="top", doc="The mask of control_transform from the start.")
-def transform(cx, node, hint):
+def transform(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     cx.unit.transform = cx.known_int(node.args[0]) & 63
     return VOID
 
 
 @builtin("__exceptions", "mask", phase="top", doc="The mask of exceptions from the start.")
-def exceptions(cx, node, hint):
+def exceptions(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     cx.unit.exceptions = cx.known_int(node.args[0])
     return VOID
 
@@ -93,17 +95,17 @@ def exceptions(cx, node, hint):
     "what",
     doc="Refuses the program: a library function that MeshLang has the name of and not the effect.",
 )
-def unsupported(cx, node, hint):
+def unsupported(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     cx.fail("MS0399", f"{text_arg(cx, node.args[0])} is not supported", node)
 
 
 @builtin("__absent", "", doc="The value `{}` of a field that @concat_structs may fill in.")
-def absent(cx, node, hint):
+def absent(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     return ABSENT
 
 
 @builtin("__direction", "d", doc="The number of a direction, as masks count them.")
-def direction(cx, node, hint):
+def direction(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     value = cx.rv(node.args[0])
     if value.ty is not T.DIRECTION:
         cx.fail("MS0301", f"expected a direction, found {value.ty}", node.args[0])
@@ -113,11 +115,11 @@ def direction(cx, node, hint):
 @builtin(
     "__route", "color[, value]", phase="run", doc="The packed route of a color at this PE (ir.isa, R_*), or a new one."
 )
-def route(cx, node, hint):
+def route(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     color = cx.rv(node.args[0])
     if isinstance(color, Known):
         cx.unit.route_colors.add(color.v)
-    pair = cx.fb.regs(2)
+    pair = cx.builder.regs(2)
     cx.into(color, pair, node)
     return get_or_set(cx, node, pair, T.U64, Sys.ROUTE_GET, Sys.ROUTE_SET)
 
@@ -140,14 +142,14 @@ def get_or_set(cx: Analysis, node, pair: int, t: T.Type, get: Sys, set_: Sys):
     phase="run",
     doc="A field of a filter of this PE: selector = color | field << 8 (ir.isa.FILTER_FIELDS).",
 )
-def filter_(cx, node, hint):
-    pair = cx.fb.regs(2)
+def filter_(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
+    pair = cx.builder.regs(2)
     cx.into(cx.coerce(cx.rv(node.args[0], T.U16), T.U16, node), pair, node)
     return get_or_set(cx, node, pair, T.U16, Sys.FILTER_GET, Sys.FILTER_SET)
 
 
 @builtin("get_filter_id", "color", phase="comptime", doc="The filter of a color, as <tile_config/filters> names it.")
-def get_filter_id(cx, node, hint):
+def get_filter_id(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     color = cx.known(node.args[0])
     if color.ty is not T.COLOR:
         cx.fail("MS0301", f"expected a color, found {color.ty}", node.args[0])
@@ -199,7 +201,7 @@ def math_value(fn: str, t: T.Type, *args: float) -> float:
 
 
 @builtin("__math", "name, x[, y]", doc="A function of <math>: correctly rounded from the double result.")
-def math_(cx, node, hint):
+def math_(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     fn = text_arg(cx, node.args[0])
     x = cx.rv(node.args[1])
     if x.ty is T.COMPTIME_INT:
@@ -210,7 +212,7 @@ def math_(cx, node, hint):
         cx.fail("MS0301", f"expected a float, found {t}", node)
     if isinstance(x, Known) and (y is None or isinstance(y, Known)):
         return Known(t, math_value(fn, t, x.v, *([y.v] if y is not None else [])))
-    fb = cx.fb
+    fb = cx.builder
     if y is None:
         rx = cx.to_reg(x, node)
         r = fb.reg()
@@ -243,13 +245,15 @@ def emit_print(cx: Analysis, node, kind: Print, value=None, text: str = "") -> N
     phase="run",
     doc="An output record for the host: a kind of ir.isa.Print, with a value.",
 )
-def print_(cx, node, hint):
+def print_(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     kind = Print[text_arg(cx, node.args[0])]
     key = text_arg(cx, node.args[2]) if len(node.args) > 2 else ""
     if kind in (Print.TEXT, Print.TRACE_TEXT):
         text = text_arg(cx, node.args[1])
         if kind is Print.TRACE_TEXT:
-            cx.emit(node, Op.PRINT, cx.fb.constant(cx.unit.string(text), cx.fb.reg()), cx.unit.string(key), kind)
+            cx.emit(
+                node, Op.PRINT, cx.builder.constant(cx.unit.string(text), cx.builder.reg()), cx.unit.string(key), kind
+            )
         else:
             print_text(cx, node, text)
     elif kind in (Print.FLUSH, Print.TRACE_TIME):
@@ -282,7 +286,7 @@ _SPEC = re.compile(r"\{\{|\}\}|\{(\w*)\}")
     phase="run",
     doc="Formatted output of <simprint>: {d} {X} {b} {f}, {{ and }} stand for braces.",
 )
-def format_(cx, node, hint):
+def format_(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     text = text_arg(cx, node.args[0])
     value = cx.rv(node.args[1])
     args = list(value.v.values()) if isinstance(value.ty, T.StructType) else [] if value.ty is T.VOID else [value]

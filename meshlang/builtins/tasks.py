@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..ir.isa import Op
 from ..sema.model import types as T
 from ..sema.model.protocol import Analysis
 from ..sema.model.unit import Bound, QueueState
 from ..sema.model.values import VOID, FnValue, Known, Reg
+from ..syntax import ast
 from .registry import builtin, config
 
 ROTATING_PAIRS = 2
@@ -35,7 +38,7 @@ def number(cx: Analysis, node, t: T.Type, low: int, high: int, what: str):
 
 
 @builtin("get_color", "n", doc="The color with a number, 0 to 23.")
-def get_color(cx, node, hint):
+def get_color(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     value = cx.rv(node.args[0])
     if value.ty is T.COLOR:
         return value
@@ -43,27 +46,27 @@ def get_color(cx, node, hint):
 
 
 @builtin("get_local_task_id", "n", doc="The id of a local task: 0 to 30 on WSE-2, 8 to 30 on WSE-3.")
-def get_local_task_id(cx, node, hint):
+def get_local_task_id(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     return number(cx, node, T.LOCAL_TASK_ID, 0 if cx.unit.arch == "wse2" else 8, 30, "local task id")
 
 
 @builtin("get_control_task_id", "n", doc="The id of a control task, 0 to 63.")
-def get_control_task_id(cx, node, hint):
+def get_control_task_id(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     return number(cx, node, T.CONTROL_TASK_ID, 0, 63, "control task id")
 
 
 @builtin("get_input_queue", "n", doc="An input queue, 0 to 7.")
-def get_input_queue(cx, node, hint):
+def get_input_queue(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     return number(cx, node, T.INPUT_QUEUE, 0, QUEUES[cx.unit.arch][0] - 1, "input queue")
 
 
 @builtin("get_output_queue", "n", doc="An output queue: 0 to 5 on WSE-2, 0 to 7 on WSE-3.")
-def get_output_queue(cx, node, hint):
+def get_output_queue(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     return number(cx, node, T.OUTPUT_QUEUE, 0, QUEUES[cx.unit.arch][1] - 1, "output queue")
 
 
 @builtin("get_ut_id", "n", arch=("wse3",), doc="A microthread, 0 to 7.")
-def get_ut_id(cx, node, hint):
+def get_ut_id(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     return number(cx, node, T.UT_ID, 0, 7, "microthread")
 
 
@@ -72,7 +75,7 @@ def get_ut_id(cx, node, hint):
     "color_or_queue",
     doc="The id of a data task: from a color on WSE-2, from an input queue on WSE-3.",
 )
-def get_data_task_id(cx, node, hint):
+def get_data_task_id(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     value = cx.rv(node.args[0])
     want = T.COLOR if cx.unit.arch == "wse2" else T.INPUT_QUEUE
     if value.ty is not want:
@@ -90,7 +93,7 @@ def get_data_task_id(cx, node, hint):
 
 def _bind(kind: str, id_type: T.Type):
     @builtin(f"bind_{kind}_task", "task, id", phase="top", doc=f"Bind a task to a {kind} task id.")
-    def bind(cx, node, hint):
+    def bind(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
         task, id_ = task_arg(cx, node), cx.known(node.args[1])
         if id_.ty is not id_type:
             cx.fail("MS0301", f"@bind_{kind}_task takes a {id_type}, found {id_.ty}", node.args[1])
@@ -106,10 +109,10 @@ def task_arg(cx: Analysis, node) -> FnValue:
 
 
 @builtin("bind_task", "task, id", phase="top", doc="Bind a task to an id, or to a color as before SDK 1.0 (WSE-2).")
-def bind_any_task(cx, node, hint):
+def bind_any_task(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     """Colors and task ids were one thing then: a task that takes a wavelet was a data task, any other a local task."""
     fn, id_ = task_arg(cx, node), cx.known(node.args[1])
-    kinds = {
+    kinds: dict[T.Type, str] = {
         T.LOCAL_TASK_ID: "local",
         T.DATA_TASK_ID: "data",
         T.CONTROL_TASK_ID: "control",
@@ -208,7 +211,7 @@ def bind_task(cx: Analysis, node, kind: str, fn: FnValue, number: int) -> None:
     arch=("wse3",),
     doc="Bind a data task, and the task that takes its place once in `limit` + 1 starts.",
 )
-def bind_rotating_tasks(cx, node, hint):
+def bind_rotating_tasks(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     """The alternate is control task 0. What the machine needs of a pair beside the two tasks is in `Unit.rotating`."""
     unit = cx.unit
     main, id_ = task_arg(cx, node), cx.known(node.args[2])
@@ -250,6 +253,7 @@ def bind_rotating_tasks(cx, node, hint):
         first is not None and first.kind == "control" and first.fn.decl is alt.decl and first.fn.module is alt.module
     )
     if unit.rotating and not shared:
+        assert first is not None  # the alternate of the other pair
         cx.fail(
             "MS0440",
             f"'{alt.decl.name}' cannot be the alternate: it would be control task 0, which is '{first.fn.decl.name}'",
@@ -269,7 +273,7 @@ _bind("control", T.CONTROL_TASK_ID)
 
 
 @builtin("rpc", "id", phase="top", doc="The RPC server of old programs; memcpy has its own, so this does nothing.")
-def rpc(cx, node, hint):
+def rpc(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     cx.rv(node.args[0])
     return VOID
 
@@ -278,7 +282,7 @@ def rpc(cx, node, hint):
 
 
 @builtin("activate", "id", doc="Make a local task ready to run.")
-def activate(cx, node, hint):
+def activate(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     value = cx.rv(node.args[0])
     if isinstance(value, Known) and isinstance(value.v, FnValue):
         value = Known(T.LOCAL_TASK_ID, action_target(cx, value, node.args[0]))
@@ -344,7 +348,7 @@ def _block(name: str, blocked: bool):
         "id",
         doc=f"{'Keep' if blocked else 'Allow'} the tasks of an id {'from starting' if blocked else 'to start again'}.",
     )
-    def block(cx, node, hint):
+    def block(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
         value, ut = channel(cx, node)
         if cx.fb is None:
             need_top(cx, node)
@@ -377,7 +381,7 @@ def action_target(cx: Analysis, value, node) -> int:
 
 
 @builtin("initialize_queue", "queue[, config]", phase="top", doc="Bind a queue to its color.")
-def initialize_queue(cx, node, hint):
+def initialize_queue(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     unit = cx.unit
     queue = cx.known(node.args[0])
     if queue.ty not in (T.INPUT_QUEUE, T.OUTPUT_QUEUE):
@@ -437,7 +441,7 @@ def initialize_queue(cx, node, hint):
     arch=("wse3",),
     doc="Give control tasks a table of ids of their own.",
 )
-def set_control_task_table(cx, node, hint):
+def set_control_task_table(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     """One table for all queues. How many instructions an entry has, and how far apart they are, has no effect here."""
     unit = cx.unit
     cfg = config(cx, node.args[0], {"instructions": "", "stride": ""}, "the control task table") if node.args else {}

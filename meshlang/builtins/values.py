@@ -22,13 +22,13 @@ from .registry import builtin
 
 
 @builtin("as", "T, value", doc="Convert a number, bool or enum to the type T.")
-def as_(cx, node, hint):
+def as_(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     t = cx.type_expr(node.args[0])
     return cx.convert(cx.rv(node.args[1], t), t, node)
 
 
 @builtin("bitcast", "T, value", doc="The same bits as another type of the same size.")
-def bitcast(cx, node, hint):
+def bitcast(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     t = cx.type_expr(node.args[0])
     value = cx.rv(node.args[1])
     s = value.ty
@@ -53,12 +53,12 @@ def bitcast(cx, node, hint):
     if isinstance(t, T.PtrType) and not isinstance(s, T.PtrType):
         cx.unit.register_pointers = True
     if isinstance(t, T.IntType) and (t.signed or isinstance(s, T.IntType) and s.signed):
-        r = cx.fb.reg()
-        cx.emit(node, Op.WRAP, r, value.reg, 0, t.ty)
+        r = cx.builder.reg()
+        cx.emit(node, Op.WRAP, r, value.reg, 0, cx.scalar(t, node))
         return Reg(t, r)
     if isinstance(s, T.IntType) and s.signed:  # to a float or pointer: drop the sign extension
-        r = cx.fb.reg()
-        cx.emit(node, Op.WRAP, r, value.reg, 0, T.int_type(8 * s.size, False).ty)
+        r = cx.builder.reg()
+        cx.emit(node, Op.WRAP, r, value.reg, 0, cx.scalar(T.int_type(8 * s.size, False), node))
         return Reg(t, r)
     return Reg(t, value.reg)
 
@@ -72,7 +72,7 @@ def register_pointer(cx, word: int) -> None:
 
 
 @builtin("ptrcast", "PT, pointer", doc="A pointer of another type to the same place.")
-def ptrcast(cx, node, hint):
+def ptrcast(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     t = cx.type_expr(node.args[0])
     value = cx.rv(node.args[1])
     if not isinstance(t, T.PtrType) or not isinstance(value.ty, T.PtrType):
@@ -83,17 +83,17 @@ def ptrcast(cx, node, hint):
 
 
 @builtin("type_of", "expr", doc="The type of an expression, which is not evaluated.")
-def type_of(cx, node, hint):
+def type_of(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     return Known(T.TYPE, cx.type_of(node.args[0]))
 
 
 @builtin("is_same_type", "A, B", doc="Whether two types are the same.")
-def is_same_type(cx, node, hint):
+def is_same_type(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     return TRUE if cx.type_expr(node.args[0]) is cx.type_expr(node.args[1]) else FALSE
 
 
 @builtin("fp16", "", doc="The 16-bit float type of this program (--fp16-format).")
-def fp16(cx, node, hint):
+def fp16(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     return Known(T.TYPE, T.PREDECLARED[cx.unit.fp16])
 
 
@@ -105,7 +105,7 @@ def array_arg(cx: Analysis, node, i: int) -> T.ArrayType:
 
 
 @builtin("zeros", "AT", doc="An array of zeros.")
-def zeros(cx, node, hint):
+def zeros(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     t = array_arg(cx, node, 0)
     if not T.is_numeric(t.elem):
         cx.fail("MS0301", f"@zeros takes an array of numbers, found {t}", node, f"use @constants({t}, value)")
@@ -113,7 +113,7 @@ def zeros(cx, node, hint):
 
 
 @builtin("constants", "AT, value", doc="An array that repeats one value.")
-def constants(cx, node, hint):
+def constants(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     t = array_arg(cx, node, 0)
     value = cx.coerce(cx.rv(node.args[1], t.elem), t.elem, node.args[1])
     if isinstance(value, Known):
@@ -127,28 +127,28 @@ def constants(cx, node, hint):
 
 
 @builtin("rank", "AT", doc="The number of dimensions (u16).")
-def rank(cx, node, hint):
+def rank(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     return Known(T.U16, len(array_arg(cx, node, 0).dims))
 
 
 @builtin("dimensions", "AT", doc="The dimensions, as [rank]u32.")
-def dimensions(cx, node, hint):
+def dimensions(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     t = array_arg(cx, node, 0)
     return Known(T.array((len(t.dims),), T.U32), ArrayValue(np.array(t.dims, dtype=np.uint32)))
 
 
 @builtin("element_count", "AT", doc="The number of elements (u32).")
-def element_count(cx, node, hint):
+def element_count(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     return Known(T.U32, array_arg(cx, node, 0).count)
 
 
 @builtin("element_type", "AT", doc="The type of the elements.")
-def element_type(cx, node, hint):
+def element_type(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     return Known(T.TYPE, array_arg(cx, node, 0).elem)
 
 
 @builtin("field", "struct, name", doc="The field of a struct, by name; can be assigned to.")
-def field(cx, node, hint):
+def field(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     name = cx.known(node.args[1])
     if name.ty is not T.COMPTIME_STRING:
         cx.fail("MS0301", f"@field takes a string, found {name.ty}", node.args[1])
@@ -156,7 +156,7 @@ def field(cx, node, hint):
 
 
 @builtin("has_field", "struct, name", doc="Whether a struct (value or type) or module has a field.")
-def has_field(cx, node, hint):
+def has_field(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     value, name = cx.rv(node.args[0]), cx.known(node.args[1]).v
     t = value.v if value.ty is T.TYPE else value.ty
     if t is T.MODULE:
@@ -166,7 +166,7 @@ def has_field(cx, node, hint):
 
 
 @builtin("concat_structs", "a, b", doc="One struct with the fields of both (1.4).")
-def concat_structs(cx, node, hint):
+def concat_structs(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     a, b = cx.rv(node.args[0]), cx.rv(node.args[1])
     for v, n in ((a, node.args[0]), (b, node.args[1])):
         if not isinstance(v.ty, T.StructType):
@@ -194,7 +194,7 @@ def _joined(cx, node, a, b):
 @builtin(
     "range", "T, start_or_stop[, stop, step]", doc="The values 0 .. stop - 1, or start, start + step, ... before stop."
 )
-def range_(cx, node, hint):
+def range_(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     t = cx.type_expr(node.args[0])
     if not T.is_int(t):
         cx.fail("MS0301", f"@range takes an integer type, found {t}", node.args[0])
@@ -227,7 +227,7 @@ def range_(cx, node, hint):
 
 def _range_part(name: str):
     @builtin(f"range_{name}", "range", doc=f"The {name} of a range.")
-    def part(cx, node, hint):
+    def part(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
         value = cx.rv(node.args[0])
         if not isinstance(value.ty, T.RangeType):
             cx.fail("MS0301", f"@range_{name} takes a range, found {value.ty}", node)
@@ -250,7 +250,7 @@ def text_arg(cx: Analysis, node) -> str:
 
 
 @builtin("strcat", "a, ...", doc="Strings joined.")
-def strcat(cx, node, hint):
+def strcat(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     parts = [to_bytes(text_arg(cx, a)) for a in node.args]
     total = sum(map(len, parts))
     if total > MOST_BYTES:
@@ -262,18 +262,18 @@ MOST_BYTES = 1 << 20  # of a string at compile time: 20 times a PE's memory
 
 
 @builtin("strlen", "s", doc="The number of bytes of a string.")
-def strlen(cx, node, hint):
+def strlen(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     return Known(T.COMPTIME_INT, len(to_bytes(text_arg(cx, node.args[0]))))
 
 
 @builtin("get_array", "s", doc="The bytes of a string, as [n]u8.")
-def get_array(cx, node, hint):
+def get_array(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     data = np.frombuffer(to_bytes(text_arg(cx, node.args[0])), dtype=np.uint8).copy()
     return Known(T.array((len(data),), T.U8), ArrayValue(data))
 
 
 @builtin("get_string_from_byte", "b", doc="The one-byte string of a byte.")
-def get_string_from_byte(cx, node, hint):
+def get_string_from_byte(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     byte = cx.known_int(node.args[0])
     if not 0 <= byte <= 0xFF:
         cx.fail("MS0302", f"{byte} is not a byte (0 to 255)", node.args[0])
@@ -286,7 +286,7 @@ def get_string_from_byte(cx, node, hint):
 @builtin(
     "import_module", "path[, params]", phase="global", doc="An instance of a module, with its params bound by name."
 )
-def import_module(cx, node, hint):
+def import_module(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     path = text_arg(cx, node.args[0])
     params = {}
     if len(node.args) > 1:
@@ -355,7 +355,7 @@ def json_value(cx: Analysis, node, data: Any, t: T.Type | None, where: str) -> K
 @builtin(
     "import_comptime_value", "T, path", phase="comptime", doc="A value read from a JSON file; keys are `name:type`."
 )
-def import_comptime_value(cx, node, hint):
+def import_comptime_value(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     t = cx.type_expr(node.args[0])
     path = text_arg(cx, node.args[1])
     (full,) = cx.unit.compiler.readable(cx, [os.path.join(os.path.dirname(cx.module.path), path)], node.args[1])
@@ -367,7 +367,7 @@ def import_comptime_value(cx, node, hint):
 
 
 @builtin("is_arch", "name", doc="Whether the program is compiled for this architecture.")
-def is_arch(cx, node, hint):
+def is_arch(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     name = text_arg(cx, node.args[0])
     if name not in ("wse1", "wse2", "wse3"):
         cx.fail("MS0214", f"there is no architecture '{name}'", node.args[0], 'use "wse2" or "wse3"')
@@ -375,12 +375,12 @@ def is_arch(cx, node, hint):
 
 
 @builtin("is_comptime", "", doc="Whether this code runs at compile time.")
-def is_comptime(cx, node, hint):
+def is_comptime(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     return TRUE if cx.fb is None else FALSE
 
 
 @builtin("comptime_assert", "condition[, message]", doc="A compile error unless the condition holds.")
-def comptime_assert(cx, node, hint):
+def comptime_assert(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     with cx.comptime():  # as Zig's: its condition is evaluated at compile time wherever it stands
         value = cx.known(node.args[0])
     if value.ty is not T.BOOL:
@@ -424,7 +424,7 @@ def _numbers(cx: Analysis, condition) -> list[str]:
     "condition[, message]",
     doc="A fault at run time unless the condition holds; in comptime code a compile error.",
 )
-def assert_(cx, node, hint):
+def assert_(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     if cx.fb is None:
         return comptime_assert(cx, node, hint)
     value = cx.condition(node.args[0])
@@ -436,26 +436,26 @@ def assert_(cx, node, hint):
 
 
 @builtin("comptime_print", "value, ...", doc="Print values while compiling.")
-def comptime_print(cx, node, hint):
+def comptime_print(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     cx.unit.compiler.print(" ".join(show(cx.rv(a)) for a in node.args))
     return VOID
 
 
 @builtin("random16", "", phase="run", doc="A pseudo-random u16 from the PE's shift register.")
-def random16(cx, node, hint):
-    r = cx.fb.reg()
+def random16(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
+    r = cx.builder.reg()
     cx.emit(node, Op.SYS, r, 0, Sys.RANDOM16)
     return Reg(T.U16, r)
 
 
 @builtin("set_active_prng", "n", phase="run", doc="Choose generator n, modulo their number: MeshLang has one.")
-def set_active_prng(cx, node, hint):
+def set_active_prng(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     cx.coerce(cx.rv(node.args[0], T.U16), T.U16, node.args[0])
     return VOID
 
 
 @builtin("get_int", "value", doc="The number of a color, id, queue or enum value.")
-def get_int(cx, node, hint):
+def get_int(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     value = cx.rv(node.args[0])
     t = value.ty
     if isinstance(t, T.IntType) or t is T.COMPTIME_INT:
