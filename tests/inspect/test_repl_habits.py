@@ -79,7 +79,7 @@ def test_display(session):
     assert "n:\nPE 0,0: 0\n" in out and "n:\nPE 0,0: 9\n" in out
     assert session("display") == "n\n"
     assert "PE 0,0" not in session("display off", "launch main", "delete all", "c")
-    assert "MS0941" in session("display )")
+    assert "MS0104" in session("display )")
 
 
 def test_history_and_quit(session):
