@@ -119,13 +119,18 @@ class Choices(Context):
                 self.fb = None
 
     def of_run_time(self, node: Any) -> bool:
-        """Does an expression name a value that exists at run time only: a variable, or an argument without a value?"""
+        """Does an expression name a value that exists at run time only: a variable, an argument without a value, or a
+        pointer, whose address may be known and not what is there?"""
         if isinstance(node, ast.Ident):
             local = next((scope[node.name] for scope in reversed(self.scopes) if node.name in scope), None)
-            if local is not None:
-                return not isinstance(local, (Known, Cell))
             found = self.module.decls.get(node.name)
-            return isinstance(found, ast.Decl) and found.kind == "var"
+            if local is None and isinstance(found, ast.Decl):
+                if found.kind == "var":
+                    return True
+                local = self.lookup(node)
+            if isinstance(local, Known):
+                return isinstance(local.ty, T.PtrType) and not isinstance(local.ty.elem, T.FnType)
+            return local is not None and not isinstance(local, Cell)
         return any(self.of_run_time(child) for child in ast.children(node))
 
     @contextmanager
