@@ -142,9 +142,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return args._execute(args)
     except MeshlangError as error:
-        from .commands._errors import report_error
+        from .commands._errors import output_format, report_error
 
-        return report_error(error, json_output=getattr(args, "json", False))
+        return report_error(error, output_format(args))
     except KeyboardInterrupt:
         print("meshlang: interrupted", file=sys.stderr)
         return 130

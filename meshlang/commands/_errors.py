@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -13,29 +14,51 @@ if TYPE_CHECKING:
     from meshlang.host.context import RunContext
 
 
-def report_error(error: MeshlangError, json_output: bool = False) -> int:
-    """Print what an error carries (text to stderr, or one JSON object to stdout) and return the exit code."""
+FORMATS = ("text", "json", "github", "sarif")
+
+
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """--format and --json, of commands whose result is diagnostics."""
+    parser.add_argument(
+        "--format", choices=FORMATS, help="text (the default), json, github (workflow commands), or sarif (2.1.0)"
+    )
+    parser.add_argument("--json", action="store_true", help="the same as --format json")
+
+
+def output_format(args: argparse.Namespace) -> str:
+    return getattr(args, "format", None) or ("json" if getattr(args, "json", False) else "text")
+
+
+def report_error(error: MeshlangError, output: str = "text") -> int:
+    """Print what an error carries (text to stderr, or another format to stdout) and return the exit code."""
     more = {}
     explanation = error.explain()
     if explanation is not None:
         from meshlang.inspect.why import as_data
 
         more["why"] = as_data(explanation)
-    print_diagnostics(error.diagnostics, json_output=json_output, exit_code=error.exit_code, more=more)
+    print_diagnostics(error.diagnostics, output=output, exit_code=error.exit_code, more=more)
     return error.exit_code
 
 
 def print_diagnostics(
     diagnostics: Sequence[Diagnostic],
-    json_output: bool = False,
+    output: str = "text",
     exit_code: int = 0,
     more: dict[str, Any] | None = None,
     most: int | None = None,
 ) -> None:
-    """`more`: further entries of the JSON object. `most`: so many warnings of a code are shown."""
+    """`output`: one of FORMATS. `more`: further entries of the JSON object. `most`: so many warnings of a code are shown."""
     from meshlang.diag import render
 
-    if json_output:
+    if output in ("github", "sarif"):
+        from meshlang.diag.formats import to_github, to_sarif
+        from meshlang.version import __version__
+
+        text = to_sarif(diagnostics, __version__) if output == "sarif" else to_github(diagnostics)
+        if text:
+            print(text)
+    elif output == "json":
         print(
             json.dumps(
                 {

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from . import _compile, _limits, _trace
 
 if TYPE_CHECKING:
+    from meshlang.diag import Diagnostic
     from meshlang.fabric.recording import TraceOptions
     from meshlang.host.api import CompiledProgram, FabricHandle
     from meshlang.host.context import RunContext, Started
@@ -95,9 +96,27 @@ def execute(args: argparse.Namespace) -> int:
         return code
     finally:
         print_run_time_warnings(context)
+        _print_what_breaks(context)
         if args.trace is not None:
             _trace.write_traces(args.trace, context)
         set_context(RunContext())
+
+
+MOST_CODE = 200_000  # instructions of a program that is looked at
+
+
+def _print_what_breaks(context: RunContext) -> None:
+    """Lint's warnings about what runs here and breaks on the machine, of each program that has run."""
+    from meshlang.diag.render import SHOWN, render_text
+    from meshlang.inspect.lint import BREAKS, lint
+
+    programs = {id(session.program): session.program for session in context.sessions or ()}
+    found: dict[tuple[str, str, str], Diagnostic] = {}
+    for program in programs.values():
+        if sum(len(tile.code) for tile in program.tiles) <= MOST_CODE:
+            found |= {(d.code, d.message, str(d.span)): d for d in lint(program) if d.code in BREAKS}
+    if found:
+        render_text(list(found.values()), most=SHOWN)
 
 
 def prepare(args: argparse.Namespace, trace: TraceOptions | None) -> RunContext:

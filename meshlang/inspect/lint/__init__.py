@@ -8,5 +8,6 @@ silent where it would have to guess: what is computed at run time counts as righ
 from __future__ import annotations
 
 from .checks import CHECKS, lint
+from .kinds import BREAKS, fresh, suppressed
 
-__all__ = ["CHECKS", "lint"]
+__all__ = ["BREAKS", "CHECKS", "fresh", "lint", "suppressed"]

@@ -16,6 +16,7 @@ from meshlang.ir.words import INFINITE, OperationRow
 from meshlang.paths import stdlib_dir
 
 from .facts import Dsd, Facts, Operation, facts_of
+from .kinds import suppressed
 
 # What <memcpy/memcpy> keeps for itself, by the comments of published programs, but for what programs that ran on
 # hardware use beside it: local tasks 22 and 23 on WSE-3 (WaferLLM's MeshGEMM; colors have no ids there) and output
@@ -40,7 +41,8 @@ class Subject:
 
 
 def lint(program: Program) -> list[Diagnostic]:
-    """All warnings, each once: equal ones of several tile programs are one, with their PEs."""
+    """All warnings, each once: equal ones of several tile programs are one, with their PEs. Without those that a `// noqa`
+    takes back."""
     tile = program.fabric.tile
     subject = Subject(
         program,
@@ -57,6 +59,8 @@ def lint(program: Program) -> list[Diagnostic]:
     for diagnostic, parts in merged.values():
         if diagnostic.span is not None and Path(diagnostic.span.file.path).is_relative_to(library):
             continue  # the standard library knows what it does; the user cannot change it
+        if suppressed(diagnostic):
+            continue
         diagnostic.notes.append("on " + places(np.unique(np.concatenate(parts), axis=0)))
         out.append(diagnostic)
     return sorted(out, key=lambda d: (d.code, str(d.span)))
