@@ -65,6 +65,16 @@ class Pool:
             frame = self._frames.get(key)
             return frame is not None and frame.full
 
+    def take(self, key: Key) -> Frame | None:
+        """The pinned frame of a chunk that is here."""
+        with self._changed:
+            frame = self._frames.get(key)
+            if frame is None or not frame.full:
+                return None
+            frame.pins += 1
+            self._frames.move_to_end(key)
+            return frame
+
     def claim(self, key: Key, size: int, wanted: Callable[[], bool]) -> tuple[Frame, bool] | None:
         """The pinned frame of a chunk; True: the caller has to fill it, and says so with `settle`. Waits while all frames are
         pinned; None when the chunk is not `wanted` any more."""

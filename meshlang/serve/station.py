@@ -12,13 +12,13 @@ Owner = TypeVar("Owner")
 
 
 class Station(Generic[Owner]):
-    """work: called in a thread with an owner and one of its items. Of the owners with something to do, the one that has had
-    fewest bytes is next; one that comes later begins where the others are.
+    """work: called in a thread with an owner and one of its items; returns the bytes that it has moved. Of the owners with
+    something to do, the one that has had fewest bytes is next; one that comes later begins where the others are.
 
     Bandwidth is bytes by the time in which some thread was at work.
     """
 
-    def __init__(self, name: str, threads: int, work: Callable[[Owner, Any], None]):
+    def __init__(self, name: str, threads: int, work: Callable[[Owner, Any], int]):
         self.name = name
         self._work = work
         self._queues: dict[Owner, deque[tuple[Any, int]]] = {}
@@ -65,7 +65,7 @@ class Station(Generic[Owner]):
         for thread in self._threads:
             thread.join()
 
-    def _next(self) -> tuple[Owner, Any, int] | None:
+    def _next(self) -> tuple[Owner, Any] | None:
         with self._changed:
             while True:
                 ready = [owner for owner, queue in self._queues.items() if queue]
@@ -76,19 +76,20 @@ class Station(Generic[Owner]):
                     if not self._active:
                         self._since = time.monotonic()
                     self._active += 1
-                    return owner, item, size
+                    return owner, item
                 if self._closed:
                     return None
                 self._changed.wait()
 
     def _run(self) -> None:
         while (task := self._next()) is not None:
-            owner, item, size = task
+            owner, item = task
+            moved = 0
             try:
-                self._work(owner, item)
+                moved = self._work(owner, item)
             finally:
                 with self._changed:
                     self._active -= 1
-                    self._bytes += size
+                    self._bytes += moved
                     if not self._active:
                         self._busy += time.monotonic() - self._since

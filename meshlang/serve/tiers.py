@@ -114,9 +114,7 @@ class TieredImage(Image):
         return "remote"
 
     def data(self, chunk: Chunk) -> np.ndarray:
-        found: list[np.ndarray] = []
-        self.loader.load(self, [chunk], lambda _, data: found.append(data.copy()), sample=False).wait()
-        return found[0]
+        return self.loader.now(self, chunk)
 
     def release(self, chunk: Chunk) -> None:
         pass  # `data` has made a copy
@@ -194,22 +192,42 @@ class Loader:
 
     # ------------------------------------------------------------ loads
 
-    def load(self, image: TieredImage, chunks: Sequence[Chunk], write: Write, sample: bool = True) -> Load:
-        """Begin to load chunks; `write` is called for each, in threads. sample: where a bandwidth is unknown, load a few
-        chunks first and predict the rest."""
+    def load(self, image: TieredImage, chunks: Sequence[Chunk], write: Write) -> Load:
+        """Begin to load chunks; `write` is called for each, in threads. Where a bandwidth is unknown, a few chunks come first
+        and the rest is predicted."""
         load = Load(image, write, sum(chunk.size for chunk in chunks))
         load._left = len(chunks)
         if not chunks:
             self._end(load, None)
             return load
-        first, rest = self._split(image, chunks) if sample else (list(chunks), [])
+        first, rest = self._split(image, chunks)
         if first and rest:
             threading.Thread(target=self._in_two, args=(load, first, rest), daemon=True).start()
         else:
-            if sample:
-                self._predict(load, rest)
+            self._predict(load, rest)
             self._begin(load, first + rest)
         return load
+
+    def now(self, image: TieredImage, chunk: Chunk) -> np.ndarray:
+        """A copy of one chunk's bytes, at once: for the host's parts of an image, which do not wait at the stations."""
+        load = Load(image, lambda *_: None)
+        settled = threading.Event()
+        tier = image.tier(chunk)
+        while True:
+            claimed = self.pool.claim((image.identity, chunk.number), chunk.size, lambda: True)
+            assert claimed is not None
+            frame, mine = claimed
+            if mine:
+                self._read_into(load, chunk, frame, tier)
+            self.pool.when_settled(frame, settled.set)
+            settled.wait()
+            error, data = frame.error, frame.data.copy()
+            self.pool.unpin(frame)
+            if error is None:
+                return data
+            if mine:
+                raise error
+            settled.clear()  # another load has failed with it
 
     def _split(self, image: TieredImage, chunks: Sequence[Chunk]) -> tuple[list[Chunk], list[Chunk]]:
         """A sample, evenly spread, if a tier that is needed has not been measured; and the rest."""
@@ -241,6 +259,11 @@ class Loader:
             self._drop(load)
 
     def _submit(self, load: Load, chunk: Chunk) -> str:
+        """To the first station that it needs. The tier that has it."""
+        frame = self.pool.take((load.image.identity, chunk.number))
+        if frame is not None:
+            self.fabric.submit(load, (chunk, frame), chunk.size)
+            return "host"
         tier = load.image.tier(chunk)
         (self.remote if tier == "remote" else self.disk).submit(load, chunk, chunk.size)
         return tier
@@ -265,40 +288,41 @@ class Loader:
 
     # ------------------------------------------------------------ stations
 
-    def _fetch(self, load: Load, chunk: Chunk) -> None:
-        def read(out: np.ndarray) -> None:
-            load.image.source.read_into(chunk.offset, out)
-            load.image.check(chunk, out)
+    def _fetch(self, load: Load, chunk: Chunk) -> int:
+        return self._fill(load, chunk, "remote")
 
-        frame = self._fill(load, chunk, read)
-        if frame is not None and load.image.kept is not None:
-            self.pool.pin(frame)
-            self.keep.submit(load.image.kept, (chunk, frame), chunk.size)
+    def _read(self, load: Load, chunk: Chunk) -> int:
+        return self._fill(load, chunk, "disk")
 
-    def _read(self, load: Load, chunk: Chunk) -> None:
-        def read(out: np.ndarray) -> None:
-            load.image.read_disk(chunk, out)
-            load.image.check(chunk, out)
-
-        self._fill(load, chunk, read)
-
-    def _fill(self, load: Load, chunk: Chunk, read: Callable[[np.ndarray], None]) -> Frame | None:
-        """The chunk into a frame, unless somebody has done that or is doing it; then on to the fabric. The frame, if it was
-        filled here."""
+    def _fill(self, load: Load, chunk: Chunk, tier: str) -> int:
+        """The chunk into a frame, unless somebody has done that or is doing it; then on to the fabric. Bytes that came
+        here."""
         key = (load.image.identity, chunk.number)
         claimed = None if load.ended else self.pool.claim(key, chunk.size, lambda: not load.ended)
         if claimed is None:
-            return None
+            return 0
         frame, mine = claimed
         if mine:
-            try:
-                read(frame.data)
-            except BaseException as error:
-                self.pool.settle(frame, _shown(error))
-            else:
-                self.pool.settle(frame)
+            self._read_into(load, chunk, frame, tier)
         self.pool.when_settled(frame, lambda: self._arrived(load, chunk, frame, mine))
-        return frame if mine and frame.full else None
+        return chunk.size if mine and frame.full else 0
+
+    def _read_into(self, load: Load, chunk: Chunk, frame: Frame, tier: str) -> None:
+        """Fill a frame and settle it. What comes from a server goes to the disk, too."""
+        image = load.image
+        try:
+            if tier == "remote":
+                image.source.read_into(chunk.offset, frame.data)
+            else:
+                image.read_disk(chunk, frame.data)
+            image.check(chunk, frame.data)
+        except BaseException as error:
+            self.pool.settle(frame, _shown(error))
+            return
+        if tier == "remote" and image.kept is not None:
+            self.pool.pin(frame)
+            self.keep.submit(image.kept, (chunk, frame), chunk.size)
+        self.pool.settle(frame)
 
     def _arrived(self, load: Load, chunk: Chunk, frame: Frame, mine: bool) -> None:
         if frame.full and not load.ended:
@@ -312,12 +336,13 @@ class Loader:
         if load.ended:  # meanwhile
             self._drop(load)
 
-    def _keep(self, kept: Kept, item: tuple[Chunk, Frame]) -> None:
+    def _keep(self, kept: Kept, item: tuple[Chunk, Frame]) -> int:
         chunk, frame = item
         kept.keep(chunk, frame.data)
         self.pool.unpin(frame)
+        return chunk.size
 
-    def _write(self, load: Load, item: tuple[Chunk, Frame]) -> None:
+    def _write(self, load: Load, item: tuple[Chunk, Frame]) -> int:
         chunk, frame = item
         try:
             if not load.ended:
@@ -332,6 +357,7 @@ class Loader:
             complete = not load._left
         if complete:
             self._end(load, None)
+        return chunk.size
 
     # ------------------------------------------------------------ prediction
 
