@@ -254,7 +254,8 @@ class Image(ABC):
 
     def runner(self, profile: str | None = None) -> Runner:
         """The model on a fabric of its own."""
-        return Runner(self.placement, ImageStore(self), self.header.arch, profile, self.program)
+        program = self.program  # checks the whole image first
+        return Runner(self.placement, ImageStore(self), self.header.arch, profile, program)
 
 
 class MappedImage(Image):
@@ -264,7 +265,12 @@ class MappedImage(Image):
         try:
             with open(path, "rb") as file:
                 size = os.fstat(file.fileno()).st_size
-                header, identity = read_header(lambda at, n: os.pread(file.fileno(), n, at), size, path)
+
+                def read(at: int, n: int) -> bytes:
+                    file.seek(at)
+                    return file.read(n)
+
+                header, identity = read_header(read, size, path)
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
