@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -73,6 +74,12 @@ def print_diagnostics(
     elif diagnostics:
         sys.stdout.flush()
         render.render_text(diagnostics, most=most)
+
+
+def compact(data: Any, default: Any = None) -> str:
+    """JSON with a line for each entry, but lists of numbers in one: to be read by people, too."""
+    text = json.dumps(data, indent=2, default=default)
+    return re.sub(r"\[\n\s*([^\[\]{}\"]+?)\n\s*\]", lambda m: "[" + re.sub(r"\s+", " ", m[1]) + "]", text)
 
 
 def print_run_time_warnings(context: RunContext) -> None:

@@ -65,10 +65,13 @@ def add_program_arguments(parser: argparse.ArgumentParser, lists: bool = False) 
         action="append",
         metavar="SYMBOL=VALUE",
         dest="sets",
-        help="data for a symbol: file.npy, random or zeros (repeatable)",
+        help="data for a symbol: file.npy, a number, random or zeros (repeatable)",
     )
     parser.add_argument(
-        "--get", action="append", metavar="SYMBOL[=FILE]", help="print a symbol, or save it as file.npy (repeatable)"
+        "--get",
+        action="append",
+        metavar="SYMBOL[=FILE]",
+        help="print a symbol, or save it: .npy .txt .csv .json (repeatable)",
     )
     parser.add_argument("--seed", type=str if lists else int, help="seed of random data (default 0)")
     parser.add_argument("--max-cycles", type=int, metavar="N", help="stop a run that takes longer")
@@ -265,17 +268,20 @@ def _argument(text: str, kind: str) -> Any:
 
 
 def _set(fabric: FabricHandle, item: str, seed: int) -> None:
-    """SYMBOL=file.npy | random | zeros. Random: floats uniform in [-1, 1), integers in 0..99, each symbol its own
+    """SYMBOL=file.npy | number | random | zeros. Random: floats uniform in [-1, 1), integers in 0..99, each symbol its own
     sequence."""
     import zlib
 
     import numpy as np
 
     from meshlang.diag import Diagnostic, MeshlangError, usage_error
+    from meshlang.host.values import number_or_text
 
     symbol, eq, value = item.partition("=")
     if not eq:
-        raise usage_error(f"--set {item}: expected SYMBOL=VALUE", help="VALUE is a .npy file, random or zeros")
+        raise usage_error(
+            f"--set {item}: expected SYMBOL=VALUE", help="VALUE is a .npy file, a number, random or zeros"
+        )
     target = fabric.session.symbols.data(symbol)
     if value in ("random", "zeros"):
         size = fabric.read(symbol).shape
@@ -286,6 +292,12 @@ def _set(fabric: FabricHandle, item: str, seed: int) -> None:
             data = rng.uniform(-1, 1, size) if target.dtype.kind == "f" else rng.integers(0, 100, size)
             data = data.astype(target.dtype)
         fabric.write(symbol, data)
+        return
+    number = number_or_text(value)
+    if isinstance(number, (int, float)):
+        filled = np.full(fabric.read(symbol).shape, number)
+        # a float is meant in the symbol's own precision; what an integer type cannot hold is refused by `write`
+        fabric.write(symbol, filled.astype(target.dtype) if target.dtype.kind == "f" else filled)
         return
     try:
         data = np.load(value, allow_pickle=False)
@@ -298,19 +310,32 @@ def _set(fabric: FabricHandle, item: str, seed: int) -> None:
             Diagnostic(
                 "MS0901",
                 f"cannot read {value}: it is no .npy file of numbers ({error})",
-                help="VALUE is a .npy file, random or zeros",
+                help="VALUE is a .npy file, a number, random or zeros",
             )
         ) from None
     fabric.write(symbol, data)
 
 
 def _save(file: str, value: Any) -> None:
+    """The ending chooses the form: .npy; .txt and .csv with a line for each PE, row by row; .json."""
     import numpy as np
 
     from meshlang import files
+    from meshlang.diag import usage_error
 
-    with files.replacing(file) as out:
-        np.save(out, value)
+    ending = Path(file).suffix
+    array = np.asarray(value)
+    if ending == ".npy":
+        with files.replacing(file) as out:
+            np.save(out, array)
+    elif ending in (".txt", ".csv"):
+        sign = "," if ending == ".csv" else " "
+        lines = [sign.join(map(str, row)) for row in array.reshape(-1, array.shape[-1]).tolist()]
+        files.write_text(file, "\n".join(lines) + "\n")
+    elif ending == ".json":
+        files.write_text(file, json.dumps(array.tolist()) + "\n")
+    else:
+        raise usage_error(f"--get ...={file}: no form has the ending {ending!r}", help="use .npy, .txt, .csv or .json")
 
 
 # ---------------------------------------------------------------- afterwards
@@ -319,8 +344,10 @@ def _save(file: str, value: Any) -> None:
 def _print_summary(context: RunContext) -> None:
     from meshlang.host.report import resource_table
 
+    from ._errors import compact
+
     if context.json:
-        print(json.dumps(_summary(context), indent=2, default=_plain))
+        print(compact(_summary(context), default=_plain))
         return
     programs: dict[tuple, list[Started]] = {}
     for handle in context.handles:

@@ -9,6 +9,7 @@ Spans are duck-typed (`file.path`, `file.position`, `file.line`, `start`, `end`)
 
 from __future__ import annotations
 
+import os
 import sys
 import unicodedata
 from collections import Counter
@@ -38,7 +39,7 @@ def render_text(diagnostics: Diagnostic | Iterable[Diagnostic], console: Any = N
     shown, and the others counted."""
     lines = list(_lines(diagnostics if most is None else summed_up(_listed(diagnostics), most)))
     if console is None:
-        if not sys.stderr.isatty():
+        if not sys.stderr.isatty() and not os.environ.get("FORCE_COLOR"):
             print("\n".join("".join(text for text, _ in line).rstrip() for line in lines), file=sys.stderr)
             return
         from rich.console import Console

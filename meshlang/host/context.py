@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,19 +121,38 @@ def open_session(
 
 
 def params(defaults: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
-    """A host script's parameters: the defaults, replaced by the `-p NAME=VALUE` of the command line.
+    """A host script's parameters: the defaults, replaced by the `-p NAME=VALUE` of the command line, that of
+    `meshlang run` or, where the script is run by itself, that of `python run.py`.
 
     Values take the type of their default (int, float, bool, str). Errors: MS0904 for a -p name that is not among the
     defaults, MS0905 for a value of another type.
     """
     known = {**(defaults or {}), **more}
     out = dict(known)
-    for name, text in _current.params.items():
+    given = _current.params if _current.active else {**_of_plain_python(sys.argv[1:]), **_current.params}
+    for name, text in given.items():
         if name not in known:
             raise unknown_param(name, known)
         out[name] = _convert(name, text, known[name])
     _current.used.update(known)
     return out
+
+
+def _of_plain_python(arguments: list[str]) -> dict[str, str]:
+    """The -p NAME=VALUE among a script's own arguments; the others are the script's."""
+    found = {}
+    waiting = False
+    for text in arguments:
+        if waiting or text.startswith("--param="):
+            name, eq, value = text.removeprefix("--param=").partition("=")
+        elif text.startswith("-p") and "=" in text:
+            name, eq, value = text[2:].partition("=")
+        else:
+            name = eq = value = ""
+        waiting = text in ("-p", "--param") and not waiting
+        if eq and name.isidentifier():
+            found[name] = value
+    return found
 
 
 def unknown_param(name: str, known: Any) -> MeshlangError:

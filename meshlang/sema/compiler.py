@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -176,7 +176,7 @@ class Compiler:
         known = module.param_names()
         for n in params:
             if n not in known:
-                cx.warn("MS0216", f"module '{path}' has no param '{n}'", node)
+                cx.warn("MS0216", f"module '{path}' has no param '{n}'", node, _meant(n, known))
         reported = len(self.diagnostics.items)
         self.instantiate(module)
         led_here(self.diagnostics.items[reported:], node.span, "imported here")
@@ -334,16 +334,13 @@ class Compiler:
         bindings: dict[str, Known] = {}
         for n, v in {**self.options.params, **self.options.colors}.items():
             if n not in declared:
-                import difflib
-
-                close = difflib.get_close_matches(n, declared, 1)
                 self.diagnostics.add(
                     Diagnostic(
                         "MS0217",
                         f"{path} has no param '{n}'",
                         None,
                         notes=[f"params: {', '.join(declared) or 'none'}"],
-                        help=f"did you mean '{close[0]}'?" if close else None,
+                        help=_meant(n, declared),
                     )
                 )
             elif n in self.options.colors and not isinstance(v, Known):
@@ -405,7 +402,13 @@ class Compiler:
         for n in spec.params:
             if n not in known:
                 self.diagnostics.add(
-                    Diagnostic("MS0216", f"{os.path.basename(spec.path)} has no param '{n}'", spec.span, "warning")
+                    Diagnostic(
+                        "MS0216",
+                        f"{os.path.basename(spec.path)} has no param '{n}'",
+                        spec.span,
+                        "warning",
+                        help=_meant(n, known),
+                    )
                 )
         self.instantiate(module)
         for item in tree.items:
@@ -641,6 +644,13 @@ def fixed_literals(tree: ast.Module) -> dict[int, Any]:
     for item in tree.items:
         walk(item)
     return {} if named & set(DIRECTIONS) else found
+
+
+def _meant(name: str, known: Iterable[str]) -> str | None:
+    import difflib
+
+    close = difflib.get_close_matches(name, list(known), 1)
+    return f"did you mean '{close[0]}'?" if close else None
 
 
 def compile_program(path: str, options: CompileOptions, builtins: Builtins) -> Program:

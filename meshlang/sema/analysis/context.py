@@ -145,6 +145,8 @@ class Context:
         hint = f"did you mean '{close[0]}'?" if close else None
         if name in ("null", "undefined", "unreachable"):
             hint = f"the language has no '{name}'"
+        elif name in ("print", "printf", "println") and not close:
+            hint = 'import <simprint>: const print = @import_module("<simprint>"); print.fmt("x is {d}", .{x});'
         self.fail("MS0201", f"'{name}' is not defined", node, hint)
 
     def global_value(self, module: ModuleInstance, name: str, node: Any) -> Any:
