@@ -94,12 +94,9 @@ class Reference:
             if f"layers.{i}." in name
         }
 
-        def project(v: np.ndarray, name: str) -> np.ndarray:
-            return v @ w[name].T + w.get(name + ".bias", 0.0)
-
         normal = rms_norm(x, w["input_layernorm"] + c.norm_offset, c.norm_epsilon)
         q, k, v = (
-            project(normal, f"self_attn.{n}_proj").reshape(len(x), heads, c.head_size).transpose(1, 0, 2)
+            self._project(i, normal, f"self_attn.{n}_proj").reshape(len(x), heads, c.head_size).transpose(1, 0, 2)
             for n, heads in (("q", c.heads), ("k", c.kv_heads), ("v", c.kv_heads))
         )
         if c.head_norms:
@@ -117,27 +114,34 @@ class Reference:
         if c.window is not None:
             scores[:, position - c.window >= other] = -np.inf
         mixed = (softmax(scores) @ values).transpose(1, 0, 2).reshape(len(x), -1)
-        x = x + project(mixed, "self_attn.o_proj")
+        x = x + self._project(i, mixed, "self_attn.o_proj")
         normal = rms_norm(x, w["post_attention_layernorm"] + c.norm_offset, c.norm_epsilon)
-        activate = {"silu": silu, "gelu": gelu}[c.activation]
+        if c.experts:
+            return x + self.mixture(i, normal)
+        return x + self._feed(i, normal, ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"))
 
-        def feed(v: np.ndarray, names: tuple[str, str, str]) -> np.ndarray:
-            gate, up, down = names
-            return project(activate(project(v, gate)) * project(v, up), down)
+    def _project(self, i: int, v: np.ndarray, name: str) -> np.ndarray:
+        full = f"model.layers.{i}.{name}"
+        return v @ self.weights[full + ".weight"].T + self.weights.get(full + ".bias", 0.0)
 
-        e = c.experts
-        if e is None:
-            return x + feed(normal, ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"))
-        probabilities = softmax(project(normal, e.router))
-        out = np.zeros_like(x)
-        for t, p in enumerate(probabilities):
+    def _feed(self, i: int, v: np.ndarray, names: tuple[str, str, str]) -> np.ndarray:
+        gate, up, down = names
+        activate = {"silu": silu, "gelu": gelu}[self.config.activation]
+        return self._project(i, activate(self._project(i, v, gate)) * self._project(i, v, up), down)
+
+    def mixture(self, i: int, v: np.ndarray) -> np.ndarray:
+        """What the experts of layer i make of vectors [n, hidden_size]; their choice is added to `routes`."""
+        e = self.config.experts
+        assert e is not None
+        out = np.zeros_like(v)
+        for t, p in enumerate(softmax(self._project(i, v, e.router))):
             chosen = np.argsort(-p, kind="stable")[: e.chosen]
             self.routes[i].append(chosen)
             for j in chosen:
-                out[t] += p[j] / (p[chosen].sum() if e.renormalise else 1) * feed(normal[t], e.matrices(j))
+                out[t] += p[j] / (p[chosen].sum() if e.renormalise else 1) * self._feed(i, v[t], e.matrices(j))
         if e.shared_size:
-            out += feed(normal, e.matrices(e.count)) / (1 + np.exp(-project(normal, SHARED_GATE)))
-        return x + out
+            out += self._feed(i, v, e.matrices(e.count)) / (1 + np.exp(-self._project(i, v, SHARED_GATE)))
+        return out
 
     def _norm_wide(self, v: np.ndarray, gamma: np.ndarray) -> np.ndarray:
         """[heads, tokens, head_size]: all heads of a token together; gamma [heads * head_size]."""
