@@ -119,9 +119,7 @@ for batch in batches:
         context.check(bool((routes == first[1]).all()), "all placements should choose the same experts")
         apart = meshlang.largest_error(results, first[0], relative=True)
         context.check_error(apart, bound, "the placements' results")
-        machine = cap.machine(
-            arch, args["W"], args["H"], not args["f32"]
-        )
+        machine = cap.machine(arch, args["W"], args["H"], not args["f32"])
         seconds = sum(cycles) / machine.clock
         moved = (int(activated.sum()) * sizes.expert + args["steps"] * sizes.shared) * sizes.precision
         flops = args["steps"] * batch * (2 * sizes.router + 2 * sizes.k * sizes.expert)
