@@ -57,10 +57,14 @@ def run(config, H, W, new=3, dtype=np.float32, arch="wse3", streamed=False, regi
     return max(errors), np.array(runner.routes)[:, :, 0], np.array(reference.routes).transpose(1, 0, 2)
 
 
-@pytest.mark.parametrize("name", KINDS)
-@pytest.mark.parametrize("W, H, streamed, regions, arch", [(4, 3, False, 1, "wse2"), (5, 2, True, 2, "wse3")])
-def test_tokens_and_routes(name, W, H, streamed, regions, arch):
-    """Sliced; and in two regions, where one column is left over."""
+SLICED, REGIONS = (4, 3, False, 1, "wse2"), (5, 2, True, 2, "wse3")  # where one column is left over
+
+
+@pytest.mark.parametrize(
+    "name, mesh", [*((name, SLICED) for name in KINDS), *((name, REGIONS) for name in ("renormalised", "shared"))]
+)
+def test_tokens_and_routes(name, mesh):
+    W, H, streamed, regions, arch = mesh
     config = dataclasses.replace(SMALL, **KINDS[name])
     error, got, want = run(config, H, W, streamed=streamed, regions=regions, arch=arch)
     assert error <= llama.tolerance(config, np.float32)
