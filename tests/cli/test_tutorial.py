@@ -1,4 +1,4 @@
-"""docs/tutorial.md: its files are written out as they stand, and its commands print what stands behind them.
+"""docs/tutorial.md and docs/stencil.md: their files are written out as they stand, and its commands print what stands behind them.
 
 Run pytest with MESHLANG_UPDATE_GOLDEN=1 to write the output anew; read the difference before committing it.
 """
@@ -10,21 +10,25 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
+
 from meshlang.cli import main
 from meshlang.fabric.engine.loop import engine
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "tutorial.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 FILE = re.compile(r"```(?:csl|python)\n(?://|#) (\w+/\w+\.\w+)\n(.*?)```\n", re.DOTALL)
 CONSOLE = re.compile(r"```console\n(.*?)```\n", re.DOTALL)
 
 
-def test_tutorial(monkeypatch, tmp_path, capsys):
+@pytest.mark.parametrize("name", ["tutorial.md", "stencil.md"])
+def test_page(name, monkeypatch, tmp_path, capsys):
+    path = DOCS / name
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
-    page = PAGE.read_text(encoding="utf-8")
-    for name, text in FILE.findall(page):
-        Path(name).parent.mkdir(exist_ok=True)
-        Path(name).write_text(text, encoding="utf-8")
+    page = path.read_text(encoding="utf-8")
+    for file, text in FILE.findall(page):
+        Path(file).parent.mkdir(exist_ok=True)
+        Path(file).write_text(text, encoding="utf-8")
     engine()  # whoever comes first compiles the engine, and is told so
     engine(traced=True)
     capsys.readouterr()
@@ -40,5 +44,5 @@ def test_tutorial(monkeypatch, tmp_path, capsys):
 
     new = CONSOLE.sub(played, page)
     if os.environ.get("MESHLANG_UPDATE_GOLDEN"):
-        PAGE.write_text(new, encoding="utf-8")
-    assert new == PAGE.read_text(encoding="utf-8")
+        path.write_text(new, encoding="utf-8")
+    assert new == path.read_text(encoding="utf-8")
