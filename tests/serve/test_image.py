@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import random
 import shutil
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -156,6 +159,36 @@ def test_an_image_is_written_whole_or_not_at_all(folder, tmp_path):
     assert refused(lambda: make(bad, path, 2, 2, tokens=4)) == "MS1402"
     assert path.read_bytes() == b"before"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bad", "model.wimg"]
+
+
+def test_killed_while_writing(folder, small, tmp_path, monkeypatch):
+    """kill -9 at twenty moments: what was there before, or the whole image."""
+    image = MappedImage(small)
+    program = image.program
+    monkeypatch.setattr("meshlang.serve.image_write.api.compile", lambda *_, **__: program)
+    path = tmp_path / "model.wimg"
+    rng = random.Random(4)
+    whole = 0.2
+    seen = set()
+    for trial in range(20):
+        path.write_bytes(b"before")
+        began = time.monotonic()
+        child = os.fork()
+        if not child:
+            try:
+                write_image(path, Checkpoint(folder), image.placement)
+            finally:
+                os._exit(0)
+        if trial:
+            time.sleep(rng.uniform(0, whole))
+            os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        whole = time.monotonic() - began if not trial else whole
+        if path.read_bytes() != b"before":
+            assert MappedImage(path).identity == image.identity
+            MappedImage(path).verify()
+        seen.add(path.stat().st_size)
+    assert seen == {6, small.stat().st_size}
 
 
 def test_arguments_are_all_of_a_placement(small):
