@@ -83,7 +83,7 @@ MODELS = {
     ),
     "olmoe": ("Olmoe", {"num_experts": 6, "num_experts_per_tok": 2, "num_key_value_heads": 4}),
     "olmoe, grouped, renormalised": ("Olmoe", {"num_experts": 5, "num_experts_per_tok": 3, "norm_topk_prob": True}),
-    "qwen2 moe, shared": (
+    "qwen2 moe, shared expert": (
         "Qwen2Moe",
         {
             "num_experts": 6,
