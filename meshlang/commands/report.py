@@ -22,6 +22,7 @@ examples:
   meshlang report programs/meshgemm
   meshlang report programs/meshgemv -p P=16 --wafer wse3       against the limits of another machine
   meshlang report layout.csl --set x=random --launch main      options as for `meshlang run`
+  meshlang report programs/meshgemv --grow P=8,16              two sizes, and what grows with the mesh
   meshlang report programs/compare_gemm                        several fabrics: a line for each
   meshlang report programs/compare_gemm --fabric 3             the third of them in full
   meshlang report programs/meshgemm --json                     all numbers, for a script
@@ -37,18 +38,38 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--wafer", choices=("wse2", "wse3"), help="machine to compare with (default: the one it is compiled for)"
     )
     parser.add_argument("--fabric", type=int, metavar="N", help="of several fabrics, show the Nth in full")
+    parser.add_argument(
+        "--grow", metavar="NAME=V,V", help="run with several values of a parameter, and say what grows with the mesh"
+    )
     parser.add_argument("--json", action="store_true", help="the report as JSON on stdout")
 
 
 def execute(args: argparse.Namespace) -> int:
     from meshlang.diag import Diagnostic, MeshlangError, usage_error
+
+    if args.fabric is not None and args.fabric < 1:
+        raise usage_error(f"--fabric {args.fabric}: fabrics are counted from 1 on")
+    if args.grow is not None:
+        return _grow(args)
+    collectors, code = _collect(args)
+    if code:
+        return code
+    if args.fabric is not None and args.fabric > len(collectors):
+        raise MeshlangError(
+            Diagnostic("MS1041", f"--fabric {args.fabric}: the program has started {len(collectors)}"), exit_code=2
+        )
+    _show(args, collectors, args.fabric)
+    return 0
+
+
+def _collect(args: argparse.Namespace) -> tuple[list[Collector], int]:
+    """Run the program; what was counted for each fabric, and the exit code."""
+    from meshlang.diag import Diagnostic, MeshlangError
     from meshlang.host.context import RunContext, set_context
     from meshlang.inspect.report import RECORDED, Collector
 
     from ._errors import print_run_time_warnings
 
-    if args.fabric is not None and args.fabric < 1:
-        raise usage_error(f"--fabric {args.fabric}: fabrics are counted from 1 on")
     collectors: list[Collector] = []
     context = run.prepare(args, RECORDED)
     context.observe = lambda session: collectors.append(Collector.of(session))
@@ -62,7 +83,7 @@ def execute(args: argparse.Namespace) -> int:
         print_run_time_warnings(context)
         set_context(RunContext())
     if code:
-        return code
+        return collectors, code
     if not collectors:
         raise MeshlangError(
             Diagnostic(
@@ -71,11 +92,38 @@ def execute(args: argparse.Namespace) -> int:
                 help="the script has to start a program in its own process: meshlang.compile(...).start(), or the SDK's SdkRuntime",
             )
         )
-    if args.fabric is not None and args.fabric > len(collectors):
-        raise MeshlangError(
-            Diagnostic("MS1041", f"--fabric {args.fabric}: the program has started {len(collectors)}"), exit_code=2
+    return collectors, 0
+
+
+def _grow(args: argparse.Namespace) -> int:
+    """Run the program at several sizes, and compare."""
+    from meshlang.diag import usage_error
+    from meshlang.inspect.report import growth, render, render_growth, summarize
+
+    name, eq, texts = args.grow.partition("=")
+    values = texts.split(",")
+    if not eq or not name or len(values) < 2 or not all(values):
+        raise usage_error(
+            f"--grow {args.grow}: expected NAME=VALUE,VALUE", help="--grow P=8,16 runs with P = 8 and P = 16"
         )
-    _show(args, collectors, args.fabric)
+    given = list(args.param or ())
+    reports = []
+    for value in values:
+        args.param = [*given, f"{name}={value}"]
+        collectors, code = _collect(args)
+        if code:
+            return code
+        for collector in collectors:
+            collector.finish()
+        reports.append(summarize(collectors[(args.fabric or len(collectors)) - 1], args.wafer))
+    rows = growth(reports)
+    if args.json:
+        sizes = [{"value": v, "report": r} for v, r in zip(values, reports)]
+        print(json.dumps({"ok": True, "exit_code": 0, "param": name, "runs": sizes, "growth": rows}, indent=2))
+        return 0
+    print()
+    render(reports[-1:])
+    render_growth([f"{name} = {v}" for v in values], rows)
     return 0
 
 

@@ -6,7 +6,7 @@ memory.py, wafer.py), and `render` prints that (text.py).
 
 from .collect import RECORDED, Collector
 from .summary import summarize
-from .text import render
-from .wafer import WAFERS
+from .text import render, render_growth
+from .wafer import WAFERS, growth
 
-__all__ = ["RECORDED", "WAFERS", "Collector", "render", "summarize"]
+__all__ = ["RECORDED", "WAFERS", "Collector", "growth", "render", "render_growth", "summarize"]

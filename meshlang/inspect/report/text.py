@@ -291,12 +291,46 @@ def _plmr(console: Console, r: dict[str, Any]) -> None:
     big = p["whole_wafer"]
     if big is not None:
         way, chain = big["longest"], big["chain"]
+        if big["chain_grows"] is None:
+            about = (
+                f"the longest chain ({_count(chain['hops'], 'hop')} in {_count(chain['messages'], 'message')}) may cross the mesh from neighbour "
+                "to neighbour, or go to and fro: --grow NAME=SIZE,SIZE compares two sizes"
+            )
+        else:
+            about = (
+                f"the longest chain {'grows to' if big['chain_grows'] else 'stays at'} {_count(chain['hops'], 'hop')}, "
+                f"{_count(chain['cycles'], 'cycle')}"
+            )
         _say(
             console,
-            f"  on {_count(big['width'])} x {_count(big['height'])} PEs, the most in this shape, with the same tiles: the longest way "
-            f"{'grows to' if big['longest_grows'] else 'stays at'} {_count(way, 'hop')}, the longest chain "
-            f"{'grows to' if big['chain_grows'] else 'stays at'} {_count(chain['hops'], 'hop')}, {_count(chain['cycles'], 'cycle')}",
+            f"  a guess for {_count(big['width'])} x {_count(big['height'])} PEs, the most in this shape, with the same tiles: the longest way "
+            f"{'grows to' if big['longest_grows'] else 'stays at'} {_count(way, 'hop')}, {about}",
         )
+
+
+def render_growth(titles: Sequence[str], rows: Sequence[dict[str, Any]], console: Console | None = None) -> None:
+    """What `wafer.growth` has found, a column for each run."""
+    if console is None:
+        import sys
+
+        from rich.console import Console as RichConsole
+
+        console = RichConsole(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
+    _say(console, "")
+    _say(console, "growth with the mesh, measured", "bold")
+    words = {
+        "not": "does not grow",
+        "less": "grows less",
+        "in proportion": "grows in proportion",
+        "more": "grows more",
+        None: "",
+    }
+    _table(
+        console,
+        ("", *titles, ""),
+        [(r["what"], *(_count(v) for v in r["values"]), words[r["grows"]]) for r in rows],
+        (0, len(titles) + 1),
+    )
 
 
 # ---------------------------------------------------------------- several

@@ -110,9 +110,11 @@ def plmr(report: dict[str, Any], wafer: Wafer) -> dict[str, Any]:
 
 
 def _grown(report: dict[str, Any], wafer: Wafer) -> dict[str, Any] | None:
-    """Paths and chains on the largest mesh of the same shape, the same tile on each PE.
+    """Paths and chains on the largest mesh of the same shape, the same tile on each PE: a guess from one size.
 
-    Taken to grow in proportion is what spans a side of the mesh now; of a mesh with sides below 4 nothing can be said.
+    Taken to grow in proportion is what spans a side of the mesh now; of a mesh with sides below 4 nothing can be said. Nor
+    can it of a chain as long as a side in which no single wavelet goes so far: it may cross the mesh from neighbour to
+    neighbour, or go to and fro between two (`chain_grows` is None then). `growth` compares runs instead.
     """
     width, height = report["width"], report["height"]
     factor = min(wafer.width / width, wafer.height / height)
@@ -129,15 +131,48 @@ def _grown(report: dict[str, Any], wafer: Wafer) -> dict[str, Any] | None:
     def grown(hops: int) -> bool:
         return hops >= side - 1
 
-    hops = round(chain["hops"] * factor) if grown(chain["hops"]) else chain["hops"]
-    messages = (
-        round(chain["messages"] * factor) if grown(chain["hops"]) and chain["messages"] > 2 else chain["messages"]
-    )
+    chain_grows = (True if grown(longest) else None) if grown(chain["hops"]) else False
+    hops = round(chain["hops"] * factor) if chain_grows else chain["hops"]
+    messages = round(chain["messages"] * factor) if chain_grows and chain["messages"] > 2 else chain["messages"]
     return {
         "width": int(width * factor),
         "height": int(height * factor),
         "longest": round(longest * factor) if grown(longest) else longest,
         "longest_grows": grown(longest),
         "chain": {"hops": hops, "messages": messages, "cycles": hops * report["hop"] + messages * report["message"]},
-        "chain_grows": grown(chain["hops"]),
+        "chain_grows": chain_grows,
     }
+
+
+GROWS, SAME = (
+    0.75,
+    0.1,
+)  # shares of the growth of a side: from the one on it is in proportion, up to the other it is none
+
+
+def growth(reports: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """How the figures of one program differ between runs of several sizes: what, values, and grows: "in proportion" to the
+    longer side of the mesh, "less", "not", or "more"."""
+    sides = [max(r["width"], r["height"]) for r in reports]
+
+    def chain(report: dict[str, Any], key: str) -> int:
+        return max((p["chain"][key] for p in report["phases"]), default=0)
+
+    figures = {
+        "cycles": [r["cycles"] for r in reports],
+        "longest way of a wavelet, hops": [max((c["longest"] for c in r["colors"]), default=0) for r in reports],
+        "longest chain, hops": [chain(r, "hops") for r in reports],
+        "longest chain, messages": [chain(r, "messages") for r in reports],
+        "memory of the fullest PE, bytes": [max((m["used"] for m in r["memory"]), default=0) for r in reports],
+    }
+    return [{"what": what, "values": values, "grows": _how(sides, values)} for what, values in figures.items()]
+
+
+def _how(sides: list[int], values: list[int]) -> str | None:
+    """None where the mesh is the same, or there was nothing."""
+    if sides[-1] == sides[0] or values[0] == 0:
+        return None
+    share = (values[-1] / values[0] - 1) / (sides[-1] / sides[0] - 1)
+    return (
+        "not" if abs(share) <= SAME else "less" if share < GROWS else "in proportion" if share <= 1 / GROWS else "more"
+    )
