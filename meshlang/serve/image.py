@@ -34,7 +34,7 @@ from meshlang.version import __version__
 
 from .image_format import FORMAT, LONGEST_HEADER, MAGIC, PREFIX, Chunk, Header, Part, Segment, aligned, decode
 
-THREADS = 2  # that check and copy chunks
+THREADS = 4  # that check and copy chunks: some wait for pages while others copy
 
 
 def image_error(code: str, message: str, help: str | None = None) -> MeshlangError:
