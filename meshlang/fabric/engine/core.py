@@ -101,9 +101,6 @@ def execute(W, U, C, T, M8, M16, M32, pe):
     y = ZERO
     ra = ZERO
     cost = ZERO
-    read = ZERO
-    written = ZERO
-    flops = ZERO
     W[p + P_ST] = ST_RUN
     if W[p + P_STALL] != 0:
         t = now  # it waited for an element on the fabric until now
@@ -138,7 +135,7 @@ def execute(W, U, C, T, M8, M16, M32, pe):
                 fault = E_LOAD
                 break
             W[ra] = load_scalar(W, M8, M16, M32, mem + x, ty, y)
-            read += y
+            W[p + P_READ] += y
         elif op == ST:
             x = W[fp + b] + c
             y = size_of(ty)
@@ -146,7 +143,7 @@ def execute(W, U, C, T, M8, M16, M32, pe):
                 fault = E_STORE
                 break
             store_scalar(M8, M16, M32, mem + x, y, W[ra])
-            written += y
+            W[p + P_WRITTEN] += y
         elif op == ADD:
             W[ra] = normal(W, W[fp + b] + W[fp + c], ty)
         elif op == SUB:
@@ -214,16 +211,16 @@ def execute(W, U, C, T, M8, M16, M32, pe):
                 W[ra] = 1 if less_equal(W[fp + b], W[fp + c], ty) else 0
         elif op == FADD:
             W[ra] = float_op(ZERO, W[fp + b], W[fp + c], ty)
-            flops += 1
+            W[p + P_FLOPS] += 1
         elif op == FSUB:
             W[ra] = float_op(ONE, W[fp + b], W[fp + c], ty)
-            flops += 1
+            W[p + P_FLOPS] += 1
         elif op == FMUL:
             W[ra] = float_op(TWO, W[fp + b], W[fp + c], ty)
-            flops += 1
+            W[p + P_FLOPS] += 1
         elif op == FDIV:
             W[ra] = float_op(THREE, W[fp + b], W[fp + c], ty)
-            flops += 1
+            W[p + P_FLOPS] += 1
         elif op == FNEG:
             W[ra] = W[fp + b] ^ (0x80000000 if ty == F32 else 0x8000)
         elif op == JMP:
@@ -329,9 +326,6 @@ def execute(W, U, C, T, M8, M16, M32, pe):
     W[p + P_PC] = pc
     W[p + P_FP] = fp
     W[p + P_TIME] = t
-    W[p + P_READ] += read
-    W[p + P_WRITTEN] += written
-    W[p + P_FLOPS] += flops
     W[G_INSTR] += W[G_QUANTUM] - fuel
 
 
