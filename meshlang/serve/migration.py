@@ -32,7 +32,7 @@ from meshlang.models.runner import Runner
 from .ledger import Ledger, Presence, Request, serve_error
 
 GAP = 2  # tokens that the target may be behind when the source pauses
-ROUNDS = 8  # after so many it pauses anyway: the target decodes no faster than the source
+ROUNDS = 8  # after so many it pauses anyway
 POLL = 0.02  # seconds between looks for requests without an owner
 WAYS = ("tokens", "keys")
 
@@ -152,9 +152,10 @@ def hand_over(decoding: Decoding, link: Link, to: str, way: str = "tokens", gap:
         if not _decode_until_answer(decoding, link):
             return None
         if way == "tokens":
-            known = 0
-            while len(request.sequence) - known > gap and move.rounds < ROUNDS:
-                known = len(request.sequence)
+            known, last = 0, len(request.sequence) + 1
+            # a target that is no faster than the source does not come nearer: then the source pauses at once
+            while gap < (behind := len(request.sequence) - known) < last and move.rounds < ROUNDS:
+                known, last = len(request.sequence), behind
                 link.send({"do": "compute", "tokens": request.sequence})
                 if not _decode_until_answer(decoding, link):
                     return None
