@@ -216,12 +216,17 @@ class LlamaConfig:
         }  # fmt: skip
         return [word for word, there in words.items() if there]
 
-    def random_weights(self, seed: int = 0, dtype: Any = np.float32) -> dict[str, np.ndarray]:
+    def random_weights(self, seed: int = 0, dtype: Any = np.float32, vocabulary: bool = True) -> dict[str, np.ndarray]:
         """Weights as `shapes` names them, whose layers keep the size of what goes through them: uniform, of variance 1
-        / inputs; norms around 1, biases around 0."""
-        rng = np.random.default_rng(seed)
+        / inputs; norms around 1, biases around 0. vocabulary: False leaves out the embedding table and the output
+        projection, which no layer needs; the others are the same."""
+        numbers = np.random.PCG64(seed)  # default_rng's
+        rng = np.random.Generator(numbers)
         weights = {}
         for name, shape in self.shapes().items():
+            if not vocabulary and name in ("model.embed_tokens.weight", "lm_head.weight"):
+                numbers.advance(math.prod(shape))  # one number for each element
+                continue
             bound = math.sqrt(3 / shape[-1])
             if len(shape) == 1:
                 middle = 0.0 if name.endswith("bias") else 1 - self.norm_offset

@@ -46,7 +46,7 @@ else:
 dtype = np.float32 if args["f32"] else np.float16
 place = llama.Placement(config, args["H"], args["W"], capacity=args["capacity"], dtype=dtype, shift=not args["concat"])
 place.check_tokens(args["tokens"])
-weights = config.random_weights(context.seed or 0, dtype)
+weights = config.random_weights(context.seed or 0, dtype, vocabulary=False)
 reference = llama_reference.Reference(config, weights)
 rng = np.random.default_rng(context.seed or 0)
 

@@ -42,7 +42,7 @@ W, H, tokens = args["W"], args["H"], args["tokens"]
 context.check(min(W, H, tokens) >= 1, f"W, H and tokens must be positive, found {W}, {H} and {tokens}")
 dtype = np.float32 if args["f32"] else np.float16
 place = llama.Placement(config, H, W, capacity=-(-tokens // H), dtype=dtype, prompt=tokens)
-weights = config.random_weights(context.seed or 0, dtype)
+weights = config.random_weights(context.seed or 0, dtype, vocabulary=False)
 x = np.random.default_rng(context.seed or 0).uniform(-1, 1, (tokens, config.hidden_size)).astype(dtype)
 
 program = meshlang.compile("layout.csl", params=place.prefill_params())

@@ -126,6 +126,12 @@ def test_cache_full():
     assert shift.tokens() == 4 * concat.tokens()
 
 
+def test_random_weights_of_layers_alone_are_the_same():
+    every, layers = SMALL.random_weights(5), SMALL.random_weights(5, vocabulary=False)
+    assert set(every) - set(layers) == {"model.embed_tokens.weight", "lm_head.weight"}
+    assert all((layers[name] == every[name]).all() for name in layers)
+
+
 def test_weights_refused():
     place = llama.Placement(SMALL, 4, 4, capacity=4, head=True)
     weights = SMALL.random_weights()
