@@ -36,7 +36,7 @@ FIXED: dict[type[Record], tuple[str, ...]] = {
     s.Globals: (
         *("npe", "width", "height", "bits_r", "bits_c", "l0", "l1", "plog", "plogcap", "hlog", "hlogcap", "nhout"),
         *("wse3", "quantum", "x", "notes", "lines", "hin", "mask", "sign", "flight", "times"),
-        *("events", "eventcap", "eventpes"),
+        *("events", "eventcap", "eventpes", "far"),
     ),
     s.Pe: (
         *("tile", "mem", "memsize", "reg", "regend", "dsr", "ut", "iq", "oq", "system", "fifo", "plain"),
@@ -402,7 +402,7 @@ def _threads(part: _Tile) -> _Wrong:
     endless = n == 0x7FFF
     yield (n < 1) | (n > 0x7FFFFFFF) | (k < 0) | ~endless & (k > n) | (k >= _LATE), "how far an operation is"
     flags = V["flags"]
-    yield flags & ~((1 << 6) - 1), "an operation has flags that do not exist"
+    yield flags & ~sum(f.mask for f in s.ThreadFlags.FIELDS.values()), "an operation has flags that do not exist"
     yield (s.ThreadFlags.endless.get(flags) != 0) != endless, "an operation has no end, or has one"
     yield (V["step"] != 1) & (V["step"] != 2), "the step of an operation"
     yield (V["zero"] < 0) | (V["zero"] > 2), "an operation clears a source that it does not have"
@@ -428,6 +428,15 @@ def _threads(part: _Tile) -> _Wrong:
     # only receives into memory may go the express way (engine/express.py)
     slow = part.P["noexpress"][pe] >> dense & 1 != 0
     yield ~slow & ~_may_express(V, info), "an operation cannot go the express way"
+    # only what nothing but its queues can stop may go ahead of the clock (engine/threads.py)
+    yield (s.ThreadFlags.steady.get(flags) != 0) & ~_may_run_ahead(V), "an operation cannot go ahead of the clock"
+
+
+def _may_run_ahead(V: np.ndarray) -> np.ndarray:
+    """As engine.threads.may_run_ahead."""
+    stopped = s.ThreadFlags.endless.mask | s.ThreadFlags.open.mask | s.ThreadFlags.checked.mask
+    fifo = (V["operands"]["kind"][:, :3] == int(s.K_FIFO)).any(1)
+    return (V["flags"] & stopped == 0) & (V["onctrl"] == 0) & (V["code"] != DFILT) & ~fifo
 
 
 def _may_express(V: np.ndarray, info: np.ndarray) -> np.ndarray:

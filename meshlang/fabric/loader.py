@@ -27,6 +27,7 @@ from .timing import Profile
 
 PLOG_RECORDS = 1 << 14
 EVEN = 1.25  # how much more room evenly spaced memories may take
+NEAR = 1 << 20  # bytes of state that a core has quickly at hand
 
 
 @dataclass
@@ -220,6 +221,7 @@ def load(program: Program, profile: Profile) -> State:
     G["notes"], G["lines"] = notes, tables.line_table
     G["x"] = extension_start
     _set_timing(G, profile)
+    G["far"] = 8 * W_end + 4 * U_end + M_end > NEAR
     small = M_end >> 1 < 1 << 32  # Q_XAT has 32 bits
     G["express"] = small and not any(_looks_closely(tile) for tile in program.tiles)
     for ty, size in isa.TY_SIZE.items():

@@ -93,6 +93,7 @@ def _add_tile(
     objects = len(table)
     for o in sorted(tile.objects, key=lambda o: o.address):
         table += s.Object.make(address=o.address, size=o.size)
+    table += s.Object.make(address=0x7FFFFFFF, size=0)  # behind the last one: no address is there
     mem4d = len(table)
     table += np.asarray(tile.mem4d, np.int32).ravel().tolist()
     operations = len(table)
@@ -117,6 +118,7 @@ def _add_tile(
     table[record + s.Tile.funcs], table[record + s.Tile.nfuncs] = functions, len(tile.functions)
     table[record + s.Tile.tasks] = tasks
     table[record + s.Tile.objs], table[record + s.Tile.nobjs] = objects, len(tile.objects)
+    table[record + s.Tile.near : record + s.Tile.near + 4] = [objects] * 4
     table[record + s.Tile.mem4d], table[record + s.Tile.nmem4d] = mem4d, len(tile.mem4d)
     table[record + s.Tile.fifos], table[record + s.Tile.nfifos] = fifos, len(tile.fifos)
     table[record + s.Tile.niq], table[record + s.Tile.noq] = len(tile.inputs), len(outputs)

@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import numpy as np
 
+from .dsr import load_dsr
 from .exceptions import CHECKED
 from .express import enter_express, leave_express
 from .faults import Fault
 from .instructions import R_LAST, R_LATER, R_STALL, R_WAIT, special, value_op
 from .jit import ctz, inline, jit
 from .opcodes import *
+from .quick import NOT_QUICK, run_quickly
 from .scalar import equal, float_op, less, less_equal, size_of
 from .state import *
 from .switch import is_register, register_load, register_store
 from .tasks import pick
-from .threads import vector_phase
+from .threads import undisturbed, vector_phase
 from .trace import trace_end, trace_inst, trace_later
-from .wheel import fail, wake_ce
+from .wheel import fail, no_visit, wake_ce
 
 E_LOAD, E_STORE, E_DIV, E_SHIFT, E_BOUNDS = (
     np.int64(f) for f in (Fault.LOAD, Fault.STORE, Fault.DIV_ZERO, Fault.SHIFT, Fault.BOUNDS)
@@ -277,7 +279,15 @@ def execute(W, U, C, T, M8, M16, M32, pe):
             W[ra] = value_op(W, T, p, op, ty, fp, a, b, c)
         elif op < 64 and (VALUE_LOW >> op) & 1 != 0 or op >= 64 and op < CHECKED and (VALUE_HIGH >> (op - 64)) & 1 != 0:
             W[ra] = value_op(W, T, p, op, ty, fp, a, b, c)
+        elif op == DSRLD and W[p + P_UTMASK] <= 1:
+            load_dsr(W, T, p, a, fp, b, c)
         else:
+            r = run_quickly(W, T, M16, M32, pe, a, fp, b) if op == DSDOP else NOT_QUICK
+            if r >= 0:
+                t += r
+                if c != 0:
+                    W[fp + c] = 1
+                continue
             r = special(W, U, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc - 1, t - cost, cost)
             if op == CALLR and r >= 0:
                 if fp + b + np.int64(T[r + FN_FRAME]) > W[p + P_REGEND]:
@@ -336,12 +346,31 @@ def compute(W, U, C, T, M8, M16, M32, pe, now):
     wake = np.int64(NEVER)
     if W[p + P_EXPRESS] != 0:
         leave_express(W, U, pe, now)
-    if W[p + P_UTMASK] != 0:
-        next_step = vector_phase(W, U, T, M8, M16, M32, pe, now)
+    # the vector unit goes ahead of the clock where nothing can interfere: several steps a visit
+    at = now
+    while W[p + P_UTMASK] != 0:
+        next_step = vector_phase(W, U, T, M8, M16, M32, pe, at)
         if W[G_FAULT] != 0:
             return
-        if next_step > now and next_step < wake:
-            wake = next_step
+        if next_step <= at:
+            break
+        wake = next_step
+        if (
+            next_step != W[p + P_VBUSY]  # nothing moved: what arrives meanwhile may be first
+            or next_step > now + W[TIME_FABRIC_RAMP]
+            or W[p + P_NOEXPRESS] == 0
+            or W[G_EXPRESS] == 0
+            or (W[p + P_ST] != ST_OP and W[p + P_TIME] <= next_step)
+            or (at == now and not undisturbed(W, U, pe, now))
+        ):
+            break
+        wake = np.int64(NEVER)
+        at = next_step
+        W[G_NOW] = at
+        no_visit(W, pe, at)
+        if at > W[G_EXPRESSED] + 1:  # it counts as a visit (loop.py)
+            W[G_EXPRESSED] = at - 1
+    W[G_NOW] = now
     threads = W[p + P_UTMASK]
     while True:
         state = W[p + P_ST]

@@ -6,9 +6,24 @@ from __future__ import annotations
 import numpy as np
 
 from .dsd import find_walk, step_unit
-from .jit import cold, ctz, jit
+from .jit import cold, ctz, inline, jit
 from .opcodes import *
 from .state import *
+
+
+@inline
+def load_dsr(W, T, p, dsr, fp, b, config):
+    """DSRLD of a DSR that no operation is using: its DSD and its actions are in registers from fp + b on."""
+    d = W[p + P_DSR] + dsr * DSRK
+    W[d + DSR_VALUE] = W[fp + b]
+    more = np.int64(0)
+    if config >= 0:
+        more = dsr_with_config(DM_SET, config)
+        if np.int64(T[config + RC_ACTION]) != 0:
+            more = dsr_with_action(more, W[fp + b + 1])
+        if np.int64(T[config + RC_ONCTRL_SET]) != 0:
+            more = dsr_with_onctrl(more, W[fp + b + 2])
+    W[d + DSR_MORE] = more
 
 
 @jit

@@ -9,7 +9,7 @@ import numpy as np
 
 from .bulk import run_in_memory
 from .dsd import edit_dsd, walk_of
-from .dsr import microthread_with, save_dsr
+from .dsr import load_dsr, microthread_with, save_dsr
 from .elements import BAD, WAIT, element_load, element_store
 from .exceptions import CHECKED, scalar_exceptions, stops
 from .faults import Fault
@@ -260,16 +260,7 @@ def special(W, U, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t, cost):
             fail(W, E_DSR_BUSY, pe, a, user - 1, ZERO)
             return R_FAULT
     if op == DSRLD:
-        d = W[p + P_DSR] + a * DSRK
-        W[d + DSR_VALUE] = W[fp + b]
-        W[d + DSR_MORE] = 0
-        if c >= 0:
-            config = dsr_with_config(DM_SET, c)
-            if np.int64(T[c + RC_ACTION]) != 0:
-                config = dsr_with_action(config, W[fp + b + 1])
-            if np.int64(T[c + RC_ONCTRL_SET]) != 0:
-                config = dsr_with_onctrl(config, W[fp + b + 2])
-            W[d + DSR_MORE] = config
+        load_dsr(W, T, p, a, fp, b, c)
         return ZERO
     if op == DSRBASE:
         d = W[p + P_DSR] + a * DSRK + DSR_VALUE

@@ -184,6 +184,22 @@ if COMPILED:
             return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
 
         return types.int64(types.int64), codegen
+
+    @intrinsic
+    def prefetch(typingctx, array, index):
+        """Fetch the cache line of an element, for writing. The index need not be one of the array's."""
+
+        def codegen(context, builder, sig, args):
+            found = context.make_array(sig.args[0])(context, builder, args[0])
+            number = context.cast(builder, args[1], sig.args[1], types.intp)
+            pointer = builder.bitcast(builder.gep(found.data, [number]), ir.IntType(8).as_pointer())
+            flag = ir.IntType(32)
+            form = ir.FunctionType(ir.VoidType(), [pointer.type, flag, flag, flag])
+            fetch = builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], form)
+            builder.call(fetch, [pointer, flag(1), flag(3), flag(1)])
+            return context.get_dummy_value()
+
+        return types.void(array, index), codegen
 else:
 
     def f32_of(bits):
@@ -203,6 +219,9 @@ else:
 
     def llvm_f32_to_half(value):
         return np.int64(np.float16(np.float32(value)).view(np.uint16))
+
+    def prefetch(array, index):
+        pass
 
     llvm_fma32 = None  # f16.py supplies the emulation
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .ahead import elements_ahead
 from .core import compute
 from .express import leave_everywhere
 from .jit import COMPILED, cache_directory, cold, ctz, top_level
@@ -102,6 +103,8 @@ def run_loop(W, U, C, T, M8, M16, M32, HP, HS):
                     words &= words - 1
                     bits = W[base + word]
                     W[base + word] = 0
+                    if W[G_FAR] != 0:
+                        elements_ahead(W, U, M16, word, bits, now)
                     while bits != 0:
                         if full(W):
                             put_back(W, G_OCC_C, base, word, bits, w, words, now)

@@ -63,6 +63,19 @@ def object_of(T, tile, address):
     return np.int64(-1)
 
 
+@inline
+def object_near(T, tile, j, address):
+    """object_of, which is mostly the object that operand j had the last time a PE of this tile program asked."""
+    near = np.int64(T[tile + TT_NEAR + j])
+    if address < np.int64(T[near + OB_ADDRESS]) or address >= np.int64(T[near + OBK + OB_ADDRESS]):
+        near = object_of(T, tile, address)
+        if near >= 0:
+            T[tile + TT_NEAR + j] = np.int32(near)
+    elif address >= np.int64(T[near + OB_ADDRESS]) + np.int64(T[near + OB_SIZE]):
+        return np.int64(-1)
+    return near
+
+
 @jit
 def is_ring(T, row):
     """Is the walk of a row of the table that of a circbuf_dsd?"""
@@ -129,18 +142,18 @@ def span_of(W, T, o, n):
 
 
 @jit
-def check_walk(W, T, pe, o, n, writes):
-    """The first n elements of a memory walk should stay inside the variable that contains the base address. False after
-    a fault."""
+def check_walk(W, T, pe, o, n, j):
+    """The first n elements of the memory walk of operand j should stay inside the variable that contains the base
+    address. False after a fault."""
     base = W[o + O_ADDR]
     low, high = span_of(W, T, o, n)
-    obj = object_of(T, W[P0 + pe * PK + P_TILE], base)
+    obj = object_near(T, W[P0 + pe * PK + P_TILE], j, base)
     if (
         obj < 0
         or low < np.int64(T[obj + OB_ADDRESS])
         or high > np.int64(T[obj + OB_ADDRESS]) + np.int64(T[obj + OB_SIZE])
     ):
-        return stray(W, T, pe, base, low, high, W[o + O_SIZE], writes)
+        return stray(W, T, pe, base, low, high, W[o + O_SIZE], j == 0)
     return True
 
 

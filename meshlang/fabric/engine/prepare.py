@@ -105,14 +105,14 @@ def prepare(W, U, T, pe, v, row, fp, base):
                     fail(W, FENDLESS, pe, own, ZERO, ZERO)
                     return np.int64(-1)
                 if ring or own != ENDLESS and own > 0:
-                    if not check_walk(W, T, pe, o, own, j == 0):
+                    if not check_walk(W, T, pe, o, own, np.int64(j)):
                         return np.int64(-1)
-                elif kind == K_MEM and W[o + O_STRIDE] == 0 and not check_walk(W, T, pe, o, ONE, j == 0):
+                elif kind == K_MEM and W[o + O_STRIDE] == 0 and not check_walk(W, T, pe, o, ONE, np.int64(j)):
                     return np.int64(-1)
             elif W[v + V_ONCTRL] != 0 and 0 < own < n and not ring and incoming:
                 # `on_control`: the longer operand is the most there can be, and only what arrives is stored
                 W[v + V_FLAGS] |= F_OPEN
-                if not check_walk(W, T, pe, o, own, j == 0):
+                if not check_walk(W, T, pe, o, own, np.int64(j)):
                     return np.int64(-1)
             else:
                 if own != n and (own != ENDLESS or kind == K_MEM4 and not ring):
@@ -121,7 +121,7 @@ def prepare(W, U, T, pe, v, row, fp, base):
                     if kind == K_MEM4 and n > own and not ring:
                         fail(W, FWALK, pe, W[o + O_ADDR], W[o + O_ADDR] + n * W[o + O_SIZE], W[o + O_ADDR])
                         return np.int64(-1)
-                if not check_walk(W, T, pe, o, n, j == 0):
+                if not check_walk(W, T, pe, o, n, np.int64(j)):
                     return np.int64(-1)
     if fabric == 0 and n == ENDLESS and not fifo:
         fail(W, FENDLESS, pe, n, ZERO, ZERO)
@@ -215,18 +215,29 @@ def rate(W, T, pe, v):
         o = v + V_OPERANDS + j * OK
         if W[o + O_KIND] == K_MEM4 and is_ring(T, W[o + O_QUEUE]):
             return r if r > 65536 else np.int64(65536)
-    if r < 65536:
-        r = np.int64(65536)
     # strides are even numbers of bytes: the banks repeat after eight elements
     n = W[v + V_N]
     if n > 8:
         n = np.int64(8)
     hits = np.int64(0)
     for k in range(n):
-        x = operand_address(W, T, a, np.int64(k))
-        y = operand_address(W, T, b, np.int64(k))
-        if (x ^ y) & BANKS == 0:
+        if in_one_bank(operand_address(W, T, a, np.int64(k)), operand_address(W, T, b, np.int64(k))):
             hits += 1
+    return with_collisions(W, r, hits, n)
+
+
+@inline
+def in_one_bank(x, y):
+    """Do the words at two addresses lie in one bank?"""
+    return (x ^ y) & BANKS == 0
+
+
+@inline
+def with_collisions(W, r, hits, n):
+    """The rate of an operation with two memory sources of 32 bits, of whose first n pairs of elements `hits` lie in one
+    bank; r: without them."""
+    if r < 65536:
+        r = np.int64(65536)
     return r + hits * W[TIME_DSD_COLLISION] * 65536 // n
 
 
@@ -263,7 +274,7 @@ def overrun(W, U, T, pe, v, d, k):
                 good = False
             elif good:
                 W[o + O_ADDR] = at - k * W[o + O_STRIDE]
-                good = check_walk(W, T, pe, o, n, j == 0)
+                good = check_walk(W, T, pe, o, n, np.int64(j))
                 W[o + O_ADDR] = at
     W[P0 + pe * PK + P_PC] = pc
     return good

@@ -140,6 +140,7 @@ class ThreadFlags(Packed, name="thread", prefix="F"):
     endless = flag("it has no end")
     noted = flag("there is something that the machine would not report")
     checked = flag("an exception may stop the PE")
+    steady = flag("until it ends, only its queues can stop it")
     open = flag("a control wavelet may end it before it leaves a memory vector that is shorter than the operation")
 
 
@@ -356,6 +357,7 @@ class Globals(Record, prefix="G", size="GK", array="W", lines=True):
     eventpause = word("1: the loop stopped in the middle of a cycle")
     flight = word("ring of the flight recorder")
     flightn = word("entries written to it")
+    far = word("1: what compute elements need is fetched ahead (ahead.py), because it is in no cache")
     # last, so that a new number moves nothing
     times = words(len(TIMES), "the whole numbers of the timing profile: TIME_...", line=True)
 
@@ -623,6 +625,7 @@ class Tile(Record, prefix="TT", size="TT", array="T"):
     fifos = word("FIFOs")
     nfifos = word("number of FIFOs")
     limit = words(2, "limits of the counters of rotating tasks")
+    near = words(4, "per operand: the memory object that an operation had last (memory.object_near)")
 
 
 class Function(Record, prefix="FN", size="FK", array="T"):

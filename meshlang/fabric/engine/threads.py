@@ -81,6 +81,47 @@ def claim_queues(W, U, pe, v, user):
 
 
 @jit
+def may_run_ahead(W, v):
+    """Does a thread step on whatever happens, as long as its queues hold, or have room for, a wavelet?"""
+    d = v + V_OPERANDS
+    return (
+        W[v + V_FLAGS] & (F_ENDLESS | F_OPEN | F_CHECKED) == 0
+        and W[v + V_ONCTRL] == 0
+        and W[v + V_CODE] != DFILT
+        and W[d + O_KIND] != K_FIFO
+        and W[d + OK + O_KIND] != K_FIFO
+        and W[d + 2 * OK + O_KIND] != K_FIFO
+    )
+
+
+@jit
+def undisturbed(W, U, pe, now):
+    """Do the vector unit's next cycles, as many as the ramp takes, depend on nothing that is not known now?
+
+    What arrives until then is already in the input queues, because the ramp takes so long. Routers notice nothing, if
+    an input queue that is emptied early could not have been full, and an output queue has room for all. (Programs that
+    look at queues do without, as with express delivery.)
+    """
+    p = P0 + pe * PK
+    ramp = W[TIME_FABRIC_RAMP]
+    if W[p + P_UTBLOCK] != 0 or now + ramp >= W[G_LIMIT]:
+        return False
+    rest = W[p + P_UTMASK]
+    while rest != 0:
+        v = W[p + P_UT] + ctz(rest) * TK
+        rest &= rest - 1
+        if W[v + V_FLAGS] & F_STEADY == 0:
+            return False
+        for j in range(3):
+            o = v + V_OPERANDS + j * OK
+            if W[o + O_KIND] == K_IN or W[o + O_KIND] == K_OUT:
+                q = W[o + O_QUEUE]
+                if U[q + Q_WAITER] != 0 or np.int64(U[q + Q_COUNT]) + ramp > np.int64(U[q + Q_CAP]):
+                    return False
+    return True
+
+
+@jit
 def start_thread(W, U, T, pe, scratch, dense, at):
     """Copy a prepared record to thread `dense` and let it run from cycle `at`."""
     p = P0 + pe * PK
@@ -102,6 +143,8 @@ def start_thread(W, U, T, pe, scratch, dense, at):
     W[v + V_LAST] = 0
     bit = np.int64(1) << dense
     W[p + P_UTMASK] |= bit
+    if may_run_ahead(W, v):
+        W[v + V_FLAGS] |= F_STEADY
     if may_express(W, T, v):
         W[p + P_NOEXPRESS] &= ~bit
     else:

@@ -43,6 +43,12 @@ def wake_ce(W, pe, at):
 
 
 @inline
+def no_visit(W, pe, at):
+    """The compute element of `pe` need not be visited in cycle `at`."""
+    W[W[G_BITS_C] + (at & 63) * (W[G_L0] + W[G_L1]) + (pe >> 6)] &= ~(np.int64(1) << (pe & 63))
+
+
+@inline
 def fail(W, fault, pe, a, b, c):
     """Record the first fault; the run loop stops after the current PE."""
     if W[G_FAULT] == 0:
