@@ -8,7 +8,9 @@ import json
 HELP = "measure the engine on this machine"
 EXAMPLES = """\
 examples:
-  meshlang bench            a table: scalar instructions, wavelet hops, f16 vectors
+  meshlang bench            a table: scalar instructions, wavelet hops, f16 vectors, MeshGEMM and MeshGEMV; `turns`: what one of them
+                            costs, in turns of a compiled loop that was timed in the same run
+  meshlang bench --full     and sizes up to a wafer's (some minutes)
   meshlang bench --trace    and what recording costs
   meshlang bench --off      and what flight recorder and tracing cost while nobody traces (compiles two more engines the first time)
   meshlang bench --json     the same numbers for a script
@@ -20,13 +22,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--off", action="store_true", help="what the flight recorder costs, and tracing while it is off, too"
     )
+    parser.add_argument("--full", action="store_true", help="sizes up to a wafer's, too")
     parser.add_argument("--json", action="store_true", help="numbers as JSON on stdout")
 
 
 def execute(args: argparse.Namespace) -> int:
     from meshlang.fabric import bench, overhead
+    from meshlang.host import bench as programs
+    from meshlang.paths import programs_dir
 
-    rows = bench.run(args.trace) + (overhead.overhead() if args.off else [])
+    rate = bench.yardstick()
+    rows = bench.run(args.trace) + programs.rows(programs_dir(), args.full)
+    rows += overhead.overhead() if args.off else []
+    bench.in_turns(rows, rate)
+    rows.append({"what": "yardstick: turns of a xorshift generator", "value": rate, "unit": "1/s"})
     if args.json:
         print(json.dumps(rows, indent=2, default=str))
         return 0

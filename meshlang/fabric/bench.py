@@ -31,6 +31,7 @@ from ..ir.program import (
     TileProgram,
 )
 from ..ir.words import Dsd, DsrConfig, OperationRow, Walk
+from .engine.jit import standalone
 from .machine import Machine
 from .recording import GROUPS, TraceOptions
 
@@ -99,10 +100,10 @@ def _row(name: str, dst: Operand, *sources: Operand, is_async: bool = False) -> 
 
 def _timed(machine: Machine) -> float:
     machine.launch("main")
-    start = time.perf_counter()
+    start = time.process_time()  # what others do on the machine meanwhile is not counted
     machine.run("commands")
     machine.run()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def scalar(instructions: int = 50_000_000) -> dict[str, Any]:
@@ -224,10 +225,10 @@ def vector(n: int = 1024, times: int = 20_000) -> dict[str, Any]:
     seconds = _timed(machine)
     rate = n * times / seconds
     out = np.empty(n, np.float16)
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(200):
         np.add(a, b, out=out)
-    numpy_rate = n * 200 / (time.perf_counter() - start)
+    numpy_rate = n * 200 / (time.process_time() - start)
     same = machine.read_bytes(0, 0, 1, 1, 16, size).view(np.float16).ravel()
     assert (same == out).all()
     return {
@@ -314,6 +315,35 @@ def recording() -> list[dict[str, Any]]:
                 }
             )
     return rows
+
+
+def yardstick(turns: int = 50_000_000) -> float:
+    """Turns per second of a compiled loop of six dependent shifts and exclusive ors (a xorshift generator), six clock
+    cycles or so: what the other rows are compared with, because processors differ, and are slower when others use them."""
+    loop = standalone(_turns)
+    loop(10)  # compiles
+    best = 0.0
+    for _ in range(3):
+        began = time.process_time()
+        loop(turns)
+        best = max(best, turns / (time.process_time() - began))
+    return best
+
+
+def _turns(n):  # type: ignore[no-untyped-def]  # compiled
+    x = np.uint64(88172645463325252)
+    for _ in range(n):
+        x ^= x << np.uint64(13)
+        x ^= x >> np.uint64(7)
+        x ^= x << np.uint64(17)
+    return x
+
+
+def in_turns(rows: list[dict[str, Any]], rate: float) -> None:
+    """Add to rows that are rates how many turns of the yardstick one of what they count takes."""
+    for row in rows:
+        if str(row["unit"]).endswith("/s"):
+            row["turns"] = rate / row["value"]
 
 
 def run(trace: bool = False) -> list[dict[str, Any]]:

@@ -1,0 +1,86 @@
+"""Rows of `meshlang bench` that need a compiled program: what the programs that come with MeshLang cost the engine.
+
+Rows are as those of fabric/bench.py. A tile-cycle is a cycle of one PE, whatever it does in it.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from ..fabric.machine import Machine
+from .api import compile as compile_program
+
+
+def _machine(programs: Path, name: str, params: dict[str, Any]) -> tuple[Machine, float]:
+    """A program on its fabric, and the seconds that compiling it took."""
+    began = time.perf_counter()
+    program = compile_program(str(programs / name / "layout.csl"), params=params)
+    return Machine(program.ir), time.perf_counter() - began
+
+
+def _bytes(machine: Machine) -> int:
+    """Bytes of the engine's state for each PE."""
+    state = machine.state
+    return (state.W.nbytes + state.U.nbytes + state.M8.nbytes) // (machine.width * machine.height)
+
+
+def gemm(programs: Path, side: int, tile: int, cycles: int) -> dict[str, Any]:
+    """MeshGEMM: every PE sends, receives and multiplies all the time. Steady state: so many cycles of it, after the
+    first product."""
+    params = {"P": side, "Mt": tile, "Kt": tile, "Nt": tile, "f32_data": False, "f32_sum": False, "interleave": True}
+    machine, compiling = _machine(programs, "meshgemm", params)
+    machine.launch("run", [1 + cycles // 1000])
+    machine.run("commands", max_cycles=4 * side + 400)  # the launch has reached all, and memory has been touched
+    best = 0.0
+    for _ in range(3):
+        first, began = machine.cycle, time.process_time()
+        machine.run("commands", max_cycles=cycles)
+        best = max(best, (machine.cycle - first) * side * side / (time.process_time() - began))
+    return {
+        "what": f"MeshGEMM, tile {tile}, {side} x {side}",
+        "value": best,
+        "unit": "tile-cycles/s",
+        "bytes a PE": _bytes(machine),
+        "compiled in s": compiling,
+    }
+
+
+def gemv(programs: Path, side: int) -> dict[str, Any]:
+    """MeshGEMV, tiles of 6 x 6: products in memory, then a tree along the columns; most PEs wait."""
+    params = {"P": side, "Mt": 6, "Nt": 6, "K": 2, "groups": max(1, round(side**0.5)), "along_rows": False}
+    machine, compiling = _machine(programs, "meshgemv", params | {"f32_data": False, "f32_sum": False})
+    machine.launch("run", [1])
+    machine.run("commands")  # memory has been touched
+    machine.run()
+    machine.launch("run", [2])
+    first, began = machine.cycle, time.process_time()
+    machine.run("commands")
+    seconds = time.process_time() - began
+    return {
+        "what": f"MeshGEMV, tile 6, {side} x {side}",
+        "value": (machine.cycle - first) * side * side / seconds,
+        "unit": "tile-cycles/s",
+        "bytes a PE": _bytes(machine),
+        "compiled in s": compiling,
+    }
+
+
+def memory(programs: Path, side: int) -> dict[str, Any]:
+    """What MeshGEMM with tiles of one element takes on so many PEs a side; it is only loaded."""
+    params = {"P": side, "Mt": 1, "Kt": 1, "Nt": 1, "f32_data": False, "f32_sum": False, "interleave": True}
+    machine, compiling = _machine(programs, "meshgemm", params)
+    size = _bytes(machine)
+    total = size * side * side / 1e9
+    row = {"what": f"MeshGEMM, tile 1, {side} x {side}: state", "value": total, "unit": "GB"}
+    return row | {"bytes a PE": size, "compiled in s": compiling}
+
+
+def rows(programs: Path, full: bool = False) -> list[dict[str, Any]]:
+    """The rows; `full`: of sizes up to a wafer's, too."""
+    out = [gemm(programs, 8, 4, 40_000), gemm(programs, 64, 4, 600), gemv(programs, 64)]
+    if full:
+        out += [gemm(programs, 128, 4, 300), gemm(programs, 256, 4, 100), gemv(programs, 128), gemv(programs, 256)]
+        out.append(memory(programs, 720))
+    return out
