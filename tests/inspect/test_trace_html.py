@@ -62,11 +62,20 @@ def test_numbers(trace, data):
                 cycles = int((np.minimum(slices.stop[mine], data["edges"][-1]) - slices.start[mine]).sum())
                 assert total[y, x - 1] == cycles, (key, x, y)
         # what the frames show, rounded up to a 255th of the largest share, is the same amount
-        drawn = (shares / 100 * lengths).sum(0)
-        largest = next(m["top"] for m in data["metrics"] if m["key"] == key) / 100
+        metric = next(m for m in data["metrics"] if m["key"] == key)
+        drawn = (shares / metric["factor"] * lengths).sum(0)
+        largest = metric["top"] / metric["factor"]
         assert (drawn >= total - 1e-6).all() and (drawn <= total + largest / 255 * lengths.sum()).all()
     moves = trace.events[(trace.events["kind"] == KINDS.index("move")) & (trace.events["pe"] == 2)]
     assert frames_of(data, "wavelets")[1][0, 1] == len(moves)
+
+
+def test_no_share_is_above_its_scale(data):
+    """One main thread is busy all the time at most; of threads there can be several at once, and the unit says so."""
+    units = {m["key"]: m["unit"] for m in data["metrics"]}
+    assert units == {"busy": "%", "operations": "at once", "stalled": "at once", "wavelets": "a cycle"}
+    assert next(m["top"] for m in data["metrics"] if m["key"] == "busy") <= 100
+    assert all(unit in m["title"] or m["unit"] != "%" for m in data["metrics"] for unit in "%")
 
 
 def test_details(trace, data):
@@ -100,6 +109,8 @@ def test_click_in_a_browser(trace, tmp_path):
     page = (tmp_path / "t.html").read_text(encoding="utf-8")
     act = """<script>
       const errors = []; window.onerror = m => errors.push(m);
+      const first = { frame, text: document.getElementById("cycle").textContent, unit: document.getElementById("top").textContent };
+      const drawn = document.getElementById("over").getContext("2d").getImageData(0, 0, 400, 60).data.some(v => v > 0);
       const r = map.getBoundingClientRect(), cx = r.left + view.x + 1.5 * view.size, cy = r.top + view.y + 0.5 * view.size;
       map.setPointerCapture = () => {};
       map.dispatchEvent(new PointerEvent("pointerdown", { clientX: cx, clientY: cy, pointerId: 1 }));
@@ -107,7 +118,7 @@ def test_click_in_a_browser(trace, tmp_path):
       const time = document.getElementById("time"); time.value = 7; time.dispatchEvent(new Event("input"));
       const size = view.size;
       map.dispatchEvent(new WheelEvent("wheel", { clientX: cx, clientY: cy, deltaY: -300 }));
-      document.body.setAttribute("data-result", JSON.stringify({ errors, chosen, frame, grown: view.size > size,
+      document.body.setAttribute("data-result", JSON.stringify({ errors, first, drawn, chosen, frame, hash: location.hash, grown: view.size > size,
         pixel: [...ctx.getImageData(Math.round(cx - r.left), Math.round(cy - r.top), 1, 1).data] }));
     </script></body>"""
     (tmp_path / "act.html").write_text(page.replace("</body>", act), encoding="utf-8")
@@ -115,6 +126,10 @@ def test_click_in_a_browser(trace, tmp_path):
     result = json.loads(re.search(r'data-result="([^"]*)"', done.stdout)[1].replace("&quot;", '"'))
     assert result["errors"] == [] and result["chosen"] == [2, 0] and result["frame"] == 7 and result["grown"]
     assert result["pixel"][3] == 255  # the PE is painted
+    # the whole run comes first, with a unit, and the run over time below it; what is chosen is in the address
+    assert result["first"]["frame"] == -1 and result["first"]["text"].startswith("whole run, cycles")
+    assert result["first"]["unit"].endswith(" %") and result["drawn"]
+    assert result["hash"].replace("&amp;", "&") == "#metric=busy&frame=7&pe=2,0"
     side = re.search(r'<div id="side">(.*?)</main>', done.stdout, re.S)[1]
     assert "<h2>PE 2, 0</h2>" in side and "main thread busy" in side
     edges = page_data(trace)["edges"]

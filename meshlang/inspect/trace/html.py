@@ -52,16 +52,22 @@ def page_data(trace: Trace) -> dict[str, Any]:
     inside = trace.mask.ravel()
     moves = ev[(ev["kind"] == KIND["move"]) & inside[ev["pe"]]]
     metrics = [
-        _metric("busy", "main thread busy, % of time", _covered(trace, trace.tasks, edges, box), edges, True),
+        _metric("busy", "main thread busy, % of time", "%", _covered(trace, trace.tasks, edges, box), edges),
         _metric(
             "operations",
-            "vector operations on the fabric, % of time",
+            "vector operations on the fabric that are under way",
+            "at once",
             _covered(trace, trace.operations, edges, box),
             edges,
-            True,
         ),
-        _metric("stalled", "threads that wait, % of time", _covered(trace, trace.stalls, edges, box), edges, True),
-        _metric("wavelets", "wavelets the router moves, per cycle", _counted(trace, moves, edges, box), edges, False),
+        _metric("stalled", "threads that wait", "at once", _covered(trace, trace.stalls, edges, box), edges),
+        _metric(
+            "wavelets",
+            "wavelets the router moves",
+            "a cycle",
+            _counted(trace, moves, edges, box),
+            edges,
+        ),
     ]
     names: dict[str, int] = {}
     return {
@@ -109,13 +115,17 @@ def _counted(trace: Trace, events: np.ndarray, edges: np.ndarray, box: tuple[int
     return counts.reshape(len(edges) - 1, cells).astype(float)
 
 
-def _metric(key: str, title: str, amount: np.ndarray, edges: np.ndarray, share: bool) -> dict[str, Any]:
-    """A metric's frames relative to their largest value: a share of time in per cent, or a rate per cycle."""
-    rate = amount / np.maximum(np.diff(edges), 1)[:, None] * (100 if share else 1)
+def _metric(key: str, title: str, unit: str, amount: np.ndarray, edges: np.ndarray) -> dict[str, Any]:
+    """A metric's frames relative to their largest value: what there was at once or in a cycle, in the mean over a frame; of
+    "%" a share of the time. factor: what makes the unit of an amount per cycle."""
+    factor = 100 if unit == "%" else 1
+    rate = amount / np.maximum(np.diff(edges), 1)[:, None] * factor
     top = float(rate.max()) if rate.size and rate.max() > 0 else 1.0
     return {
         "key": key,
         "title": title,
+        "unit": unit,
+        "factor": factor,
         "top": round(top, 4),
         "total": amount.sum(0).round().astype(int).tolist(),
         "frames": base64.b64encode(np.ceil(rate / top * 255).astype(np.uint8).tobytes()).decode(),
