@@ -35,6 +35,7 @@ COMMANDS = (
     "profile",
     "bench",
     "sweep",
+    "simulate",
     "llm",
     "cap",
     "cslc",

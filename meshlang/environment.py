@@ -55,6 +55,11 @@ OF_TESTS = (
     Variable("MESHLANG_SDK_EXAMPLES", "folder", "a checkout of the vendor's older examples"),
     Variable("MESHLANG_WAFERLLM", "folder", "a checkout of WaferLLM"),
     Variable("MESHLANG_WAFERLLM_LARGE", "1", "WaferLLM's programs at larger sizes, too"),
+    Variable(
+        "MESHLANG_SERVE_LARGE",
+        "1",
+        "two hundred requests at once, a thousand simulated wafers, a sweep of a hundred points",
+    ),
     Variable("MESHLANG_LARGE", "1", "decoder layers on 32 x 32 and 64 x 64 PEs, all tables of docs/moe.md, too"),
     Variable("MESHLANG_UPDATE_GOLDEN", "1", "write golden outputs anew"),
 )
