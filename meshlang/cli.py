@@ -36,6 +36,7 @@ COMMANDS = (
     "bench",
     "sweep",
     "simulate",
+    "serve",
     "llm",
     "cap",
     "cslc",

@@ -24,6 +24,42 @@ class Turn:
     stopped: str = "length"
 
 
+class Answer:
+    """The text of tokens as they come, up to a stop string. text: what has been given out; all of it after `rest`. Without a
+    tokenizer there is none."""
+
+    def __init__(self, tokenizer: Tokenizer | None, stops: Sequence[str] = ()):
+        self._stream = Stream(tokenizer) if tokenizer else None
+        self._stops = [s for s in stops if s]
+        self.text = ""
+        self.stopped = False
+
+    def add(self, token: int) -> str:
+        """What is certain now: what may be the beginning of a stop string is held back."""
+        if self._stream is None:
+            return ""
+        self._stream.add(token)
+        text = self._stream.text
+        found = [at for at in map(text.find, self._stops) if at >= 0]
+        if found:
+            self.stopped = True
+            return ""
+        return self._give(text[: len(text) - max((_overlap(text, s) for s in self._stops), default=0)])
+
+    def rest(self) -> str:
+        """What was held back, at the end: after a stop string what stands before it."""
+        if self._stream is None:
+            return ""
+        if not self.stopped:
+            self._stream.rest()
+        text = self._stream.text
+        return self._give(text[: min((at for at in map(text.find, self._stops) if at >= 0), default=len(text))])
+
+    def _give(self, text: str) -> str:
+        new, self.text = text[len(self.text) :], max(self.text, text, key=len)
+        return new
+
+
 class Generator:
     """Goes on with a sequence, turn by turn.
 
@@ -39,41 +75,32 @@ class Generator:
         stops: Sequence[str] = (),
     ):
         self.runner, self.sampling, self.tokenizer = runner, sampling, tokenizer
-        self.end_tokens, self.stops = end_tokens, [s for s in stops if s]
+        self.end_tokens, self.stops = end_tokens, stops
         self._random = sampling.generator()
         self._pending: list[int] = []  # chosen, and not yet looked at by the model
 
     def turn(self, prompt: Sequence[int], new: int, turn: Turn) -> Iterator[str]:
         """Fills in `turn`, and yields its text piece by piece as it is certain ("" for a token without one)."""
         turn.prompt = list(prompt)
-        stream = Stream(self.tokenizer) if self.tokenizer else None
-        shown = 0
+        answer = Answer(self.tokenizer, self.stops)
         logits = self._feed(self._pending + turn.prompt, turn) if new else np.zeros(0)
         while len(turn.tokens) < new:
             token = self.sampling.choose(logits, self._random)
             turn.tokens.append(token)
             self._pending = [token]
-            if stream:
-                stream.add(token)
-                found = [at for at in map(stream.text.find, self.stops) if at >= 0]
-                if found:
-                    turn.text, turn.stopped = stream.text[: min(found)], "stop"
-                    break
-                # what may be the beginning of a stop string is held back
-                safe = len(stream.text) - max((_overlap(stream.text, s) for s in self.stops), default=0)
-                yield stream.text[shown:safe]
-                shown = max(shown, safe)
-            else:
-                yield ""
+            piece = answer.add(token)
+            if answer.stopped:
+                turn.stopped = "stop"
+                break
+            yield piece
             if token in self.end_tokens:
                 turn.stopped = "end"
                 break
             if len(turn.tokens) < new:
                 logits = self._feed([token], turn)
-        if stream and turn.stopped != "stop":
-            stream.rest()
-            turn.text = stream.text
-        yield turn.text[shown:]
+        last = answer.rest()
+        turn.text = answer.text
+        yield last
 
     def _feed(self, tokens: list[int], turn: Turn) -> np.ndarray:
         logits = self.runner.feed(tokens)

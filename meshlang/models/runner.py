@@ -102,6 +102,11 @@ class Runner:
         self.store = weights if isinstance(weights, Store) else Weights(place, weights)
         self.program = program or api.compile(MODEL, arch=arch, params=place.model_params())
         self.fabric = self.program.start(profile)
+        self.restart()
+        self.store.write_model(self.fabric)
+
+    def restart(self) -> None:
+        """A new sequence, on a machine that is as it was after loading (the caller has put it back)."""
         self.tokens = 0  # in the cache
         self.prefill_cycles = 0
         self.settle_cycles = 0
@@ -110,7 +115,6 @@ class Runner:
         self._cached: list[dict[str, np.ndarray]] = [{} for _ in range(self.config.layers)]
         self._settled = False
         self._first = 0  # tokens that the cache was told of; the others it took one by one
-        self.store.write_model(self.fabric)
 
     # ------------------------------------------------------------ what a caller does
 

@@ -1,0 +1,286 @@
+"""The file that says what `meshlang serve` serves: models, workers, limits. TOML; every mistake is MS1660, with the place in it."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from meshlang.diag import Diagnostic, MeshlangError
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """path: a folder, or a wafer image. width, height: PEs. context: tokens of prompt and answer together; prompt: of them, the
+    most that are prefilled at once (others are decoded). template: a file with a chat template, in the place of the folder's."""
+
+    name: str
+    path: Path
+    width: int
+    height: int
+    dtype: str
+    context: int
+    prompt: int
+    arch: str
+    template: Path | None = None
+
+
+@dataclass(frozen=True)
+class Config:
+    """memory, disk: bytes of images that a worker keeps; bandwidth: bytes a second from memory, disk and remote, at first: what loads
+    take is measured. queue: requests that may wait. timeout: seconds for a request, waiting included. grace: seconds
+    that requests get to end when the server stops. keys: of the API; none: nobody is asked for one."""
+
+    models: list[ServedModel]
+    workers: int
+    width: int
+    height: int
+    memory: int = 4 * 10**9
+    disk: int = 10**12
+    bandwidth: tuple[float, float, float] = (2e9, 5e8, 1e8)
+    host: str = "127.0.0.1"
+    port: int = 8343
+    queue: int = 256
+    timeout: float = 600.0
+    grace: float = 10.0
+    keys: tuple[str, ...] = ()
+    policy: str = "moves"
+    source: Path = field(default_factory=Path)
+
+
+_SIZES = {"": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+class _Table:
+    """A table of the file."""
+
+    def __init__(self, file: Path, name: str, content: Any):
+        self.file, self.name = file, name
+        if not isinstance(content, dict):
+            raise self.bad("", f"is no table, but {content!r}")
+        self.content: dict[str, Any] = dict(content)
+
+    def bad(self, key: str, what: str, help: str | None = None) -> MeshlangError:
+        where = f"{self.name}.{key}" if self.name and key else self.name or key
+        return MeshlangError(Diagnostic("MS1660", f"{self.file}: {where} {what}", help=help))
+
+    def take(self, key: str, kind: type | tuple[type, ...], expected: str, default: Any = ...) -> Any:
+        if key not in self.content:
+            if default is ...:
+                raise self.bad(key, f"is missing: {expected}")
+            return default
+        value = self.content[key]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise self.bad(key, f"is {value!r}: expected {expected}")
+        return value
+
+    def count(self, key: str, default: Any = ..., least: int = 1, most: int = 10**9) -> int:
+        expected = f"a whole number, {least} to {most:,}" if most < 10**9 else f"a whole number from {least} on"
+        value = self.take(key, int, expected, default)
+        if not least <= value <= most:
+            raise self.bad(key, f"is {value}: expected {expected}")
+        return int(value)
+
+    def seconds(self, key: str, default: float) -> float:
+        value = self.take(key, (int, float), "seconds, above 0", default)
+        if not 0 < value < float("inf"):
+            raise self.bad(key, f"is {value}: expected seconds, above 0")
+        return float(value)
+
+    def text(self, key: str, expected: str, default: Any = ...) -> str:
+        value = self.take(key, str, expected, default)
+        if not value:
+            raise self.bad(key, f"is empty: expected {expected}")
+        return str(value)
+
+    def one_of(self, key: str, values: tuple[str, ...], default: str) -> str:
+        value = self.take(key, str, " or ".join(values), default)
+        if value not in values:
+            raise self.bad(key, f"is {value!r}: expected {' or '.join(values)}")
+        return str(value)
+
+    def mesh(self, key: str) -> tuple[int, int]:
+        value = self.take(key, str, "columns x rows, such as 16x16")
+        found = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})", value)
+        if not found:
+            raise self.bad(key, f"is {value!r}: expected columns x rows, such as 16x16")
+        return int(found[1]), int(found[2])
+
+    def size(self, key: str, default: int) -> int:
+        value = self.take(key, (int, str), "bytes, such as 4GB", default)
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(|kB|MB|GB|TB)", str(value))
+        if not found:
+            raise self.bad(key, f"is {value!r}: expected bytes, such as 4GB")
+        return int(float(found[1]) * _SIZES[found[2]])
+
+    def names(self, *known: str) -> _Table:
+        """The keys that there are; another one is a mistake."""
+        import difflib
+
+        for key in self.content:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                help = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
+                raise self.bad(key, "is not known", help)
+        return self
+
+
+def read(path: str | Path) -> Config:
+    """MS0901 if it cannot be read, MS1660 for what is wrong in it."""
+    file = Path(path)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise MeshlangError(
+            Diagnostic("MS0901", f"cannot read {path}: {(error.strerror or str(error)).lower()}")
+        ) from None
+    except UnicodeDecodeError:
+        raise MeshlangError(Diagnostic("MS1660", f"{path} is no text in UTF-8")) from None
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise MeshlangError(Diagnostic("MS1660", f"{path} is no TOML: {error}")) from None
+    top = _Table(file, "", content).names("server", "workers", "models")
+    workers = _Table(file, "workers", top.content.get("workers", {})).names(
+        "count", "wafer", "memory", "disk", "bandwidth"
+    )
+    width, height = workers.mesh("wafer")
+    count = workers.count("count", most=1000)
+    memory, disk = workers.size("memory", Config.memory), workers.size("disk", Config.disk)
+    bandwidth = _bandwidth(workers)
+    models = _models(file, top)
+    for model in models:
+        if model.width > width or model.height > height:
+            raise workers.bad(
+                "wafer",
+                f"is {width}x{height}: {model.name} needs {model.width}x{model.height} PEs",
+                "a wafer holds every model",
+            )
+    return _server(
+        _Table(file, "server", top.content.get("server", {})),
+        file,
+        models,
+        count,
+        width,
+        height,
+        memory,
+        disk,
+        bandwidth,
+    )
+
+
+def _bandwidth(workers: _Table) -> tuple[float, float, float]:
+    expected = "three numbers of bytes a second, of memory, disk and remote"
+    found = workers.take("bandwidth", list, expected, list(Config.bandwidth))
+    if len(found) != 3 or not all(isinstance(b, (int, float)) and 0 < b < float("inf") for b in found):
+        raise workers.bad("bandwidth", f"is {found!r}: expected {expected}")
+    return float(found[0]), float(found[1]), float(found[2])
+
+
+def _models(file: Path, top: _Table) -> list[ServedModel]:
+    entries = top.content.get("models")
+    if not isinstance(entries, list) or not entries:
+        raise top.bad("models", "is missing: at least one [[models]]", "[[models]] with name, path and mesh")
+    out: list[ServedModel] = []
+    for number, entry in enumerate(entries):
+        table = _Table(file, f"models[{number}]", entry).names(
+            "name", "path", "mesh", "dtype", "context", "prompt", "arch", "chat_template"
+        )
+        name = table.text("name", "the name that requests use")
+        if any(m.name == name for m in out):
+            raise table.bad("name", f"is {name!r}, as that of another model")
+        path = file.parent / table.text("path", "a model's folder, or an image")
+        if not path.exists():
+            raise table.bad(
+                "path", f"is {str(path)!r}, which is not there", "relative paths start at the file's folder"
+            )
+        template = None
+        if "chat_template" in table.content:
+            template = file.parent / table.text("chat_template", "a file with a Jinja template")
+            if not template.is_file():
+                raise table.bad("chat_template", f"is {str(template)!r}, which is no file")
+        if path.is_file():
+            out.append(replace(_image(table, name, path), template=template))
+            continue
+        width, height = table.mesh("mesh")
+        context = table.count("context", 256, least=2)
+        out.append(
+            ServedModel(
+                name,
+                path,
+                width,
+                height,
+                table.one_of("dtype", ("f16", "f32"), "f16"),
+                context,
+                table.count("prompt", min(context, max(1, context // 2)), least=1, most=context),
+                table.one_of("arch", ("wse2", "wse3"), "wse3"),
+                template,
+            )
+        )
+    return out
+
+
+def _image(table: _Table, name: str, path: Path) -> ServedModel:
+    """A wafer image has its mesh, machine and element type; what the table says of them has to be the same (MS1614)."""
+    from .image import MappedImage
+
+    for key in ("context", "prompt"):
+        if key in table.content:
+            raise table.bad(
+                key, "has no use: the image was placed for its own", "leave it out, or place the model again"
+            )
+    image = MappedImage(path)
+    place = image.placement
+    dtype = {"float16": "f16", "float32": "f32"}[place.dtype.name]
+    image.expect(
+        mesh=table.mesh("mesh") if "mesh" in table.content else None,
+        arch=table.one_of("arch", ("wse2", "wse3"), image.header.arch),
+        dtype={"f16": "float16", "f32": "float32"}[table.one_of("dtype", ("f16", "f32"), dtype)],
+    )
+    tokens = place.capacity * place.height
+    return ServedModel(name, path, place.width, place.height, dtype, tokens, max(place.prompt, 1), image.header.arch)
+
+
+def _server(
+    table: _Table,
+    file: Path,
+    models: list[ServedModel],
+    count: int,
+    width: int,
+    height: int,
+    memory: int,
+    disk: int,
+    bandwidth: tuple[float, float, float],
+) -> Config:
+    from .scheduler import POLICIES
+
+    table.names("host", "port", "queue", "timeout", "grace", "api_key", "api_key_env", "policy")
+    keys = []
+    if "api_key" in table.content:
+        keys.append(table.text("api_key", "a secret text"))
+    if "api_key_env" in table.content:
+        variable = table.text("api_key_env", "the name of an environment variable")
+        value = os.environ.get(variable)
+        if not value:
+            raise table.bad("api_key_env", f"is {variable!r}, which is not set")
+        keys.append(value)
+    return Config(
+        models,
+        count,
+        width,
+        height,
+        memory,
+        disk,
+        bandwidth,
+        table.text("host", "an address", Config.host),
+        table.count("port", Config.port, least=0, most=65535),
+        table.count("queue", Config.queue, least=0),
+        table.seconds("timeout", Config.timeout),
+        table.seconds("grace", Config.grace),
+        tuple(keys),
+        table.one_of("policy", tuple(POLICIES), Config.policy),
+        file,
+    )

@@ -1,0 +1,199 @@
+"""A worker: a process with a simulated wafer, on which models' rectangles are loaded and requests generate their tokens.
+
+`WaferHost` is an actor of Dask: it lives in one worker process, and the controller calls its methods from afar. Each rectangle is a
+fabric of its own, as rectangles of one wafer do not touch. Calls return what went wrong as data: an exception would be Dask's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from meshlang.diag import MeshlangError
+from meshlang.diag.render import to_json
+from meshlang.models.checkpoint import Checkpoint
+from meshlang.models.fit import place
+from meshlang.models.llama import Placement
+from meshlang.models.runner import Runner
+from meshlang.models.sampling import Sampling
+
+from .config import ServedModel
+from .image import MappedImage
+
+COMPILED = 8  # models whose placement and program a worker remembers
+_THREADS = 2  # so that a load does not hold up all that generates
+
+
+@dataclass
+class _Generating:
+    """What a rectangle generates, for one request: its choice of tokens, and the logits after what it has been fed."""
+
+    request: int
+    sampling: Sampling
+    random: np.random.Generator
+    ends: frozenset[int]
+    logits: np.ndarray
+    pending: list[int] = field(default_factory=list)  # chosen, and not yet looked at by the model
+
+
+@dataclass
+class _Rectangle:
+    runner: Runner
+    fresh: Any  # the machine's state after loading
+    lock: Any = field(default_factory=Lock)
+    sequence: _Generating | None = None
+
+
+def placement(model: ServedModel, config: Any) -> Placement:
+    """Where a model goes that is served; MS0992 and others if it does not fit its mesh."""
+    dtype = {"f16": np.float16, "f32": np.float32}[model.dtype]
+    return place(config, model.height, model.width, tokens=model.context, prompt=model.prompt, dtype=dtype)
+
+
+class WaferHost:
+    """The rectangles of one wafer, by the numbers that the controller gives them."""
+
+    def __init__(self) -> None:
+        self._rectangles: dict[int, _Rectangle] = {}
+        self._unloaded: set[int] = set()  # perhaps while they were being loaded
+        self._compiled: OrderedDict[ServedModel, tuple[Checkpoint, Placement, Any]] = OrderedDict()
+        self._images: dict[ServedModel, MappedImage] = {}
+        self._threads = ThreadPoolExecutor(_THREADS)
+        self._compiling = Lock()
+
+    async def load(self, number: int, model: ServedModel) -> dict[str, Any]:
+        """seconds."""
+
+        def work() -> dict[str, Any]:
+            began = time.monotonic()
+            with self._compiling:
+                runner = self._runner(model)
+            runner.fabric.run()
+            if number not in self._unloaded:
+                self._rectangles[number] = _Rectangle(runner, _take(runner))
+            return {"seconds": time.monotonic() - began}
+
+        return await self._do(work)
+
+    async def unload(self, number: int) -> dict[str, Any]:
+        self._unloaded.add(number)
+        self._rectangles.pop(number, None)
+        return {}
+
+    async def begin(
+        self, number: int, request: int, tokens: Sequence[int], sampling: Sampling, drawn: int, ends: frozenset[int]
+    ) -> dict[str, Any]:
+        """A request's sequence begins with these tokens, of which the last `drawn` were chosen here or elsewhere before. seconds."""
+
+        def work(rectangle: _Rectangle) -> dict[str, Any]:
+            began = time.monotonic()
+            _put(rectangle)
+            random = sampling.generator()
+            if sampling.temperature > 0:
+                random.random(drawn)  # one for each choice
+            rectangle.sequence = _Generating(request, sampling, random, ends, rectangle.runner.feed(tokens))
+            return {"seconds": time.monotonic() - began}
+
+        return await self._on(number, work)
+
+    async def follow(self, number: int, request: int, tokens: Sequence[int]) -> dict[str, Any]:
+        """Tokens that another worker has chosen: the sequence goes on behind them."""
+
+        def work(rectangle: _Rectangle) -> dict[str, Any]:
+            sequence = _of(rectangle, request)
+            sequence.logits = rectangle.runner.feed(tokens)
+            if sequence.sampling.temperature > 0:
+                sequence.random.random(len(tokens))
+            return {}
+
+        return await self._on(number, work)
+
+    async def advance(self, number: int, request: int, most: int, seconds: float) -> dict[str, Any]:
+        """Up to `most` tokens, as many as come in about so many seconds, none behind one that ends texts: tokens, cycles of each."""
+
+        def work(rectangle: _Rectangle) -> dict[str, Any]:
+            sequence, runner = _of(rectangle, request), rectangle.runner
+            until = time.monotonic() + seconds
+            tokens: list[int] = []
+            cycles: list[int] = []
+            while len(tokens) < most:
+                if sequence.pending:
+                    sequence.logits = runner.feed(sequence.pending)
+                cycles.append(runner.decode_cycles[-1])
+                token = sequence.sampling.choose(sequence.logits, sequence.random)
+                tokens.append(token)
+                sequence.pending = [token]
+                if token in sequence.ends or time.monotonic() > until:
+                    break
+            return {"tokens": tokens, "cycles": cycles}
+
+        return await self._on(number, work)
+
+    async def _on(self, number: int, work: Callable[[_Rectangle], dict[str, Any]]) -> dict[str, Any]:
+        def alone() -> dict[str, Any]:
+            rectangle = self._rectangles[number]
+            with rectangle.lock:  # what nobody waits for any more may still be under way
+                return work(rectangle)
+
+        return await self._do(alone)
+
+    async def _do(self, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        def guarded() -> dict[str, Any]:
+            try:
+                return work()
+            except MeshlangError as error:
+                return {"diagnostics": to_json(error.diagnostics)}
+            except (
+                Exception
+            ) as error:  # a mistake of ours, which the controller must not take for the end of the worker
+                return {"defect": "".join(traceback.format_exception(error))}
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, guarded)
+
+    def _runner(self, model: ServedModel) -> Runner:
+        """With the weights on it. What was read and compiled for the same model before is used again."""
+        if model.path.is_file():
+            if model not in self._images:
+                self._images[model] = MappedImage(model.path)
+            return self._images[model].runner()
+        if model in self._compiled:
+            self._compiled.move_to_end(model)
+            checkpoint, where, program = self._compiled[model]
+            return Runner(where, checkpoint, model.arch, program=program)
+        checkpoint = Checkpoint(model.path)
+        where = placement(model, checkpoint.config)
+        runner = Runner(where, checkpoint, model.arch)
+        self._compiled[model] = checkpoint, where, runner.program
+        if len(self._compiled) > COMPILED:
+            self._compiled.popitem(last=False)
+        return runner
+
+
+def _take(runner: Runner) -> Any:
+    from meshlang.fabric import snapshot
+
+    return snapshot.take(runner.fabric.session.machine)
+
+
+def _put(rectangle: _Rectangle) -> None:
+    """The rectangle as it was after loading: weights where a prompt wants them, an empty cache."""
+    from meshlang.fabric import snapshot
+
+    runner = rectangle.runner
+    snapshot.put(runner.fabric.session.machine, rectangle.fresh)
+    runner.restart()
+
+
+def _of(rectangle: _Rectangle, request: int) -> _Generating:
+    sequence = rectangle.sequence
+    assert sequence is not None and sequence.request == request, "the rectangle is this request's"
+    return sequence
