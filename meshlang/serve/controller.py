@@ -165,11 +165,10 @@ class Controller:
                 dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False}, worker_dashboard_address="127.0.0.1:0", silence_logs=50,
                 memory_limit=0,
             )  # fmt: skip
-            target: Any = self._cluster
         else:
-            self._cluster, target = None, self.address
+            self._cluster = None
         try:
-            self._client = await distributed.Client(target, asynchronous=True, timeout="10s", direct_to_workers=True)
+            await self._connect("10s")
         except (OSError, ValueError) as error:
             raise MeshlangError(
                 Diagnostic(
@@ -195,6 +194,12 @@ class Controller:
                 )
             await asyncio.sleep(POLL)
         self._background(self._watch())
+
+    async def _connect(self, timeout: str) -> None:
+        """OSError, if the scheduler does not answer."""
+        distributed = needs("distributed", "serve", "meshlang serve")
+        target = self._cluster or self.address
+        self._client = await distributed.Client(target, asynchronous=True, timeout=timeout, direct_to_workers=True)
 
     async def finish(self) -> None:
         """What runs gets `grace` seconds to end; then it is told that the server stops. What waits is told at once."""
@@ -235,7 +240,7 @@ class Controller:
             await asyncio.sleep(POLL)
             try:
                 await self._look()
-            except OSError:  # the scheduler is gone, and with it all workers
+            except OSError:  # the scheduler is gone, and with it all workers; perhaps it comes again
                 for number in range(len(self._slots)):
                     self._lose(number)
             now = time.monotonic()
@@ -245,7 +250,10 @@ class Controller:
             self._pump()
 
     async def _look(self) -> int:
-        """Who is there: lost workers are noticed, new processes take their places. Returns how many there are."""
+        """Who is there: lost workers are noticed, new processes take their places. Returns how many there are. OSError, if the
+        scheduler does not answer."""
+        if self._client.status != "running":
+            await self._connect("2s")
         there = (await asyncio.wait_for(self._client.scheduler.identity(), 10))["workers"]
         found = [address for address, info in there.items() if info.get("status") in (None, "running")]
         for number, slot in enumerate(self._slots):

@@ -321,7 +321,7 @@ def test_time_is_limited_and_cancelled_requests_make_room():
             with pytest.raises(Failed) as found:
                 await tokens_of(controller, request)
             assert found.value.late
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 20
         await settled(controller)
         # somebody stops reading
         parts = controller.parts(submit(controller, [5], 100_000))
@@ -330,7 +330,7 @@ def test_time_is_limited_and_cancelled_requests_make_room():
         await settled(controller)
         assert await tokens_of(controller, submit(controller, [6], 5)) == expected([6], 5)
 
-    run(scenario, workers=1, timeout=0.6)
+    run(scenario, workers=1, timeout=2)
 
 
 def test_a_model_that_cannot_be_loaded():
