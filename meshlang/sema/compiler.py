@@ -387,6 +387,16 @@ class Compiler:
                 self.silent = False
         return unit
 
+    def compile_pending(self, unit: Unit) -> None:
+        while unit.pending:
+            inst = unit.pending.pop(0)
+            try:
+                compile_instance(unit, inst)
+            except RecursionError:
+                self.diagnostics.add(
+                    Diagnostic("MS0309", f"'{inst.fn.decl.name}' is nested too deeply", inst.fn.decl.name_span)
+                )
+
     def compile_once(self, spec: TileSpec, layout: LayoutState, name: str, bindings: dict[str, Known]) -> Unit:
         unit = self.unit(name, layout)
         unit.keep_room(self.room.get(spec.path, 0))
@@ -414,18 +424,12 @@ class Compiler:
         for item in tree.items:
             if isinstance(item, ast.Decl) and item.export:
                 self.guarded(lambda item=item: self.keep_exported(unit, module, item))
+        self.compile_pending(unit)  # functions may be the first to reach a module, which sets handlers
         handlers = unit.dispatcher_params()
         if handlers is not None:
             path = str(stdlib_dir() / "system" / "task29.csl")
             self.instantiate(ModuleInstance("task29", path, self.tree(path), unit, handlers))
-        while unit.pending:
-            inst = unit.pending.pop(0)
-            try:
-                compile_instance(unit, inst)
-            except RecursionError:
-                self.diagnostics.add(
-                    Diagnostic("MS0309", f"'{inst.fn.decl.name}' is nested too deeply", inst.fn.decl.name_span)
-                )
+            self.compile_pending(unit)
         for hook in unit.hooks:
             try:
                 hook()

@@ -1,7 +1,8 @@
 """Decoder layers, one token at a time, on W x H PEs, compared with numpy in float64.
 
 config: a Hugging Face config.json, whose sizes replace hidden, heads, kv_heads, head_size and feed. layers: how many of
-them, one after the other on the same PEs. tokens: how many are decoded into an empty cache of `capacity` tokens per PE.
+them, one after the other on the same PEs. tokens: how many are decoded into a cache of `capacity` tokens per PE, in
+which there are `context` tokens already, whose keys and values are zeros.
 concat: the cache concatenates instead of shifting. interleaved: Meta's pairing of the rotary embedding. serial: the
 lines are chains instead of trees.
 """
@@ -24,6 +25,7 @@ args = meshlang.params(
     feed=48,
     layers=1,
     tokens=6,
+    context=0,
     capacity=4,
     config="",
     f32=False,
@@ -45,9 +47,14 @@ else:
     )
 dtype = np.float32 if args["f32"] else np.float16
 place = llama.Placement(config, args["H"], args["W"], capacity=args["capacity"], dtype=dtype, shift=not args["concat"])
-place.check_tokens(args["tokens"])
+context.check(
+    min(args["context"], args["tokens"] - 1) >= 0, "context is 0 or positive, and there is at least one token"
+)
+place.check_tokens(args["context"] + args["tokens"])
 weights = config.random_weights(context.seed or 0, dtype, vocabulary=False)
 reference = llama_reference.Reference(config, weights)
+for past in (reference.keys, reference.values):
+    past[:] = [np.zeros((config.kv_heads, args["context"], config.head_size)) for _ in past]
 rng = np.random.default_rng(context.seed or 0)
 
 program = meshlang.compile("layout.csl", params=place.params(tree=not args["serial"]))
@@ -55,7 +62,9 @@ cycles, error, largest = [], 0.0, 0.0
 with program.start() as fabric:
     for name, array in place.weights(weights).items():
         fabric.write(name, array)
-    for token in range(args["tokens"]):
+    if args["context"]:
+        fabric.launch("reset", args["context"])
+    for token in range(args["context"], args["context"] + args["tokens"]):
         x = rng.uniform(-1, 1, config.hidden_size).astype(dtype)
         fabric.write("x", place.hidden_vector(x))
         for name, table in zip(("cos", "sin"), place.rotary(token)):
@@ -80,8 +89,9 @@ print(
     f"{config.layers} layer(s) of {config.hidden_size} elements, {config.heads} heads, {config.kv_heads} key-value heads of {config.head_size}, "
     f"feed-forward {config.feed_forward_size}, {dtype.__name__}, on {place.width} x {place.height} PEs"
 )
+first = f"{args['context']} tokens" if args["context"] else "an empty cache"
 print(
-    f"cycles of a token: {cycles[0]} with an empty cache, {cycles[-1]} with {args['tokens'] - 1} tokens; tokens on the rows: {loads.tolist()}"
+    f"cycles of a token: {cycles[0]} with {first}, {cycles[-1]} with {token} tokens; tokens on the rows: {loads.tolist()}"
 )
 print(f"largest error {error:.2e} (bound {bound:.2e})")
 context.check_error(error, bound)
