@@ -39,6 +39,7 @@ COMMANDS = (
     "serve",
     "llm",
     "cap",
+    "paper",
     "cslc",
     "cs_python",
     "csdb",

@@ -16,6 +16,7 @@ GOLDEN = Path(__file__).parent / "golden"
 RUNS = [
     ["decoder"],
     ["decoder", "--arch", "wse3"],
+    ["decoder", "-p", "context=9", "-p", "tokens=3"],
     [
         "decoder",
         "-p",
@@ -142,6 +143,7 @@ def test_golden(arguments, capsys, tmp_path, monkeypatch):
         (["decoder", "-p", "heads=6", "-p", "kv_heads=4"], "6 query heads do not divide among 4 key-value heads"),
         (["decoder", "-p", "head_size=7"], "a head size of 7 is odd"),
         (["decoder", "-p", "hidden=0"], "hidden_size must be a positive integer, found 0"),
+        (["decoder", "-p", "context=-1"], "context is 0 or positive, and there is at least one token"),
         (["decoder", "-p", "tokens=17"], "17 tokens, but 4 per PE on 4 rows hold 16 (shift)"),
         (["decoder", "-p", "tokens=5", "-p", "concat=true"], "5 tokens, but 4 per PE on 4 rows hold 4 (concatenate)"),
         (
