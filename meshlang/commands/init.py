@@ -25,6 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
+    from meshlang import files
     from meshlang.diag import Diagnostic, MeshlangError
 
     from .examples import unwritable
@@ -41,10 +42,10 @@ def execute(args: argparse.Namespace) -> int:
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in FILES:
-            (folder / name).write_bytes((TEMPLATE / name).read_bytes())
     except OSError as error:
         raise unwritable(folder, error) from None
+    for name in FILES:
+        files.write_bytes(folder / name, (TEMPLATE / name).read_bytes())
     print(f"{folder}: {', '.join(FILES)}")
     print(f"now: meshlang run {folder}")
     return 0
