@@ -70,8 +70,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     from pathlib import Path
 
+    from meshlang import files
     from meshlang.diag import usage_error
-    from meshlang.files import write_text
     from meshlang.models.cap_run import measure
     from meshlang.models.checkpoint import Checkpoint
     from meshlang.models.fit import place
@@ -94,7 +94,7 @@ def execute(args: argparse.Namespace) -> int:
     measured = measure(runner, checkpoint, prompts, args.new, not args.no_accuracy)
     report = _report(args, placement, measured)
     if args.svg:
-        write_text(Path(args.svg), _picture([(str(args.folder), report), *others]))
+        files.write_text(Path(args.svg), _picture([(str(args.folder), report), *others]))
     if args.json:
         print(json.dumps({"ok": True, "exit_code": 0, **report}, indent=2))
     else:

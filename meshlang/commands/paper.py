@@ -43,8 +43,8 @@ def execute(args: argparse.Namespace) -> int:
     import time
     from pathlib import Path
 
+    from meshlang import files
     from meshlang.diag import Diagnostic, MeshlangError, usage_error
-    from meshlang.files import write_text
     from meshlang.models.paper import page
     from meshlang.models.paper.contents import CONTENTS
     from meshlang.models.paper.lab import Lab, NotRun
@@ -85,7 +85,7 @@ def execute(args: argparse.Namespace) -> int:
     taken = (time.monotonic() - began) / 60
     code = 0 if all(o.rows for o in outcomes) else 1
     if args.page:
-        write_text(Path(args.page), page.markdown(outcomes, _command(args), _machine(), taken))
+        files.write_text(Path(args.page), page.markdown(outcomes, _command(args), _machine(), taken))
     if args.plot:
         plot(Path(args.plot), outcomes)
     if args.json:
