@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -213,6 +214,13 @@ def test_command(tmp_path, capsys, monkeypatch):
     text = (tmp_path / "page.md").read_text()
     assert "meshlang paper figure6 --mesh 4" in text and "| MeshGEMM, hops of a step on 4 x 4 PEs | 2 hops |" in text
     assert "figure6: GEMM" in err and str(tmp_path) not in text
+
+
+def test_page_of_the_docs():
+    """docs/paper.md is from a run of this version's entries: every table and figure has its section, in order."""
+    text = (Path(__file__).resolve().parents[2] / "docs/paper.md").read_text()
+    sections = [line for line in text.splitlines() if line.startswith("## ")]
+    assert sections == [f"## {name}: {entry.title}" for name, entry in CONTENTS.items()]
 
 
 def test_listed(capsys):

@@ -20,6 +20,7 @@ RUNS = [
     ["hello", "--arch", "wse3"],
     ["gemv"],
     ["gemv", "-p", "width=1"],
+    ["gemv", "-p", "width=3", "-p", "M=5", "-p", "N=7"],
     ["gemv", "-p", "width=2", "--arch", "wse3"],
     ["meshgemv"],
     ["meshgemv", "--arch", "wse3"],
@@ -110,6 +111,10 @@ def test_meshgemm_bad_parameters(capsys, tmp_path, monkeypatch):
     assert "must be positive, found 8, -3, 8 and 1" in capsys.readouterr().err
     assert main(["run", folder, "-p", "P=2", "-p", "M=256", "-p", "K=256", "-p", "N=256"]) == 1
     assert "the tiles do not fit" in capsys.readouterr().err
+    assert main(["run", str(ROOT / "programs/gemv"), "-p", "width=0"]) == 1
+    assert "must be positive, found 0, 6 and 8" in capsys.readouterr().err
+    assert main(["run", str(ROOT / "programs/compare_gemv"), "-p", "lines=-1"]) == 1
+    assert "lines is 0 or positive, found -1" in capsys.readouterr().err
     for name, tile in (("allreduce", "n"), ("compare_gemv", "tile")):
         folder = str(ROOT / "programs" / name)
         assert main(["run", folder, "-p", "sizes=1,4"]) == 1

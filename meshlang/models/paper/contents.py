@@ -22,7 +22,7 @@ class Entry:
 
 
 SQUARES = (4, 8, 16, 32, 64, 128)
-LINES = (60, 360, 720)  # one column, which is cheap at any length
+LINES = (60, 720)  # one column, which is cheap at any length
 TWO, FOUR = ("8B", "13B"), ("8B", "13B", "34B", "72B")
 
 CONTENTS = {
