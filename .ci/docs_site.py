@@ -24,7 +24,7 @@ SECTIONS = {
     "Language": ["language", "stdlib", "stdlib-comm", "stdlib-gemm", "stdlib-llm"],
     "Tools": ["host", "repl", "traces", "report", "sweep", "environment", "security"],
     "Models": ["llm", "moe", "serving", "cap", "paper"],
-    "Machine": ["timing", "isa", "optimiser", "state", "conformance"],
+    "Machine": ["timing", "isa", "optimiser", "state", "performance", "conformance"],
     "Project": ["architecture", "contributing", "changelog"],
 }
 API = ("compile", "load", "CompiledProgram", "FabricHandle", "params", "run_context", "RunContext", "largest_error")
