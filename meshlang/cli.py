@@ -15,10 +15,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
+from .commands._help import Help
 from .version import __version__
 
 COMMANDS = (
@@ -80,16 +83,9 @@ programs/... are the examples that come with MeshLang: `meshlang examples copy a
 """
 
 
-class _Help(argparse.RawDescriptionHelpFormatter):
-    """Keeps the examples as they are written."""
-
-    def __init__(self, prog: str):
-        super().__init__(prog, max_help_position=30, width=110)
-
-
 def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     """The parser of these subcommands. Imports their modules, none of the heavy libraries."""
-    parser = argparse.ArgumentParser(prog="meshlang", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=_Help)
+    parser = argparse.ArgumentParser(prog="meshlang", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=Help)
     parser.add_argument("--version", action="version", version=f"meshlang {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     for name in names:
@@ -99,11 +95,11 @@ def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
             help=module.HELP,
             description=getattr(module, "DESCRIPTION", module.HELP),
             epilog=module.EXAMPLES + (PROGRAMS if "programs/" in module.EXAMPLES else ""),
-            formatter_class=_Help,
+            formatter_class=Help,
             allow_abbrev=False,
         )
         module.configure(sub)
-        sub.set_defaults(_execute=module.execute)
+        sub.set_defaults(_execute=module.execute, _parser=sub)
     return parser
 
 
@@ -116,6 +112,15 @@ def _no_such_command(name: str) -> str:
     if near:
         return f"invalid choice: {name!r}; did you mean {near[0]}?"
     return f"invalid choice: {name!r}; the commands are {', '.join(COMMANDS)}"
+
+
+def _refuse(parser: argparse.ArgumentParser, unknown: list[str]) -> NoReturn:
+    """Leave through the usage of the command, which argparse itself would not name; a mistyped option names the one that was meant."""
+    import difflib
+
+    options = re.findall(r"--[\w-]+", parser.format_usage())
+    near = difflib.get_close_matches(unknown[0].partition("=")[0], options, n=1)
+    parser.error(f"unrecognized arguments: {' '.join(unknown)}" + (f"; did you mean {near[0]}?" if near else ""))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -136,7 +141,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 2
         if first not in COMMANDS and not first.startswith("-"):
             parser.error(_no_such_command(first))
-        args = parser.parse_args(args_list)
+        args, unknown = parser.parse_known_args(args_list)
+        if unknown:
+            _refuse(getattr(args, "_parser", parser), unknown)
         if args.command is None:
             parser.print_help(sys.stderr)
             return 2
@@ -177,3 +184,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # the reader of our output (head, less) has gone: that is no error, but stdout must not be flushed again
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
+    except OSError as error:
+        # a folder that may not be entered, a full disk: the message names it, a traceback helps nobody
+        if os.environ.get("MESHLANG_TRACEBACK"):
+            raise
+        from .commands._errors import output_format, report_error
+        from .files import refused
+
+        return report_error(refused(error), output_format(args))

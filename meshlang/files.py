@@ -62,6 +62,19 @@ def cannot_write(path: str | os.PathLike[str], error: OSError) -> MeshlangError:
     return MeshlangError(Diagnostic("MS0901", f"cannot write {path}: {error.strerror or error}"))
 
 
+def refused(error: OSError) -> MeshlangError:
+    """MS0901 for what the operating system has refused where nobody expected it: a folder that may not be entered, a full disk."""
+    reason = (error.strerror or str(error)).lower()
+    if error.filename is None:
+        return MeshlangError(Diagnostic("MS0901", f"cannot go on: {reason}"))
+    help = (
+        "it, or a folder on the way to it, is not open to you: see `ls -ld`"
+        if isinstance(error, PermissionError)
+        else None
+    )
+    return MeshlangError(Diagnostic("MS0901", f"cannot reach {os.fsdecode(error.filename)}: {reason}", help=help))
+
+
 @contextlib.contextmanager
 def _open(target: Path, mode: str) -> Iterator[Any]:
     encoding = None if "b" in mode else "utf-8"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -184,6 +185,7 @@ def execute(args: argparse.Namespace) -> int:
     root = Path(args.folder).resolve()
     if not root.is_dir():
         raise usage_error(f"conformance: {args.folder} is not a folder")
+    os.listdir(root)  # says what rglob passes over: that the folder may not be read
     if args.junit and not Path(args.junit).absolute().parent.is_dir():
         raise usage_error(f"--junit {args.junit}: there is no folder {Path(args.junit).parent}")
     scripts = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,7 +81,11 @@ def _files(paths: list[str]) -> Iterator[Path]:
     seen = set()
     for name in paths:
         path = Path(name)
-        found = sorted(path.rglob("*.csl")) if path.is_dir() else [path]
+        if path.is_dir():
+            os.listdir(path)  # says what rglob passes over: that the folder may not be read
+            found = sorted(path.rglob("*.csl"))
+        else:
+            found = [path]
         if not found:
             raise usage_error(f"fmt: no .csl file below {path}")
         for file in found:

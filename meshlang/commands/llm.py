@@ -6,8 +6,10 @@ import argparse
 import json
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ._help import Help
 from ._model import dtype_of, mesh_of, token_lists
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="go on with a prompt",
         description="Go on with a prompt. Text goes to stdout as it comes, cycles to stderr.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     _common(generate)
@@ -73,7 +75,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="what fits where",
         description="What a PE's memory would hold of a model.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     _common(info)
@@ -84,7 +86,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         description="Place a model on a mesh, compile its program, and write both as a wafer image, which `generate` loads without placing "
         "or compiling anything.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     _common(place)
@@ -100,7 +102,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         description="Load wafer images, all at the same time, each on a fabric of its own: what each tier did, how long it should have "
         "taken by the bandwidths measured at the beginning, and how long it took.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     load.add_argument("images", nargs="+", metavar="IMAGE", help="a wafer image: a file, or an address on a server")
@@ -114,7 +116,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         description="Decode on the mesh of one wafer image and go on on the mesh of another: once by computing all tokens anew, once by moving "
         "keys and values. Cycles of both, and the bandwidth between the wafers at which they take the same time.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     move.add_argument("source", metavar="FROM", help="a wafer image")
@@ -124,6 +126,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     move.add_argument("--clock", type=float, metavar="MHZ", help="of the wafer (default: the timing profile's)")
     move.add_argument("--json", action="store_true", help="one JSON object on stdout")
     place.add_argument("-o", "--output", required=True, metavar="FILE", help="the image, model.wimg")
+    for command in (generate, info, place, load, move):
+        command.set_defaults(_parser=command)  # whose usage a wrong option shows
 
 
 def _tiers(parser: argparse.ArgumentParser) -> None:
@@ -171,8 +175,6 @@ def execute(args: argparse.Namespace) -> int:
 
 def _image(args: argparse.Namespace) -> Image | None:
     """The image that a model's path or address names; None for a folder."""
-    from pathlib import Path
-
     from meshlang.serve.sources import is_url
 
     if not is_url(args.folder) and not Path(args.folder).is_file():
@@ -421,6 +423,9 @@ def _place(args: argparse.Namespace) -> int:
     tokens = _tokens(args, height)
     if args.prefill is not None and args.prefill < 0:
         raise usage_error(f"--prefill {args.prefill}: expected at least 0")
+    folder = Path(args.output).parent
+    if not folder.is_dir():  # found out before the work, not behind it
+        raise usage_error(f"-o {args.output}: there is no folder {folder}")
     prompt = tokens if args.prefill is None else min(args.prefill + 1, tokens)
     checkpoint = Checkpoint(args.folder)
     began = time.monotonic()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -172,6 +173,7 @@ def perform(args: argparse.Namespace, context: RunContext) -> int:
     path = Path(args.path)
     script = path if path.suffix == ".py" else path / "run.py" if (path / "run.py").is_file() else None
     if script is None:
+        _check_files(args.get)
         with _stdout_to_stderr(args.json):
             _run_layout(args, path, context)
         if not args.json:  # a host script prints for itself; what it records is for --json
@@ -228,9 +230,12 @@ def _run_layout(args: argparse.Namespace, path: Path, context: RunContext) -> No
     fabric = program.start()
     for item in args.sets or ():
         _set(fabric, item, context.seed or 0)
-    for name, arguments in _launches(args.launch, program):
+    launches = _launches(args.launch, program)
+    for name, arguments in launches:
         fabric.launch(name, *arguments)
     fabric.run()
+    if not launches and not args.launch:
+        _name_functions(program)
     for item in args.get or ():
         symbol, _, file = item.partition("=")
         value = fabric.read(symbol)
@@ -238,6 +243,35 @@ def _run_layout(args: argparse.Namespace, path: Path, context: RunContext) -> No
             _save(file, value)
         else:
             context.result(**{symbol: value})
+
+
+def _check_files(given: list[str] | None) -> None:
+    """Refuse a --get file that could not be written before the run, not behind it."""
+    from meshlang.diag import usage_error
+
+    for item in given or ():
+        file = item.partition("=")[2]
+        if file and Path(file).suffix not in (".npy", ".txt", ".csv", ".json"):
+            raise usage_error(
+                f"--get {item}: no form has the ending {Path(file).suffix!r}", help="use .npy, .txt, .csv or .json"
+            )
+        if file and not os.path.isdir(Path(file).parent):
+            raise usage_error(f"--get {item}: there is no folder {Path(file).parent}")
+
+
+def _name_functions(program: CompiledProgram) -> None:
+    """Say what could have been called: a program whose functions wait for the host does next to nothing without."""
+    from meshlang.host.symbols import Symbols
+
+    functions = [s for s in Symbols(program.ir).all if s.kind == "fn"]
+    if functions:
+        names = ", ".join(f"{f.name}({', '.join(f.params)})" for f in functions)
+        example = ",".join([functions[0].name, *("VALUE" for _ in functions[0].params)])
+        print(
+            f"meshlang: no function was called; the program exports {names}. To call one: --launch {example}; "
+            "to have none called: --launch none",
+            file=sys.stderr,
+        )
 
 
 def _launches(given: list[str] | None, program: CompiledProgram) -> list[tuple[str, list[Any]]]:
@@ -299,18 +333,21 @@ def _set(fabric: FabricHandle, item: str, seed: int) -> None:
         # a float is meant in the symbol's own precision; what an integer type cannot hold is refused by `write`
         fabric.write(symbol, filled.astype(target.dtype) if target.dtype.kind == "f" else filled)
         return
+    forms = "VALUE is a .npy file, a number, random or zeros"
     try:
         data = np.load(value, allow_pickle=False)
     except OSError as error:
         from meshlang.host.build import unreadable
 
-        raise unreadable(value, error) from None
+        refused = unreadable(value, error)
+        refused.diagnostics[0].help = forms
+        raise refused from None
     except ValueError as error:
         raise MeshlangError(
             Diagnostic(
                 "MS0901",
                 f"cannot read {value}: it is no .npy file of numbers ({error})",
-                help="VALUE is a .npy file, a number, random or zeros",
+                help=forms,
             )
         ) from None
     fabric.write(symbol, data)
@@ -321,7 +358,6 @@ def _save(file: str, value: Any) -> None:
     import numpy as np
 
     from meshlang import files
-    from meshlang.diag import usage_error
 
     ending = Path(file).suffix
     array = np.asarray(value)
@@ -332,10 +368,8 @@ def _save(file: str, value: Any) -> None:
         sign = "," if ending == ".csv" else " "
         lines = [sign.join(map(str, row)) for row in array.reshape(-1, array.shape[-1]).tolist()]
         files.write_text(file, "\n".join(lines) + "\n")
-    elif ending == ".json":
+    else:  # .json: _check_files lets no other pass
         files.write_text(file, json.dumps(array.tolist()) + "\n")
-    else:
-        raise usage_error(f"--get ...={file}: no form has the ending {ending!r}", help="use .npy, .txt, .csv or .json")
 
 
 # ---------------------------------------------------------------- afterwards

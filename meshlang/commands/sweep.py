@@ -70,10 +70,8 @@ def execute(args: argparse.Namespace) -> int:
         journal.remove()
     except KeyboardInterrupt:
         progress.close()
-        print(
-            f"meshlang: {progress.done} of {len(points)} points are in {journal.path}; the same command goes on",
-            file=sys.stderr,
-        )
+        kept = f"{progress.done} of {len(points)} points are in {journal.path}; the same command goes on"
+        print(f"meshlang: {kept if journal.records else 'no point was finished'}", file=sys.stderr)
         raise
     finally:
         progress.close()

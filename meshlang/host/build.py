@@ -25,6 +25,14 @@ def unreadable(path: str | Path, error: OSError | UnicodeDecodeError) -> Meshlan
 def layout_of(path: str | Path) -> str:
     """A layout file itself, or the `layout.csl` (or the only .csl with a layout block's usual name) of a folder."""
     p = Path(path)
+    try:
+        return _layout_of(p) or str(path)
+    except OSError as error:
+        raise unreadable(p, error) from None
+
+
+def _layout_of(p: Path) -> str | None:
+    """The layout file of a folder; None for one that is named itself."""
     if p.is_dir():
         for name in ("layout.csl", "src/layout.csl"):
             if (p / name).is_file():
@@ -48,7 +56,7 @@ def layout_of(path: str | Path) -> str:
             ),
             exit_code=2,
         )
-    return str(path)
+    return None
 
 
 def source_texts(sources: Mapping[str, str] | str | None) -> dict[str, str]:

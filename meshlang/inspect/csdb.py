@@ -5,6 +5,7 @@ Everything else that is typed is a command of the REPL.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Callable
@@ -37,8 +38,9 @@ class Command:
 
 
 def compiled_folders(folder: Path) -> list[Path]:
-    """The compiled programs in a folder: itself, or those in it."""
-    return [p for p in (folder, *sorted(folder.glob("*/"))) if (p / "bin" / "program.json").is_file()]
+    """The compiled programs in a folder: itself, or those in it that may be read."""
+    itself = [folder] if (folder / "bin" / "program.json").is_file() else []
+    return itself + [p for p in sorted(folder.glob("*/")) if os.path.isfile(p / "bin" / "program.json")]
 
 
 class Csdb(Repl):

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterable
 
+from meshlang import files
 from meshlang.diag import MeshlangError
 
 from . import arguments, expressions, repl_commands  # noqa: F401  repl_commands registers the commands
@@ -43,6 +44,8 @@ class Repl(Shell):
             self.say("interrupted", "yellow")
         except RecursionError:
             self.show_error(mistake("the expression is nested too deeply"))
+        except OSError as error:
+            self.show_error(files.refused(error))
         except Exception as error:  # a mistake of ours must not cost the user the session
             self.show_error(
                 mistake(

@@ -51,10 +51,16 @@ class Checkpoint(Mapping[str, np.ndarray]):
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
-        if not self.folder.is_dir():
-            raise model_error("MS1410", f"{folder} is no folder", "name the folder that holds the model's config.json")
-        if not (self.folder / "config.json").is_file():
-            raise model_error("MS1410", f"{folder} has no config.json", f"it has: {_listing(self.folder)}")
+        try:
+            if not self.folder.is_dir():
+                raise model_error(
+                    "MS1410", f"{folder} is no folder", "name the folder that holds the model's config.json"
+                )
+            if not (self.folder / "config.json").is_file():
+                raise model_error("MS1410", f"{folder} has no config.json", f"it has: {_listing(self.folder)}")
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise model_error("MS1410", f"cannot read {folder}: {reason}", "name a folder that you may read") from None
         self.config = LlamaConfig.from_json(self.folder / "config.json")
         self._tensors = _tensors(self.folder)
         self._check()

@@ -393,10 +393,19 @@ def build(controller: Controller) -> Any:
         }
         return responses.JSONResponse(body, 200 if good else 503)
 
+    async def elsewhere(request: Any, error: Any) -> Any:
+        """No such path, or not by this method."""
+        known = "/v1/models, /v1/completions, /v1/chat/completions, /health, /metrics"
+        return answer(
+            Refused(error.status_code, f"{request.method} {request.url.path}: {error.detail}; there are {known}")
+        )
+
     async def metrics(request: Any) -> Any:
         allowed(request)
         return responses.Response(controller.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    app.add_exception_handler(404, elsewhere)
+    app.add_exception_handler(405, elsewhere)
     app.get("/v1/models")(guarded(models))
     app.get("/v1/models/{name:path}")(guarded(model))
     app.post("/v1/chat/completions")(guarded(chat_completions))

@@ -149,6 +149,9 @@ class Journal:
         self.records[record["key"]] = record
 
     def close(self) -> None:
+        """A journal without a point is not left behind."""
+        if not self.records:
+            self.path.unlink(missing_ok=True)
         self._file.close()
 
     def remove(self) -> None:

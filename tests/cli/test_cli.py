@@ -1,6 +1,7 @@
 """The command line: exit codes, messages, JSON, and that a user's mistake never shows a traceback."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -204,11 +205,62 @@ def test_run_json_random_and_zeros(folder, capsys):
         (("-p", "nope=1"), 1, "MS0217"),
         (("--max-cycles", "0"), 2, "MS0905"),
         (("--profile", "wse9"), 1, "MS0841"),
-        (("--launch", "none", "--get", "a=no/where.npy"), 1, "MS0901"),
+        (("--get", "a=no/where.npy"), 2, "there is no folder no"),
+        (("--get", "a=a.bmp"), 2, "no form has the ending '.bmp'"),
+        (("--launch", "spin", "--get", "a=a.bmp"), 2, "MS0905"),  # before the run, which would not end
     ],
 )
 def test_run_mistakes(folder, capsys, args, exit_code, code):
     assert code in run("run", "layout.csl", *args, code=exit_code, capsys=capsys)[1]
+
+
+def test_functions_that_nobody_calls_are_named(folder, capsys):
+    assert "scale(f32, i16)" in (err := run("run", "layout.csl", capsys=capsys)[1]) and "--launch" in err
+    assert run("run", "layout.csl", "--launch", "none", capsys=capsys)[1] == ""
+
+
+@pytest.mark.parametrize(
+    "args, message",
+    [
+        (("run", "x", "--bogus"), "meshlang run: error: unrecognized arguments: --bogus"),
+        (("run", "x", "--trase=x.html"), "did you mean --trace?"),
+        (
+            ("llm", "info", "x", "--mseh", "4x4"),
+            "meshlang llm info: error: unrecognized arguments: --mseh 4x4; did you mean --mesh?",
+        ),
+    ],
+)
+def test_a_wrong_option_is_answered_by_its_command(args, message, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(args)
+    assert left.value.code == 2 and message in capsys.readouterr().err
+
+
+REFUSING = "run check lint fmt profile report repl csdb".split()
+
+
+@pytest.mark.parametrize("command", REFUSING)
+def test_what_the_system_refuses_is_no_traceback(command, folder, capsys):
+    """A name that is too long stands for all that `stat` fails with; it does so for every user."""
+    said = "".join(run(command, "x" * 300, code=1, capsys=capsys))
+    assert "MS0901" in said and "name too long" in said and "internal error" not in said
+
+
+@pytest.mark.parametrize("command", [*REFUSING, "conformance"])
+def test_a_folder_that_is_not_open(command, folder, capsys):
+    (folder / "shut").mkdir(mode=0)
+    if os.access(folder / "shut", os.R_OK):
+        pytest.skip("this user may enter every folder")
+    said = "".join(run(command, "shut", code=1, capsys=capsys))
+    assert "MS0901" in said and "permission denied" in said and "internal error" not in said
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no full disk")
+def test_a_full_disk():
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-u", "-m", "meshlang", "explain"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and done.stderr == "error[MS0901]: cannot go on: no space left on device\n"
 
 
 def test_run_mistakes_as_json(folder, capsys):

@@ -89,6 +89,7 @@ def test_a_new_program_runs_at_once(capsys):
     assert "6 x 1 rectangle" in run(capsys, "run", "first", "-p", "W=6", "--arch", "wse3")[0]
     assert "no errors" in run(capsys, "check", "first")[0]
     assert "nothing to warn about" in run(capsys, "lint", "first")[0]
+    run(capsys, "fmt", "--check", "first")
     Path("empty").mkdir()
     run(capsys, "init", "empty")
     done = subprocess.run([sys.executable, "-m", "pytest", "-q", "first"], capture_output=True, text=True)

@@ -352,6 +352,8 @@ def test_metrics(server):
         ("/v1/chat/completions", {"model": "second", "messages": [{"role": "user", "content": 1}]}, 400, "messages[0].content"),
         ("/v1/chat/completions", {"model": "second", "messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "parts of type text"),
         ("/v1/models/third", None, 404, "there is no model 'third'"),
+        ("/v1/embeddings", {}, 404, "POST /v1/embeddings: Not Found; there are /v1/models"),
+        ("/v1/completions", None, 405, "GET /v1/completions: Method Not Allowed"),
     ],
 )  # fmt: skip
 def test_refused(server, path, body, status, text):
