@@ -45,7 +45,7 @@ class Done:
     frames: list[Frame]
     frame: int
     calls: list[tuple[int, int]]  # (number or -1 for a call through a pointer, base)
-    code: Code | None  # what others inline; None: it stays as it was, and calls name functions of its own tile program
+    code: Code  # what others inline
     asked: dict[tuple[int, int, bool], int | None]
     size: int  # of the code
     others: list[int]  # numbers that stand for functions it calls and does not inline, in the order of its calls
@@ -113,28 +113,17 @@ class _Tile:
         roots = {b.function for b in t.tasks} | {e.function for e in t.exports.values() if e.kind == "fn"}
         self.kept = roots | {i for i, f in enumerate(t.functions) if f.pointed}
         self.once = [n == 1 and i not in self.kept for i, n in enumerate(count)]
-        recursive = in_cycles(calls)
         for i in bottom_up(calls):
-            self.function(i, calls[i], i in recursive)
+            self.function(i, calls[i])
         return self.assemble()
 
-    def function(self, i: int, calls: list[int], recursive: bool) -> None:
+    def function(self, i: int, calls: list[int]) -> None:
         """Optimise function i, unless the same is done already."""
         t, o, facts = self.t, self.o, self.facts
         f, end = t.functions[i], self.end[i]
         words, kind, spans = t.code[f.entry : end].copy(), self.kind[f.entry : end], t.spans[f.entry : end]
         words[kind == JMP, 1] -= f.entry
         words[(kind == JZ) | (kind == JNZ), 2] -= f.entry
-        if recursive:
-            # its calls may be of functions that have no number yet: it stays as it is
-            self.numbers[i] = self.number(f)
-            indirect = [(-1, w) for w in words[kind == CALLR, 2].tolist()]
-            direct = list(zip(words[kind == CALL, 1].tolist(), words[kind == CALL, 2].tolist(), strict=True))
-            inlined = np.full(len(words), -1, np.int32)
-            o.done[self.numbers[i]] = Done(
-                words, spans, inlined, [], f.frame, indirect + direct, None, {}, len(words), []
-            )
-            return
         # what is not inlined matters by its parameters and results only: any function may stand there
         others = [c for c in dict.fromkeys(calls) if not self.inlines(c)]
         place = {c: -1 - k for k, c in enumerate(others)}
@@ -174,10 +163,13 @@ class _Tile:
         o.done[number] = finished(code, new)
 
     def inlines(self, i: int) -> bool:
-        """Is function i inlined where it is called?"""
+        """Is function i inlined where it is called? Of functions that call each other in a circle, each is inlined in those
+        that are optimised after it."""
+        if self.numbers[i] < 0:
+            return False
         done = self.o.done[self.numbers[i]]
         limit = inline.ONCE if self.once[i] else inline.SMALL
-        return "inline" in self.o.passes and done.code is not None and not done.code.noinline and done.size <= limit
+        return "inline" in self.o.passes and not done.code.noinline and done.size <= limit
 
     def number(self, f: Function) -> int:
         self.o.params.append(f.params)
@@ -189,7 +181,7 @@ class _Tile:
 
         def body(number: int) -> Code | None:
             done = self.o.done.get(number)
-            return None if done is None or done.code is None or done.code.noinline else done.code
+            return None if done is None or done.code.noinline else done.code
 
         def step(name: str, run: Callable[[Code], Any]) -> bool:
             if name not in on and name != "webs":
@@ -237,9 +229,7 @@ class _Tile:
             return index[number] if found is None else found
 
         def calls(i: int) -> list[tuple[int, int]]:
-            done = o.done[self.numbers[i]]
-            plain = done.code is None
-            return [(c if plain or c < 0 else function(c), base) for c, base in done.calls]
+            return [(c if c < 0 else function(c), base) for c, base in o.done[self.numbers[i]].calls]
 
         called: set[int] = set()
         todo = list(self.kept) or list(range(len(t.functions)))
@@ -273,7 +263,7 @@ class _Tile:
             rows = np.flatnonzero(kind == CALL)
             if len(rows):
                 targets = words[rows, 1].tolist()
-                words[rows, 1] = renumber[targets if done.code is None else [function(c) for c in targets]]
+                words[rows, 1] = renumber[[function(c) for c in targets]]
             code.append(words)
             spans.extend(done.spans)
             inlined.append(np.where(done.inlined < 0, -1, done.inlined + len(frames)).astype(np.int32))
@@ -366,29 +356,6 @@ def bottom_up(calls: list[list[int]]) -> list[int]:
                 out.append(i)
                 stack.pop()
     return out
-
-
-def in_cycles(calls: list[list[int]]) -> set[int]:
-    """Functions that can call themselves, in one step or several."""
-    found: set[int] = set()
-    reach: dict[int, set[int]] = {}
-    for i in bottom_up(calls):
-        reach[i] = set()
-        for c in calls[i]:
-            reach[i].add(c)
-            reach[i] |= reach.get(c, set())
-    changed = True
-    while changed:
-        changed = False
-        for i in range(len(calls)):
-            more = set().union(*(reach[c] for c in reach[i])) - reach[i] if reach[i] else set()
-            if more:
-                reach[i] |= more
-                changed = True
-    for i, r in reach.items():
-        if i in r:
-            found.add(i)
-    return found
 
 
 __all__ = ["PASSES", "Optimiser", "optimise"]

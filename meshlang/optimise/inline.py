@@ -3,7 +3,8 @@
     call f, 5           r7 = r6 + 1 (the body of f, its registers counted from 5)
 
 A callee's registers lie in the caller's frame already, from the call's base on, so that they only need new numbers.
-Functions that are `noinline` or call themselves stay. Every instruction keeps its span, and remembers the call.
+Functions that are `noinline` stay, and of functions that call each other in a circle at least one. Every instruction
+keeps its span, and remembers the call.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ class Generator:
         self.arrays: dict[str, tuple[str, int]] = {}
         self.constants: dict[str, tuple[str, int]] = {}
         self.helpers: list[tuple[str, list[str], str]] = []
+        self.rings: list[tuple[str, str]] = []
         self.names = 0
         self.depth = 0
         self.loops = 0
@@ -77,6 +78,7 @@ class Generator:
                     )
         for _ in range(4):
             self.helper()
+        self.ring()
         for k in range(functions):
             self.function(k)
         return "\n".join(self.lines)
@@ -94,6 +96,26 @@ class Generator:
         head = ", ".join(f"{n}: {t}" for n, t in names.items())
         self.lines += [f"{kind} {name}({head}) {ret} {{", *("  " + b for b in body), "}"]
         self.helpers.append((name, params, ret))
+
+    def ring(self) -> None:
+        """Functions that call each other in a circle, `left` times altogether."""
+        self.lines.append("var left: u16 = 0;")
+        rings = [(self.fresh("ring"), self.pick(INTS)) for _ in range(self.pick((1, 2, 3)))]
+        for k, (name, t) in enumerate(rings):
+            p = self.fresh("p")
+            scope = {p: t}
+            body = self.block(scope, 1, {p}, 3)
+            body.append(self.around(rings[(k + 1) % len(rings)], scope))
+            if self.chance(0.4):
+                body[-1] = f"if ({self.condition(scope, 1)}) {{ {body[-1]} }} else {{ {self.around(self.pick(rings), scope)} }}"
+            if self.chance(0.5):
+                body += self.block(scope, 0, {p}, 2)
+            self.lines += [f"fn {name}({p}: {t}) void {{", "  if (left == 0) { return; }", "  left -= 1;"]
+            self.lines += [*("  " + b for b in body), "}"]
+        self.rings = rings
+
+    def around(self, function: tuple[str, str], scope: dict[str, str]) -> str:
+        return f"{function[0]}({self.expr(function[1], scope, 0)});"
 
     def function(self, k: int) -> None:
         body = self.block({}, 2, set(), 6)
@@ -151,6 +173,8 @@ class Generator:
             which = self.pick(("s0", "s1"))
             field, t = self.pick((("x", "i16"), ("y", "u32")))
             return [f"{which}.{field} = {self.expr(t, scope, 2)};"]
+        if kind == "call" and self.rings and depth > 0 and self.chance(0.3):
+            return [f"left = {self.rng.randrange(6)};", self.around(self.pick(self.rings), scope)]
         if kind == "call":
             calls = [h for h in self.helpers if h[2] == "void"]
             if not calls:

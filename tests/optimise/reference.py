@@ -73,7 +73,7 @@ messages, breakpoints and profiles name it and its call.
 A multiplication by a power of two stays one instruction, and costs what a shift costs (`scalar.alu` of the timing profile).
 
 What is not done: memory is never reordered. A load leaves a loop only if its rounds are counted, since a loop may be waiting for what an operation in
-the background writes. Functions that call themselves stay as they are. Where a program can unmask floating-point exceptions, float operations stay
+the background writes. Where a program can unmask floating-point exceptions, float operations stay
 where they are.
 """
 

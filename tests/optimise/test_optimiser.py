@@ -70,6 +70,25 @@ def test_functions_that_may_not_be_expanded_stay(tmp_path):
     assert [f.name for f in tile.functions] == ["main", "inner"]
 
 
+def test_functions_in_a_circle_are_expanded_in_each_other(tmp_path):
+    source = """
+var n: u16; var a: u16; var b: u16;
+fn first() void { if (n == 0) { return; } n -= 1; a += n; second(); }
+fn second() void { b += a; third(); }
+fn third() void { b ^= n; first(); }
+fn main() void { first(); }
+"""
+    program = compile_files(tmp_path, {"pe.csl": source}, optimise=0)
+    tile = optimise(program).tiles[0]
+    verify(optimise(program))
+    names = [f.name for f in tile.functions]
+    assert "main" in names and len(names) == 2, "two of the circle are gone"
+    ends = [f.entry for f in tile.functions[1:]] + [len(tile.code)]
+    ring = next(range(f.entry, e) for f, e in zip(tile.functions, ends) if f.name != "main")
+    assert sum(int(tile.code[pc, 0]) & 0xFF == Op.CALL for pc in ring) == 1
+    assert {f.name for pc in ring for f in inlined_at(tile, pc)} | {tile.functions[1].name} == {"first", "second", "third"}
+
+
 def test_a_payload_of_constants_is_a_constant(tmp_path):
     source = """
 const ctrl = @import_module("<control>");
