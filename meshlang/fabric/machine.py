@@ -82,11 +82,11 @@ class Machine(Loaded):
 
     # ------------------------------------------------------------ commands
 
-    def launch(self, name: str, args: list[int] | tuple[int, ...] = ()) -> int:
+    def launch(self, name: str, args: list[int] | tuple[int, ...] = (), after: int = 0) -> int:
         """Call an exported function on every PE whose tile program has it; returns how many do.
 
         args are register values (ir.isa: normal form). The call reaches PE (x, y) after the launch latency and x + y
-        hops.
+        hops, counted from now or from cycle `after`.
         """
         W = self.state.W
         if self.commands_outstanding:
@@ -99,7 +99,7 @@ class Machine(Loaded):
             )
         called = 0
         P = self.pes
-        now = self.cycle
+        now = max(self.cycle, after)
         for t, tile in enumerate(self.program.tiles):
             export = tile.exports.get(name)
             pes = self.state.tile_pes[t]

@@ -15,6 +15,7 @@ from ..ir.program import Program, TileProgram
 from ..ir.words import DsrConfig, Instruction, OperationRow
 from .engine import state as s
 from .engine.exceptions import CHECKED
+from .issue import Costs
 from .timing import Profile
 
 _TYPE = {
@@ -51,7 +52,7 @@ class Tables:
 def build_tables(program: Program, profile: Profile) -> Tables:
     """MS0850 for what the engine cannot do. The program has been verified."""
     out = Tables()
-    costs = operation_costs(profile)
+    costs = Costs(profile)
     table = operation_table(profile)
     table += [0] * (len(program.tiles) * s.Tile.WORDS)
     codes: list[np.ndarray] = []
@@ -72,7 +73,7 @@ def _add_tile(
     tile: TileProgram,
     wse3: bool,
     position: int,
-    costs: list[int],
+    costs: Costs,
     profile: Profile,
 ) -> np.ndarray:
     """Add the tables of tile program t, whose code begins at `position`, to `table` (what becomes T). Returns its
@@ -162,15 +163,6 @@ def _tasks(tile: TileProgram, functions: int) -> np.ndarray:
     return rows
 
 
-def operation_costs(profile: Profile) -> list[int]:
-    """Cycles of each opcode."""
-    costs = [0] * 256
-    for op in isa.Op:
-        if op.row.cost:
-            costs[op] = int(profile[f"scalar.{op.row.cost}"])
-    return costs
-
-
 def issue_costs(tile: TileProgram, profile: Profile) -> np.ndarray:
     """Cycles until a vector operation's first element, for each operation of a tile program: its DSDs are put into DSRs
     first. With all of them there already, the operation only has to be issued."""
@@ -210,7 +202,7 @@ def _relocate(
     ops: int,
     configs: int,
     strings: int,
-    costs: list[int],
+    costs: Costs,
     profile: Profile,
 ) -> np.ndarray:
     """Absolute targets and table rows, and the cost in the upper half of w."""
@@ -227,16 +219,8 @@ def _relocate(
         for rows, column in use.words_with(code, role):
             word = code[:, column]
             code[:, column] = np.where(rows & (word >= 0), first + word * step, word)
-    kind = Instruction.op.get(code[:, 0])
-    cost = np.array(costs, np.int32)[kind]
-    factor = code[:, 3]
-    shifts = (kind == isa.Op.MULI) & (factor > 0) & (factor & (factor - 1) == 0)
-    cost[shifts] = costs[isa.Op.SHL]  # by a power of two
-    rows = kind == isa.Op.DSDOP
-    if rows.any():
-        cost[rows] = issue_costs(tile, profile)[(code[rows, 1] - ops) // OperationRow.WORDS]
-    cost[code[:, 0] & isa.FREE != 0] = 0
-    code[:, 0] = Instruction.cost.put(cost, code[:, 0])
+    cost = costs.of(use.code_of(tile).tolist(), tile.dsd_ops.tolist(), issue_costs(tile, profile).tolist())
+    code[:, 0] = Instruction.cost.put(np.array(cost, np.int32), code[:, 0])
     if use.unmasks_exceptions(tile):
         code[use.where(code, lambda op: "EXCEPTION" in op.row.faults and not op.row.effect), 0] |= CHECKED
     return code

@@ -3,8 +3,9 @@
 Copies, streams and launches form one queue, as the vendor's memcpy does: each begins when the one before it is
 complete. A launch is complete when every PE has called `unblock_cmd_stream`; a stream to the device when it has been
 taken; a stream from the device when it has come, and the device holds what it sends on that color until it begins. A
+copy between two launches takes `fabric.host.copy` cycles of the profile: the second begins so much later. A
 blocking call runs the machine until it is complete, and one that does not block leaves that to a later call. When the
-machine has nothing left to do before that, it is a deadlock (exit code 3). The host itself takes no cycles.
+machine has nothing left to do before that, it is a deadlock (exit code 3). Otherwise the host takes no cycles.
 
 Programs without the memcpy library (SdkLayout's) take no commands. Their streams are independent of each other: what
 the host sends is handed over at once, and what it wants is taken when it has come.
@@ -141,6 +142,7 @@ class Session:
         self.ordered = any(tile.uses_memcpy for tile in program.tiles)
         if self.ordered:
             self.machine.hold_streams(program.fabric.host_out)
+        self._copied = -1  # until this cycle the host copies; below 0 before the first launch
         self._seeped = 0  # words that each PE got rid of for the oldest command in that way
         self._prints = any(program_effect(t.code) & Effect.OUTPUT for t in program.tiles)
         if self._prints:
@@ -323,9 +325,13 @@ class Session:
         self._begins(task)
         task.started = True
         if isinstance(task, Launch):
-            self.machine.launch(task.name, task.arguments)
+            self.machine.launch(task.name, task.arguments, self._copied)
+            self._copied = max(self._copied, 0)
         elif isinstance(task, Copy):
+            begin = max(self.cycle, self._copied)
             task.run()
+            if self._copied >= 0:
+                self._copied = begin + int(self.machine.profile.get("fabric.host.copy", 0))
         elif isinstance(task, Send):
             self.machine.stream_in(task.color, *task.region, task.words)
         elif isinstance(task, Receive):

@@ -330,7 +330,7 @@ class Op(IntEnum):
         ("WIDTH", "WALK", "WALK_NOWHERE", "NO_QUEUE", "NO_COLOR", "QUEUE_BUSY", "OPERAND", "UNSUPPORTED_DSD", "NO_DSD"),
         _E.ELEMENT | _E.WRITE_MEMORY,
     )
-    DCOUNT = Row(60, "w r -", "r[a] = number of steps of DSD r[b]", cost="dsd_edit", faults=("NO_DSD",))
+    DCOUNT = Row(60, "w r -", "r[a] = number of steps of DSD r[b]", cost="map", faults=("NO_DSD",))
     DSRADV = Row(
         61,
         "d r -",

@@ -19,6 +19,7 @@ from .numbers import (
     AND,
     CALL,
     CALLR,
+    CHK,
     DSDOP,
     DSRLD,
     EQ,
@@ -204,6 +205,13 @@ class Code:
     def size(self) -> int:
         """Instructions that cost something."""
         return sum(1 for i in self.instructions() if i.op not in (MOV, LDI, LDIH))
+
+    def weight(self, i: Ins) -> int:
+        """Instructions of the machine that an instruction is: a vector operation loads a DSR for each DSD, two each."""
+        if i.op == DSDOP:
+            row = self.facts.dsd_ops[i.a]
+            return 1 + 2 * sum(row[OperationRow.dst + j] == Operand.DSD for j in range(4))
+        return i.op not in (MOV, LDI, LDIH, CHK)
 
     def order(self) -> list[Block]:
         """Reachable blocks in reverse postorder; numbers them."""

@@ -48,7 +48,8 @@ from .numbers import (
     U32,
 )
 
-UNROLLED = 160  # instructions that a loop may become
+UNROLLED = 160  # instructions that a loop may become,
+FEW, EACH = 8, 30  # or one of few rounds, for each of them
 ROUNDS = 64
 STEPS = 20_000  # of an evaluation
 LARGEST = 4000  # a function does not grow beyond
@@ -226,11 +227,14 @@ def unroll(code: Code) -> bool:
         start = outside(shape, loop)
         if start < 0 or done & loop.body or len(loop.latches) != 1:
             continue
-        weight = sum(1 for n in loop.body for i in shape.order[n].ins if i.op not in (MOV, LDI, CHK)) + len(loop.body)
-        if 2 * weight > 2 * UNROLLED + 64:
+        weight = sum(code.weight(i) for n in loop.body for i in shape.order[n].ins) + len(loop.body)
+        if weight > UNROLLED + 32:
             continue
         rounds = counted(code, shape, before, loop, start)
-        if rounds is None or len(rounds[1]) * max(weight - 3, 1) > UNROLLED or size > LARGEST:
+        if rounds is None or size > LARGEST:
+            continue
+        count = len(rounds[1]) - 1
+        if count * max(weight - 3, 1) > (count * EACH if count <= FEW else UNROLLED):
             continue
         size += weight * len(rounds[1])
         expand(code, shape, loop, start, *rounds)

@@ -107,7 +107,9 @@ class Generator:
             body = self.block(scope, 1, {p}, 3)
             body.append(self.around(rings[(k + 1) % len(rings)], scope))
             if self.chance(0.4):
-                body[-1] = f"if ({self.condition(scope, 1)}) {{ {body[-1]} }} else {{ {self.around(self.pick(rings), scope)} }}"
+                body[-1] = (
+                    f"if ({self.condition(scope, 1)}) {{ {body[-1]} }} else {{ {self.around(self.pick(rings), scope)} }}"
+                )
             if self.chance(0.5):
                 body += self.block(scope, 0, {p}, 2)
             self.lines += [f"fn {name}({p}: {t}) void {{", "  if (left == 0) { return; }", "  left -= 1;"]

@@ -16,8 +16,9 @@ import pytest
 import meshlang
 from meshlang.fabric.engine import exceptions, opcodes, state
 from meshlang.fabric.engine.faults import Fault
+from meshlang.fabric.issue import operation_costs
 from meshlang.fabric.machine import Machine
-from meshlang.fabric.tables import build_tables, operation_costs
+from meshlang.fabric.tables import build_tables
 from meshlang.fabric.timing import load_profile
 from meshlang.ir import isa, listing, reference, use
 from meshlang.ir.dsdops import DSD_OPS, DsdOpCode

@@ -86,7 +86,11 @@ fn main() void { first(); }
     ends = [f.entry for f in tile.functions[1:]] + [len(tile.code)]
     ring = next(range(f.entry, e) for f, e in zip(tile.functions, ends) if f.name != "main")
     assert sum(int(tile.code[pc, 0]) & 0xFF == Op.CALL for pc in ring) == 1
-    assert {f.name for pc in ring for f in inlined_at(tile, pc)} | {tile.functions[1].name} == {"first", "second", "third"}
+    assert {f.name for pc in ring for f in inlined_at(tile, pc)} | {tile.functions[1].name} == {
+        "first",
+        "second",
+        "third",
+    }
 
 
 def test_a_payload_of_constants_is_a_constant(tmp_path):

@@ -3,7 +3,7 @@
 A row is what the published program itself measures, its own timer and all: nothing is subtracted. Where the program is not
 public, one of ours does what the publication describes (programs.py).
 
-Options: --profile NAME, --source WORD (part of the name of a source), --what WORD (part of a row's text), --quick (a few
+Options: --profile NAME, --source PATTERN (found in the name of a source: `csl|mesh`), --what WORD (part of a row's text), --quick (a few
 rows of each source), --json, --summary. Rows whose checkout is not named (MESHLANG_CSL_EXAMPLES, MESHLANG_WAFERLLM) are left out.
 """
 
@@ -293,7 +293,7 @@ SOURCES = [
 def measure(profile: str | None = None, source: str = "", what: str = "", quick: bool = False) -> Iterator[Row]:
     """The rows asked for, as they are measured. Sources whose checkout is missing say so on stderr."""
     for entry in SOURCES:
-        if source not in entry.name:
+        if not re.search(source, entry.name):
             continue
         for name in entry.profiles:
             if profile is not None and name != profile or name not in profile_names():

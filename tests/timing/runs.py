@@ -132,7 +132,11 @@ def published(
             if done.returncode:
                 raise RuntimeError(done.stdout + done.stderr)
             kept.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(copy / "out", kept)
+            # at once: another run that finds half of it could not read the rest
+            with tempfile.TemporaryDirectory(dir=kept.parent) as new:
+                shutil.copytree(copy / "out", Path(new, "out"))
+                with contextlib.suppress(OSError):
+                    Path(new, "out").rename(kept)
         else:
             shutil.copytree(kept, copy / "out")
         printed = io.StringIO()

@@ -230,11 +230,13 @@ def execute(W, U, C, T, M8, M16, M32, pe):
         elif op == JZ:
             if W[ra] == 0:
                 pc = b
-                t += taken
+                if cost != 0:  # loops that the hardware counts
+                    t += taken
         elif op == JNZ:
             if W[ra] != 0:
                 pc = b
-                t += taken
+                if cost != 0:  # loops that the hardware counts
+                    t += taken
         elif op == CALL:
             if fp + b + np.int64(T[a + FN_FRAME]) > W[p + P_REGEND]:
                 x = W[p + P_REGEND] - W[p + P_REG]
