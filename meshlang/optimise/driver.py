@@ -202,6 +202,7 @@ class _Tile:
         tidy()
         if Shape.of(code).found:
             for _ in range(ROUNDS):
+                step("moves", dead.moves)  # i = i + 1 is one instruction
                 changed = step("evaluate", loops.evaluate)
                 changed |= step("unroll", loops.unroll)
                 if not changed:

@@ -207,10 +207,10 @@ class Code:
         return sum(1 for i in self.instructions() if i.op not in (MOV, LDI, LDIH))
 
     def weight(self, i: Ins) -> int:
-        """Instructions of the machine that an instruction is: a vector operation loads a DSR for each DSD, two each."""
+        """What an instruction counts where loops are unrolled: a vector operation more for each DSD, which is a struct."""
         if i.op == DSDOP:
             row = self.facts.dsd_ops[i.a]
-            return 1 + 2 * sum(row[OperationRow.dst + j] == Operand.DSD for j in range(4))
+            return 1 + 5 * sum(row[OperationRow.dst + j] == Operand.DSD for j in range(4))
         return i.op not in (MOV, LDI, LDIH, CHK)
 
     def order(self) -> list[Block]:

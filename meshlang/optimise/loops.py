@@ -48,8 +48,7 @@ from .numbers import (
     U32,
 )
 
-UNROLLED = 160  # instructions that a loop may become,
-FEW, EACH = 8, 30  # or one of few rounds, for each of them
+UNROLLED = 300  # instructions that a loop may become
 ROUNDS = 64
 STEPS = 20_000  # of an evaluation
 LARGEST = 4000  # a function does not grow beyond
@@ -228,13 +227,13 @@ def unroll(code: Code) -> bool:
         if start < 0 or done & loop.body or len(loop.latches) != 1:
             continue
         weight = sum(code.weight(i) for n in loop.body for i in shape.order[n].ins) + len(loop.body)
-        if weight > UNROLLED + 32:
+        if weight > UNROLLED:
             continue
         rounds = counted(code, shape, before, loop, start)
         if rounds is None or size > LARGEST:
             continue
         count = len(rounds[1]) - 1
-        if count * max(weight - 3, 1) > (count * EACH if count <= FEW else UNROLLED):
+        if count * max(weight - 3, 1) > UNROLLED:
             continue
         size += weight * len(rounds[1])
         expand(code, shape, loop, start, *rounds)

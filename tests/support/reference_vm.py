@@ -34,9 +34,10 @@ class Fault(Exception):
 
 
 def wrap(v: int, ty: Ty) -> int:
+    """As a register holds it: a signed number of 64 bits."""
     bits = 8 * TY_SIZE[ty]
     v &= (1 << bits) - 1
-    return v - (1 << bits) if ty in _SIGNED and v >> (bits - 1) else v
+    return v - (1 << bits) if (ty in _SIGNED or ty is Ty.U64) and v >> (bits - 1) else v
 
 
 def to_float(bits: int, ty: Ty):
@@ -136,7 +137,7 @@ class ReferenceVM:
         elif op is Op.LD:
             at, size = r[fp + b] + c, TY_SIZE[ty]
             self.check(at, size)
-            r[fp + a] = int.from_bytes(self.memory[at : at + size], "little", signed=ty in _SIGNED)
+            r[fp + a] = wrap(int.from_bytes(self.memory[at : at + size], "little"), ty)
         elif op is Op.ST:
             at, size = r[fp + b] + c, TY_SIZE[ty]
             self.check(at, size)
@@ -155,9 +156,10 @@ class ReferenceVM:
         elif op is Op.FNEG:
             r[fp + a] = r[fp + b] ^ (0x8000 if ty is Ty.F16 else 0x80000000)
         elif op is Op.I2F:
-            r[fp + a] = from_float(float(r[fp + b]) if ty is Ty.F16 else np.float32(r[fp + b]), ty)
+            v = r[fp + b] & (1 << 64) - 1 if c == Ty.U64 else r[fp + b]
+            r[fp + a] = from_float(float(v) if ty is Ty.F16 else np.float32(v), ty)
         elif op is Op.F2I:
-            r[fp + a] = self.truncate(to_float(r[fp + b], Ty(c)), ty)
+            r[fp + a] = wrap(self.truncate(to_float(r[fp + b], Ty(c)), ty), ty)
         elif op is Op.F2F:
             r[fp + a] = from_float(to_float(r[fp + b], Ty(c)), ty)
         elif op is Op.F2B:
