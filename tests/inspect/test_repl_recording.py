@@ -61,15 +61,15 @@ def test_a_trace_is_that_of_a_traced_run(repl, tmp_path):
 
 def test_filters(repl, tmp_path):
     repl.execute("run")
-    said(repl, f"trace {tmp_path}/some.csv 190:230 events=wavelet colors=3 @ 1:3,0")
+    said(repl, f"trace {tmp_path}/some.csv 220:320 events=wavelet colors=3 @ 1:3,0")
     head, *rows = csv(tmp_path / "some.csv")
     columns = head.split(",")
     cycles = [int(r.split(",")[columns.index("cycle")]) for r in rows]
-    assert rows and 190 <= min(cycles) and max(cycles) < 230
+    assert rows and 220 <= min(cycles) and max(cycles) < 320
     assert {r.split(",")[columns.index("color")] for r in rows} == {"3"}
-    text = said(repl, "profile 110:200 top=1 @ 0,0")
+    text = said(repl, "profile 140:250 top=1 @ 0,0")
     assert (
-        "1 PEs, cycles 110 to 200" in text and "busy  of time  waited  PE" in text and re.search(r"and \d more", text)
+        "1 PEs, cycles 140 to 250" in text and "busy  of time  waited  PE" in text and re.search(r"and \d more", text)
     )
 
 
@@ -79,7 +79,7 @@ def test_after_going_back_and_restoring(repl, tmp_path):
     end = repl.debugger.cycle
     repl.execute("goto 200")
     # scalar code runs ahead of the clock
-    assert repl.debugger.replay(TraceOptions()).recorder.events["cycle"].max() < 220
+    assert repl.debugger.replay(TraceOptions()).recorder.events["cycle"].max() < 250
     repl.execute(f"save {tmp_path}/fabric.npz")
     repl.execute(f"restore {tmp_path}/fabric.npz")
     repl.execute("run")

@@ -65,17 +65,22 @@ def test_slices(mesh):
     for pe in np.unique(tasks.pe):
         mine = tasks.pe == pe
         assert (tasks.start[mine][1:] >= tasks.stop[mine][:-1]).all()  # one main thread
-    stalls = mesh.stalls
-    assert len(stalls) == len(of_kind(mesh, "go")) > 0
-    assert np.array_equal(stalls.stop - stalls.start, mesh.events["value"][stalls.end])
+
+
+def test_stalls():
+    """In MeshGEMV's tree PEs wait for each other."""
+    trace = Trace.of(run("programs/meshgemv/layout.csl", "run", (1,), params={"P": 4, "Mt": 4, "Nt": 4}))
+    stalls = trace.stalls
+    assert len(stalls) == len(of_kind(trace, "go")) > 0
+    assert np.array_equal(stalls.stop - stalls.start, trace.events["value"][stalls.end])
 
 
 def test_slices_that_are_cut_off():
-    options = TraceOptions(groups=tuple(GROUPS), cycles=(105, 118))
+    options = TraceOptions(groups=tuple(GROUPS), cycles=(135, 148))
     trace = Trace.of(run("programs/hello/layout.csl", options=options))
-    (first,) = np.flatnonzero(trace.tasks.begin < 0)  # PE 0 has run `main` since cycle 101
-    assert (trace.tasks.start[first], trace.tasks.stop[first], trace.tasks.pe[first]) == (101, 116, 0)
-    assert trace.tasks.stop[trace.tasks.end < 0].tolist() == [118]
+    (first,) = np.flatnonzero(trace.tasks.begin < 0)  # PE 0 has run `main` since cycle 131
+    assert (trace.tasks.start[first], trace.tasks.stop[first], trace.tasks.pe[first]) == (131, 146, 0)
+    assert trace.tasks.stop[trace.tasks.end < 0].tolist() == [148]
 
 
 def test_wavelets_keep_their_identity(mesh):

@@ -1,0 +1,97 @@
+"""What instructions cost: an in-order machine, and the evidence its numbers come from (docs/timing.md)."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
+
+from compiling import compile_files
+
+from meshlang.fabric.issue import Costs
+from meshlang.fabric.tables import issue_costs
+from meshlang.fabric.timing import load_profile
+from meshlang.ir.isa import Op
+
+
+@pytest.fixture
+def costs(tmp_path):
+    def of(source: str, name: str = "main") -> list[tuple[str, int]]:
+        """Opcode and cycles of the instructions of a function."""
+        tile = compile_files(tmp_path, {"pe.csl": source.replace(" fn ", "\nfn ")}, arch="wse3").tiles[0]
+        profile = load_profile("wse3")
+        found = Costs(profile).of(tile.code.tolist(), tile.dsd_ops.tolist(), issue_costs(tile, profile).tolist())
+        starts = sorted(f.entry for f in tile.functions) + [len(tile.code)]
+        first = next(f.entry for f in tile.functions if f.name == name)
+        end = starts[starts.index(first) + 1]
+        return [(Op(int(tile.code[pc, 0]) & 0xFF).name, found[pc]) for pc in range(first, end)]
+
+    return of
+
+
+def test_two_loads_an_addition_and_a_store_take_seven_cycles(costs):
+    code = costs("var a: i16; var b: i16; var c: i16; fn main() void { c = a + b; }")
+    assert [op for op, _ in code] == ["LD", "LD", "ADD", "ST", "RET"]
+    assert sum(cycles for op, cycles in code if op != "RET") == 7
+
+
+def test_a_wait_is_filled_with_what_does_not_need_it(costs):
+    one = "var a: i16; var b: i16; var c: i16; fn main() void { c = a + b; }"
+    two = "var a: i16; var b: i16; var c: i16; var x: i16; var y: i16; fn main() void { c = a + b; x = y; }"
+    alone, both = (sum(cycles for _, cycles in costs(source)) for source in (one, two))
+    assert both == alone + 1, "a load and a store, in three cycles of waiting and one more"
+
+
+def test_floats_that_need_each_other_take_two_cycles_each(costs):
+    source = "var a: f32; fn main() void { var x = a; x = x * x; x = x * x; x = x * x; a = x; }"
+    # load, its wait of 3, three times 2, store
+    assert sum(cycles for op, cycles in costs(source) if op != "RET") == 1 + 3 + 3 * 2 + 1
+
+
+DSD = """
+var v = @zeros([32]f32); var p: [*]f32 = &v;
+var d = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{8} -> v[i] });
+const c = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{8} -> v[i] });
+const r = @get_dsr(dsr_dest, 1);
+fn main() void { %s }
+"""
+
+
+def test_an_edit_of_a_dsd_in_memory_writes_one_word(costs):
+    code = costs(DSD % "d = @set_dsd_base_addr(d, p);")
+    assert [(op, n) for op, n in code[:-1] if n] == [("LD", 1), ("DBASE", 4)], (
+        "the pointer, and its word after the wait"
+    )
+    code = costs(DSD % "d = @increment_dsd_offset(d, 2, f32);")
+    assert [op for op, n in code[:-1] if n] == ["LD", "DINC", "ST"]
+
+
+def test_a_dsr_waits_for_the_dsd_that_was_stored(costs):
+    def loading(code: str) -> int:
+        return sum(cycles for op, cycles in costs(DSD % code) if op != "RET")
+
+    known = loading("@load_to_dsr(r, c);")
+    assert known == load_profile("wse3")["scalar.dsr_load"]
+    assert loading("@load_to_dsr(r, d);") == known
+    stored = loading("d = @increment_dsd_offset(d, 2, f32);")
+    assert loading("d = @increment_dsd_offset(d, 2, f32); @load_to_dsr(r, d);") > stored + known
+
+
+def test_a_call_before_a_return_is_a_jump(costs):
+    source = "var a: i16; noinline fn f() void { a += 1; } fn main() void { f(); }"
+    profile = load_profile("wse3")
+    assert costs(source) == [("CALL", profile["scalar.call"]), ("RET", 0)]
+
+
+def test_a_map_costs_its_beginning_and_no_counting(costs):
+    source = """
+var v = @zeros([8]f32); var n: u16;
+const d = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{8} -> v[i] });
+fn f(x: f32) void { if (x > 0.0) { n += 1; } }
+fn main() void { @map(f, d); }
+"""
+    code = costs(source)
+    profile = load_profile("wse3")
+    assert [n for op, n in code if op == "DCOUNT"] == [profile["scalar.map"]]
+    assert code[-2] == ("JNZ", 0), "its way back"
