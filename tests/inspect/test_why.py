@@ -675,7 +675,7 @@ def test_the_host_waits_for_a_stream(name, tmp_path, capsys):
     with pytest.raises(MeshlangError) as raised:
         session.stream_out(4, (0, 0, 1, 1), 100, lambda data: None)
     assert raised.value.exit_code == 3
-    assert report_error(raised.value, json_output=True) == 3
+    assert report_error(raised.value, "json") == 3
     shown = json.loads(capsys.readouterr().out)
     assert shown["why"]["causes"][0]["rule"] == rule and words in json.dumps(shown["why"])
 
