@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from wordless import wordless
 
 from meshlang import MeshlangError
 from meshlang.fabric.engine import state as s
@@ -13,7 +14,6 @@ from meshlang.host.session import Session
 from meshlang.inspect.debugger import Debugger
 from meshlang.inspect.why import RULES, Explanation, as_data, explain, explanation_lines
 from meshlang.ir.program import Program
-from tests.support.wordless import wordless
 
 LAYOUT = """
 const a = @get_color(3);

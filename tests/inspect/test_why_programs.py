@@ -4,13 +4,13 @@
 from pathlib import Path
 
 import pytest
+from wordless import wordless
 
 from meshlang import MeshlangError
 from meshlang.fabric.report import deadlock_error
 from meshlang.host.build import build
 from meshlang.inspect.debugger import Debugger
 from meshlang.inspect.why import annotate, explain, explanation_lines
-from tests.support.wordless import wordless
 
 PROGRAMS = Path(__file__).parent / "programs"
 
