@@ -276,11 +276,14 @@ def _dump(path: Path, value: Any) -> None:
 
 def _foreign(folder: Path) -> MeshlangError:
     elf = (folder / "bin").is_dir() and any((folder / "bin").glob("*.elf"))
-    note = (
-        "it holds ELF files of the vendor's compiler"
-        if elf
-        else ("there is no such folder" if not folder.exists() else "bin/program.json is missing")
-    )
+    if elf:
+        note = "it holds ELF files of the vendor's compiler"
+    elif not folder.exists():
+        note = "there is no such folder"
+    elif (folder / "bin" / "program.json").exists():
+        note = "bin/program.json is something else"
+    else:
+        note = "bin/program.json is missing"
     return MeshlangError(
         Diagnostic(
             "MS0902",

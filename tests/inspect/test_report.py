@@ -410,7 +410,13 @@ def test_layout_without_a_host(capsys, tmp_path, monkeypatch):
     assert not r["ran"] and r["total"]["compute"] == 0
     assert main(["report", "programs/hello/layout.csl", "--launch", "none"]) == 0
     text = capsys.readouterr().out
-    assert "bottleneck: R" in text and "no task ran" in text
+    assert "nearest limit is R (routing)" in text and "would help" not in text and "no task ran" in text
+
+
+def test_a_reader_that_goes_away():
+    command = f"{sys.executable} -m meshlang report programs/hello/layout.csl --launch main"
+    done = subprocess.run(["bash", "-c", f"{command} | true; exit ${{PIPESTATUS[0]}}"], cwd=ROOT, capture_output=True)
+    assert done.returncode == 0 and done.stderr == b""
 
 
 def test_report_of_a_run_that_fails(capsys, tmp_path):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .summary import PARTS
-from .wafer import LETTERS
+from .wafer import FULL, LETTERS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,14 +22,23 @@ _MEANING = {
 _SIDE = {"NORTH": "N", "SOUTH": "S", "EAST": "E", "WEST": "W"}
 
 
+def _stdout() -> Console:
+    import sys
+
+    from rich.console import Console
+
+    class Stdout(Console):
+        def on_broken_pipe(self) -> None:
+            """A reader that goes away (head, less) is no error here; rich would end the process with 1."""
+            raise BrokenPipeError
+
+    return Stdout(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
+
+
 def render(reports: Sequence[dict[str, Any]], number: int | None = None, console: Console | None = None) -> None:
     """One fabric in full; several as a table, or number `number` (from 1 on) in full."""
     if console is None:
-        import sys
-
-        from rich.console import Console as RichConsole
-
-        console = RichConsole(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
+        console = _stdout()
     if number is None and len(reports) > 1:
         _several(console, reports)
     else:
@@ -283,11 +292,11 @@ def _plmr(console: Console, r: dict[str, Any]) -> None:
     for text in p["exceeded"]:
         _say(console, f"  does not fit this machine: {text}", "bold red")
     first = p["bottleneck"]
-    _say(
-        console,
-        f"  bottleneck: {first} ({LETTERS[first]}), {_percent(a[first]['share'])}: {_MEANING[first].format_map(R)}",
-        "bold",
-    )
+    judged = f"{first} ({LETTERS[first]}), {_percent(a[first]['share'])}"
+    if ran or a[first]["share"] >= FULL:
+        _say(console, f"  bottleneck: {judged}: {_MEANING[first].format_map(R)}", "bold")
+    else:  # no time has passed to be divided between P and L, and no limit is near
+        _say(console, f"  bottleneck: none, as nothing ran; the nearest limit is {judged}", "bold")
     big = p["whole_wafer"]
     if big is not None:
         way, chain = big["longest"], big["chain"]
@@ -311,11 +320,7 @@ def _plmr(console: Console, r: dict[str, Any]) -> None:
 def render_growth(titles: Sequence[str], rows: Sequence[dict[str, Any]], console: Console | None = None) -> None:
     """What `wafer.growth` has found, a column for each run."""
     if console is None:
-        import sys
-
-        from rich.console import Console as RichConsole
-
-        console = RichConsole(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
+        console = _stdout()
     _say(console, "")
     _say(console, "growth with the mesh, measured", "bold")
     words = {
