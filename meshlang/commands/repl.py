@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "path", nargs="?", metavar="PATH", help="program folder, layout file, or folder that cslc wrote"
     )
     _compile.add_arguments(parser)
-    parser.add_argument("--profile", help="timing profile: wse2, wse3, wse3-silicon, or a .toml file")
+    parser.add_argument("--profile", help="timing profile: wse2, wse2-silicon, wse3, wse3-silicon, or a .toml file")
     parser.add_argument("-c", "--commands", metavar="FILE", help="take commands from a file (- for standard input)")
     parser.add_argument("--echo", action="store_true", help="repeat each command before its output (with -c or a pipe)")
 

@@ -57,7 +57,7 @@ def add_program_arguments(parser: argparse.ArgumentParser, lists: bool = False) 
     """What to run and how: for every command that runs a program (`perform`). `lists`: profile, seed, arch and -O take
     texts, lists of values with commas."""
     parser.add_argument("path", metavar="PATH", help="program folder, layout file, compiled folder, or host script")
-    parser.add_argument("--profile", help="timing profile: wse2, wse3, wse3-silicon, or a .toml file")
+    parser.add_argument("--profile", help="timing profile: wse2, wse2-silicon, wse3, wse3-silicon, or a .toml file")
     parser.add_argument(
         "--launch", action="append", metavar="NAME[,ARGS]", help="call an exported function (repeatable)"
     )

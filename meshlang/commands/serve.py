@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import signal
 import socket
 import sys
@@ -89,11 +90,15 @@ def _listen(config: Config) -> socket.socket:
         found.listen(256)
     except OSError as error:
         found.close()
+        if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
+            help = "an address of this machine: --host 127.0.0.1, or --host 0.0.0.0 for all of them"
+        else:
+            help = "another port: --port N, or --port 0 for a free one"
         raise MeshlangError(
             Diagnostic(
                 "MS1661",
                 f"cannot listen at {config.host} port {config.port}: {(error.strerror or str(error)).lower()}",
-                help="another port: --port N, or --port 0 for a free one",
+                help=help,
             )
         ) from None
     return found

@@ -102,6 +102,16 @@ def test_a_mistyped_command(capsys):
     assert "conformance" in run(capsys, "qqqq", code=2)[1]
 
 
+def test_help_names_all_profiles(capsys):
+    from meshlang.fabric.timing.profile import profile_names
+
+    for command in ("run", "repl"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        text = " ".join(capsys.readouterr().out.split())
+        assert f"timing profile: {', '.join(profile_names())}, or a .toml file" in text
+
+
 def test_help_names_what_exists(capsys):
     for name in ("run", "lint", "report"):
         assert "meshlang examples copy all --to programs" in " ".join(run(capsys, name, "--help")[0].split())
