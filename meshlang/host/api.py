@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _public(function: F) -> F:
+def public(function: F) -> F:
     """A function that users call: its errors show their frames, not ours, and say all that is known, now that the
     machine still is as it was."""
 
@@ -53,7 +53,7 @@ def _public(function: F) -> F:
     return cast(F, call)
 
 
-@_public
+@public
 def compile(
     path: str | Path | None = None,
     *,
@@ -104,7 +104,7 @@ def compile(
     return CompiledProgram(program)
 
 
-@_public
+@public
 def load(folder: str | Path) -> CompiledProgram:
     """A program that `meshlang cslc -o folder` (or `CompiledProgram.save`) wrote. MS0902 for what is none, MS0903 for
     another version's."""
@@ -135,7 +135,7 @@ class CompiledProgram:
         """Rows of the rectangle, in PEs."""
         return self.ir.fabric.height
 
-    @_public
+    @public
     def start(
         self,
         profile: str | None = None,
@@ -168,7 +168,7 @@ class CompiledProgram:
             context.handles.append(handle)
         return handle
 
-    @_public
+    @public
     def save(self, folder: str | Path) -> Path:
         """Write the `-o` folder that `load` and host scripts read. Returns its path."""
         from meshlang.ir import serial
@@ -211,7 +211,7 @@ class FabricHandle:
     def __enter__(self) -> FabricHandle:
         return self
 
-    @_public
+    @public
     def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
         if kind is None:
             self.session.settle()
@@ -219,7 +219,7 @@ class FabricHandle:
 
     # ------------------------------------------------------------ data
 
-    @_public
+    @public
     def write(self, symbol: str, array: Any, x: int = 0, y: int = 0) -> None:
         """Copy array [h, w, n] to `symbol` of the h x w PEs from PE (x, y) on; element type as exported.
 
@@ -245,7 +245,7 @@ class FabricHandle:
             raise MeshlangError(Diagnostic("MS0911", f"{symbol!r} is one {target.element} per PE, not {n}"))
         self.session.write(target, (x, y, w, h), np.ascontiguousarray(data).view(np.uint8).reshape(h, w, -1))
 
-    @_public
+    @public
     def read(
         self, symbol: str, x: int = 0, y: int = 0, w: int | None = None, h: int | None = None, count: int | None = None
     ) -> np.ndarray:
@@ -276,7 +276,7 @@ class FabricHandle:
 
     # ------------------------------------------------------------ control
 
-    @_public
+    @public
     def launch(self, name: str, *args: Any, block: bool = True) -> None:
         """Call an exported function on all PEs; returns when all have called unblock_cmd_stream (unless block=False).
 
@@ -284,7 +284,7 @@ class FabricHandle:
         """
         self.session.launch(name, args, arguments.flag(block, "block"))
 
-    @_public
+    @public
     def stream_in(self, color: int, array: Any, x: int = 0, y: int = 0) -> None:
         """Stream 32-bit words [h, w, n] on a color to the PEs from (x, y) on; they flow in while later commands run.
 
@@ -308,7 +308,7 @@ class FabricHandle:
             )
         self.session.stream_in(color, (x, y, data.shape[1], data.shape[0]), np.ascontiguousarray(data).view(np.uint32))
 
-    @_public
+    @public
     def stream_out(
         self, color: int, count: int, x: int = 0, y: int = 0, w: int = 1, h: int = 1, dtype: Any = np.uint32
     ) -> np.ndarray:
@@ -322,7 +322,7 @@ class FabricHandle:
         self.session.stream_out(color, (x, y, w, h), arguments.whole(count, "count", 1), out.append)
         return np.ascontiguousarray(out[0]).view(element)
 
-    @_public
+    @public
     def run(self) -> None:
         """Complete all commands, then run until nothing happens any more (programs that start by themselves need
         it)."""

@@ -16,7 +16,6 @@ Results print as the commands print them, show themselves in notebooks, and have
 
 from __future__ import annotations
 
-import functools
 import io
 import json
 from collections.abc import Callable, Sequence
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from meshlang.diag import Diagnostic, MeshlangError
-from meshlang.host.api import CompiledProgram, FabricHandle
+from meshlang.host.api import CompiledProgram, FabricHandle, public
 from meshlang.host.api import compile as compile_program
 from meshlang.host.html import text_html
 
@@ -48,20 +47,6 @@ class _Shown:
 
     def _repr_html_(self) -> str:
         return text_html(self.text)
-
-
-def _public(function: Any) -> Any:
-    """Errors show the caller's frames, not ours."""
-
-    @functools.wraps(function)
-    def call(*args: Any, **keywords: Any) -> Any:
-        try:
-            return function(*args, **keywords)
-        except MeshlangError as error:
-            error.explain()
-            raise error.with_traceback(None) from None
-
-    return call
 
 
 def _program(program: CompiledProgram | str | Path, options: dict[str, Any]) -> CompiledProgram:
@@ -115,7 +100,7 @@ class Report(_Shown):
         return out.getvalue().strip("\n")
 
 
-@_public
+@public
 def report(
     program: CompiledProgram | str | Path, work: Work | None = None, *, wafer: str | None = None, **options: Any
 ) -> Report:
@@ -164,7 +149,7 @@ class Profile(_Shown):
         files.write_text(file, json.dumps(speedscope(self.profile)))
 
 
-@_public
+@public
 def profile(program: CompiledProgram | str | Path, work: Work | None = None, **options: Any) -> Profile:
     """Run a program and profile it, as `meshlang profile` does."""
     from .profile import Collector, profile_options
@@ -211,7 +196,7 @@ class Trace(_Shown):
         )
 
 
-@_public
+@public
 def trace(
     program: CompiledProgram | str | Path,
     work: Work | None = None,
@@ -246,7 +231,7 @@ class Findings(list[Diagnostic]):
         return text_html(str(self))
 
 
-@_public
+@public
 def lint(program: CompiledProgram | str | Path, **options: Any) -> Findings:
     """What compiles and still cannot work on the machine. A path is compiled without optimisation, which is clearest."""
     from .lint import lint as found
@@ -293,7 +278,7 @@ class Page(str):
         return str(self)
 
 
-@_public
+@public
 def explain(code: str | int | Diagnostic) -> Page:
     """The page of a diagnostic code: "MS0301", 301, or a diagnostic. MS0920 for what is none."""
     from meshlang.diag import catalog

@@ -191,13 +191,7 @@ class Runner:
             fabric.launch("select", layer)
             fabric.write("keys", keys)
             fabric.write("values", values)
-        if self.streamed or not place.prompt:
-            fabric.launch("start", n)
-        else:
-            fabric.launch("settle", n)
-            self.settle_cycles = self._clock()
-        self.tokens = self._first = n
-        self._settled = True
+        self._settle(n)
 
     # ------------------------------------------------------------ steps
 
@@ -214,12 +208,16 @@ class Runner:
                 self.prefill_cycles += self._clock()
                 if self.streamed:
                     self._keep(layer)
-        if self.streamed or not place.prompt:
-            fabric.launch("start", n)
+        self._settle(n)
+
+    def _settle(self, tokens: int) -> None:
+        """Make the fabric ready to decode behind so many tokens; the weights are turned back from where a prefill has them."""
+        if self.streamed or not self.place.prompt:
+            self.fabric.launch("start", tokens)
         else:
-            fabric.launch("settle", n)
+            self.fabric.launch("settle", tokens)
             self.settle_cycles = self._clock()
-        self.tokens = self._first = n
+        self.tokens = self._first = tokens
         self._settled = True
 
     def _decode(self, tokens: list[int], length: int, logits: bool = True) -> np.ndarray:
