@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+from meshlang.host.compare import largest_error
 
 from .cap import Step
 from .llama_reference import Reference, softmax
@@ -30,14 +33,19 @@ class Accuracy:
     error: float = 0.0
 
     def add(self, got: np.ndarray, want: np.ndarray) -> None:
-        """Logits of one token."""
+        """Logits of one token. One that is no finite number is infinitely far away, and agrees with nothing."""
+        error = largest_error(got, want, relative=True)
+        self.error = max(self.error, error)
+        if not math.isfinite(error):
+            self.kl = self.largest_kl = math.inf
+            self.tokens += 1
+            return
         p, q = softmax(want), softmax(got.astype(np.float64))
         kl = max(float((p * (np.log(np.maximum(p, 1e-300)) - np.log(np.maximum(q, 1e-300)))).sum()), 0.0)
         self.kl = (self.kl * self.tokens + kl) / (self.tokens + 1)
         self.largest_kl = max(self.largest_kl, kl)
         self.tokens += 1
         self.agreed += int(got.argmax() == want.argmax())
-        self.error = max(self.error, float(np.abs(got - want).max() / np.abs(want).max()))
 
 
 @dataclass

@@ -134,6 +134,15 @@ def test_disagreement_is_counted():
     assert accuracy.kl == pytest.approx(accuracy.largest_kl / 2)
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_no_number_agrees_with_nothing(bad):
+    accuracy = Accuracy()
+    for got in ([0.0, 1.0], [bad, 1.0], [0.0, 1.0]):
+        accuracy.add(np.array(got), np.array([0.0, 1.0]))
+    assert (accuracy.tokens, accuracy.agreed) == (3, 2)
+    assert accuracy.error == accuracy.kl == accuracy.largest_kl == np.inf
+
+
 def test_every_number_of_the_table_has_a_source():
     rows = cap.table()
     for group in (*rows["machine"].values(), rows["cost"], rows["repo"]):
