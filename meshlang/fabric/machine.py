@@ -157,8 +157,8 @@ class Machine(Loaded):
         until: "commands" (the launched function is done on all PEs), ("stream", color, x0, y0, w, h, n) (that many
         wavelets of the color can be taken from every PE of the region), "streams" (all that the host streams in is on
         the fabric), or None (until nothing happens any more).
-        max_cycles: run at most so many cycles from here. Raises MeshlangError for a fault, and (exit_code 3) for a
-        deadlock: nothing can happen, but `until` is not reached.
+        max_cycles: run at most so many cycles beyond this one, which counts besides (snapshot.py goes by it). Raises
+        MeshlangError for a fault, and (exit_code 3) for a deadlock: nothing can happen, but `until` is not reached.
         """
         W = self.state.W
         limit = self.cycle + max_cycles if max_cycles is not None else 1 << 62

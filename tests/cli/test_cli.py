@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -74,11 +73,15 @@ def command(*args: str, **kwargs) -> subprocess.CompletedProcess:
 
 
 def test_version_is_quick():
+    def used() -> float:  # the processor's time: the machine may be busy with other things
+        times = os.times()
+        return times.children_user + times.children_system
+
     best = 9.0
     for _ in range(3):
-        start = time.perf_counter()
+        start = used()
         result = command("--version")
-        best = min(best, time.perf_counter() - start)
+        best = min(best, used() - start)
     assert result.stdout == f"meshlang {meshlang.__version__}\n" and result.returncode == 0
     assert best < 0.2
 

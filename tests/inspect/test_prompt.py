@@ -91,9 +91,9 @@ def repl():
 def test_completion(repl, line, wanted):
     best = 9.0
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         found = {text for text, _, _ in completions(repl, line)}
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.process_time() - start)
     assert wanted <= found
     assert best < 0.05
 
