@@ -19,8 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--trace",
         metavar="FILE",
-        help="record the run; the ending chooses the format: .perfetto-trace .html .log .vcd .npz .csv",
+        help="record the run; the ending chooses the format: .perfetto-trace .html .svg .anim.svg .log .vcd .npz .csv",
     )
+    add_html(group)
     group.add_argument(
         "--trace-pes",
         metavar="X0:X1,Y0:Y1",
@@ -38,8 +39,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_html(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--html", metavar="FILE", help="record the run, and write a page to look at in a browser and to send to others"
+    )
+
+
+def files_of(args: argparse.Namespace) -> list[str]:
+    """Where the recording goes. MS0901 or MS0905 for what cannot be written, MS1005 for an unknown ending."""
+    from meshlang.diag import usage_error
+    from meshlang.inspect.trace import writer_for
+
+    if args.html is not None and Path(args.html).suffix.lower() not in (".html", ".htm"):
+        raise usage_error(f"--html {args.html}: the file's name has to end in .html", help=f"--html {args.html}.html")
+    out = []
+    for option in ("trace", "html"):
+        file = getattr(args, option, None)
+        if file is not None:
+            writer_for(file)
+            if not Path(file).parent.is_dir():
+                raise usage_error(f"--{option} {file}: there is no folder {Path(file).parent}")
+            out.append(file)
+    return out
+
+
 def trace_options(args: argparse.Namespace) -> TraceOptions | None:
-    """What to record, None without --trace. MS1001 to MS1005, MS0901 (an unwritable place is known before the run)."""
+    """What to record, None without --trace and --html. MS1001 to MS1005, MS0905 (an unwritable place is known before the run)."""
     from meshlang.diag import usage_error
 
     given = [
@@ -47,38 +72,37 @@ def trace_options(args: argparse.Namespace) -> TraceOptions | None:
         for name in ("pes", "colors", "cycles", "events", "limit")
         if getattr(args, f"trace_{name}") is not None
     ]
-    if args.trace is None:
+    if not files_of(args):
         if given:
             raise usage_error(
-                f"{given[0]} has no use without --trace", help="--trace FILE says where the recording goes"
+                f"{given[0]} has no use without --trace or --html",
+                help="--trace FILE or --html FILE says where the recording goes",
             )
         return None
-    from meshlang.inspect.trace import options, writer_for
+    from meshlang.inspect.trace import options
 
     if args.trace_limit is not None and args.trace_limit < 1:
         raise usage_error(f"--trace-limit {args.trace_limit}: expected at least 1")
-    writer_for(args.trace)
-    folder = Path(args.trace).parent
-    if not folder.is_dir():
-        raise usage_error(f"--trace {args.trace}: there is no folder {folder}")
     return options.trace_options(
         args.trace_pes, args.trace_colors, args.trace_cycles, args.trace_events, args.trace_limit
     )
 
 
-def write_traces(file: str, context: RunContext) -> None:
-    """Write what each fabric of the run has recorded: the first to FILE, others to FILE-2, ... Also after a fault or
-    deadlock."""
+def write_traces(files: list[str], context: RunContext) -> None:
+    """Write what each fabric of the run has recorded to each file: the first to FILE, others to FILE-2, ... Also after a
+    fault or deadlock."""
     from meshlang.diag import Diagnostic
     from meshlang.diag.render import render_text
     from meshlang.inspect.trace import Trace, export
 
-    path = Path(file)
-    machines = [session.machine for session in context.sessions or () if session.machine.recorder is not None]
-    for number, machine in enumerate(machines, 1):
-        where = path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
-        trace = Trace.of(machine)
-        export(trace, where)
+    recorded = [session for session in context.sessions or () if session.machine.recorder is not None] if files else []
+    for number, session in enumerate(recorded, 1):
+        machine = session.machine
+        trace = Trace.of(machine, session.failed)
+        written = []
+        for path in map(Path, files):
+            written.append(path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}"))
+            export(trace, written[-1])
         if trace.full_at is not None:
             render_text(
                 [
@@ -101,4 +125,4 @@ def write_traces(file: str, context: RunContext) -> None:
                     )
                 ]
             )
-        print(f"meshlang: {len(trace.events):,} events in {where}", file=sys.stderr)
+        print(f"meshlang: {len(trace.events):,} events in {' and '.join(map(str, written))}", file=sys.stderr)

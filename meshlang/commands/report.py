@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
-from . import run
+from . import _trace, run
 
 if TYPE_CHECKING:
     from meshlang.inspect.report import Collector
@@ -25,6 +25,7 @@ examples:
   meshlang report programs/meshgemv --grow P=8,16              two sizes, and what grows with the mesh
   meshlang report programs/compare_gemm                        several fabrics: a line for each
   meshlang report programs/compare_gemm --fabric 3             the third of them in full
+  meshlang report programs/meshgemm --html mesh.html           and a page of the run, to look at in a browser
   meshlang report programs/meshgemm --json                     all numbers, for a script
 
 The run is recorded, which needs a second version of the engine (compiled once, about a minute); cycles and results are
@@ -42,6 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--grow", metavar="NAME=V,V", help="run with several values of a parameter, and say what grows with the mesh"
     )
     parser.add_argument("--json", action="store_true", help="the report as JSON on stdout")
+    _trace.add_html(parser)
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -50,6 +52,10 @@ def execute(args: argparse.Namespace) -> int:
     if args.fabric is not None and args.fabric < 1:
         raise usage_error(f"--fabric {args.fabric}: fabrics are counted from 1 on")
     if args.grow is not None:
+        if args.html is not None:
+            raise usage_error(
+                "--html has no use with --grow: there are several runs", help="meshlang report PATH --html FILE"
+            )
         return _grow(args)
     collectors, code = _collect(args)
     if code:
@@ -67,12 +73,14 @@ def _collect(args: argparse.Namespace) -> tuple[list[Collector], int]:
     from meshlang.diag import Diagnostic, MeshlangError
     from meshlang.host.context import RunContext, set_context
     from meshlang.inspect.report import RECORDED, Collector
+    from meshlang.inspect.trace import trace_options
 
     from ._errors import print_run_time_warnings
 
     collectors: list[Collector] = []
-    context = run.prepare(args, RECORDED)
-    context.observe = lambda session: collectors.append(Collector.of(session))
+    files = _trace.files_of(args)
+    context = run.prepare(args, trace_options() if files else RECORDED)
+    context.observe = lambda session: collectors.append(Collector.of(session, keep=bool(files)))
     try:
         code = run.perform(args, context)
     except MeshlangError:
@@ -81,6 +89,7 @@ def _collect(args: argparse.Namespace) -> tuple[list[Collector], int]:
         raise
     finally:
         print_run_time_warnings(context)
+        _trace.write_traces(files, context)
         set_context(RunContext())
     if code:
         return collectors, code

@@ -38,7 +38,7 @@ examples:
   meshlang run layout.csl --launch compute,3,0.5 --get y        arguments of a launch follow its name
   meshlang run my_host.py -p size=32 --arch wse3
   meshlang run programs/meshgemv --json                         results, cycles and resources for a script
-  meshlang run programs/meshgemv --trace mesh.html              record what the fabric does, and look at it in a browser
+  meshlang run programs/meshgemv --html mesh.html               record what the fabric does, and look at it in a browser
   meshlang run my_program --strict                              stop at what the machine would let pass
 
 --launch and --get work in the order: all --set, all --launch, all --get. A program that nothing launches (and that
@@ -101,8 +101,7 @@ def execute(args: argparse.Namespace) -> int:
     finally:
         print_run_time_warnings(context)
         _print_what_breaks(context)
-        if args.trace is not None:
-            _trace.write_traces(args.trace, context)
+        _trace.write_traces(_trace.files_of(args), context)
         set_context(RunContext())
 
 

@@ -109,11 +109,13 @@ class Start:
 class Recorder:
     """Takes events over from the engine.
 
-    sink: gets each batch (EVENT[n], in the order in which they happened on each PE) instead of `events` keeping it.
+    sink: gets each batch (EVENT[n], in the order in which they happened on each PE) instead of `events` keeping it;
+    with `keeps` they are kept as well, up to the limit.
     """
 
     def __init__(self, machine: Loaded, options: TraceOptions, sink: Callable[[np.ndarray], None] | None = None):
         self.machine, self.options, self.sink = machine, options, sink
+        self.keeps = False
         self.active = machine.recording = True
         self.count = 0
         self.lost = 0
@@ -183,11 +185,14 @@ class Recorder:
         self.count += n
         if self.sink is not None:
             self.sink(batch)
-            return
+            if not self.keeps:
+                return
         self._parts.append(batch)
         if self.count >= self.options.limit:
             self.full_at = self.machine.cycle
-            self.stop()
+            self.keeps = False
+            if self.sink is None:
+                self.stop()
 
     def stop(self) -> None:
         """Record no more; the machine goes on with the ordinary engine."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from meshlang.fabric.engine import state as s
-from meshlang.fabric.recording import Recorder, TraceOptions, kind_mask
+from meshlang.fabric.recording import KINDS, Recorder, TraceOptions, kind_mask
 from meshlang.ir import isa, use
 
 from . import counting as c
@@ -81,13 +81,13 @@ class Collector:
     colors: list[ColorUse] = field(default_factory=list)
 
     @classmethod
-    def of(cls, session: Session) -> Collector:
-        """Listen to a session from now on."""
+    def of(cls, session: Session, keep: bool = False) -> Collector:
+        """Listen to a session from now on. keep: the events are for a trace, too, which may record more kinds of them."""
         collector = cls(session)
-        collector._listen()
+        collector._listen(keep)
         return collector
 
-    def _listen(self) -> None:
+    def _listen(self, keep: bool) -> None:
         machine = self.session.machine
         self.session.on_command = self._begin
         state = machine.state
@@ -95,8 +95,12 @@ class Collector:
         if machine.recorder is None:
             machine.recorder = Recorder(machine, RECORDED)
         machine.recorder.sink = self._take
+        machine.recorder.keeps = keep
+        groups = RECORDED.groups
         if code:  # only element accesses need to say that they wait
-            state.W[s.Globals.eventkinds] |= kind_mask(("stall",))
+            groups += ("stall",)
+            state.W[s.Globals.eventkinds] |= kind_mask(groups)
+        self._kinds = np.array([k for k in range(len(KINDS)) if kind_mask(groups) >> k & 1], np.uint8)
         npe = machine.width * machine.height
         self._machine = machine
         self._code = machine.pes["tile"] >= 0
@@ -121,6 +125,9 @@ class Collector:
 
     def _take(self, batch: np.ndarray) -> None:
         st = self._machine.state
+        assert self._machine.recorder is not None
+        if self._machine.recorder.options.groups != RECORDED.groups:
+            batch = batch[np.isin(batch["kind"], self._kinds)]
         c.counter()(
             np.ascontiguousarray(batch).view(np.int64),
             len(batch),

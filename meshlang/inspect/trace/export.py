@@ -23,6 +23,7 @@ ENDINGS = {
     ".npz": ("columns", "write_npz"),
     ".csv": ("columns", "write_csv"),
     ".html": ("html", "write_html"),
+    ".htm": ("html", "write_html"),
 }
 
 

@@ -16,6 +16,7 @@ from meshlang.ir.program import EAST, WEST
 from meshlang.ir.words import OperationRow
 
 if TYPE_CHECKING:
+    from meshlang.diag import MeshlangError
     from meshlang.fabric.machine import Machine
     from meshlang.ir.program import Program, TileProgram
 
@@ -62,10 +63,11 @@ class Trace:
     mask: np.ndarray
     full_at: int | None
     lost: int
+    failed: MeshlangError | None = None  # the fault or deadlock that ended the run
 
     @staticmethod
-    def of(machine: Machine) -> Trace:
-        """What a machine's recorder has."""
+    def of(machine: Machine, failed: MeshlangError | None = None) -> Trace:
+        """What a machine's recorder has. failed: what ended the run (`Session.failed`)."""
         recorder = machine.recorder
         assert recorder is not None
         events = recorder.events
@@ -89,6 +91,7 @@ class Trace:
             recorder.mask,
             recorder.full_at,
             recorder.lost,
+            failed,
         )
 
     # ------------------------------------------------------------ names

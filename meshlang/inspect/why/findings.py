@@ -32,6 +32,18 @@ class Finding:
         """The steps in words."""
         return [step_text(s) for s in self.steps]
 
+    @property
+    def chain(self) -> list[tuple[Place, Place]]:
+        """Who waits for whom: the pairs of PEs that the walk went along, from the first PE that waits to the root."""
+        pairs: list[tuple[Place, Place]] = []
+        here = self.pes[0]
+        for said in self.steps:
+            near = said.value("pe")
+            named = (near,) if isinstance(near, tuple) else said.value("pes") or ()
+            pairs += [(here, place) for place in named if place != here]
+            here = named[0] if named else here
+        return pairs
+
 
 @dataclass
 class Explanation:
