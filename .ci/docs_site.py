@@ -17,7 +17,7 @@ from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / ".ci")]
 
 SECTIONS = {
     "Learn": ["tutorial", "stencil", "editor", "ci"],
@@ -70,6 +70,8 @@ def copied(pages: Path) -> None:
             (pages / path.name).write_text(text, encoding="utf-8")
         elif path.is_file():
             shutil.copy(path, pages / path.name)
+        elif path.name == "pictures":
+            shutil.copytree(path, pages / path.name)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (pages / "index.md").write_text(readme.replace("](docs/", "]("), encoding="utf-8")
 
@@ -125,16 +127,27 @@ def api(pages: Path) -> None:
 
 
 def gallery(pages: Path) -> None:
-    """Programs and fabrics as notebooks show them, after a run."""
+    """Pictures and pages of runs (pictures.py); programs and fabrics as notebooks show them."""
+    import pictures
+
     from meshlang.host.context import RunContext, set_context
     from meshlang.host.script import run_script
 
     parts = [
         "# Gallery",
         "",
-        "Examples as they show themselves in a notebook, compiled and run while this page was built.",
+        "Runs as [`meshlang run`](traces.md) draws them, and programs as they show themselves in a notebook, compiled and run while this",
+        "page was built. The commands are for a clone of the repository.",
         "",
     ]
+    pictures.make(pages / "pictures", pictures.PAGES)
+    for one in (*pictures.SHOWN, *pictures.PAGES):
+        shown = (
+            f"[The page of this run](pictures/{one.file})"
+            if one in pictures.PAGES
+            else f"![{one.title}](pictures/{one.file})"
+        )
+        parts += [f"## {one.title}", "", "```sh", one.line, "```", "", shown, ""]
     for name in GALLERY:
         context = set_context(RunContext(active=True, folder=ROOT / "programs" / name))
         with contextlib.redirect_stdout(io.StringIO()):

@@ -50,7 +50,7 @@ def files_of(args: argparse.Namespace) -> list[str]:
     from meshlang.diag import usage_error
     from meshlang.inspect.trace import writer_for
 
-    if args.html is not None and Path(args.html).suffix.lower() not in (".html", ".htm"):
+    if args.html is not None and Path(args.html).suffix.lower() != ".html":
         raise usage_error(f"--html {args.html}: the file's name has to end in .html", help=f"--html {args.html}.html")
     out = []
     for option in ("trace", "html"):
@@ -93,7 +93,7 @@ def write_traces(files: list[str], context: RunContext) -> None:
     fault or deadlock."""
     from meshlang.diag import Diagnostic
     from meshlang.diag.render import render_text
-    from meshlang.inspect.trace import Trace, export
+    from meshlang.inspect.trace import Trace, ending_of, export
 
     recorded = [session for session in context.sessions or () if session.machine.recorder is not None] if files else []
     for number, session in enumerate(recorded, 1):
@@ -101,7 +101,9 @@ def write_traces(files: list[str], context: RunContext) -> None:
         trace = Trace.of(machine, session.failed)
         written = []
         for path in map(Path, files):
-            written.append(path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}"))
+            ending = len(ending_of(path) or "")
+            numbered = f"{path.name[:-ending]}-{number}{path.name[-ending:]}"
+            written.append(path if number == 1 else path.with_name(numbered))
             export(trace, written[-1])
         if trace.full_at is not None:
             render_text(

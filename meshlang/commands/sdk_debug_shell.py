@@ -9,7 +9,7 @@ from . import csdb, cslc
 HELP = "the vendor's wrapper of its tools: compile, debug"
 DESCRIPTION = """\
 What scripts for the vendor's SDK call: `sdk_debug_shell compile ARGS` is `cslc ARGS`, and `sdk_debug_shell debug ARGS` is
-`csdb ARGS`. There is no `visualize`: `meshlang run --trace mesh.html` shows a run in a browser.
+`csdb ARGS`. There is no `visualize`: `meshlang run --html mesh.html` shows a run in a browser.
 """
 EXAMPLES = """\
 examples:
@@ -32,7 +32,7 @@ def execute(args: argparse.Namespace) -> int:
         found = args.arguments[0] if args.arguments else "nothing"
         raise usage_error(
             f"sdk_debug_shell: there are {' and '.join(TOOLS)}, found {found}",
-            help="in place of visualize: meshlang run --trace mesh.html, or meshlang repl",
+            help="in place of visualize: meshlang run --html mesh.html, or meshlang repl",
         )
     name = args.arguments[0]
     parser = argparse.ArgumentParser(prog=f"sdk_debug_shell {name}")

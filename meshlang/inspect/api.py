@@ -175,7 +175,7 @@ class Trace(_Shown):
         return self.trace.events
 
     def save(self, file: str | Path) -> None:
-        """Write it; the ending chooses the format: .html .perfetto-trace .log .vcd .npz .csv."""
+        """Write it; the ending chooses the format: .html .svg .anim.svg .perfetto-trace .log .vcd .npz .csv."""
         from .trace import export
 
         export(self.trace, file)

@@ -10,13 +10,14 @@
 | .vcd | value change dump, for waveform viewers | vcd |
 | .npz | numpy columns | columns |
 | .csv | text columns | columns |
-| .html | one page with a heat map of the fabric over time | html |
+| .html | one page to look at a run in a browser | html |
+| .svg, .anim.svg | a picture, and one that moves | picture |
 """
 
 from __future__ import annotations
 
-from .export import ENDINGS, export, writer_for
+from .export import ENDINGS, ending_of, export, writer_for
 from .model import Trace
 from .options import trace_options
 
-__all__ = ["ENDINGS", "Trace", "export", "trace_options", "writer_for"]
+__all__ = ["ENDINGS", "Trace", "ending_of", "export", "trace_options", "writer_for"]

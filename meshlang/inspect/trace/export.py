@@ -23,14 +23,22 @@ ENDINGS = {
     ".npz": ("columns", "write_npz"),
     ".csv": ("columns", "write_csv"),
     ".html": ("html", "write_html"),
-    ".htm": ("html", "write_html"),
+    ".anim.svg": ("picture", "write_animated_svg"),
+    ".svg": ("picture", "write_svg"),
 }
+
+
+def ending_of(path: str | Path) -> str | None:
+    """The ending that chooses the format, None where there is none such."""
+    name = Path(path).name.lower()
+    return next((ending for ending in ENDINGS if name.endswith(ending)), None)
 
 
 def writer_for(path: str | Path) -> Writer:
     """The exporter for a file name. MS1005 when there is none."""
-    ending = Path(path).suffix.lower()
-    if ending not in ENDINGS:
+    found = ending_of(path)
+    if found is None:
+        ending = Path(path).suffix
         raise MeshlangError(
             Diagnostic(
                 "MS1005",
@@ -41,7 +49,7 @@ def writer_for(path: str | Path) -> Writer:
             ),
             exit_code=2,
         )
-    module, function = ENDINGS[ending]
+    module, function = ENDINGS[found]
     return getattr(import_module(f"{__package__}.{module}"), function)
 
 
