@@ -115,3 +115,10 @@ def test_help_names_all_profiles(capsys):
 def test_help_names_what_exists(capsys):
     for name in ("run", "lint", "report"):
         assert "meshlang examples copy all --to programs" in " ".join(run(capsys, name, "--help")[0].split())
+
+
+def test_the_one_that_hangs(capsys):
+    """docs/repl.md begins with it; the page shows it without a clone."""
+    run(capsys, "examples", "copy", "short_send")
+    assert "a receive is longer than what is sent" in run(capsys, "run", "short_send", code=3)[1]
+    assert "[1. 2. 3. 4.]" in run(capsys, "run", "short_send", "-p", "count=4")[0]

@@ -218,14 +218,14 @@ def test_save_and_restore(gemv, hello, tmp_path):
 
 def test_continuing_from_a_breakpoint_into_a_deadlock():
     """The breakpoint lies on a call: the return finds its caller's frame although the call is a trap meanwhile."""
-    d = Debugger(build(str(ROOT / "tests/inspect/programs/short_send/layout.csl")))
+    d = Debugger(build(str(ROOT / "programs/short_send/layout.csl")))
     d.launch("main")
     d.add_break(arguments.condition(d.machine, "task on_sent"))
     assert d.run().reason == "condition"
     with pytest.raises(MeshlangError) as caught:
         d.run()
     assert caught.value.exit_code == 3
-    fresh = Debugger(build(str(ROOT / "tests/inspect/programs/short_send/layout.csl")))
+    fresh = Debugger(build(str(ROOT / "programs/short_send/layout.csl")))
     fresh.launch("main")
     with pytest.raises(MeshlangError):
         fresh.run()

@@ -480,7 +480,7 @@ def test_a_run_that_hangs_is_recorded(tmp_path, capsys):
     code = main(
         [
             "run",
-            str(ROOT / "tests/inspect/programs/short_send/layout.csl"),
+            str(ROOT / "programs/short_send/layout.csl"),
             "--trace",
             str(file),
             "--trace-events",

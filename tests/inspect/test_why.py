@@ -705,7 +705,7 @@ def test_max_cycles_says_who_is_busy(tmp_path, capsys):
 def test_every_command_names_the_cause(capsys):
     from meshlang.cli import main
 
-    folder = str(Path(__file__).parent / "programs" / "short_send")
+    folder = str(Path(__file__).parents[2] / "programs" / "short_send")
     assert main(["run", folder]) == 3
     err = capsys.readouterr().err
     assert "cause: a receive is longer than what is sent" in err and "make the extents equal" in err

@@ -167,7 +167,7 @@ def _waits(mesh: _Mesh, ended: dict[str, Any]) -> list[str]:
     out = []
     s = mesh.size
     for wait in ended["waits"]:
-        for cell in filter(lambda c: c is not None, map(mesh.cell, wait["pes"])):
+        for cell in [c for place in wait["pes"] if (c := mesh.cell(place)) is not None]:
             x, y = mesh.middle(cell)
             out.append(
                 f'<rect class="x" x="{x - s * 0.4:.1f}" y="{y - s * 0.4:.1f}" width="{s * 0.8:.1f}" height="{s * 0.8:.1f}"/>'
