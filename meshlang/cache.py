@@ -1,10 +1,10 @@
-"""Where MeshLang keeps what it can make again: compiled engines and parse tables.
+"""Where MeshLang keeps what it can make again: compiled engines, parse tables and compiled programs.
 
 MESHLANG_CACHE_DIR names the folder; empty, nothing is kept. Else it is in XDG_CACHE_HOME or ~/.cache, or in the folder for
 temporary files where there is no home. An entry is a folder of its own, named by what its content depends on and not by
 where MeshLang is installed: all environments of a user share it.
 
-What is read is unpickled, and may be machine code. So an entry is used only if it is the user's own and nobody else can
+What is read may be unpickled, and may be machine code. So an entry is used only if it is the user's own and nobody else can
 write to it, and a file begins with a digest of the rest: one that is damaged is thrown away, and made anew.
 """
 
@@ -16,11 +16,13 @@ import itertools
 import os
 import stat
 import tempfile
+import time
 from pathlib import Path
 
 VARIABLE = "MESHLANG_CACHE_DIR"
 _DIGEST = hashlib.sha256().digest_size
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_ABANDONED = 3600.0  # seconds after which nobody is writing a file any more
 _numbers = itertools.count()
 
 
@@ -84,6 +86,41 @@ def store(path: Path, data: bytes) -> None:
         os.replace(beside, path)
     except OSError:
         discard(beside)
+    _tidy(path.parent)
+
+
+def used(path: Path) -> None:
+    """Note that a file has been of use just now: `shrink` takes it later than others."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
+
+
+def shrink(folder: Path, most: int) -> None:
+    """Remove the files of an entry that have been of no use for longest, until the others take at most so many bytes."""
+    total = 0
+    for _, size, path in sorted(_files(folder), reverse=True):
+        total += size
+        if total > most:
+            discard(path)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what writers have left that were killed."""
+    for modified, _, path in _files(folder):
+        if path.suffix == ".tmp" and time.time() - modified > _ABANDONED:
+            discard(path)
+
+
+def _files(folder: Path) -> list[tuple[float, int, Path]]:
+    """Time of the last change, bytes, and path of each."""
+    found = []
+    with contextlib.suppress(OSError):
+        for item in os.scandir(folder):
+            with contextlib.suppress(OSError):  # another process has removed it
+                kind = item.stat(follow_symlinks=False)
+                if stat.S_ISREG(kind.st_mode):
+                    found.append((kind.st_mtime, kind.st_size, Path(item.path)))
+    return found
 
 
 def discard(path: Path) -> None:

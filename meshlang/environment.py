@@ -25,9 +25,12 @@ VARIABLES = (
         "0: the first run waits until the engine is compiled; else it runs uncompiled meanwhile",
     ),
     Variable(
-        "MESHLANG_CACHE_DIR", "folder", "where compiled engines and parse tables are kept; empty: nothing is kept"
+        "MESHLANG_CACHE_DIR",
+        "folder",
+        "where compiled engines, parse tables and compiled programs are kept; empty: nothing is kept",
     ),
     Variable("MESHLANG_DEBUG", "1", "the REPL shows the traceback of an internal error"),
+    Variable("MESHLANG_KEEP_PROGRAMS", "0 or 1", "0: every program is compiled, and none is kept, as with --no-cache"),
     Variable("MESHLANG_MAX_CYCLES", "number", "where a run that SdkRuntime starts stops (MS0919)"),
     Variable(
         "MESHLANG_NO_F16C",

@@ -1,10 +1,12 @@
-"""The suite tests the compiled engine from its first program on, and starts no process that outlives it."""
+"""The suite tests the compiled engine from its first program on, compiles each program itself, and starts no process that
+outlives it."""
 
 import os
 import subprocess
 import sys
 
 os.environ.setdefault("MESHLANG_BACKGROUND", "0")
+os.environ.setdefault("MESHLANG_KEEP_PROGRAMS", "0")
 
 
 def pytest_configure(config):

@@ -16,7 +16,6 @@ from ..sema.model import types as T
 from ..sema.model.protocol import Analysis
 from ..sema.model.values import ABSENT, FALSE, TRUE, VOID, ArrayValue, Known, Pointer, RangeValue, Reg, show
 from ..syntax import ast
-from ..syntax.source import regular_file
 from ..syntax.text import from_bytes, to_bytes
 from .registry import builtin
 
@@ -360,7 +359,7 @@ def import_comptime_value(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | No
     path = text_arg(cx, node.args[1])
     (full,) = cx.unit.compiler.readable(cx, [os.path.join(os.path.dirname(cx.module.path), path)], node.args[1])
     try:
-        data = json.loads(regular_file(full).decode("utf-8"))
+        data = json.loads(cx.unit.compiler.files.content(full).decode("utf-8"))
     except (OSError, ValueError, RecursionError) as e:
         cx.fail("MS0901", f"cannot read {path}: {getattr(e, 'strerror', None) or e}", node.args[1])
     return json_value(cx, node, data, t, path)

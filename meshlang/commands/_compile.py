@@ -41,7 +41,11 @@ def as_arguments(args: argparse.Namespace, without: tuple[str, ...] = ()) -> lis
     out: list[str] = []
     for f in _OPTIONS:
         value = getattr(args, f.name)
-        if value is not None and f.name not in without:
+        if value is None or f.name in without:
+            continue
+        if "const" in f.metadata:  # the flag says it all
+            out.append(f.metadata["flags"][-1])
+        else:
             out += [
                 part
                 for v in (value if isinstance(value, list) else [value])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from meshlang.diag import Diagnostic, MeshlangError
 from meshlang.sema.model.options import CompileOptions
 
+from .kept import Kept
 from .progress import busy
 
 if TYPE_CHECKING:
     from meshlang.ir.program import Program
+    from meshlang.sema.compiler import Compiler
 
 
 def unreadable(path: str | Path, error: OSError | UnicodeDecodeError) -> MeshlangError:
@@ -102,10 +105,18 @@ def layout_among(texts: dict[str, str]) -> str:
 
 def compile_program(path: str, options: CompileOptions) -> Program:
     """Compile a top file: the analysis with its builtins. Raises MeshlangError with every error found."""
-    from meshlang import builtins
-    from meshlang.sema import compiler
+    return _compiled(path, options)[0]
 
-    return finish(compiler.compile_program(path, options, builtins), options)
+
+def _compiled(path: str, options: CompileOptions) -> tuple[Program, Compiler]:
+    """The program, and the compiler, which knows what it has read and printed."""
+    from meshlang import builtins
+    from meshlang.sema.compiler import Compiler, deep_recursion
+
+    options.check()
+    compiler = Compiler(options, builtins)
+    with deep_recursion(options):
+        return finish(compiler.compile(path), options), compiler
 
 
 def finish(program: Program, options: CompileOptions) -> Program:
@@ -121,7 +132,8 @@ def finish(program: Program, options: CompileOptions) -> Program:
 
 
 def build(path: str | Path, options: CompileOptions | None = None, **fields: Any) -> Program:
-    """Compile a layout file. Loads the compiler. Raises MeshlangError with everything that is wrong.
+    """Compile a layout file, or load it if it has been compiled before (kept.py). Raises MeshlangError with everything
+    that is wrong.
 
     fields: those of CompileOptions, in place of `options`.
     """
@@ -133,8 +145,21 @@ def build(path: str | Path, options: CompileOptions | None = None, **fields: Any
                 file.read(1)
         except OSError as error:
             raise unreadable(path, error) from None
+    options.check()
+    kept = Kept.place(str(path), options)
+    found = kept.load() if kept is not None else None
+    if found is not None:
+        program, printed = found
+        for line in printed:
+            print(line)
+        return program
     try:
+        began = time.perf_counter()
         with busy(f"compiling {path}"):
-            return compile_program(str(path), options)
+            program, compiler = _compiled(str(path), options)
+        seconds = time.perf_counter() - began
     except UnicodeDecodeError as error:
         raise unreadable(path, error) from None
+    if kept is not None:
+        kept.store(program, compiler.files, compiler.printed, seconds)
+    return program

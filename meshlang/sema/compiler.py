@@ -19,6 +19,7 @@ from ..syntax import ast
 from ..syntax.parser import parse_file, parse_text
 from .analysis.analyzer import Analyzer, compile_instance, plain_instance
 from .model import types as T
+from .model.files import Files
 from .model.layout import LayoutState, TileSpec
 from .model.modules import ModuleInstance
 from .model.options import CompileOptions
@@ -57,6 +58,7 @@ class Compiler:
         self.options = options
         self.builtins = builtins
         self.diagnostics = Diagnostics()
+        self.files = Files(options.sources)
         self.trees: dict[str, ast.Module] = {}
         self.printed: list[str] = []
         self.silent = False
@@ -78,11 +80,9 @@ class Compiler:
         found = self.trees.get(path)
         if found is None:
             text = self.options.sources.get(path)
-            found = self.trees[path] = parse_file(path) if text is None else parse_text(text, path)
+            found = parse_file(path, self.files.content) if text is None else parse_text(text, path)
+            self.trees[path] = found
         return found
-
-    def is_file(self, path: str) -> bool:
-        return path in self.options.sources or os.path.isfile(path)
 
     def literals(self, tree: ast.Module) -> dict[int, Any]:
         """The struct literals of a file that are made of literals and directions only; each is evaluated once."""
@@ -120,7 +120,7 @@ class Compiler:
             roots = [stdlib_dir(), *given]
             names = [name if name.endswith(".csl") else name + ".csl"]
             for full in self.readable(cx, [os.path.join(root, n) for root in map(str, roots) for n in names], node):
-                if self.is_file(full):
+                if self.files.is_file(full):
                     return os.path.normpath(full)
             import difflib
 
@@ -140,7 +140,7 @@ class Compiler:
         places = list(dict.fromkeys(os.path.normpath(os.path.join(folder, path)) for folder in folders))
         places = self.readable(cx, places, node)
         for full in places:
-            if self.is_file(full):
+            if self.files.is_file(full):
                 return full
         return cx.fail(
             "MS0215",
@@ -657,13 +657,6 @@ def _meant(name: str, known: Iterable[str]) -> str | None:
     return f"did you mean '{close[0]}'?" if close else None
 
 
-def compile_program(path: str, options: CompileOptions, builtins: Builtins) -> Program:
-    """Compile a top file (the one with the layout block). Raises MeshlangError with every error found."""
-    options.check()
-    with deep_recursion(options):
-        return Compiler(options, builtins).compile(path)
-
-
 @contextlib.contextmanager
 def deep_recursion(options: CompileOptions) -> Iterator[None]:
     """Room for the tree walks of a compilation, and for calls at compile time inside each other."""
@@ -675,4 +668,4 @@ def deep_recursion(options: CompileOptions) -> Iterator[None]:
         sys.setrecursionlimit(limit)
 
 
-__all__ = ["Compiler", "compile_program"]
+__all__ = ["Compiler", "deep_recursion"]

@@ -10,6 +10,7 @@ the same path: treat it as read-only.
 from __future__ import annotations
 
 import codecs
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,9 @@ def parse_text(text: str, path: str = "<text>") -> ast.Module:
     return parse(SourceFile(path, text))
 
 
-def parse_file(path: str | Path) -> ast.Module:
-    """Read and parse a file. What cannot be read raises MeshlangError with an MS09 code."""
-    return parse(read_source(path))
+def parse_file(path: str | Path, read: Callable[[str], bytes] = regular_file) -> ast.Module:
+    """Read and parse a file. What cannot be read raises MeshlangError with an MS09 code. read: gives what is in it."""
+    return parse(read_source(path, read))
 
 
 def parse_expression(text: str, path: str = "<expression>") -> ast.Expr:
@@ -54,11 +55,11 @@ def parse_expression(text: str, path: str = "<expression>") -> ast.Expr:
     return _run(SourceFile(path, text), "expression")
 
 
-def read_source(path: str | Path) -> SourceFile:
+def read_source(path: str | Path, read: Callable[[str], bytes] = regular_file) -> SourceFile:
     """The text of a source file, which must be UTF-8."""
     shown = str(path)
     try:
-        data = regular_file(path)
+        data = read(shown)
     except IsADirectoryError:
         raise MeshlangError(
             Diagnostic("MS0907", f"`{shown}` is a folder, not a source file", help="name a .csl file in it")

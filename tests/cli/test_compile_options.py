@@ -30,13 +30,14 @@ EVERY = {
     "--max-inlined-iterations": "7",
     "--comptime-func-depth-limit": "8",
     "-O": "0",
+    "--no-cache": None,
 }
 
 
 @pytest.mark.parametrize("command", ["run", "check", "lint", "report", "profile", "repl", "cslc"])
 def test_every_command_takes_them(command):
     assert set(EVERY) == {f.metadata["flags"][-1] for f in fields(CompileOptions) if f.metadata}
-    given = [word for flag, value in EVERY.items() for word in (flag, value)]
+    given = [word for flag, value in EVERY.items() for word in (flag, value) if word is not None]
     args = build_parser().parse_args([command, "layout.csl", *given])
     assert _compile.given(args) == {
         "arch": "wse3",
@@ -47,6 +48,7 @@ def test_every_command_takes_them(command):
         "max_inlined_iterations": 7,
         "comptime_func_depth_limit": 8,
         "optimise": 0,
+        "cache": False,
     }
 
 

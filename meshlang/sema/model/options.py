@@ -92,6 +92,13 @@ class CompileOptions:
         help="the most calls at compile time inside each other (default 200)",
     )
     optimise: int = option("-O", default=1, type=int, choices=(0, 1), help="level of optimisation: 0 or 1 (default 1)")
+    cache: bool = option(
+        "--no-cache",
+        default=True,
+        action="store_const",
+        const=False,
+        help="compile anew, and keep nothing of it for the next time",
+    )
     # nothing is read outside this folder, links followed, but the standard library and the import paths; "": no such limit
     confined_to: str = ""
     max_comptime_steps: int = 20_000_000  # rounds of loops in one comptime function or block: a wafer has 500,000 PEs
