@@ -74,7 +74,7 @@ def compile(
     fabric_dims, fabric_offsets: (columns, rows) in PEs of the fabric that the program is for, and of the rectangle's
     corner on it. fp16_format: "f16"; the other formats of the vendor's compiler are refused (MS0399).
     max_inlined_iterations: the most that an inline loop may repeat. comptime_func_depth_limit: the most comptime calls
-    inside each other. optimise: 0 or 1.
+    inside each other. optimise: 0 or 1. cache: False compiles anew where an unchanged program would be loaded.
 
     Raises MeshlangError with all that is wrong; MS0901, MS0905 and MS0907 are about the path. Warnings are printed.
     """
