@@ -73,6 +73,7 @@ CONCERN: tuple[tuple[str, tuple[str, ...]], ...] = (
             "tests/inspect/test_trace_recording.py",
         ),
     ),
+    ("meshlang/fabric/recording", ("tests/inspect/test_trace_recording.py", "tests/inspect/test_trace_exporters.py")),
     (
         "meshlang/fabric",
         (

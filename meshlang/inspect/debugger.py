@@ -384,12 +384,6 @@ class Debugger:
     # ------------------------------------------------------------ time
 
     def _checkpoint(self) -> None:
-        if (
-            self.checkpoints
-            and self.checkpoints[-1].shot.cycle == self.cycle
-            and self.checkpoints[-1].actions == self.applied
-        ):
-            return
         if any(c.shot.cycle == self.cycle and c.actions == self.applied for c in self.checkpoints):
             return
         self.checkpoints.append(Checkpoint(snapshot.take(self.machine), self.applied))
