@@ -115,6 +115,7 @@ class Placement:
         self.group = min(width // head_groups, c.head_size // 2)
         pairs = -(-(c.head_size // 2) // self.group)
         self.head_elements = 2 * pairs
+        self.group = -(-(c.head_size // 2) // pairs)  # no more columns than have elements: their sums are as long
         self.regions, self.batch = regions, batch
         if not isinstance(batch, int) or batch < 1:
             raise llama_error("MS1432", f"a batch has at least one sequence, found {batch!r}")
@@ -667,8 +668,9 @@ def _vector_block(longest: int) -> int:
 
 
 def line_group(n: int) -> int:
-    """PEs of a group of a line of n: the one with the fewest software stages (n / size + size)."""
-    return min(range(1, n + 1), key=lambda size: -(-n // size) + size)
+    """PEs of a group of a line of n: the one with the fewest software stages, size of them to the roots and half as many as
+    there are groups to the root in the middle."""
+    return min(range(1, n + 1), key=lambda size: -(-n // size) // 2 + size)
 
 
 def tolerance(config: LlamaConfig, dtype: Any, layers: int | None = None) -> float:

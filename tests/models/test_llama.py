@@ -188,6 +188,8 @@ def test_placement_is_complete(H, W, kv, queries, pairs, interleaved, E):
     for x in range(W):
         mine = set(head[x][place.kv_index[x] >= 0].tolist())
         assert mine <= {(x // place.group) * place.kv_heads + j for j in range(place.kv_heads)}
+    # and no column of a group is without elements
+    assert (place.pairs[: place.group] >= 0).any(axis=1).all()
     x = np.random.default_rng(E).uniform(-1, 1, E).astype(np.float32)
     assert np.array_equal(place.collect_hidden(place.hidden_vector(x)), x)
 

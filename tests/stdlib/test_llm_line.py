@@ -156,13 +156,25 @@ def test_stated_cost(folder):
         program = build(folder, 9, 16, 3, 4, tree, "wse3").ir
         assert len(program.fabric.color) == colors
         assert max(len(t.inputs) for t in program.tiles) == inputs
-    # two levels beat one chain
+    # two levels and a head in the middle beat one chain
     cycles = []
     for tree in (True, False):
-        with build(folder, 2, 36, 2, 6, tree, "wse3").start() as fabric:
+        with build(folder, 2, 64, 2, 6, tree, "wse2").start() as fabric:
             fabric.launch("run", 0, 0, 4)
             cycles.append(fabric.cycles)
-    assert cycles[0] < 0.85 * cycles[1]
+    assert cycles[0] < 0.6 * cycles[1]
+
+
+def test_a_long_line_costs_its_hops_once(folder):
+    """Half the line to the head in the middle and half of it back: another PE is a hop more, not two there and two back."""
+    cycles = []
+    for H in (64, 256):
+        with build(folder, 1, H, 1, 8, True, "wse2").start() as fabric:
+            fabric.launch("run", 0, 0, 4)  # two sums: f16, and f32 behind it
+            cycles.append(fabric.cycles)
+    stages = 5 * (32 - 8) // 2  # between roots, beside the hop
+    launch = 256 - 64  # the launch reaches farther PEs later
+    assert cycles[1] - cycles[0] <= 2 * (256 - 64 + stages) + launch + 20
 
 
 def test_mistakes(folder):
