@@ -19,7 +19,7 @@ import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .commands._help import Help
 from .version import __version__
@@ -35,6 +35,7 @@ COMMANDS = (
     "fmt",
     "lsp",
     "explain",
+    "completion",
     "profile",
     "bench",
     "sweep",
@@ -83,9 +84,42 @@ programs/... are the examples that come with MeshLang: `meshlang examples copy a
 """
 
 
+# what other tools call it, or what the word makes one expect: what to say here
+ELSEWHERE = {
+    "compile": "meshlang check FILE finds mistakes; run compiles and runs; cslc compiles into a folder",
+    "build": "meshlang check FILE finds mistakes; run compiles and runs; cslc compiles into a folder",
+    "new": "meshlang init NAME begins a program",
+    "create": "meshlang init NAME begins a program",
+    "test": "meshlang init NAME writes a program with a test for pytest",
+    "exec": "meshlang run PATH",
+    "start": "meshlang run PATH",
+    "format": "meshlang fmt PATH",
+    "debug": "meshlang repl PATH steps through a program; run --html FILE draws its run",
+    "gdb": "meshlang repl PATH steps through a program",
+    "why": "a run that hangs is explained at once; meshlang repl PATH has `why`",
+    "trace": "meshlang run PATH --html FILE, or --trace FILE",
+    "visualize": "meshlang run PATH --html FILE",
+    "install": "meshlang examples copies the programs that come with it; pip installs",
+    "version": "meshlang --version",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """Names what was likely meant by a word that is none of the choices; its commands' parsers do, too."""
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        import difflib
+
+        if action.choices is not None and value not in action.choices:
+            choices = [str(c) for c in action.choices]
+            near = difflib.get_close_matches(str(value), choices, n=1)
+            more = f"did you mean {near[0]}?" if near else f"choose from {', '.join(choices)}"
+            raise argparse.ArgumentError(action, f"invalid choice: {value!r}; {more}")
+
+
 def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     """The parser of these subcommands. Imports their modules, none of the heavy libraries."""
-    parser = argparse.ArgumentParser(prog="meshlang", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=Help)
+    parser = Parser(prog="meshlang", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=Help)
     parser.add_argument("--version", action="version", version=f"meshlang {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     for name in names:
@@ -108,6 +142,8 @@ def _no_such_command(name: str) -> str:
 
     if name.endswith((".csl", ".py")) or os.path.isdir(name):
         return f"invalid choice: {name!r}; to run it: meshlang run {name}"
+    if name in ELSEWHERE:
+        return f"there is no command {name!r}: {ELSEWHERE[name]}"
     near = difflib.get_close_matches(name, COMMANDS, n=1)
     if near:
         return f"invalid choice: {name!r}; did you mean {near[0]}?"
@@ -123,8 +159,19 @@ def _refuse(parser: argparse.ArgumentParser, unknown: list[str]) -> NoReturn:
     parser.error(f"unrecognized arguments: {' '.join(unknown)}" + (f"; did you mean {near[0]}?" if near else ""))
 
 
+def _complete() -> None:
+    """Answer a shell that asks what may come next (argcomplete), and leave."""
+    import argcomplete
+
+    typed = os.environ.get("COMP_LINE", "")[: int(os.environ.get("COMP_POINT") or 0)].split()
+    names = typed[1:2] if typed[1:2] and typed[1] in COMMANDS else COMMANDS
+    argcomplete.autocomplete(build_parser(names), always_complete_options="long")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point. Returns the exit code; --help and usage errors leave through SystemExit (0 and 2)."""
+    if "_ARGCOMPLETE" in os.environ:
+        _complete()
     args_list = list(sys.argv[1:] if argv is None else argv)
     if args_list[:1] in (["--version"], ["-V"]):  # the quickest path: no command module is imported
         print(f"meshlang {__version__}")
@@ -134,6 +181,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         module = import_module(f"meshlang.commands.{args_list[0]}")
         args = argparse.Namespace(command=args_list[0], arguments=args_list[1:], _execute=module.execute)
     else:
+        if args_list[:1] == ["help"]:  # as other tools have it
+            args_list = [*args_list[1:2], "--help"]
         first = args_list[0] if args_list else ""
         parser = build_parser((first,) if first in COMMANDS else COMMANDS)  # one command needs the module of one
         if not args_list:

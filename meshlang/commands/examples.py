@@ -21,7 +21,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "action", nargs="?", choices=("list", "copy"), default="list", help="list (the default) or copy"
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="programs to copy; all: each of them")
+    names = parser.add_argument("names", nargs="*", metavar="NAME", help="programs to copy; all: each of them")
+    names.completer = lambda **_: [*summaries(), "all"]  # type: ignore[attr-defined]
     parser.add_argument("--to", metavar="FOLDER", default=".", help="where the copies go (default: the current folder)")
 
 

@@ -8,6 +8,7 @@ silent where it would have to guess: what is computed at run time counts as righ
 from __future__ import annotations
 
 from .checks import CHECKS, lint
+from .fixes import fix_all
 from .kinds import BREAKS, fresh, suppressed
 
-__all__ = ["BREAKS", "CHECKS", "fresh", "lint", "suppressed"]
+__all__ = ["BREAKS", "CHECKS", "fix_all", "fresh", "lint", "suppressed"]

@@ -23,7 +23,7 @@ from ..model.values import (
     RegVar,
     key,
 )
-from .context import Context
+from .context import PRINT, PRINTERS, Context
 
 
 class Calls(Context):
@@ -296,7 +296,7 @@ class Calls(Context):
                 "MS0209",
                 f"there is no builtin '@{node.name}'",
                 node.name_span,
-                f"did you mean '@{close[0]}'?" if close else None,
+                f"did you mean '@{close[0]}'?" if close else PRINT if node.name in PRINTERS else None,
             )
         return found.call(self, node, hint)
 

@@ -34,6 +34,12 @@ from ..model.values import (
     own,
 )
 
+# names that other languages print with, and what there is in their place
+PRINTERS = frozenset(
+    "print printf println puts putchar echo console std cout cerr stdout fprintf sprintf log debug trace System".split()
+)
+PRINT = 'import <simprint>: const print = @import_module("<simprint>"); print.fmt("x is {d}", .{x});'
+
 
 class Context:
     """What every part of the analysis stands on: errors, names, values, conversions."""
@@ -145,8 +151,8 @@ class Context:
         hint = f"did you mean '{close[0]}'?" if close else None
         if name in ("null", "undefined", "unreachable"):
             hint = f"the language has no '{name}'"
-        elif name in ("print", "printf", "println") and not close:
-            hint = 'import <simprint>: const print = @import_module("<simprint>"); print.fmt("x is {d}", .{x});'
+        elif name in PRINTERS and not close:
+            hint = PRINT
         self.fail("MS0201", f"'{name}' is not defined", node, hint)
 
     def global_value(self, module: ModuleInstance, name: str, node: Any) -> Any:
