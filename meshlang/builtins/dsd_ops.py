@@ -110,7 +110,12 @@ def lower(cx: Analysis, node, name: str, op: DsdOpCode):
                 "receive from it, into memory or a fabout_dsd",
             )
         if t is T.FABOUT and i > 0:
-            cx.fail("MS0504", "a fabout_dsd is a destination: it cannot be a source", arg)
+            cx.fail(
+                "MS0504",
+                "a fabout_dsd is a destination: it cannot be a source",
+                arg,
+                "send to it, as the first argument; what is received comes from a fabin_dsd",
+            )
         if t is T.CIRCBUF:
             refuse_circbuf(cx, arg)
         if t is T.FIFO and i == 1 and len(elements) > 2 and form[2:3] == "V":

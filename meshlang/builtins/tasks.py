@@ -31,7 +31,7 @@ def number(cx: Analysis, node, t: T.Type, low: int, high: int, what: str):
                 node.args[0],
                 f"the colors {high + 1} to 30 of old programs are local tasks: @get_local_task_id({value.v})"
                 if tasks
-                else None,
+                else f"choose one from {low} to {high}",
             )
         return Known(t, value.v)
     return Reg(t, value.reg)
@@ -149,6 +149,7 @@ def bind_task(cx: Analysis, node, kind: str, fn: FnValue, number: int) -> None:
             "MS0403",
             f"'{decl.name}' is bound as a local task, so it takes no arguments",
             node,
+            "leave its parameters out; a task that gets wavelets is bound with @bind_data_task",
             labels=[(decl.name_span, "defined here")],
         )
     if kind == "data" and not decl.params:
@@ -156,6 +157,7 @@ def bind_task(cx: Analysis, node, kind: str, fn: FnValue, number: int) -> None:
             "MS0403",
             f"'{decl.name}' is bound as a data task, so it takes the wavelet: one or two arguments",
             node,
+            f"write task {decl.name}(data: f32) void, with the type of what is sent",
             labels=[(decl.name_span, "defined here")],
         )
     key = number + CONTROL_TABLE if kind == "control" and unit.control_table is not None else number

@@ -141,6 +141,8 @@ class Memory:
                 f"{symbol.name!r} is not on every PE concerned: PE ({places[0][0]}, {places[0][1]}){more} {what}",
                 help=f"these export it: {', '.join(have[:4])}"
                 if have
+                else f"no tile program exports it: write @export_symbol({symbol.name}); in a comptime block of {self.program.tiles[tile].name}"
+                if tile >= 0
                 else "no tile program exports it with @export_symbol",
             )
         )

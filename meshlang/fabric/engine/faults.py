@@ -88,7 +88,13 @@ class Fault(IntEnum):
     )
     LOAD = 2, "MS0802", _OUTSIDE, "load of {b} bytes at address {a}, outside the PE's memory of {memory} bytes"
     STORE = 3, "MS0803", _OUTSIDE, "store of {b} bytes at address {a}, outside the PE's memory of {memory} bytes"
-    DIV_ZERO = 4, "MS0804", _MEANINGLESS, "integer division by zero"
+    DIV_ZERO = (
+        4,
+        "MS0804",
+        _MEANINGLESS,
+        "integer division by zero",
+        "test the divisor before it divides",
+    )
     SHIFT = (
         5,
         "MS0805",
@@ -105,9 +111,16 @@ class Fault(IntEnum):
             "what is read has no meaning, and what is written corrupts other data; no published program was found to do it on purpose",
         ),
         "index {a} is outside an array of {b} elements",
+        "indices begin at 0; test the index before, or make the array longer",
     )
     ASSERT = 7, "MS0807", _SAID_SO, "assertion failed{text}"
-    TRAP = 8, "MS0808", _SAID_SO, "unreachable code was reached{text}"
+    TRAP = (
+        8,
+        "MS0808",
+        _SAID_SO,
+        "unreachable code was reached{text}",
+        "every way through a function that gives a value has to end in a return",
+    )
     STACK = (
         9,
         "MS0809",

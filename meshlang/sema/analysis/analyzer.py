@@ -26,6 +26,19 @@ from .loops import Loops
 from .statements import Statements
 
 
+def runs_through(node: Any) -> bool:
+    """Does a statement plainly go on to what follows: an assignment, an `if` without `else`, a block that ends in one? Of
+    loops, switches and calls nothing is said."""
+    match node:
+        case ast.Block(stmts=[*_, last], label=None):
+            return runs_through(last)
+        case ast.If(orelse=None) | ast.Assign() | ast.Block(stmts=[]):
+            return True
+        case ast.If(then=then, orelse=orelse):
+            return runs_through(then) or runs_through(orelse)
+    return False
+
+
 class Analyzer(Expressions, Literals, Bits, Choices, Calls, Statements, Loops):
     """One walk over one function, block or initialiser. See `context.Context` for its state."""
 
@@ -131,6 +144,14 @@ def compile_instance(unit: Unit, inst: Instance) -> None:
     if not terminated:
         if inst.ret is not T.VOID:
             # control cannot be proven to stop before the end: reaching it is a fault, not a made-up value
+            if runs_through(decl.body):
+                unit.error(
+                    "MS0341",
+                    f"'{decl.name}' can end without returning a {inst.ret}",
+                    decl.name_span,
+                    help="end every way through it with a return; one that cannot come about, with @assert(false)",
+                    severity="warning",
+                )
             fb.emit(Op.TRAP, unit.string(f"'{decl.name}' ended without returning a {inst.ret}"))
         fb.span = None
         fb.emit(Op.RET)

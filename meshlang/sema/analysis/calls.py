@@ -68,6 +68,7 @@ class Calls(Context):
                 "MS0324",
                 f"'{decl.name}' takes {len(decl.params)} argument{'s' * (len(decl.params) != 1)}, found {len(node.args)}",
                 node,
+                f"its parameters are {', '.join(p.name for p in decl.params)}" if decl.params else "leave them out",
                 labels=[(decl.name_span, "defined here")],
             )
         return self.call_with(fn, lambda i, pt: self.rv(node.args[i], pt), node, node.args)

@@ -333,7 +333,12 @@ class Expressions(Context):
             if not T.is_int(v.ty):
                 self.fail("MS0301", f"an index must be an integer, found {v.ty}", node.indices[i])
             if isinstance(v, Known) and not 0 <= v.v < d:
-                self.fail("MS0318", f"index {v.v} is outside the array of {d}", node.indices[i])
+                self.fail(
+                    "MS0318",
+                    f"index {v.v} is outside the array of {d}",
+                    node.indices[i],
+                    f"indices are 0 to {d - 1}" if d else "the array has no elements",
+                )
         if isinstance(base, (Known, Cell, ElemRef)):
             if all(isinstance(v, Known) for v in idx):
                 n = 0

@@ -210,7 +210,10 @@ class Statements(Context):
     def assign_comptime(self, node: ast.Assign, target: Any) -> None:
         if isinstance(target, Cell) and self.depth > target.depth:
             self.fail(
-                "MS0329", f"'{target.name}' is a comptime variable: it cannot change under run-time control flow", node
+                "MS0329",
+                f"'{target.name}' is a comptime variable: it cannot change under run-time control flow",
+                node,
+                "leave out comptime: a var changes at run time",
             )
         if self.unit.compiler.space is not None:
             self.unit.compiler.space.assigned(self.root(node.target))
@@ -354,11 +357,21 @@ class Statements(Context):
         t = frame.ret
         if node.value is None:
             if t is not T.VOID:
-                self.fail("MS0301", f"this function returns {t}: return needs a value", node)
+                self.fail(
+                    "MS0301",
+                    f"this function returns {t}: return needs a value",
+                    node,
+                    f"write return VALUE, of type {t}",
+                )
         else:
             value = self.rv(node.value, t)
             if t is T.VOID and value.ty is not T.VOID:
-                self.fail("MS0301", f"this function returns void, found {value.ty}", node.value)
+                self.fail(
+                    "MS0301",
+                    f"this function returns void, found {value.ty}",
+                    node.value,
+                    "write its type before the brace in place of void, or return without a value",
+                )
             value = self.coerce(value, t, node.value)
             if frame.label is not None and isinstance(value, Known) and self.depth == frame.depth:
                 frame.known = value

@@ -341,6 +341,7 @@ class LayoutState:
                 "MS0607",
                 f"'{name}' has the type {t} here and {declared[0]} in the layout",
                 node,
+                "write the same type in both places",
                 labels=[(declared[2], "declared here")],
             )
         if not isinstance(t, T.FnType) and declared[1] != mutable:

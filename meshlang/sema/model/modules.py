@@ -67,7 +67,11 @@ class ModuleInstance:
 def bind_param(value: Known, t: T.Type) -> Known:
     """A param given from outside: any comptime integer that fits is accepted, whatever its own type."""
     if T.is_int(value.ty) and isinstance(t, T.IntType) and not t.lo <= value.v <= t.hi:
-        raise Fail("MS0302", f"{value.v} does not fit in {t} ({t.lo} to {t.hi})")
+        raise Fail(
+            "MS0302",
+            f"{value.v} does not fit in {t} ({t.lo} to {t.hi})",
+            "give it another value, or the param a wider type",
+        )
     if T.is_int(value.ty) and (isinstance(t, (T.IntType, T.FloatType)) or t is T.COMPTIME_INT):
         return convert(value, t)
     if T.is_int(value.ty) and t is T.BOOL and value.v in (0, 1):

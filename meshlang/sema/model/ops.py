@@ -13,6 +13,13 @@ from .together import Lanes
 from .values import FALSE, TRUE, ArrayValue, FnValue, Known, Pointer
 
 
+def _wider(v: int) -> str:
+    """Which integer type would hold a value."""
+    sign = "i" if v < 0 else "u"
+    bits = next((b for b in (8, 16, 32, 64) if -(1 << b - 1) <= v < (1 << b - (sign == "i"))), None)
+    return f"take a smaller value, or a type that holds it: {sign}{bits}" if bits else "take a smaller value"
+
+
 class Fail(Exception):
     """An error without a place; the analyzer adds the span. (code, message, help)"""
 
@@ -133,7 +140,7 @@ def coerce(value: Known, t: T.Type) -> Known:
     if isinstance(t, T.IntType) and (s is T.COMPTIME_INT or isinstance(s, T.IntType)):
         # a comptime-known integer of any type converts if it fits (docs/language.md, conversions)
         if not t.lo <= v <= t.hi:
-            raise Fail("MS0302", f"{v} does not fit in {t} ({t.lo} to {t.hi})")
+            raise Fail("MS0302", f"{v} does not fit in {t} ({t.lo} to {t.hi})", _wider(v))
         return Known(t, v)
     if isinstance(t, T.FloatType):
         if s is T.COMPTIME_FLOAT or (s is T.F16 and t is T.F32):
@@ -179,7 +186,7 @@ def convert(value: Known, t: T.Type) -> Known:
         return coerce(Known(T.COMPTIME_INT, int(v)), t)
     if T.is_int(s) and isinstance(t, T.IntType):
         if s is T.COMPTIME_INT and not t.lo <= v <= t.hi:
-            raise Fail("MS0302", f"{v} does not fit in {t} ({t.lo} to {t.hi})")
+            raise Fail("MS0302", f"{v} does not fit in {t} ({t.lo} to {t.hi})", _wider(v))
         return Known(t, wrap(v, t))
     if T.is_int(s) and t is T.COMPTIME_INT:
         return Known(t, v)
@@ -192,7 +199,7 @@ def convert(value: Known, t: T.Type) -> Known:
             raise Fail("MS0302", f"{v} has no value in {t}")
         n = math.trunc(v)
         if isinstance(t, T.IntType) and not t.lo <= n <= t.hi:
-            raise Fail("MS0302", f"{v} does not fit in {t} ({t.lo} to {t.hi})")
+            raise Fail("MS0302", f"{v} does not fit in {t} ({t.lo} to {t.hi})", _wider(v))
         return Known(t, n)
     if isinstance(t, T.EnumType) and T.is_int(s):
         if v not in t.members.values():
