@@ -64,6 +64,11 @@ OF_TESTS = (
         "two hundred requests at once, a thousand simulated wafers, a sweep of a hundred points",
     ),
     Variable("MESHLANG_LARGE", "1", "decoder layers on 32 x 32 and 64 x 64 PEs, all tables of docs/moe.md, too"),
+    Variable(
+        "MESHLANG_NODE_MODULES",
+        "folder",
+        "a `node_modules` folder with vscode-textmate, vscode-oniguruma and @vscode/vsce: the grammar in the engine of editors, the extension packed",
+    ),
     Variable("MESHLANG_UPDATE_GOLDEN", "1", "write golden outputs anew"),
 )
 
