@@ -178,6 +178,31 @@ def test_simd_packs_two_elements(n):
     assert words(machine, 1, 0, y, (n + 1) // 2) == padded.view(np.uint32).tolist()
 
 
+@pytest.mark.parametrize("step_by_step", [False, True])
+@pytest.mark.parametrize("simd", [0, 1])
+@pytest.mark.parametrize("n", [1, 4, 5])
+def test_a_receive_without_end_stays_in_its_vector(n, simd, step_by_step):
+    """Also where a wavelet has two elements, and there is room for one."""
+    data = np.arange(8, dtype=np.uint16) + 100
+    tile = Tile("receive.csl")
+    y, guard = tile.var("y", n, 2), tile.var("guard", 4, 2, np.full(4, 7, np.uint16))
+    tile.inputs, tile.blocked = [(2, 5)], 1 << 2 | 1 << 5
+    tile.function("main", export=True)
+    tile.op("mov16", ("dsd", mem(y, n, 1, 2)), ("dsd", fabin(0x7FFF, 2, 5, simd=simd)))
+    tile.done()
+    tile.ret()
+    machine = Machine(
+        program([[0, 1]], [sender(8, values=data, simd=simd), tile], {5: {(0, 0): (R, E), (1, 0): (W, R)}})
+    )
+    if step_by_step:
+        machine.step_by_step()
+    with pytest.raises(MeshlangError, match=f"MS0832.*memory vector of {n} elements"):
+        launch(machine)
+    whole = n - n % 2 if simd else n
+    assert words(machine, 1, 0, y, n, np.uint16) == [*data[:whole], *[0] * (n - whole)]
+    assert words(machine, 1, 0, guard, 4, np.uint16) == [7] * 4
+
+
 def test_sixteen_bits_go_alone_without_simd_and_carry_an_index():
     data = np.array([7, 8, 9], np.uint16)
     tile = Tile()

@@ -251,8 +251,9 @@ def run_in_memory(W, T, M8, M16, M32, pe, v):
                         return np.int64(-1)
                     k = np.int64(i)
                     break
-                if n == ENDLESS and beyond(W, T, d, i + 1):
-                    fail(W, FENDLESS, pe, np.int64(i), ZERO, ZERO)
+                past = beyond(W, T, d, np.int64(i + 1)) if n == ENDLESS else np.int64(-1)
+                if past >= 0:
+                    fail(W, FENDLESS, pe, past, ZERO, ZERO)
                     return np.int64(-1)
             a = W[v + V_ACC] if accumulate else fetch_memory(W, T, M8, M16, M32, d + OK, mem)
             b = fetch_memory(W, T, M8, M16, M32, d + 2 * OK, mem)

@@ -159,7 +159,7 @@ def check_walk(W, T, pe, o, n, j):
 
 @cold
 def beyond(W, T, d, k):
-    """Does an operation without end run past one of its memory vectors before it has done k elements?"""
+    """The length of the memory vector past which an operation without end runs before it has done k elements, or -1."""
     for j in range(3):
         o = d + j * OK
         if k > W[o + O_LEN] and (
@@ -168,8 +168,8 @@ def beyond(W, T, d, k):
             or W[o + O_KIND] == K_MEM4
             and not is_ring(T, W[o + O_QUEUE])
         ):
-            return True
-    return False
+            return W[o + O_LEN]
+    return np.int64(-1)
 
 
 @inline

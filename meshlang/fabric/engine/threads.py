@@ -261,8 +261,9 @@ def thread_step(W, U, T, M8, M16, M32, pe, dense, now):
         W[W[v + V_RESULT]] = 0
         return FINISHED
     if W[v + V_FLAGS] & F_ENDLESS != 0:
-        if beyond(W, T, d, k + step):
-            fail(W, FENDLESS, pe, k, ZERO, ZERO)
+        past = beyond(W, T, d, k + step)
+        if past >= 0:
+            fail(W, FENDLESS, pe, past, ZERO, ZERO)
             W[G_FPC] = W[v + V_PC]
             return FAILED
     elif W[v + V_FLAGS] & F_OPEN != 0 and not overrun(W, U, T, pe, v, d, k):
