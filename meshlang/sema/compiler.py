@@ -305,6 +305,8 @@ class Compiler:
                 spec, layout, base if n == 1 else f"{base}#{n}", bindings if spec.path == path else {}
             )
             units.append(u)
+            if u.overruns:
+                break  # the other tile programs of an endless file are as endless
         self.diagnostics.raise_if_errors()
         for u in units:
             tiles.append(u.assemble())

@@ -8,6 +8,7 @@ import pytest
 
 import meshlang
 from meshlang.diag import MeshlangError
+from meshlang.sema.analysis.loops import Loops
 
 ROUNDS = "for (@range(u16, 60)) |i|"
 CALLS = """fn f(n: i16, k: i32) i32 { if (n < 2) { return k; } return f(n - 1, 2 * k) + f(n - 2, 2 * k + 1); }
@@ -58,3 +59,44 @@ def test_what_needs_more_gets_it(tmp_path):
     with pytest.raises(MeshlangError, match="MS0330"):
         meshlang.compile(tmp_path / "layout.csl", max_comptime_work=5_000, max_inlined_iterations=1)
     meshlang.compile(tmp_path / "layout.csl", max_comptime_work=5_000, max_inlined_iterations=8_000)
+
+
+ENDS_NOT = "fn f() i32 { var n: i32 = 0; while (true) { n += 1; } return n; }\n"
+
+
+def test_many_endless_things_take_no_longer_than_some(tmp_path):
+    """One limit for the globals of a file, and for the tile programs of a layout."""
+    names = [f"v{i}" for i in range(30)]
+    (tmp_path / "pe.csl").write_text(
+        f"param x: i16;\n{ENDS_NOT}"
+        + "".join(f"const {n} = f();\n" for n in names)
+        + "".join(f"comptime {{ @comptime_assert({n} == 0); }}\n" for n in names)
+    )
+    (tmp_path / "layout.csl").write_text(
+        'layout { @set_rectangle(90, 1); for (@range(i16, 90)) |x| { @set_tile_code(x, 0, "pe.csl", .{ .x = x }); } }\n'
+    )
+    rounds = []
+    step = Loops.step
+
+    def counted(self, node, limit):
+        rounds.append(node)
+        return step(self, node, limit)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(MeshlangError) as caught:
+        patch.setattr(Loops, "step", counted)
+        meshlang.compile(tmp_path / "layout.csl", max_comptime_work=4_000, max_inlined_iterations=1)
+    assert {d.code for d in caught.value.diagnostics} == {"MS0330"}
+    assert 4_000 < len(rounds) < 8_500
+
+
+def test_functions_that_a_layout_calls_count_together(tmp_path):
+    """Each below the limit of one; all together far above it."""
+    (tmp_path / "pe.csl").write_text("fn f() void {}\n")
+    (tmp_path / "layout.csl").write_text(
+        "fn f(k: i32) i32 { var n: i32 = k; while (n < k + 900) { n += 1; } return n; }\n"
+        "layout { @set_rectangle(1, 1); var s: i32 = 0; for (@range(i32, 900)) |k| { s += f(k); } "
+        '@comptime_assert(s > 0); @set_tile_code(0, 0, "pe.csl"); }\n'
+    )
+    with pytest.raises(MeshlangError, match="MS0330.*more than 8000 rounds"):
+        meshlang.compile(tmp_path / "layout.csl", max_comptime_steps=1_000, max_inlined_iterations=1)
+    meshlang.compile(tmp_path / "layout.csl")

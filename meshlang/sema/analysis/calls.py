@@ -235,8 +235,7 @@ class Calls(Context):
                 node,
                 "is the recursion endless? --comptime-func-depth-limit raises the limit",
             )
-        if not self.in_layout:
-            self.work(node, 8)  # takes about as long as so many rounds
+        self.work(node, 8)  # takes about as long as so many rounds
         inner.scopes = [{n: v for n, v, _, _ in args}]
         inner.returns = ret
         try:

@@ -108,13 +108,15 @@ class Context:
         self.unit.error(code, message, getattr(node, "span", node), help=help, severity="warning")
 
     def work(self, node: Any, amount: int = 1) -> None:
-        """A round of a loop or a call at compile time, outside the layout block: together they have a limit, which
-        endless code of any kind reaches in seconds."""
-        unit = self.unit
-        unit.work += amount
-        limit = unit.compiler.options.work_limit
-        if unit.work > limit:
-            unit.work = 0  # whatever else there is gets a chance
+        """A round of a loop or a call at compile time: together they have a limit, which endless code of any kind reaches,
+        outside the layout block in seconds."""
+        unit, options = self.unit, self.unit.compiler.options
+        limit = options.layout_limit if self.in_layout else options.work_limit
+        unit.work[self.in_layout] += amount
+        if unit.work[self.in_layout] > limit:
+            # whatever else there is gets a chance, of half the room each time: all together take twice the limit
+            unit.overruns += 1
+            unit.work[self.in_layout] = limit - (limit >> unit.overruns)
             self.fail(
                 "MS0330",
                 f"the code that runs at compile time takes more than {limit} rounds of loops and calls",

@@ -30,8 +30,7 @@ class Loops(Context):
                 node,
                 "is it endless? --max-inlined-iterations raises the limit",
             )
-        if not self.in_layout:
-            self.work(node)
+        self.work(node)
 
     def st_while(self, node: ast.While):
         if self.fb is None:

@@ -102,7 +102,8 @@ class CompileOptions:
     # nothing is read outside this folder, links followed, but the standard library and the import paths; "": no such limit
     confined_to: str = ""
     max_comptime_steps: int = 20_000_000  # rounds of loops in one comptime function or block: a wafer has 500,000 PEs
-    # the same and calls at compile time, outside the layout block, all together for one tile program: some seconds
+    # the same and calls at compile time, outside the layout block, all together for one tile program: some seconds. Where it
+    # is reached, no other tile program is compiled
     max_comptime_work: int = 800_000
     together: bool = True  # evaluate loops of the layout for all their rounds at once; results are the same
     simd: int = 0  # isa.Simd of a fabric DSD without simd_mode
@@ -111,6 +112,11 @@ class CompileOptions:
     def comptime_limit(self) -> int:
         """The most rounds of a loop at compile time."""
         return max(self.max_comptime_steps, self.max_inlined_iterations)
+
+    @property
+    def layout_limit(self) -> int:
+        """The most rounds and calls at compile time in the layout block, with the functions that it calls."""
+        return 8 * self.comptime_limit
 
     @property
     def work_limit(self) -> int:

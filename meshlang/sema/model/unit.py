@@ -118,7 +118,9 @@ class Unit:
     route_colors: set[int] = field(default_factory=set)  # colors whose routes the program changes at run time
     register_pointers: bool = False  # some pointer is made of a number that may be the address of a register
     uses_memcpy: bool = False
-    work: int = 0  # rounds of loops and calls at compile time so far
+    # rounds of loops and calls at compile time so far: outside the layout block, and in it
+    work: list[int] = field(default_factory=lambda: [0, 0])
+    overruns: int = 0  # how often they were too many
     param_text: dict[str, str] = field(default_factory=dict)
     pointed: set[int] = field(default_factory=set)  # functions whose address is taken
     hooks: list[Any] = field(default_factory=list)  # run after the functions, before assembly
