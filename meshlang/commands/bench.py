@@ -10,7 +10,7 @@ EXAMPLES = """\
 examples:
   meshlang bench            a table: scalar instructions, wavelet hops, f16 vectors, MeshGEMM and MeshGEMV; `turns`: what one of them
                             costs, in turns of a compiled loop that was timed in the same run
-  meshlang bench --full     and sizes up to a wafer's (some minutes)
+  meshlang bench --full     and sizes up to a wafer's, and layers of LLaMA3-8B (some minutes)
   meshlang bench --trace    and what recording costs
   meshlang bench --off      and what flight recorder and tracing cost while nobody traces (compiles two more engines the first time)
   meshlang bench --json     the same numbers for a script
@@ -33,6 +33,10 @@ def execute(args: argparse.Namespace) -> int:
 
     rate = bench.yardstick()
     rows = bench.run(args.trace) + programs.rows(programs_dir(), args.full)
+    if args.full:
+        from meshlang.models import bench as models
+
+        rows += models.rows(programs_dir())
     rows += overhead.overhead() if args.off else []
     bench.in_turns(rows, rate)
     rows.append({"what": "yardstick: turns of a xorshift generator", "value": rate, "unit": "1/s"})

@@ -13,14 +13,14 @@ from ..fabric.machine import Machine
 from .api import compile as compile_program
 
 
-def _machine(programs: Path, name: str, params: dict[str, Any]) -> tuple[Machine, float]:
+def loaded(programs: Path, name: str, params: dict[str, Any]) -> tuple[Machine, float]:
     """A program on its fabric, and the seconds that compiling it took."""
     began = time.perf_counter()
     program = compile_program(str(programs / name / "layout.csl"), params=params, cache=False)
     return Machine(program.ir), time.perf_counter() - began
 
 
-def _bytes(machine: Machine) -> int:
+def bytes_of_a_pe(machine: Machine) -> int:
     """Bytes of the engine's state for each PE."""
     state = machine.state
     return (state.W.nbytes + state.U.nbytes + state.M8.nbytes) // (machine.width * machine.height)
@@ -30,7 +30,7 @@ def gemm(programs: Path, side: int, tile: int, cycles: int) -> dict[str, Any]:
     """MeshGEMM: every PE sends, receives and multiplies all the time. Steady state: so many cycles of it, after the
     first product."""
     params = {"P": side, "Mt": tile, "Kt": tile, "Nt": tile, "f32_data": False, "f32_sum": False, "interleave": True}
-    machine, compiling = _machine(programs, "meshgemm", params)
+    machine, compiling = loaded(programs, "meshgemm", params)
     machine.launch("run", [1 + cycles // 1000])
     machine.run("commands", max_cycles=4 * side + 400)  # the launch has reached all, and memory has been touched
     best = 0.0
@@ -42,7 +42,7 @@ def gemm(programs: Path, side: int, tile: int, cycles: int) -> dict[str, Any]:
         "what": f"MeshGEMM, tile {tile}, {side} x {side}",
         "value": best,
         "unit": "tile-cycles/s",
-        "bytes a PE": _bytes(machine),
+        "bytes a PE": bytes_of_a_pe(machine),
         "compiled in s": compiling,
     }
 
@@ -50,7 +50,7 @@ def gemm(programs: Path, side: int, tile: int, cycles: int) -> dict[str, Any]:
 def gemv(programs: Path, side: int) -> dict[str, Any]:
     """MeshGEMV, tiles of 6 x 6: products in memory, then a tree along the columns; most PEs wait."""
     params = {"P": side, "Mt": 6, "Nt": 6, "K": 2, "groups": max(1, round(side**0.5)), "along_rows": False}
-    machine, compiling = _machine(programs, "meshgemv", params | {"f32_data": False, "f32_sum": False})
+    machine, compiling = loaded(programs, "meshgemv", params | {"f32_data": False, "f32_sum": False})
     machine.launch("run", [1])
     machine.run("commands")  # memory has been touched
     machine.run()
@@ -62,7 +62,7 @@ def gemv(programs: Path, side: int) -> dict[str, Any]:
         "what": f"MeshGEMV, tile 6, {side} x {side}",
         "value": (machine.cycle - first) * side * side / seconds,
         "unit": "tile-cycles/s",
-        "bytes a PE": _bytes(machine),
+        "bytes a PE": bytes_of_a_pe(machine),
         "compiled in s": compiling,
     }
 
@@ -70,8 +70,8 @@ def gemv(programs: Path, side: int) -> dict[str, Any]:
 def memory(programs: Path, side: int) -> dict[str, Any]:
     """What MeshGEMM with tiles of one element takes on so many PEs a side; it is only loaded."""
     params = {"P": side, "Mt": 1, "Kt": 1, "Nt": 1, "f32_data": False, "f32_sum": False, "interleave": True}
-    machine, compiling = _machine(programs, "meshgemm", params)
-    size = _bytes(machine)
+    machine, compiling = loaded(programs, "meshgemm", params)
+    size = bytes_of_a_pe(machine)
     total = size * side * side / 1e9
     row = {"what": f"MeshGEMM, tile 1, {side} x {side}: state", "value": total, "unit": "GB"}
     return row | {"bytes a PE": size, "compiled in s": compiling}

@@ -10,6 +10,7 @@ Prints the seed, how many cases of each kind were tried, and each failure with t
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -87,7 +88,26 @@ def express(seed: int, until: float) -> Outcome:
     return done, wrong
 
 
-KINDS: dict[str, Kind] = {f.__name__: f for f in (sources, folders, optimiser, vectors, express)}
+def devices(seed: int, until: float) -> Outcome:
+    """Random programs with @map, @dfilt, SIMD, circular buffers, FIFOs and switches under load, against models in Python."""
+    from .devices import fuzz
+
+    done, wrong = fuzz(1 << 30, seed, until=until)
+    return sum(done.values()), wrong
+
+
+def kills(seed: int, until: float) -> Outcome:
+    """Writers of folders, states, traces and caches, and compilations, killed at random moments."""
+    from . import kills
+
+    done, wrong = 0, []
+    while time.monotonic() < until:
+        more, found = kills.fuzz(5, seed * 1000 + done, list(kills.KINDS), until)
+        done, wrong = done + more, wrong + found
+    return done, wrong
+
+
+KINDS: dict[str, Kind] = {f.__name__: f for f in (sources, folders, optimiser, vectors, express, devices, kills)}
 
 
 def run(minutes: float, seed: int, kinds: list[str]) -> list[str]:
@@ -112,6 +132,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time() // 86400), help="default: the number of the day")
     parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
     options = parser.parse_args()
+    os.environ.setdefault("MESHLANG_KEEP_PROGRAMS", "0")  # nothing of it is of use again
     print(f"seed {options.seed}", flush=True)
     return 1 if run(options.minutes, options.seed, options.kinds) else 0
 

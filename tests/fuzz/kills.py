@@ -3,7 +3,7 @@
     python -m tests.fuzz.kills --count 200                         # of each kind
     python -m tests.fuzz.kills --count 200 --kind save compile --seed 7
 
-A child writes over and over, now one thing, now another, and is killed (SIGKILL) at a random moment of at most two writes.
+A child writes over and over, now one thing, now another, and is killed (SIGKILL) at a random moment of its first three writes.
 Then this process reads what is there, uses it, writes itself, and reads again. Prints how often what was found, and exits with
 1 if anything else was. The engine runs uncompiled: what is tested is on the disk.
 """
@@ -90,12 +90,16 @@ class Writer(ABC):
     """What is written, and what may be found."""
 
     processes = 1  # children that write the same at the same time
+    longest = 3.0  # writes that a child may begin before it is killed
 
     def __init__(self, folder: Path):
         self.folder = folder
 
-    def prepare(self) -> None:  # noqa: B027 (most have nothing to do)
-        """Before the children start."""
+    def prepare(self) -> float:
+        """Before the children start; the seconds that a write takes."""
+        began = time.perf_counter()
+        self.write(0)
+        return time.perf_counter() - began
 
     @abstractmethod
     def write(self, which: int) -> None:
@@ -173,7 +177,8 @@ class Traces(Writer):
 
     def __init__(self, folder: Path):
         super().__init__(folder)
-        self.traces = [meshlang.trace(CompiledProgram(compiled(folder / "sources", k)), self.work) for k in VALUES]  # fmt: skip
+        program = CompiledProgram(compiled(folder / "sources", VALUES[0]))
+        self.traces = [meshlang.trace(program, lambda fabric, n=n: self.work(fabric, n)) for n in (1, 2)]
         self.turn = 0
         self.contents: dict[str, list[bytes]] = {}
         for ending in self.ENDINGS:
@@ -181,13 +186,16 @@ class Traces(Writer):
             for trace in self.traces:
                 trace.save(folder / f"t{ending}")
                 self.contents[ending].append((folder / f"t{ending}").read_bytes())
+            assert self.contents[ending][0] != self.contents[ending][1]
 
     @staticmethod
-    def work(fabric: Any) -> None:
-        fabric.launch("main")
+    def work(fabric: Any, times: int) -> None:
+        for _ in range(times):
+            fabric.launch("main")
 
-    def prepare(self) -> None:
+    def prepare(self) -> float:
         self.turn += 1
+        return super().prepare()
 
     @property
     def ending(self) -> str:
@@ -230,16 +238,25 @@ class Caches(Writer):
 class Compile(Writer):
     """A compilation with a cold cache, which writes parse tables, the program, and a compiled folder."""
 
+    longest = 1.3
+
     def __init__(self, folder: Path):
         super().__init__(folder)
         self.layout = sources(folder / "sources")
         self.expected = serial.pack(compiled(folder / "sources", VALUES[0]))
         self.cold = Path(os.environ["MESHLANG_CACHE_DIR"])
+        self.seconds: float | None = None
 
-    def prepare(self) -> None:
+    def prepare(self) -> float:
         shutil.rmtree(self.cold, ignore_errors=True)
         shutil.rmtree(self.folder / "out", ignore_errors=True)
         self.forget()
+        if self.seconds is None:  # with a cold cache it is long, and the same each time
+            began = time.perf_counter()
+            self.write(0)
+            self.seconds = min(self.processes, 2) * (time.perf_counter() - began)  # on two cores
+            self.prepare()
+        return self.seconds
 
     @staticmethod
     def forget() -> None:
@@ -305,12 +322,12 @@ def child(writer: Writer, once: bool, wrong: Path) -> int:
         os._exit(1)
 
 
-def kill(writer: Writer, seconds: float, choice: random.Random, wrong: Path) -> str:
-    """One kill: what was found. `seconds`: that a write takes. AssertionError: something that should not be."""
-    writer.prepare()
+def kill(writer: Writer, choice: random.Random, wrong: Path) -> str:
+    """One kill: what was found. AssertionError: something that should not be."""
+    seconds = writer.prepare()
     survivors = writer.processes > 1 and choice.random() < 0.5
     children = [child(writer, survivors, wrong) for _ in range(writer.processes)]
-    time.sleep(choice.uniform(0, 2 * seconds))
+    time.sleep(choice.uniform(0, writer.longest * seconds))
     victims = children[:1] if survivors else children
     for pid in victims:
         os.kill(pid, signal.SIGKILL)
@@ -335,21 +352,11 @@ def fuzz(count: int, seed: int, kinds: list[str], until: float = float("inf")) -
                 os.environ["MESHLANG_CACHE_DIR"] = str(Path(place) / "cache")
                 kept.LEAST_SECONDS, least = 0.0, kept.LEAST_SECONDS
                 writer = KINDS[name](Path(place))
-                writer.prepare()
-                writer.write(0)
-                began = time.perf_counter()
-                writer.write(0)
-                seconds = time.perf_counter() - began
-                if isinstance(writer, Compile):
-                    writer.prepare()
-                    began = time.perf_counter()
-                    writer.write(0)
-                    seconds = (time.perf_counter() - began) * 0.75 * min(writer.processes, 2)
                 for number in range(count):
                     if time.monotonic() > until:
                         break
                     try:
-                        tally[kill(writer, seconds, random.Random(seed * 100_000 + number), Path(place) / "wrong")] += 1
+                        tally[kill(writer, random.Random(seed * 100_000 + number), Path(place) / "wrong")] += 1
                     except Exception:
                         wrong.append(f"{name}, seed {seed}, number {number}: {traceback.format_exc()}")
                         tally["WRONG"] += 1
