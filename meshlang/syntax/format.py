@@ -4,7 +4,7 @@ No token and no comment is added, removed or moved to another line, so that a fo
 construction; `format_text` compares all the same. How a line looks:
 
 - two blanks of indentation for each line with open brackets, and for what continues a statement; four inside the
-  parentheses of `if`, loops and functions, below which a body follows;
+  parentheses of `if`, loops and functions, below which a body follows, and in brackets that an `else` follows;
 - one blank around operators, none inside parentheses, one inside braces but for a single value (`.{RAMP}`) and the
   lengths of a tensor access (`|i|{n} -> a[i]`);
 - comments at the ends of neighbouring lines stand below each other; at most one empty line, none inside a brace's ends;
@@ -185,6 +185,7 @@ class _Shape:
                 self.closer[self.opener[i]] = i
         self.unary: set[int] = set()
         self.results: set[int] = set()  # first tokens of the types that functions return
+        self.tight: set[int] = set()  # and of function types: `fn()void`, as published programs have it
         self.literals: set[int] = set()  # braces of `T{ ... }`
         self.lengths: set[int] = set()  # braces of tensor accesses
         self.opening: set[int] = set()  # bars of captures
@@ -209,9 +210,11 @@ class _Shape:
             while self.tokens[i][0] == "LPAR":  # parentheses belong to the span
                 i += 1
             self.unary.add(i)
-        elif isinstance(node, (ast.FnDecl, ast.FnType)):
+        elif isinstance(node, ast.FnDecl):
             if node.ret is not None:
                 self.results.add(self.at[node.ret.span.start])
+        elif isinstance(node, ast.FnType):
+            self.tight.add(self.at[node.ret.span.start])
         elif isinstance(node, (ast.ArrayLit, ast.StructLit)):
             if node.type is not None:
                 self.literals.add(self._after(node.type.span.end))
@@ -262,7 +265,12 @@ class _Shape:
     def blank(self, i: int) -> bool:
         """Whether a blank stands in front of token i, which follows another on its line."""
         kind, before = self.tokens[i][0], self.tokens[i - 1][0]
-        if kind in ("COMMA", "SEMI", "RPAR", "RSQB") or before in ("LPAR", "LSQB", "DOT") or i - 1 in self.unary:
+        if (
+            i in self.tight
+            or kind in ("COMMA", "SEMI", "RPAR", "RSQB")
+            or before in ("LPAR", "LSQB", "DOT")
+            or i - 1 in self.unary
+        ):
             return False
         if before in ("DOTLBRACE", "LBRACE"):
             return kind != "RBRACE" and self.padded(i - 1)
@@ -302,6 +310,7 @@ class _Frame:
     inner: int = 0  # of the lines in it
     braces: bool = True  # statements or elements on lines of their own: what continues one stands further in
     before: int = -1  # the last token in it, not deeper
+    base: int = 0  # what the lines in it stand further in than
     level: int = 0  # heads of statements whose body began on a line of its own
     ifs: list[int] = field(default_factory=list)  # the level of each `if` of the statement
 
@@ -348,12 +357,15 @@ class _Indenter:
                 frame.level = frame.ifs.pop()
             frame.before = i
             if kind in _OPENERS:
-                self.frames.append(_Frame(indent))
+                base = frame.base if any(frame is f for f, _ in opened) else indent
+                if i != indices[-1] and frame.ifs and base == indent:
+                    base = max(base, frame.inner + INDENT * frame.ifs[-1])  # further in than the `else` to come
+                self.frames.append(_Frame(indent, base=base))
                 opened.append((self.frames[-1], i))
         for frame, i in opened:
             last = i == indices[-1]
             block = self.tokens[i][0] == "LBRACE" and i not in self.shape.literals
-            frame.inner = indent + (HANGING if i in self.shape.heads and not last else INDENT)
+            frame.inner = frame.base + (HANGING if i in self.shape.heads and not last else INDENT)
             frame.braces = last or block
         return indent
 
@@ -377,13 +389,15 @@ class _Indenter:
 
     def _continued(self, frame: _Frame, i: int) -> int:
         """How many steps a line that begins with token i stands further in than a statement would."""
-        if self._ends(frame, i) or not frame.braces:
-            return 0
         kind = self.tokens[i][0]
-        if kind == "LBRACE" and i not in self.shape.literals:
-            return frame.level
+        if self._ends(frame, i):
+            return 0
         if kind == "ELSE" and frame.ifs:
             return frame.ifs[-1]
+        if not frame.braces:
+            return 0
+        if kind == "LBRACE" and i not in self.shape.literals:
+            return frame.level
         before = frame.before
         if (
             before in self.shape.headers

@@ -98,7 +98,7 @@ fn f(a: i16,
   return a[0] * b[1];
 }
 // the end
-const p: *const [2]i16 = &q; var s = struct { a: i16, b: fn(i16) void };
+const p: *const [2]i16 = &q; var s = struct { a: i16, b: fn(i16)void };
 comptime {  // one
 
   x = .{  // an empty line
@@ -212,3 +212,40 @@ def test_a_mistake_of_the_formatter_changes_no_file(monkeypatch):
     monkeypatch.setattr(module, "_joined", lambda indices, shape: "const b = 2;")
     with pytest.raises(AssertionError, match="would change"):
         format_text("const a = 1;")
+
+
+def test_brackets_before_an_else():
+    """Lines in them stand further in than the `else`."""
+    text = """const lib = if (a) @import_module("<x>", .{ .n = n,
+    .role = role, .id = id })
+  else if (b) @import_module("<y>", .{ .n = n,
+    .role = role })
+  else @import_module("<z>", .{ .n = n,
+    .role = role });
+const down = if (a) @import_module("<x>", .{ .n = n,
+    .role = role }) else {};
+const more = @import_module("<x>", .{
+  .queues = if (a) [2]output_queue{ b, c }
+    else [2]output_queue{ d, e } });
+fn f(x: i16) i16 {
+  if (g(x,
+    2)) { return 1; }
+  return h(x,
+    2);
+}
+"""
+    assert format_text(text) == text
+    assert format_text("\n".join(line.strip() for line in text.splitlines())) == text
+
+
+def test_function_types_are_written_as_published_programs_write_them():
+    assert (
+        format_text('layout { @export_name("f", fn( u16 ) void); }') == 'layout { @export_name("f", fn(u16)void); }\n'
+    )
+    assert format_text("fn f() void {}\nvar p: *const fn(i16) f32;") == "fn f() void {}\nvar p: *const fn(i16)f32;\n"
+
+
+def test_our_programs_are_in_form():
+    for path in sorted((Path(__file__).resolve().parents[2] / "programs").rglob("*.csl")):
+        text = path.read_text(encoding="utf-8")
+        assert format_text(text, str(path)) == text, path
