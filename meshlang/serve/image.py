@@ -12,7 +12,6 @@ import json
 import math
 import mmap
 import os
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +31,7 @@ from meshlang.models.runner import Runner, Store
 from meshlang.models.text import Tokenizer
 from meshlang.version import __version__
 
+from .checksum import checksum
 from .image_format import FORMAT, LONGEST_HEADER, MAGIC, PREFIX, Chunk, Header, Part, Segment, aligned, decode
 
 THREADS = 4  # that check and copy chunks: some wait for pages while others copy
@@ -125,7 +125,7 @@ class Image(ABC):
 
     def check(self, chunk: Chunk, data: Any) -> None:
         """MS1613 if these are not the bytes that were written."""
-        if zlib.crc32(data) != self.header.checksum(chunk):
+        if checksum(data) != self.header.checksum(chunk):
             raise image_error(
                 "MS1613",
                 f"{self.name}: {chunk.name} ({chunk.size:,} bytes from {chunk.offset:,} on) is not what was written",

@@ -9,7 +9,7 @@
 
 A segment of the mesh holds a part of each PE's memory (a layer, a piece of the output projection): row after row of PEs, each row
 aligned to 4096; in a row PE after PE; of a PE its arrays, by address. A segment of the host is a text or a table. All segments are cut into
-chunks of about 1 MiB, whole rows of PEs or whole PEs, and the header has a CRC-32 of each: a chunk is what is read, checked and written
+chunks of about 1 MiB, whole rows of PEs or whole PEs, and the header has a checksum of each (checksum.py): a chunk is what is read, checked and written
 to the fabric at a time. The digest of the header, which has all checksums in it, is the image's identity.
 
 Numbers are little-endian. Everything that a header says is checked (`decode`): a file that is accepted has no byte that nothing vouches
@@ -25,11 +25,11 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 MAGIC = b"MESHWIMG"
-FORMAT = 1
+FORMAT = 2
 PREFIX = 48  # bytes before the header
 PAGE = 4096
 CHUNK = 1 << 20
-DIGITS = 8  # of a checksum
+DIGITS = 16  # of a checksum
 LONGEST_HEADER = 1 << 28
 
 MESH_KINDS = ("layer", "head")
@@ -100,7 +100,7 @@ class Header:
     """What an image says about itself. width, height: of the mesh, in PEs. config: the model's config.json. placement:
     arguments of models.llama.Placement, and under "version" what it was when the image was made. ends: tokens that end a
     text. config_sha256, weights_sha256: of config.json's bytes, and of all tensors (`Checkpoint.digest`). checksums:
-    CRC-32 of each chunk, eight hexadecimal digits each."""
+    of each chunk, sixteen hexadecimal digits each."""
 
     made_by: str
     arch: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from meshlang.models.llama_config import read_object
 from meshlang.models.runner import Weights
 from meshlang.version import __version__
 
+from .checksum import checksum
 from .image import image_error, needed, symbol_places
 from .image_format import DIGITS, PREFIX, Header, Part, Segment, aligned, encode
 
@@ -106,18 +106,18 @@ class _Writer:
         self.file = file
         self.sizes = [chunk.size for chunk in header.chunks()]
         self.checksums: list[int] = []
-        self._bytes = self._sum = 0  # of the chunk that is being written
+        self._chunk = bytearray()  # what there is of the one that is being written
 
     def write(self, data: Any) -> None:
         view = memoryview(data).cast("B")
         while len(view):
-            n = min(len(view), self.sizes[len(self.checksums)] - self._bytes)
-            self.file.write(view[:n])
-            self._bytes, self._sum = self._bytes + n, zlib.crc32(view[:n], self._sum)
-            view = view[n:]
-            if self._bytes == self.sizes[len(self.checksums)]:
-                self.checksums.append(self._sum)
-                self._bytes = self._sum = 0
+            part = view[: self.sizes[len(self.checksums)] - len(self._chunk)]
+            self._chunk += part
+            view = view[len(part) :]
+            if len(self._chunk) == self.sizes[len(self.checksums)]:
+                self.file.write(self._chunk)
+                self.checksums.append(checksum(self._chunk))
+                self._chunk.clear()
 
 
 def _arrays(store: Weights, kind: str, number: int, settled: bool) -> Iterator[tuple[str, np.ndarray]]:
