@@ -73,7 +73,7 @@ def execute(args: argparse.Namespace) -> int:
 def _describe(model: Served) -> str:
     spec = model.spec
     return (
-        f"{spec.name}: {spec.width} x {spec.height} PEs, {spec.dtype}, {spec.context} tokens, {model.size / 1e6:,.1f} MB of weights, "
+        f"{spec.name}: {spec.width} x {spec.height} PEs, {spec.dtype}, {spec.context} tokens, {model.weights / 1e6:,.1f} MB of weights, "
         f"{'text' if model.tokenizer else 'token numbers only'}"
     )
 

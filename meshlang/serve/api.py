@@ -387,7 +387,7 @@ def build(controller: Controller) -> Any:
         body = {
             "status": "ok" if good else "stopping" if controller.stopping else "no workers",
             "workers": controller.alive,
-            "workers_wanted": controller.config.workers,
+            "workers_wanted": controller.config.workers.count,
             "running": len(controller.running),
             "waiting": len(controller.waiting),
         }

@@ -39,10 +39,10 @@ class Template:
     @classmethod
     def of(cls, model: ServedModel) -> Template | None:
         """None: the model has none. MS1663."""
-        folder = model.path
+        folder = model.folder or Path()
         config = folder / "tokenizer_config.json"
         content: dict[str, Any] = {}
-        if config.is_file():
+        if model.folder and config.is_file():
             try:
                 content = json.loads(config.read_text(encoding="utf-8"))
                 if not isinstance(content, dict):
@@ -50,7 +50,8 @@ class Template:
             except ValueError as error:
                 raise model_error("MS1663", f"{config} cannot be read: {error}") from None
         file = model.template or folder / "chat_template.jinja"
-        text = file.read_text(encoding="utf-8") if file.is_file() else content.get("chat_template")
+        there = (model.folder or model.template) and file.is_file()
+        text = file.read_text(encoding="utf-8") if there else content.get("chat_template")
         if isinstance(text, list):  # several, by name
             text = next((t.get("template") for t in text if t.get("name") == "default"), None)
         if not isinstance(text, str):
@@ -61,7 +62,7 @@ class Template:
             token = token.get("content") if isinstance(token, dict) else token
             if isinstance(token, str):
                 special[name] = token
-        return cls(text, special, file if file.is_file() else config)
+        return cls(text, special, file if there else config)
 
     def render(self, messages: list[dict[str, Any]]) -> str:
         """ValueError, if the template refuses them."""

@@ -11,14 +11,18 @@ from typing import Any
 
 from meshlang.diag import Diagnostic, MeshlangError
 
+from .sources import is_url
+from .tiers import opened
+
 
 @dataclass(frozen=True)
 class ServedModel:
-    """path: a folder, or a wafer image. width, height: PEs. context: tokens of prompt and answer together; prompt: of them, the
-    most that are prefilled at once (others are decoded). template: a file with a chat template, in the place of the folder's."""
+    """path: a folder, a wafer image, or (a text) its address on a server. width, height: PEs. context: tokens of prompt and answer
+    together; prompt: of them, the most that are prefilled at once (others are decoded). template: a file with a chat template, in
+    the place of the folder's."""
 
     name: str
-    path: Path
+    path: Path | str
     width: int
     height: int
     dtype: str
@@ -27,20 +31,33 @@ class ServedModel:
     arch: str
     template: Path | None = None
 
+    @property
+    def folder(self) -> Path | None:
+        """None for an image."""
+        return self.path if isinstance(self.path, Path) and not self.path.is_file() else None
+
+
+@dataclass(frozen=True)
+class Workers:
+    """count: how many. width, height: PEs of a wafer. memory: bytes of host memory for chunks of images, on each. images: the folder
+    where they keep what comes from servers; None: nothing is kept. bandwidth: bytes a second from memory, disk and remote, at first:
+    what loads take is measured."""
+
+    count: int
+    width: int
+    height: int
+    memory: int = 10**9
+    images: Path | None = None
+    bandwidth: tuple[float, float, float] = (2e9, 5e8, 1e8)
+
 
 @dataclass(frozen=True)
 class Config:
-    """memory, disk: bytes of images that a worker keeps; bandwidth: bytes a second from memory, disk and remote, at first: what loads
-    take is measured. queue: requests that may wait. timeout: seconds for a request, waiting included. grace: seconds
-    that requests get to end when the server stops. keys: of the API; none: nobody is asked for one."""
+    """queue: requests that may wait. timeout: seconds for a request, waiting included. grace: seconds that requests get to end
+    when the server stops. keys: of the API; none: nobody is asked for one. source: the file."""
 
     models: list[ServedModel]
-    workers: int
-    width: int
-    height: int
-    memory: int = 4 * 10**9
-    disk: int = 10**12
-    bandwidth: tuple[float, float, float] = (2e9, 5e8, 1e8)
+    workers: Workers
     host: str = "127.0.0.1"
     port: int = 8343
     queue: int = 256
@@ -144,37 +161,38 @@ def read(path: str | Path) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise MeshlangError(Diagnostic("MS1660", f"{path} is no TOML: {error}")) from None
     top = _Table(file, "", content).names("server", "workers", "models")
-    workers = _Table(file, "workers", top.content.get("workers", {})).names(
-        "count", "wafer", "memory", "disk", "bandwidth"
-    )
-    width, height = workers.mesh("wafer")
-    count = workers.count("count", most=1000)
-    memory, disk = workers.size("memory", Config.memory), workers.size("disk", Config.disk)
-    bandwidth = _bandwidth(workers)
+    table = _Table(file, "workers", top.content.get("workers", {}))
+    workers = _workers(table)
     models = _models(file, top)
     for model in models:
-        if model.width > width or model.height > height:
-            raise workers.bad(
+        if model.width > workers.width or model.height > workers.height:
+            raise table.bad(
                 "wafer",
-                f"is {width}x{height}: {model.name} needs {model.width}x{model.height} PEs",
+                f"is {workers.width}x{workers.height}: {model.name} needs {model.width}x{model.height} PEs",
                 "a wafer holds every model",
             )
-    return _server(
-        _Table(file, "server", top.content.get("server", {})),
-        file,
-        models,
-        count,
-        width,
-        height,
-        memory,
-        disk,
-        bandwidth,
-    )
+    return _server(_Table(file, "server", top.content.get("server", {})), models, workers)
+
+
+def _workers(table: _Table) -> Workers:
+    from .pool import FRAME, LEAST
+
+    table.names("count", "wafer", "memory", "images", "bandwidth")
+    width, height = table.mesh("wafer")
+    memory = table.size("memory", Workers.memory)
+    if memory < LEAST * FRAME:
+        raise table.bad("memory", f"is {memory:,} bytes: chunks of images need at least {LEAST * FRAME:,}")
+    images = None
+    if "images" in table.content:
+        images = table.file.parent / table.text("images", "a folder for what comes from servers")
+        if images.exists() and not images.is_dir():
+            raise table.bad("images", f"is {str(images)!r}, which is no folder")
+    return Workers(table.count("count", most=1000), width, height, memory, images, _bandwidth(table))
 
 
 def _bandwidth(workers: _Table) -> tuple[float, float, float]:
     expected = "three numbers of bytes a second, of memory, disk and remote"
-    found = workers.take("bandwidth", list, expected, list(Config.bandwidth))
+    found = workers.take("bandwidth", list, expected, list(Workers.bandwidth))
     if len(found) != 3 or not all(isinstance(b, (int, float)) and 0 < b < float("inf") for b in found):
         raise workers.bad("bandwidth", f"is {found!r}: expected {expected}")
     return float(found[0]), float(found[1]), float(found[2])
@@ -192,8 +210,9 @@ def _models(file: Path, top: _Table) -> list[ServedModel]:
         name = table.text("name", "the name that requests use")
         if any(m.name == name for m in out):
             raise table.bad("name", f"is {name!r}, as that of another model")
-        path = file.parent / table.text("path", "a model's folder, or an image")
-        if not path.exists():
+        given = table.text("path", "a model's folder, an image, or its address")
+        path = given if is_url(given) else file.parent / given
+        if isinstance(path, Path) and not path.exists():
             raise table.bad(
                 "path", f"is {str(path)!r}, which is not there", "relative paths start at the file's folder"
             )
@@ -202,7 +221,7 @@ def _models(file: Path, top: _Table) -> list[ServedModel]:
             template = file.parent / table.text("chat_template", "a file with a Jinja template")
             if not template.is_file():
                 raise table.bad("chat_template", f"is {str(template)!r}, which is no file")
-        if path.is_file():
+        if isinstance(path, str) or path.is_file():
             out.append(replace(_image(table, name, path), template=template))
             continue
         width, height = table.mesh("mesh")
@@ -223,38 +242,26 @@ def _models(file: Path, top: _Table) -> list[ServedModel]:
     return out
 
 
-def _image(table: _Table, name: str, path: Path) -> ServedModel:
+def _image(table: _Table, name: str, path: Path | str) -> ServedModel:
     """A wafer image has its mesh, machine and element type; what the table says of them has to be the same (MS1614)."""
-    from .image import MappedImage
-
     for key in ("context", "prompt"):
         if key in table.content:
             raise table.bad(
                 key, "has no use: the image was placed for its own", "leave it out, or place the model again"
             )
-    image = MappedImage(path)
-    place = image.placement
-    dtype = {"float16": "f16", "float32": "f32"}[place.dtype.name]
-    image.expect(
-        mesh=table.mesh("mesh") if "mesh" in table.content else None,
-        arch=table.one_of("arch", ("wse2", "wse3"), image.header.arch),
-        dtype={"f16": "float16", "f32": "float32"}[table.one_of("dtype", ("f16", "f32"), dtype)],
-    )
+    with opened(path) as image:
+        place = image.placement
+        dtype = {"float16": "f16", "float32": "f32"}[place.dtype.name]
+        image.expect(
+            mesh=table.mesh("mesh") if "mesh" in table.content else None,
+            arch=table.one_of("arch", ("wse2", "wse3"), image.header.arch),
+            dtype={"f16": "float16", "f32": "float32"}[table.one_of("dtype", ("f16", "f32"), dtype)],
+        )
     tokens = place.capacity * place.height
     return ServedModel(name, path, place.width, place.height, dtype, tokens, max(place.prompt, 1), image.header.arch)
 
 
-def _server(
-    table: _Table,
-    file: Path,
-    models: list[ServedModel],
-    count: int,
-    width: int,
-    height: int,
-    memory: int,
-    disk: int,
-    bandwidth: tuple[float, float, float],
-) -> Config:
+def _server(table: _Table, models: list[ServedModel], workers: Workers) -> Config:
     from .scheduler import POLICIES
 
     table.names("host", "port", "queue", "timeout", "grace", "api_key", "api_key_env", "policy")
@@ -269,12 +276,7 @@ def _server(
         keys.append(value)
     return Config(
         models,
-        count,
-        width,
-        height,
-        memory,
-        disk,
-        bandwidth,
+        workers,
         table.text("host", "an address", Config.host),
         table.count("port", Config.port, least=0, most=65535),
         table.count("queue", Config.queue, least=0),
@@ -282,5 +284,5 @@ def _server(
         table.seconds("grace", Config.grace),
         tuple(keys),
         table.one_of("policy", tuple(POLICIES), Config.policy),
-        file,
+        table.file,
     )

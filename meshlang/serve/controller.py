@@ -16,9 +16,11 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from meshlang.diag import Diagnostic, MeshlangError
+from meshlang.models import llama
 from meshlang.models.checkpoint import Checkpoint
 from meshlang.models.sampling import Sampling
 from meshlang.models.text import Tokenizer
@@ -26,15 +28,19 @@ from meshlang.models.text import Tokenizer
 from . import worker
 from .config import Config, ServedModel
 from .extras import needs
-from .image import MappedImage
+from .image import ImageStore
 from .metrics import Metrics
-from .scheduler import POLICIES, Instance, Model, Move, Placement, Scheduler, Wafer
+from .scheduler import POLICIES, Instance, Model, Move, Placement, Scheduler, Tier, Wafer
+from .tiers import opened
 
 GAP = 4  # tokens that a moving request may be behind when it is handed over
 RETRIES = 8  # workers that a request may lose
 PART = 0.1  # seconds of generating between two looks at what has changed
 POLL = 0.25  # seconds between two looks at who is there
 AGAIN = 15.0  # seconds after which a worker that was lost is taken again, if it is there
+ANY = 10**18  # bytes: what is on a worker's disk is said by the worker
+LINK = 1e8  # bytes a second between workers, until requests have moved
+TIERS = {"host": Tier.MEMORY, "disk": Tier.DISK, "remote": Tier.REMOTE}  # as loaders call them
 JOIN = 60.0  # seconds in which the workers of a scheduler have to be there
 
 
@@ -113,27 +119,40 @@ class _Slot:
 
 @dataclass
 class Served:
-    """A model with what its folder says: the tokens that end texts, and its tokenizer, if there is one."""
+    """A model with what its folder or image says: the tokens that end texts, and its tokenizer, if there is one. weights: bytes. size: of
+    them, those that come through tiers (none of a folder). key_bytes: keys and values of a token; 0: they cannot be moved."""
 
     spec: ServedModel
     vocabulary: int
     ends: frozenset[int]
     tokenizer: Tokenizer | None
+    weights: int
     size: int
+    key_bytes: int
 
 
 def inspect_model(spec: ServedModel) -> Served:
     """Everything that can be wrong with a model is found here, before anything runs."""
-    if spec.path.is_file():
-        image = MappedImage(spec.path)
-        return Served(spec, image.config.vocabulary, frozenset(image.header.ends), image.tokenizer, image.header.end)
-    checkpoint = Checkpoint(spec.path)
+    if spec.folder is None:
+        with opened(spec.path) as image:
+            _ = image.program  # checks that all of it fits together
+            size = sum(chunk.size for chunk in ImageStore(image).payload())
+            keys = _key_bytes(image.placement)
+            ends = frozenset(image.header.ends)
+            return Served(spec, image.config.vocabulary, ends, image.tokenizer, image.header.end, size, keys)
+    checkpoint = Checkpoint(spec.folder)
     place = worker.placement(spec, checkpoint.config)
-    has = (spec.path / "tokenizer.json").exists()
-    size = place.memory()["weights"] * spec.width * spec.height
-    return Served(
-        spec, checkpoint.config.vocabulary, checkpoint.end_tokens(), Tokenizer.of(spec.path) if has else None, size
-    )
+    tokenizer = Tokenizer.of(spec.folder) if (spec.folder / "tokenizer.json").exists() else None
+    weights = place.memory()["weights"] * spec.width * spec.height
+    vocabulary = checkpoint.config.vocabulary
+    return Served(spec, vocabulary, checkpoint.end_tokens(), tokenizer, weights, 0, _key_bytes(place))
+
+
+def _key_bytes(place: llama.Placement) -> int:
+    """Of a token; 0 if they cannot be moved."""
+    config = place.config
+    movable = place.batch == 1 and place.shift
+    return 2 * config.layers * config.kv_heads * config.head_size * place.dtype.itemsize if movable else 0
 
 
 class Controller:
@@ -150,9 +169,16 @@ class Controller:
         self._slots: list[_Slot] = []
         self._gone: dict[str, float] = {}  # addresses of workers that were lost, and when
         # computing times are learned from the first request on; sizes are known
-        kinds = [Model(m.spec.name, m.spec.width, m.spec.height, m.size, 0.02, (0.01, 0.05)) for m in models]
-        wafer = Wafer(config.width, config.height, config.memory, config.disk, config.bandwidth)
-        self.scheduler = Scheduler(kinds, [wafer] * config.workers, POLICIES[config.policy])
+        kinds = [
+            Model(
+                m.spec.name, m.spec.width, m.spec.height, m.size, 0.02, (0.01, 0.05),
+                (m.key_bytes / LINK, 0.05) if m.key_bytes else None, 0.1,
+            )
+            for m in models
+        ]  # fmt: skip
+        there = config.workers
+        wafer = Wafer(there.width, there.height, there.memory, ANY, there.bandwidth)
+        self.scheduler = Scheduler(kinds, [wafer] * there.count, POLICIES[config.policy])
 
     # ------------------------------------------------------------ beginning and end
 
@@ -161,7 +187,7 @@ class Controller:
         distributed = needs("distributed", "serve", "meshlang serve")
         if self.address is None:
             self._cluster: Any = await distributed.LocalCluster(
-                n_workers=self.config.workers, threads_per_worker=1, processes=True, asynchronous=True, host="127.0.0.1",
+                n_workers=self.config.workers.count, threads_per_worker=1, processes=True, asynchronous=True, host="127.0.0.1",
                 dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False}, worker_dashboard_address="127.0.0.1:0", silence_logs=50,
                 memory_limit=0,
             )  # fmt: skip
@@ -177,18 +203,18 @@ class Controller:
                     help="start one with `dask scheduler`, and workers with `dask worker ADDRESS`",
                 )
             ) from None
-        self._slots = [_Slot() for _ in range(self.config.workers)]
-        for number in range(self.config.workers):
+        self._slots = [_Slot() for _ in range(self.config.workers.count)]
+        for number in range(self.config.workers.count):
             self.scheduler.lose(number)  # until there is a process
         until = time.monotonic() + JOIN
-        while await self._look() < self.config.workers:
+        while await self._look() < self.config.workers.count:
             if time.monotonic() > until:
                 there = sum(s.actor is not None for s in self._slots)
                 await self.close()
                 raise MeshlangError(
                     Diagnostic(
                         "MS1662",
-                        f"{there} of {self.config.workers} workers are at {self.address or 'this machine'} after {JOIN:.0f} s",
+                        f"{there} of {self.config.workers.count} workers are at {self.address or 'this machine'} after {JOIN:.0f} s",
                         help="start more with `dask worker ADDRESS`, or lower workers.count",
                     )
                 )
@@ -272,15 +298,40 @@ class Controller:
         slot = self._slots[number] = _Slot(address)
         try:
             slot.future = self._client.submit(
-                worker.WaferHost, actor=True, workers=[address], key=f"wafer-{next(self._numbers)}", pure=False
+                worker.WaferHost,
+                self.config.workers,
+                actor=True,
+                workers=[address],
+                key=f"wafer-{next(self._numbers)}",
+                pure=False,
             )
             slot.actor = await asyncio.wait_for(slot.future, JOIN)
         except Exception:  # it is gone again: another look will tell
             self._slots[number] = _Slot()
             return
         self.scheduler.join(number, time.monotonic())
-        for model in range(len(self.models)):  # folders are files that every worker can read
-            self.scheduler.keep(model, number, memory=False)
+        for model, served in enumerate(self.models):  # files are there for every worker
+            if isinstance(served.spec.path, Path):
+                self.scheduler.found(model, number, Tier.DISK)
+        self._background(self._survey(number))
+
+    async def _survey(self, number: int) -> None:
+        """What a new worker finds, and its bandwidths."""
+        images = [m.spec for m in self.models if m.spec.folder is None]
+        if images:
+            with contextlib.suppress(_WorkerLost, Failed):
+                answer = await self._call(number, "survey", images)
+                for tier, bandwidth in answer["bandwidths"].items():
+                    self.scheduler.observe(number, TIERS[tier], 1, 1 / bandwidth, weight=1.0)
+                self._note_state(number, answer)
+
+    def _note_state(self, number: int, answer: dict[str, Any]) -> None:
+        """What a worker says of its tiers."""
+        for model, served in enumerate(self.models):
+            if (tier := answer["where"].get(served.spec.name)) is not None:
+                self.scheduler.found(model, number, TIERS[tier])
+        for name, bandwidth in answer["bandwidths"].items():
+            self.metrics.bandwidth.labels(str(number), name).set(bandwidth)
 
     def _lose(self, number: int) -> None:
         slot = self._slots[number]
@@ -473,15 +524,25 @@ class Controller:
             self.scheduler.loaded(instance, time.monotonic())
 
     async def _load(self, instance: Instance, deadline: float | None = None) -> None:
-        tier = self.scheduler.tier(instance.model, instance.worker)
-        answer = await self._call(
-            instance.worker, "load", instance.number, self.models[instance.model].spec, deadline=deadline
-        )
-        if instance.number not in self.scheduler.instances[instance.worker]:
+        number, model = instance.worker, instance.model
+        predicted = self.scheduler.loading(model, number)
+        answer = await self._call(number, "load", instance.number, self.models[model].spec, deadline=deadline)
+        if instance.number not in self.scheduler.instances[number]:
             raise _WorkerLost
-        self.scheduler.observe(instance.worker, tier, self.models[instance.model].size, answer["seconds"])
-        self.metrics.loads.labels(tier.name.lower()).inc()
-        self.metrics.load_seconds.observe(answer["seconds"])
+        seconds, payload = answer["seconds"], answer["payload"]
+        name, spent = "folder", 0.0
+        if payload is not None and payload["bytes"]:
+            tier = max(payload["tiers"], key=payload["tiers"].get)  # most of it came from there
+            name, spent = TIERS[tier].name.lower(), payload["seconds"]
+            self.scheduler.observe(number, TIERS[tier], payload["bytes"], spent)
+            if "predicted" in payload:
+                self.metrics.payload_seconds.labels(name).observe(payload["measured"])
+                self.metrics.payload_predicted.labels(name).observe(payload["predicted"]["all"])
+        self._learn_setup(model, seconds - spent)
+        self.metrics.loads.labels(name).inc()
+        self.metrics.load_seconds.labels(name).observe(seconds)
+        self.metrics.load_predicted.labels(name).observe(predicted)
+        self._note_state(number, answer)
 
     async def _generate(self, request: Request, instance: Instance) -> Instance:
         """All tokens that are wanted. Returns where it was at the end."""
@@ -526,22 +587,30 @@ class Controller:
             deadline=request.deadline,
         )  # fmt: skip
 
+    def _learn_setup(self, model: int, seconds: float) -> None:
+        kind = self.scheduler.models[model]
+        self.scheduler.models[model] = replace(kind, setup=kind.setup + 0.5 * (max(seconds, 0.0) - kind.setup))
+
     def _learn_token(self, model: int, seconds: float) -> None:
         kind = self.scheduler.models[model]
         self.scheduler.models[model] = replace(kind, decode=kind.decode + 0.1 * (seconds - kind.decode))
 
     def _learn_prompt(self, model: int, tokens: int, seconds: float) -> None:
-        """What a prompt took is what resuming takes: the line a n + b follows, its slope by the normalised gradient."""
+        """What a prompt took is what resuming takes."""
         kind = self.scheduler.models[model]
-        a, b = kind.resume
-        step = 0.3 * (seconds - (a * tokens + b)) / (tokens * tokens + 1)
-        self.scheduler.models[model] = replace(kind, resume=(max(a + step * tokens, 0.0), max(b + step, 0.0)))
+        self.scheduler.models[model] = replace(kind, resume=_followed(kind.resume, tokens, seconds))
+
+    def _learn_carry(self, model: int, tokens: int, seconds: float) -> None:
+        kind = self.scheduler.models[model]
+        assert kind.carry is not None
+        self.scheduler.models[model] = replace(kind, carry=_followed(kind.carry, tokens, seconds))
 
     # ------------------------------------------------------------ moving
 
     async def _move(self, move: Move) -> None:
-        """A running request goes to another instance: the target computes what there is while the source goes on, then what has
-        come meanwhile, until it is a few tokens behind; then the request pauses, and goes on there."""
+        """A running request goes to another instance. By tokens: the target computes what there is while the source goes on, then what
+        has come meanwhile, until it is a few tokens behind; then the request pauses, and goes on there. By keys and values: it
+        pauses, they are carried there, and it goes on. Either way the source owns it until the target can go on."""
         source, target, request = move.source, move.target, move.source.request
         here = self.scheduler.instances
         switch: _Switch | None = None
@@ -549,24 +618,25 @@ class Controller:
         try:
             if not move.loaded:
                 await self._load(target)
-                self.scheduler.keep(target.model, target.worker)
-            known = len(request.tokens)
-            await self._begin(target, request)
-            while len(request.tokens) - known > GAP and self._still(request, source):
-                known = await self._follow(target, request, known)
+            length = len(request.prompt) + len(request.tokens)
+            # of a request that has no token yet there is nothing that would not be computed anyway
+            way = self.scheduler.models[request.model].way(length) if request.tokens else "tokens"
+            known = 0 if way == "keys" else await self._ahead(source, target, request)
             if not self._still(request, source):
                 return
             switch = request.switch = _Switch()
             await switch.paused.wait()
             if self._still(request, source):
-                if len(request.tokens) > known:
+                if way == "keys":
+                    await self._carry(source, target, request)
+                elif len(request.tokens) > known:
                     await self._follow(target, request, known)
                 if self._still(request, source) and target.number in here[target.worker]:
                     now = time.monotonic()
                     self.scheduler.hand_over(move, now, len(request.prompt) + len(request.tokens))
                     handed = True
                     request.moved += 1
-                    self.metrics.moves.inc()
+                    self.metrics.moves.labels(way).inc()
                     switch.target.set_result(target)
                     self._background(self._unload(source))
         except (_WorkerLost, Failed):
@@ -583,6 +653,26 @@ class Controller:
                     self.scheduler.free(target)
                     self._background(self._unload(target))
 
+    async def _ahead(self, source: Instance, target: Instance, request: Request) -> int:
+        """The target computes tokens anew while the source goes on, until it is a few behind. How many it has computed."""
+        known = len(request.tokens)
+        await self._begin(target, request)
+        while len(request.tokens) - known > GAP and self._still(request, source):
+            known = await self._follow(target, request, known)
+        return known
+
+    async def _carry(self, source: Instance, target: Instance, request: Request) -> None:
+        """Keys and values go from worker to worker, while the request pauses."""
+        began = time.monotonic()
+        known = [*request.prompt, *request.tokens]
+        found = await self._call(source.worker, "keys", source.number, request.number, deadline=request.deadline)
+        await self._call(
+            target.worker, "restore", target.number, request.number, known, request.sampling, len(request.tokens), request.ends,
+            found["keys"], found["values"], deadline=request.deadline,
+        )  # fmt: skip
+        self.metrics.moved_bytes.inc(found["keys"].nbytes + found["values"].nbytes)
+        self._learn_carry(request.model, len(known), time.monotonic() - began)
+
     def _still(self, request: Request, source: Instance) -> bool:
         return not request.done and not request.ended and source.number in self.scheduler.instances[source.worker]
 
@@ -595,3 +685,10 @@ class Controller:
         self.metrics.waiting.set(len(self.waiting))
         self.metrics.running.set(len(self.running))
         self.metrics.workers.set(self.alive)
+
+
+def _followed(line: tuple[float, float], n: int, seconds: float) -> tuple[float, float]:
+    """The line a n + b after another measurement, by the normalised gradient."""
+    a, b = line
+    step = 0.3 * (seconds - (a * n + b)) / (n * n + 1)
+    return max(a + step * n, 0.0), max(b + step, 0.0)

@@ -307,12 +307,16 @@ class ImageStore(Store):
         assert table is not None  # _check_program
         self._table = image.chunks_of(table)
 
-    def write_model(self, fabric: FabricHandle) -> None:
+    def payload(self) -> list[Chunk]:
+        """What goes to the fabric before anything runs."""
         image, place = self.image, self.image.placement
         needs = [("layer", i, place.prompt == 0) for i in range(place.layers if self._resident else 0)]
         needs += [("head", 0, False)] if place.pieces == 1 else []
         segments = [s for key in needs if (s := image.header.find(*key)) is not None]
-        self._write(fabric, image.chunks_of(*segments))
+        return image.chunks_of(*segments)
+
+    def write_model(self, fabric: FabricHandle) -> None:
+        self._write(fabric, self.payload())
 
     def write_layer(self, fabric: FabricHandle, layer: int, settled: bool) -> None:
         # without a prefill there is one form of weights, the one that decoding wants

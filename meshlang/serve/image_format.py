@@ -9,8 +9,8 @@
 
 A segment of the mesh holds a part of each PE's memory (a layer, a piece of the output projection): row after row of PEs, each row
 aligned to 4096; in a row PE after PE; of a PE its arrays, by address. A segment of the host is a text or a table. All segments are cut into
-chunks of about 1 MiB, whole rows of PEs or whole PEs, and the header has a checksum of each (checksum.py): a chunk is what is read, checked and written
-to the fabric at a time. The digest of the header, which has all checksums in it, is the image's identity.
+chunks of about 1 MiB, whole rows of PEs or whole PEs, and the header has a checksum of each (checksum.py): a chunk is what is read,
+checked and written to the fabric at a time. The digest of the header, which has all checksums in it, is the image's identity.
 
 Numbers are little-endian. Everything that a header says is checked (`decode`): a file that is accepted has no byte that nothing vouches
 for.

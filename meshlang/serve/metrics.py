@@ -31,9 +31,31 @@ class Metrics:
             p.Counter, "retries", "Requests that had to find another instance, a worker being lost most often"
         )
         self.lost = make(p.Counter, "workers_lost", "Workers that died")
-        self.moves = make(p.Counter, "moves", "Running requests that were moved")
-        self.loads = make(p.Counter, "loads", "Models that were loaded, by where the image was", "tier")
-        self.load_seconds = make(p.Histogram, "load_seconds", "How long loads took", buckets=_SECONDS)
+        self.moves = make(
+            p.Counter, "moves", "Running requests that were moved, by tokens or by keys and values", "way"
+        )
+        self.moved_bytes = make(p.Counter, "moved_bytes", "Keys and values that were moved")
+        self.loads = make(
+            p.Counter, "loads", "Models that were loaded, by where the image was; folder: no image, placed anew", "tier"
+        )
+        self.load_seconds = make(p.Histogram, "load_seconds", "How long loads took", "tier", buckets=_SECONDS)
+        self.load_predicted = make(
+            p.Histogram,
+            "load_predicted_seconds",
+            "How long the same loads were expected to take",
+            "tier",
+            buckets=_SECONDS,
+        )
+        self.payload_seconds = make(
+            p.Histogram, "payload_seconds", "How long images' payloads took to the fabric", "tier", buckets=_SECONDS
+        )
+        self.payload_predicted = make(
+            p.Histogram, "payload_predicted_seconds", "How long the same payloads were expected to take", "tier",
+            buckets=_SECONDS,
+        )  # fmt: skip
+        self.bandwidth = make(
+            p.Gauge, "tier_bytes_per_second", "Bandwidths that workers have measured", "worker", "tier"
+        )
         self.startup = make(p.Histogram, "startup_seconds", "From arrival until the model is there", buckets=_SECONDS)
         self.waiting = make(p.Gauge, "waiting", "Requests that wait")
         self.running = make(p.Gauge, "running", "Requests that have an instance")

@@ -6,8 +6,10 @@ A worker is a wafer with a host. An *instance* is a model's rectangle on a wafer
 loaded until its place is wanted. An image is on a worker's disk, in its host's memory, or remote only. As in ServerlessLLM
 (OSDI'24, section 6), with rectangles in the place of GPUs:
 
-- loading is estimated as q + n / b: the loads that wait on the worker, the image's bytes, the bandwidth of its tier;
-- resuming a moved request is a tokens + b: it is computed anew by the target while it goes on at the source;
+- loading is estimated as q + n / b: the loads that wait on the worker, the image's bytes, the bandwidth of its tier; and what a model's
+  fabric takes to be set up, wherever the image is;
+- resuming a moved request is a tokens + b: it is computed anew by the target while it goes on at the source; or c tokens + d, when its
+  keys and values are carried there. The way that is sooner is taken;
 - waiting for a running request to end is estimated by the mean time that requests have taken. On GPUs that is long beside a load; on
   wafers, which generate a thousand tokens a second and hold tens of gigabytes, it often is not, and loading then makes things worse;
 - moving is chosen when it lets the new request start sooner. Which requests go where is a dynamic program over the targets
@@ -44,7 +46,8 @@ class Tier(IntEnum):
 @dataclass(frozen=True)
 class Model:
     """width, height: PEs of the rectangle. size: bytes of the image. decode: seconds a token. resume: (a, b), seconds to compute
-    n tokens anew are a n + b."""
+    n tokens anew are a n + b. carry: (c, d), seconds to move their keys and values are c n + d; None: they cannot be moved.
+    setup: seconds of a load beside its bytes'."""
 
     name: str
     width: int
@@ -52,6 +55,8 @@ class Model:
     size: int
     decode: float
     resume: tuple[float, float]
+    carry: tuple[float, float] | None = None
+    setup: float = 0.0
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -63,6 +68,17 @@ class Model:
 
     def resuming(self, tokens: float) -> float:
         return self.resume[0] * tokens + self.resume[1]
+
+    def way(self, tokens: float) -> str:
+        """How a request of so many tokens moves: by "keys" and values, or by "tokens", whichever is sooner."""
+        if self.carry is None or self.carry[0] * tokens + self.carry[1] >= self.resuming(tokens):
+            return "tokens"
+        return "keys"
+
+    def moving(self, tokens: float) -> float:
+        if self.carry is None:
+            return self.resuming(tokens)
+        return min(self.resuming(tokens), self.carry[0] * tokens + self.carry[1])
 
 
 @dataclass(frozen=True)
@@ -194,7 +210,7 @@ class Scheduler:
         return Tier(int(self._tier[model, worker]))
 
     def keep(self, model: int, worker: int, memory: bool = True) -> None:
-        """The image is on a worker's disk now, and in its host's memory."""
+        """The image is on a worker's disk now, and in its host's memory, by its way there (workers that say so: `found`)."""
         size = self.models[model].size
         for images, wanted in ((self._disk[worker], True), (self._memory[worker], memory)):
             if wanted:
@@ -206,14 +222,24 @@ class Scheduler:
         self._tier[model, worker] = Tier.MEMORY if held[0] else Tier.DISK if held[1] else Tier.REMOTE
 
     def observe(self, worker: int, tier: Tier, size: int, seconds: float, weight: float = 0.3) -> None:
-        """A load took so long: the estimate of the bandwidth follows."""
+        """Bytes of an image took so long: the estimate of the bandwidth follows."""
         if size > 0 and seconds > 0:
             old = self._inverse[worker, tier]
             self._inverse[worker, tier] = old + weight * (seconds / size - old)
 
+    def found(self, model: int, worker: int, tier: Tier) -> None:
+        """A worker says where it has an image."""
+        self._tier[model, worker] = tier
+
     def loading(self, model: int, worker: int) -> float:
-        """Seconds that the image takes, once it is its turn: n / b."""
-        return float(self.models[model].size * self._inverse[worker, self._tier[model, worker]])
+        """Seconds that a load takes, once it is its turn: n / b, and to set up."""
+        kind = self.models[model]
+        return float(kind.setup + kind.size * self._inverse[worker, self._tier[model, worker]])
+
+    def _transfer(self, model: int) -> np.ndarray:
+        """`loading` on each worker."""
+        kind = self.models[model]
+        return np.asarray(kind.setup + kind.size * self._inverse[self._rows, self._tier[model]])
 
     def lose(self, worker: int) -> list[Instance]:
         """A worker is gone, with what its memory and disk held. Returns the instances that were on it."""
@@ -247,7 +273,7 @@ class Scheduler:
             return Placement(idle, 0.0, None)
         self._refresh()
         room = self._fits[self._shapes[self.models[model].shape]] & self.alive
-        transfer = self.models[model].size * self._inverse[self._rows, self._tier[model]]
+        transfer = self._transfer(model)
         queued = np.maximum(self.queue_end - now, 0.0)
         worker = self._choose(room, transfer, queued)
         start = math.inf if worker is None else float(transfer[worker] + queued[worker])
@@ -304,8 +330,7 @@ class Scheduler:
         self._stale.add(instance.worker)
 
     def loaded(self, instance: Instance, now: float) -> None:
-        """Its image is on the fabric, and on the way there came into the host's memory and disk."""
-        self.keep(instance.model, instance.worker)
+        """Its image is on the fabric."""
         if instance.request is None:
             self.finish(instance, now)
         else:
@@ -425,7 +450,7 @@ class Scheduler:
             limit = start if best is None else best[0]
             load = self.loading(model, int(worker))
             for place, victims in self._windows(int(worker), model):
-                if load + max(self.models[v.model].resuming(self.tokens(v, now)) for v in victims) >= limit:
+                if load + max(self.models[v.model].moving(self.tokens(v, now)) for v in victims) >= limit:
                     continue
                 found = self._assign(victims, place, int(worker), now)
                 if found is None:
@@ -485,8 +510,7 @@ class Scheduler:
         """Workers that a request might go to: with an idle instance of its model, or the least loading time."""
         warm = [i.worker for i in list(self.idle[victim.model].values())[-TARGETS:] if i.worker != but]
         room = self._fits[self._shapes[self.models[victim.model].shape]] & self.alive
-        cost = self.models[victim.model].size * self._inverse[self._rows, self._tier[victim.model]]
-        cost = np.where(room, cost + np.maximum(self.queue_end - now, 0), math.inf)
+        cost = np.where(room, self._transfer(victim.model) + np.maximum(self.queue_end - now, 0), math.inf)
         cost[but] = math.inf
         near = np.argpartition(cost, TARGETS)[:TARGETS] if len(cost) > TARGETS else self._rows
         return [*warm, *(int(w) for w in near if cost[w] < math.inf)]
@@ -496,7 +520,7 @@ class Scheduler:
     ) -> tuple[float, list[tuple[Instance, _Target]]] | None:
         """Seconds until a worker has taken over some requests, and where; None if it has no room for all of them. Those that take
         longest to resume are loaded first, which is the best order while loads come one after the other (Jackson's rule)."""
-        victims = sorted(victims, key=lambda v: -self.models[v.model].resuming(self.tokens(v, now)))
+        victims = sorted(victims, key=lambda v: -self.models[v.model].moving(self.tokens(v, now)))
         mine = self.instances[target].values()
         taken = [i.place for i in mine if i.state != "idle"] + ([reserved] if reserved else [])
         end, last = max(float(self.queue_end[target]) - now, 0.0), 0.0
@@ -525,7 +549,7 @@ class Scheduler:
             if place is None:
                 return None
             taken.append(place)
-            last = max(last, ready + self.models[victim.model].resuming(self.tokens(victim, now + ready)))
+            last = max(last, ready + self.models[victim.model].moving(self.tokens(victim, now + ready)))
             out.append((victim, _Target(target, place, idle)))
         return last, out
 
@@ -556,7 +580,7 @@ class Scheduler:
                 instance = self._add(victim.model, target.worker, target.place, None, now)
                 ready = self._enqueue(victim.model, target.worker, now)
             victim.state = "moving"
-            done = ready + self.models[victim.model].resuming(self.tokens(victim, ready))
+            done = ready + self.models[victim.model].moving(self.tokens(victim, ready))
             moves.append(Move(victim, instance, loaded, ready, done))
         instance = self._add(model, worker, place, request, now, "waiting" if moves else "loading")
         placement = Placement(instance, start, self.tier(model, worker), evicted, moves)

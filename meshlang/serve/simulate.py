@@ -170,6 +170,7 @@ class _Simulation:
 
     def _loaded(self, placement: Placement, expected: float) -> None:
         instance = placement.instance
+        self.scheduler.keep(instance.model, instance.worker)
         self.scheduler.loaded(instance, self.now)
         self.errors.append(self.now - expected)
         self._begin(instance, instance.request)
@@ -240,7 +241,7 @@ class _Simulation:
             self._retry()
             return
         tokens = self.scheduler.tokens(move.source, self.now)
-        self._at(self.now + self.models[move.source.model].resuming(tokens), self._hand_over, move, expected)
+        self._at(self.now + self.models[move.source.model].moving(tokens), self._hand_over, move, expected)
 
     def _hand_over(self, move: Move, expected: float) -> None:
         if self.moving.get(move.source.number, (None,))[0] is not move:
@@ -249,7 +250,8 @@ class _Simulation:
         request, model = move.source.request, self.models[move.source.model]
         tokens = self.scheduler.tokens(move.source, self.now)
         self.scheduler.hand_over(move, self.now, tokens)
-        pause = model.resuming(min(GAP, tokens))
+        # keys and values are carried while nobody decodes
+        pause = model.moving(tokens) if model.way(tokens) == "keys" else model.resuming(min(GAP, tokens))
         move.target.began = self.now + pause
         self.moves += 1
         self.moved_tokens += int(tokens)

@@ -14,9 +14,10 @@ the time q that others who share the tier take from it. The tiers work at the sa
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,10 @@ import numpy as np
 
 from meshlang.diag import MeshlangError
 
-from .image import Image, image_error, read_header
+from .image import Image, MappedImage, image_error, read_header
 from .image_format import Chunk
-from .pool import Frame, Pool
-from .sources import FileSource, HttpSource, Kept, Source, source_of
+from .pool import FRAME, LEAST, Frame, Pool
+from .sources import FileSource, HttpSource, Kept, Source, is_url, source_of
 from .station import Station
 
 TIERS = ("remote", "disk", "fabric")
@@ -112,6 +113,11 @@ class TieredImage(Image):
         if isinstance(self.source, FileSource) or (self.kept is not None and self.kept.has(chunk)):
             return "disk"
         return "remote"
+
+    def lowest(self, chunks: Sequence[Chunk]) -> str:
+        """The tier from which all of them can be had: that of the furthest one."""
+        tiers = {self.tier(chunk) for chunk in chunks}
+        return next((tier for tier in ("remote", "disk") if tier in tiers), "host")
 
     def data(self, chunk: Chunk) -> np.ndarray:
         return self.loader.now(self, chunk)
@@ -361,9 +367,19 @@ class Loader:
 
     # ------------------------------------------------------------ prediction
 
+    def survey(self, image: TieredImage, chunks: Sequence[Chunk]) -> None:
+        """Measure the tier that an image is on by a few of its chunks, which are then in host memory; nothing where that is known."""
+        if chunks and not self.bandwidth(image.lowest(chunks)):
+            place = np.empty(max(chunk.size for chunk in chunks), np.uint8)
+
+            def write(chunk: Chunk, data: np.ndarray) -> None:
+                place[: len(data)] = data
+
+            self.load(image, chunks[:: max(1, -(-len(chunks) // SAMPLE))], write).wait()
+
     def bandwidth(self, name: str) -> float:
-        """Bytes per second of a station so far; 0 before it has done anything."""
-        done, seconds = self.stations[name].work_done()
+        """Bytes per second of a tier so far ("host": from there into the fabric); 0 before it has done anything."""
+        done, seconds = self.stations["fabric" if name == "host" else name].work_done()
         return done / seconds if seconds > 0 else 0.0
 
     def predict(self, image: TieredImage, chunks: Sequence[Chunk]) -> dict[str, float]:
@@ -387,6 +403,20 @@ class Loader:
         with load._lock:
             if not load.ended:
                 load.measured = time.monotonic()  # until it ends: when that began
+
+
+@contextlib.contextmanager
+def opened(where: str | Path) -> Iterator[Image]:
+    """An image to look into: a file, or as much of one on a server as is asked for. Errors as `Loader.open`."""
+    if not is_url(where):
+        yield MappedImage(where)
+        return
+    with Loader(LEAST * FRAME) as loader:
+        image = loader.open(where)
+        try:
+            yield image
+        finally:
+            image.close()
 
 
 def _shown(error: BaseException) -> MeshlangError:

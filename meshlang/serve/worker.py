@@ -1,12 +1,14 @@
 """A worker: a process with a simulated wafer, on which models' rectangles are loaded and requests generate their tokens.
 
 `WaferHost` is an actor of Dask: it lives in one worker process, and the controller calls its methods from afar. Each rectangle is a
-fabric of its own, as rectangles of one wafer do not touch. Calls return what went wrong as data: an exception would be Dask's own.
+fabric of its own, as rectangles of one wafer do not touch. Images come through tiers (tiers.py), with a pool in this process; a model's
+folder is placed and written anew each time. Calls return what went wrong as data: an exception would be Dask's own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import traceback
 from collections import OrderedDict
@@ -22,12 +24,14 @@ from meshlang.diag import MeshlangError
 from meshlang.diag.render import to_json
 from meshlang.models.checkpoint import Checkpoint
 from meshlang.models.fit import place
+from meshlang.models.key_values import KeyValues
 from meshlang.models.llama import Placement
 from meshlang.models.runner import Runner
 from meshlang.models.sampling import Sampling
 
-from .config import ServedModel
-from .image import MappedImage
+from .config import ServedModel, Workers
+from .image import ImageStore
+from .tiers import Loader, TieredImage
 
 COMPILED = 8  # models whose placement and program a worker remembers
 _THREADS = 2  # so that a load does not hold up all that generates
@@ -62,25 +66,42 @@ def placement(model: ServedModel, config: Any) -> Placement:
 class WaferHost:
     """The rectangles of one wafer, by the numbers that the controller gives them."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Workers) -> None:
+        self._loader = Loader(settings.memory, settings.images)
         self._rectangles: dict[int, _Rectangle] = {}
         self._unloaded: set[int] = set()  # perhaps while they were being loaded
         self._compiled: OrderedDict[ServedModel, tuple[Checkpoint, Placement, Any]] = OrderedDict()
-        self._images: dict[ServedModel, MappedImage] = {}
+        self._images: dict[ServedModel, TieredImage] = {}
         self._threads = ThreadPoolExecutor(_THREADS)
-        self._compiling = Lock()
+        self._loading = Lock()  # one after the other, as the scheduler's estimates have it
+
+    async def survey(self, models: Sequence[ServedModel]) -> dict[str, Any]:
+        """Look at images, and measure the tiers that they are on: as `_state`. What cannot be opened is left out: a load will say why."""
+
+        def work() -> dict[str, Any]:
+            with self._loading:
+                for model in models:
+                    with contextlib.suppress(MeshlangError):
+                        image = self._image(model)
+                        self._loader.survey(image, ImageStore(image).payload())
+                return self._state()
+
+        return await self._do(work)
 
     async def load(self, number: int, model: ServedModel) -> dict[str, Any]:
-        """seconds."""
+        """seconds; payload: of an image, what `Load.report` says; and `_state`."""
 
         def work() -> dict[str, Any]:
             began = time.monotonic()
-            with self._compiling:
-                runner = self._runner(model)
+            with self._loading:
+                image = None if model.folder else self._image(model)
+                runner = self._placed(model) if image is None else image.runner()
+                payload = image.last.report() if image is not None and image.last is not None else None
+                state = self._state()
             runner.fabric.run()
             if number not in self._unloaded:
                 self._rectangles[number] = _Rectangle(runner, _take(runner))
-            return {"seconds": time.monotonic() - began}
+            return {"seconds": time.monotonic() - began, "payload": payload, **state}
 
         return await self._do(work)
 
@@ -97,11 +118,43 @@ class WaferHost:
         def work(rectangle: _Rectangle) -> dict[str, Any]:
             began = time.monotonic()
             _put(rectangle)
-            random = sampling.generator()
-            if sampling.temperature > 0:
-                random.random(drawn)  # one for each choice
-            rectangle.sequence = _Generating(request, sampling, random, ends, rectangle.runner.feed(tokens))
+            logits = rectangle.runner.feed(tokens)
+            rectangle.sequence = _Generating(request, sampling, _drawn(sampling, drawn), ends, logits)
             return {"seconds": time.monotonic() - began}
+
+        return await self._on(number, work)
+
+    async def keys(self, number: int, request: int) -> dict[str, Any]:
+        """keys, values: of the tokens that the model has looked at. The sequence can go on here all the same."""
+
+        def work(rectangle: _Rectangle) -> dict[str, Any]:
+            _of(rectangle, request)
+            found = rectangle.runner.key_values()
+            return {"keys": found.keys, "values": found.values}
+
+        return await self._on(number, work)
+
+    async def restore(
+        self,
+        number: int,
+        request: int,
+        tokens: Sequence[int],
+        sampling: Sampling,
+        drawn: int,
+        ends: frozenset[int],
+        keys: np.ndarray,
+        values: np.ndarray,
+    ) -> dict[str, Any]:
+        """As `begin`, with the keys and values of the first tokens, which another worker has computed; two tokens at least."""  # fmt: skip
+
+        def work(rectangle: _Rectangle) -> dict[str, Any]:
+            _put(rectangle)
+            known = min(keys.shape[1], len(tokens) - 1)  # the last one is looked at here, for its logits
+            rectangle.runner.restore(KeyValues(keys[:, :known], values[:, :known]))
+            rectangle.sequence = _Generating(
+                request, sampling, _drawn(sampling, drawn), ends, np.zeros(0), list(tokens[known:])
+            )
+            return {}
 
         return await self._on(number, work)
 
@@ -159,23 +212,32 @@ class WaferHost:
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, guarded)
 
-    def _runner(self, model: ServedModel) -> Runner:
-        """With the weights on it. What was read and compiled for the same model before is used again."""
-        if model.path.is_file():
-            if model not in self._images:
-                self._images[model] = MappedImage(model.path)
-            return self._images[model].runner()
+    def _image(self, model: ServedModel) -> TieredImage:
+        if model not in self._images:
+            self._images[model] = self._loader.open(model.path)
+        return self._images[model]
+
+    def _placed(self, model: ServedModel) -> Runner:
+        """A folder's model. What was read and compiled for it before is used again."""
+        assert model.folder is not None
         if model in self._compiled:
             self._compiled.move_to_end(model)
             checkpoint, where, program = self._compiled[model]
             return Runner(where, checkpoint, model.arch, program=program)
-        checkpoint = Checkpoint(model.path)
+        checkpoint = Checkpoint(model.folder)
         where = placement(model, checkpoint.config)
         runner = Runner(where, checkpoint, model.arch)
         self._compiled[model] = checkpoint, where, runner.program
         if len(self._compiled) > COMPILED:
             self._compiled.popitem(last=False)
         return runner
+
+    def _state(self) -> dict[str, Any]:
+        """where: the tier from which all of a model's image can be had, by the names of models; bandwidths: bytes a second of
+        the tiers that have been measured."""
+        where = {model.name: image.lowest(ImageStore(image).payload()) for model, image in self._images.items()}
+        bandwidths = {tier: b for tier in ("host", "disk", "remote") if (b := self._loader.bandwidth(tier))}
+        return {"where": where, "bandwidths": bandwidths}
 
 
 def _take(runner: Runner) -> Any:
@@ -191,6 +253,14 @@ def _put(rectangle: _Rectangle) -> None:
     runner = rectangle.runner
     snapshot.put(runner.fabric.session.machine, rectangle.fresh)
     runner.restart()
+
+
+def _drawn(sampling: Sampling, count: int) -> np.random.Generator:
+    """Behind so many choices."""
+    random = sampling.generator()
+    if sampling.temperature > 0:
+        random.random(count)
+    return random
 
 
 def _of(rectangle: _Rectangle, request: int) -> _Generating:

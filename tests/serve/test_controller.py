@@ -7,13 +7,14 @@ import random
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("prometheus_client", reason="the extra serve is not installed")
 
 from meshlang.models.sampling import Sampling
 from meshlang.serve import controller as module
-from meshlang.serve.config import Config, ServedModel
+from meshlang.serve.config import Config, ServedModel, Workers
 from meshlang.serve.controller import Busy, Controller, Failed, Served, Stopping, _Slot
 from meshlang.serve.scheduler import Tier
 
@@ -39,7 +40,7 @@ class Host:
     """A worker: as WaferHost, with a list of tokens for a rectangle and time that passes."""
 
     def __init__(self, load=0.02, token=0.001):
-        self.load_seconds, self.token, self.dead = load, token, False
+        self.load_seconds, self.token, self.prompt, self.dead = load, token, 0.001, False
         self.rectangles, self.loads, self.most_at_once = {}, [], 0
 
     async def _pass(self, seconds):
@@ -56,17 +57,33 @@ class Host:
             return {"diagnostics": [{"code": "MS1411", "message": "no complete safetensors file"}]}
         self.rectangles[number] = None
         self.most_at_once = max(self.most_at_once, len(self.rectangles))
-        return {"seconds": self.load_seconds}
+        return {
+            "seconds": self.load_seconds,
+            "payload": None,
+            "where": {model.name: "host"},
+            "bandwidths": {"host": 1e9},
+        }
 
     async def unload(self, number):
         self.rectangles.pop(number, None)
         return {}
 
     async def begin(self, number, request, tokens, sampling, drawn, ends):
-        await self._pass(0.001)
+        await self._pass(self.prompt)
         assert number in self.rectangles
         self.rectangles[number] = [request, list(tokens), ends]
-        return {"seconds": 0.001}
+        return {"seconds": self.prompt}
+
+    async def keys(self, number, request):
+        await self._pass(0.005)
+        assert self.rectangles[number][0] == request
+        return {"keys": np.array(self.rectangles[number][1]), "values": np.zeros(3)}
+
+    async def restore(self, number, request, tokens, sampling, drawn, ends, keys, values):
+        await self._pass(0.005)
+        assert number in self.rectangles and keys.tolist() == list(tokens)
+        self.rectangles[number] = [request, keys.tolist(), ends]
+        return {}
 
     async def follow(self, number, request, tokens):
         await self._pass(0.001)
@@ -93,7 +110,7 @@ class Pretending(Controller):
     async def start(self):
         self.hosts = []
         self._slots = []
-        for number in range(self.config.workers):
+        for number in range(self.config.workers.count):
             self._slots.append(_Slot())
             self.scheduler.lose(number)
             self.revive(number)
@@ -108,7 +125,7 @@ class Pretending(Controller):
         self._slots[number] = _Slot(f"nowhere-{time.monotonic()}", host)
         self.scheduler.join(number, time.monotonic())
         for model in range(len(self.models)):
-            self.scheduler.keep(model, number, memory=False)
+            self.scheduler.found(model, number, Tier.DISK)
 
     def kill(self, number):
         self.hosts[number].dead = True
@@ -120,15 +137,16 @@ class Pretending(Controller):
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-def served(name="m", width=4, height=4, path="m"):
+def served(name="m", width=4, height=4, path="m", key_bytes=0):
     spec = ServedModel(name, Path(path), width, height, "f32", 4096, 16, "wse3")
-    return Served(spec, VOCABULARY, frozenset(), None, 10**6)
+    return Served(spec, VOCABULARY, frozenset(), None, 10**6, 10**6, key_bytes)
 
 
 def run(scenario, *models, workers=2, width=8, height=4, **more):
     async def main():
         models_ = list(models) or [served()]
-        config = Config([m.spec for m in models_], workers, width, height, **{"bandwidth": (1e9, 1e8, 1e7), **more})
+        there = Workers(workers, width, height, bandwidth=(1e9, 1e8, 1e7))
+        config = Config([m.spec for m in models_], there, **more)
         controller = Pretending(config, models_)
         await controller.start()
         try:
@@ -246,8 +264,14 @@ def test_a_request_that_kills_its_workers_is_given_up():
     run(scenario, workers=1)
 
 
-def fragmented(controller):
-    """Three requests in columns of a wafer; those left and right end, the one in the middle goes on for long."""
+KEYS = {"tokens": 0, "keys": 1}  # bytes of a token: none that could be moved, or few
+
+
+def fragmented(controller, way):
+    """Three requests in columns of a wafer; those left and right end, the one in the middle goes on for long. By keys: it takes
+    long to compute a prompt."""
+    for host in controller.hosts:
+        host.prompt = 0.001 if way == "tokens" else 0.2
     requests = [submit(controller, [k], new) for k, new in enumerate((5, 1500, 5))]
     return requests[1], [asyncio.ensure_future(tokens_of(controller, r)) for r in requests]
 
@@ -256,10 +280,12 @@ def slow_service(controller):
     controller.scheduler.any_service = 1000.0  # else waiting would be sooner by the estimate
 
 
-def test_a_running_request_moves_aside():
+@pytest.mark.parametrize("way", ["tokens", "keys"])
+def test_a_running_request_moves_aside(way):
     async def scenario(controller):
-        middle, (left, _, right) = tasks = fragmented(controller)
+        middle, (left, _, right) = tasks = fragmented(controller, way)
         rest = tasks[1]
+        before = controller.scheduler.models[0].carry
         await asyncio.gather(left, right)
         slow_service(controller)
         wide = submit(controller, [50], 20, 1)
@@ -267,13 +293,17 @@ def test_a_running_request_moves_aside():
         assert middle.moved == 1 and not middle.finished  # it went on meanwhile
         assert await rest[1] == expected([1], 1500)
         await settled(controller)
-        assert controller.metrics.moves._value.get() == 1
+        assert controller.metrics.moves.labels(way)._value.get() == 1
+        learned = controller.scheduler.models[0].carry
+        assert learned is None if way == "tokens" else learned != before and 0 < learned[1] < 0.05
+        assert (controller.metrics.moved_bytes._value.get() > 0) == (way == "keys")
 
-    run(scenario, served("small"), served("wide", 8, 4), workers=1, width=12)
+    run(scenario, served("small", key_bytes=KEYS[way]), served("wide", 8, 4), workers=1, width=12)
 
 
+@pytest.mark.parametrize("way", ["tokens", "keys"])
 @pytest.mark.parametrize("seed", range(5))
-def test_death_while_moving(seed):
+def test_death_while_moving(seed, way):
     """The source or the target dies at any moment of a move: one owner is left, or the request is tried again."""
 
     async def scenario(controller):
@@ -281,7 +311,7 @@ def test_death_while_moving(seed):
         controller.hosts[1].load_seconds = 0.05
         # worker 0 alone at first: all three begin there
         controller.kill(1)
-        middle, tasks = fragmented(controller)
+        middle, tasks = fragmented(controller, way)
         await asyncio.gather(tasks[0], tasks[2])
         controller.revive(1, load=0.05)
         slow_service(controller)
@@ -297,7 +327,7 @@ def test_death_while_moving(seed):
         assert await tasks[1] == expected([1], 1500)
         await settled(controller)
 
-    run(scenario, served("small"), served("wide", 8, 4), workers=2, width=12)
+    run(scenario, served("small", key_bytes=KEYS[way]), served("wide", 8, 4), workers=2, width=12)
 
 
 def test_the_queue_is_bounded():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,6 +21,12 @@ def model(name="m", width=4, height=4, size=GB, decode=0.01, resume=(0.001, 0.01
 
 def wafer(width=8, height=8, memory=10 * GB, disk=100 * GB, bandwidth=(10 * GB, 2 * GB, GB // 2)):
     return Wafer(width, height, memory, disk, bandwidth)
+
+
+def arrive(scheduler, instance, now):
+    """It is loaded, and its image is in the worker's memory and on its disk now."""
+    scheduler.keep(instance.model, instance.worker)
+    scheduler.loaded(instance, now)
 
 
 # ---------------------------------------------------------------- packing
@@ -85,7 +92,7 @@ def test_the_least_estimate_wins():
     scheduler.keep(0, 2)
     third = scheduler.place(0, "c", 100.0)
     assert (third.instance.worker, third.tier, third.start) == (2, Tier.MEMORY, pytest.approx(0.2))
-    scheduler.loaded(third.instance, 100.2)
+    arrive(scheduler, third.instance, 100.2)
     scheduler.finish(third.instance, 101.0)
     again = scheduler.place(0, "d", 102.0)
     assert again.instance is third.instance and again.tier is None and again.start == 0
@@ -96,7 +103,7 @@ def test_idle_instances_go_when_their_place_is_wanted_the_oldest_first():
     placements = [scheduler.place(i, i, 0.0) for i in range(4)]
     assert len({p.instance.place for p in placements}) == 4
     for i, p in enumerate(placements):
-        scheduler.loaded(p.instance, 1.0)
+        arrive(scheduler, p.instance, 1.0)
         if i in (1, 2):
             scheduler.finish(p.instance, 5.0 - i)
     assert scheduler.place(4, 4, 6.0).evicted == [placements[2].instance]
@@ -121,12 +128,44 @@ def test_measured_bandwidth_is_learned():
     assert scheduler.loading(0, 0) == pytest.approx(8.0, rel=0.01)
 
 
+def test_the_worker_says_where_images_are():
+    scheduler = Scheduler([model(resume=(0.1, 0.0))], [wafer()])
+    assert scheduler.loading(0, 0) == pytest.approx(2.0)
+    scheduler.found(0, 0, Tier.MEMORY)
+    assert scheduler.loading(0, 0) == pytest.approx(0.1)
+    scheduler.models[0] = replace(scheduler.models[0], setup=0.5)
+    assert scheduler.loading(0, 0) == pytest.approx(0.6)
+    assert scheduler.place(0, "a", 0.0).start == pytest.approx(0.6)
+
+
+def test_requests_move_the_way_that_is_sooner():
+    """Computed anew 100 ms a token; keys 1 ms a token and half a second: the same at about five tokens."""
+    kind = model(resume=(0.1, 0.0))
+    assert (kind.way(1), kind.way(1000), kind.moving(10)) == ("tokens", "tokens", 1.0)
+    kind = replace(kind, carry=(0.001, 0.5))
+    assert [kind.way(n) for n in (1, 5, 6, 1000)] == ["tokens", "tokens", "keys", "keys"]
+    assert kind.moving(1) == pytest.approx(0.1) and kind.moving(1000) == pytest.approx(1.5)
+    # a request that would have to compute 1000 tokens anew is in the way for 100 s: waiting is sooner; by keys it is not
+    for carry, moves in ((None, False), ((0.001, 0.5), True)):
+        scheduler = Scheduler([replace(kind, carry=carry), model("wide", 8, 4)], [wafer(12, 4)])
+        for number in (0, 1):
+            scheduler.found(number, 0, Tier.MEMORY)
+        instances = [scheduler.place(0, k, 0.0).instance for k in "abc"]
+        for instance in instances:
+            scheduler.loaded(instance, 0.0)
+        instances[1].tokens, instances[1].began = 1000, 1.0
+        for instance in (instances[0], instances[2]):
+            scheduler.finish(instance, 20.0)
+        placement = scheduler.place(1, "wide", 20.0)
+        assert (placement is not None and len(placement.moves) == 1) == moves
+
+
 def test_waiting_is_chosen_where_requests_are_short():
     """A remote load takes 2 s; a request that runs for 0.1 s is done long before."""
     scheduler = Scheduler([model()], [wafer(4, 4), wafer(4, 4)], Policy(moves=False))
     scheduler.keep(0, 0)
     one = scheduler.place(0, "a", 0.0)
-    scheduler.loaded(one.instance, 0.1)
+    arrive(scheduler, one.instance, 0.1)
     scheduler.finish(one.instance, 0.2)
     scheduler.place(0, "b", 1.0)
     assert scheduler.place(0, "c", 1.0) is None and not scheduler.no_room
@@ -139,7 +178,7 @@ def test_waiting_is_chosen_where_requests_are_short():
 
 def running(scheduler, number, now, tokens=100, **more):
     placement = scheduler.place(number, f"request {number}", now, **more)
-    scheduler.loaded(placement.instance, now)
+    arrive(scheduler, placement.instance, now)
     placement.instance.tokens = tokens
     return placement.instance
 
@@ -148,7 +187,7 @@ def carry_out(scheduler, placement, now):
     for move in placement.moves:
         scheduler.hand_over(move, now, scheduler.tokens(move.source, now))
     scheduler.begin_loading(placement, now)
-    scheduler.loaded(placement.instance, now)
+    arrive(scheduler, placement.instance, now)
 
 
 def test_a_fragmented_wafer_is_put_in_order():
@@ -300,7 +339,7 @@ def test_rectangles_never_overlap():
                 if placement.moves:
                     carry_out(scheduler, placement, now)
                 elif placement.tier is not None:
-                    scheduler.loaded(placement.instance, now)
+                    arrive(scheduler, placement.instance, now)
         for worker, instances in enumerate(scheduler.instances):
             settled = [i.place for i in instances.values() if i.state != "waiting"]
             assert not any(packing.overlap(a, b) for a, b in itertools.combinations(settled, 2))

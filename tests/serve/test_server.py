@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 from checkpoints import write_model, write_tokenizer
+from references import greedy
 
-from meshlang import llama_reference
 from meshlang.cli import main
 from meshlang.models.checkpoint import Checkpoint
 from meshlang.models.fit import place
@@ -64,17 +64,6 @@ name = "image"
 path = "image.wimg"
 """
 TEMPLATE = "{% for m in messages %}{{ bos_token }}{{ m['role'][0] }}:{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}a:{% endif %}"
-
-
-def reference(folder, prompt, new):
-    """Greedy tokens, in float64."""
-    checkpoint = Checkpoint(folder)
-    model = llama_reference.Reference(checkpoint.config, checkpoint)
-    logits, out = model.logits(model.decode(model.embed(prompt)))[-1], []
-    for _ in range(new):
-        out.append(int(logits.argmax()))
-        logits = model.logits(model.decode(model.embed(out[-1:])))[-1]
-    return out
 
 
 def processes(of):
@@ -184,7 +173,7 @@ def test_the_official_client(server, folder):
     assert [m.id for m in client.models.list()] == ["first", "second", "image"]
     assert client.models.retrieve("second").owned_by == "meshlang"
     # "cab" is the tokens 1 (begin), 6, 4, 5
-    want = reference(folder / "first", [1, 6, 4, 5], 10)
+    want = greedy(folder / "first", [1, 6, 4, 5], 10)
     more = {"ignore_eos": True, "return_token_ids": True}
     whole = client.completions.create(model="first", prompt="cab", max_tokens=10, temperature=0, extra_body=more)
     choice = whole.choices[0]
@@ -212,7 +201,7 @@ def test_the_official_client(server, folder):
         model="second", messages=messages, max_completion_tokens=8, temperature=0, extra_body=more
     )
     assert chat.choices[0].message.role == "assistant" and chat.usage.prompt_tokens == len(rendered)
-    assert chat.choices[0].token_ids == reference(folder / "second", rendered, 8)
+    assert chat.choices[0].token_ids == greedy(folder / "second", rendered, 8)
     deltas = list(
         client.chat.completions.create(
             model="second", messages=messages, max_tokens=8, temperature=0, stream=True, extra_body=more
@@ -232,7 +221,7 @@ def test_the_official_client(server, folder):
 
 
 def test_a_wafer_image(server, folder):
-    want = reference(folder / "second", [1, 6, 4, 5], 10)
+    want = greedy(folder / "second", [1, 6, 4, 5], 10)
     assert server.complete("cab", 10, "image") == want
 
 
@@ -256,7 +245,7 @@ def test_many_at_once_are_equal_to_single_runs(server, folder):
     wanted = {}
     for k in range(8):
         name, prompt = ("first", "second")[k % 2], [3 + k, 9, 11 + 2 * k]
-        wanted[k] = (name, prompt, reference(folder / name, prompt, 12))
+        wanted[k] = (name, prompt, greedy(folder / name, prompt, 12))
     if large:
         (folder / "cluster.toml").write_text(CONFIG.replace("queue = 40", "queue = 200"))
         server = Server(folder)
@@ -291,7 +280,7 @@ def test_too_many_are_told_so(server):
 
 def test_a_worker_is_killed(server, folder):
     """Each worker in turn, in the middle of a stream: it goes on elsewhere from its last token; a new worker comes."""
-    want = reference(folder / "first", [5, 9, 11], 100)
+    want = greedy(folder / "first", [5, 9, 11], 100)
     for _ in range(2):
         tokens = []
         for token in server.stream([5, 9, 11], 100):
@@ -384,7 +373,7 @@ def test_the_end(server, folder):
     """SIGTERM while a stream runs: it is completed, then everything ends."""
     everything = processes(server.process.pid)
     assert len(everything) > 2
-    want, tokens = reference(folder / "second", [5, 9], 60), []
+    want, tokens = greedy(folder / "second", [5, 9], 60), []
     for token in server.stream([5, 9], 60, "second"):
         tokens.append(token)
         if len(tokens) == 5:
