@@ -50,6 +50,8 @@ def files_of(args: argparse.Namespace) -> list[str]:
     from meshlang.diag import usage_error
     from meshlang.inspect.trace import writer_for
 
+    from ._outputs import output
+
     if args.html is not None and Path(args.html).suffix.lower() != ".html":
         raise usage_error(f"--html {args.html}: the file's name has to end in .html", help=f"--html {args.html}.html")
     out = []
@@ -57,8 +59,7 @@ def files_of(args: argparse.Namespace) -> list[str]:
         file = getattr(args, option, None)
         if file is not None:
             writer_for(file)
-            if not Path(file).parent.is_dir():
-                raise usage_error(f"--{option} {file}: there is no folder {Path(file).parent}")
+            output(f"--{option}", file)
             out.append(file)
     return out
 

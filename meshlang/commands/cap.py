@@ -77,12 +77,16 @@ def execute(args: argparse.Namespace) -> int:
     from meshlang.models.fit import place
     from meshlang.models.runner import Runner
 
+    from ._outputs import output
+
     width, height = mesh_of(args.mesh)
     for name, least in (("batch", 1), ("prompt_length", 1), ("new", 1), ("seed", 0)):
         if getattr(args, name) < least:
             raise usage_error(f"--{name.replace('_', '-')} {getattr(args, name)}: expected at least {least}")
     if args.clock is not None and not 0 < args.clock < 100:
         raise usage_error(f"--clock {args.clock}: expected GHz, such as 1.1")
+    if args.svg:
+        output("--svg", args.svg, (".svg",))
     others = [_read(file) for file in args.against]
     checkpoint = Checkpoint(args.folder)
     prompts = _prompts(args, checkpoint.config.vocabulary)

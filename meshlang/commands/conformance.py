@@ -182,12 +182,16 @@ def _xml_text(text: str) -> str:
 def execute(args: argparse.Namespace) -> int:
     from meshlang.diag import usage_error
 
+    from ._outputs import output
+
     root = Path(args.folder).resolve()
     if not root.is_dir():
         raise usage_error(f"conformance: {args.folder} is not a folder")
     os.listdir(root)  # says what rglob passes over: that the folder may not be read
-    if args.junit and not Path(args.junit).absolute().parent.is_dir():
-        raise usage_error(f"--junit {args.junit}: there is no folder {Path(args.junit).parent}")
+    if args.junit:
+        output("--junit", args.junit)
+    if args.keep_logs:
+        Path(args.keep_logs).mkdir(parents=True, exist_ok=True)
     scripts = [
         s
         for s in find_scripts(root)
@@ -203,9 +207,7 @@ def execute(args: argparse.Namespace) -> int:
         result, output = run_script(root, script, args.arguments, args.timeout)
         outputs[result.script] = output
         if args.keep_logs:
-            folder = Path(args.keep_logs)
-            folder.mkdir(parents=True, exist_ok=True)
-            files.write_text(folder / (result.script.replace("/", "__") + ".log"), output)
+            files.write_text(Path(args.keep_logs) / (result.script.replace("/", "__") + ".log"), output)
         return result
 
     with ThreadPoolExecutor(max(1, args.j)) as pool:

@@ -64,7 +64,11 @@ def execute(args: argparse.Namespace) -> int:
     from meshlang.sema.model.options import CompileOptions
 
     from ._errors import print_diagnostics
+    from ._outputs import output, output_folder
 
+    output_folder("-o", args.out)
+    if args.output_json:
+        output("--output-json", args.output_json)
     _check_channels(args.channels)
     options = CompileOptions(
         params=vendor_pairs(args.params, "--params"),

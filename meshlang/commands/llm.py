@@ -419,13 +419,13 @@ def _place(args: argparse.Namespace) -> int:
     from meshlang.models.fit import place
     from meshlang.serve.image_write import write_image
 
+    from ._outputs import output
+
     width, height = mesh_of(args.mesh)
     tokens = _tokens(args, height)
     if args.prefill is not None and args.prefill < 0:
         raise usage_error(f"--prefill {args.prefill}: expected at least 0")
-    folder = Path(args.output).parent
-    if not folder.is_dir():  # found out before the work, not behind it
-        raise usage_error(f"-o {args.output}: there is no folder {folder}")
+    output("-o", args.output)
     prompt = tokens if args.prefill is None else min(args.prefill + 1, tokens)
     checkpoint = Checkpoint(args.folder)
     began = time.monotonic()

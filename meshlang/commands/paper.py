@@ -44,7 +44,7 @@ def execute(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from meshlang import files
-    from meshlang.diag import Diagnostic, MeshlangError, usage_error
+    from meshlang.diag import Diagnostic, MeshlangError
     from meshlang.models.paper import page
     from meshlang.models.paper.contents import CONTENTS
     from meshlang.models.paper.lab import Lab, NotRun
@@ -53,13 +53,16 @@ def execute(args: argparse.Namespace) -> int:
     from meshlang.serve.paper_runs import plot, runner
     from meshlang.serve.sweep import Child
 
+    from ._outputs import PLOTS, output
+
     if args.list:
         return _list(args.json)
     names = list(CONTENTS) if args.all else args.names
     models = _checked(args, names)
-    if args.plot and Path(args.plot).suffix not in (".svg", ".png", ".pdf"):
-        raise usage_error(f"--plot {args.plot}: expected a file that ends in .svg, .png or .pdf")
+    if args.page:
+        output("--page", args.page)
     if args.plot:
+        output("--plot", args.plot, PLOTS)
         needs("matplotlib", "scripts", "a plot")
     minutes = args.minutes or (30.0 if args.all and args.mesh is None else None)
     began, child, outcomes = time.monotonic(), Child(), []

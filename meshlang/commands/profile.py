@@ -47,11 +47,12 @@ def execute(args: argparse.Namespace) -> int:
     from meshlang.inspect.trace import trace_options
 
     from ._errors import print_run_time_warnings
+    from ._outputs import output
 
     if args.top < 1:
         raise usage_error(f"--top {args.top}: expected at least 1")
-    if args.speedscope is not None and not Path(args.speedscope).parent.is_dir():
-        raise usage_error(f"--speedscope {args.speedscope}: there is no folder {Path(args.speedscope).parent}")
+    if args.speedscope is not None:
+        output("--speedscope", args.speedscope)
     filters = trace_options(args.pes, None, args.cycles)
     context = run.prepare(args, profile_options(filters.pes, filters.cycles))
     collectors: list[Collector] = []

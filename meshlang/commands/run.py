@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -248,14 +247,16 @@ def _check_files(given: list[str] | None) -> None:
     """Refuse a --get file that could not be written before the run, not behind it."""
     from meshlang.diag import usage_error
 
+    from ._outputs import output
+
     for item in given or ():
         file = item.partition("=")[2]
         if file and Path(file).suffix not in (".npy", ".txt", ".csv", ".json"):
             raise usage_error(
                 f"--get {item}: no form has the ending {Path(file).suffix!r}", help="use .npy, .txt, .csv or .json"
             )
-        if file and not os.path.isdir(Path(file).parent):
-            raise usage_error(f"--get {item}: there is no folder {Path(file).parent}")
+        if file:
+            output("--get", file)
 
 
 def _name_functions(program: CompiledProgram) -> None:

@@ -95,6 +95,8 @@ def _check(args: argparse.Namespace) -> None:
     from meshlang.diag import usage_error
     from meshlang.serve.extras import needs
 
+    from ._outputs import PLOTS, output
+
     for name, least in (("wafers", 1), ("models", 1), ("requests", 1), ("copies", 0), ("seed", 0), ("longest", 2)):
         if getattr(args, name) < least:
             raise usage_error(f"--{name} {getattr(args, name)}: expected at least {least}")
@@ -105,8 +107,7 @@ def _check(args: argparse.Namespace) -> None:
     if not 0 <= args.zipf <= 10:
         raise usage_error(f"--zipf {args.zipf:g}: expected 0 (all alike) to 10")
     if args.plot is not None:
-        if Path(args.plot).suffix not in (".svg", ".png", ".pdf"):
-            raise usage_error(f"--plot {args.plot}: expected a file that ends in .svg, .png or .pdf")
+        output("--plot", args.plot, PLOTS)
         needs("matplotlib", "sweep", "a plot")
 
 

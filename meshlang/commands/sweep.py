@@ -49,12 +49,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     from meshlang.serve import sweep, sweep_results
+    from meshlang.serve.extras import needs
 
-    plan, output = _plan(args), Path(args.output)
-    sweep_results.check_output(output)
-    picture = _picture(args, output)
+    from ._outputs import output
+
+    plan, results = _plan(args), output("-o", args.output, sweep_results.KINDS)
+    if results.suffix == ".parquet":
+        needs("pyarrow", "sweep", "a Parquet file")
+    picture = _picture(args, results)
     points = plan.points()
-    journal = sweep.Journal(output.with_name(output.name + sweep.JOURNAL))
+    journal = sweep.Journal(results.with_name(results.name + sweep.JOURNAL))
     progress = _Progress(points, journal)
     try:
         sweep.run_points(
@@ -66,7 +70,7 @@ def execute(args: argparse.Namespace) -> int:
             report=progress.report,
         )
         records = [journal.records[p.key] for p in points]
-        sweep_results.write(output, plan, points, records)
+        sweep_results.write(results, plan, points, records)
         journal.remove()
     except KeyboardInterrupt:
         progress.close()
@@ -155,21 +159,21 @@ def _fixed(args: argparse.Namespace) -> list[str]:
     return out + (["--strict"] if args.strict else []) + _compile.as_arguments(args, without=("arch", "optimise"))
 
 
-def _picture(args: argparse.Namespace, output: Path) -> Path | None:
+def _picture(args: argparse.Namespace, results: Path) -> Path | None:
     """Where the plot goes: where it is asked for, or beside the output if it can be drawn."""
     from importlib.util import find_spec
 
-    from meshlang.diag import usage_error
     from meshlang.serve.extras import needs
+
+    from ._outputs import PLOTS, output
 
     if args.no_plot:
         return None
     if args.plot is None:
-        return output.with_suffix(".svg") if find_spec("matplotlib") else None
-    if Path(args.plot).suffix not in (".svg", ".png", ".pdf"):
-        raise usage_error(f"--plot {args.plot}: expected a file that ends in .svg, .png or .pdf")
+        return results.with_suffix(".svg") if find_spec("matplotlib") else None
+    path = output("--plot", args.plot, PLOTS)
     needs("matplotlib", "sweep", "a plot")
-    return Path(args.plot)
+    return path
 
 
 def _processors() -> int:

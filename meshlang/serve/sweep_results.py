@@ -22,16 +22,6 @@ _MARKERS = "osD^v<>*"
 Row = dict[str, Any]
 
 
-def check_output(path: Path) -> None:
-    """MS0905 for another kind of file, MS1600 without what it needs, MS0901 without its folder."""
-    if path.suffix not in KINDS:
-        raise usage_error(f"-o {path}: expected a file that ends in {', '.join(KINDS)}")
-    if path.suffix == ".parquet":
-        needs("pyarrow", "sweep", "a Parquet file")
-    if not path.parent.is_dir():
-        raise files.cannot_write(path, FileNotFoundError(2, "No such file or directory"))
-
-
 def row(point: Point, record: Mapping[str, Any]) -> Row:
     """A point as one flat row: its values; status, error, seconds; `results.NAME` of what the program recorded, where
     that is a number or a text; `run.NAME` of the fabric (cycles are the sum of all fabrics, the others the most of one)."""
