@@ -63,6 +63,7 @@ OF_TESTS = (
         "1",
         "two hundred requests at once, a thousand simulated wafers, a sweep of a hundred points",
     ),
+    Variable("MESHLANG_SMOLLM", "folder", "what `meshlang llm fetch-demo` has written ([smollm.md](smollm.md))"),
     Variable("MESHLANG_LARGE", "1", "decoder layers on 32 x 32 and 64 x 64 PEs, all tables of docs/moe.md, too"),
     Variable(
         "MESHLANG_NODE_MODULES",

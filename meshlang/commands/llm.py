@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import _llm_folder
 from ._help import Help
 from ._model import dtype_of, mesh_of, token_lists
 
@@ -37,6 +38,8 @@ examples:
   meshlang llm generate model.wimg --prompt "The capital of France is" --new 20
   meshlang llm generate http://HOST/model.wimg --tokens 5,9 --new 20 --keep FOLDER          from a server, kept in a folder
   meshlang llm load one.wimg other.wimg http://HOST/third.wimg                              how long loading takes, and should
+  meshlang llm fetch-demo -o smollm                                     a small real model (docs/smollm.md), as a folder
+  meshlang llm convert model.gguf -o FOLDER                             a GGUF file of a Llama, as a folder
 
 Families: docs/stdlib-llm.md. Text needs the extra: pip install 'meshlang[llm]'
 """
@@ -126,6 +129,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     move.add_argument("--clock", type=float, metavar="MHZ", help="of the wafer (default: the timing profile's)")
     move.add_argument("--json", action="store_true", help="one JSON object on stdout")
     place.add_argument("-o", "--output", required=True, metavar="FILE", help="the image, model.wimg")
+    _llm_folder.configure(commands, EXAMPLES)
     for command in (generate, info, place, load, move):
         command.set_defaults(_parser=command)  # whose usage a wrong option shows
 
@@ -170,7 +174,16 @@ def _arch(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    return {"info": _info, "generate": _generate, "place": _place, "load": _load, "move": _move}[args.llm_command](args)
+    run = {
+        "info": _info,
+        "generate": _generate,
+        "place": _place,
+        "load": _load,
+        "move": _move,
+        "convert": _llm_folder.convert,
+        "fetch-demo": _llm_folder.fetch_demo,
+    }
+    return run[args.llm_command](args)
 
 
 def _image(args: argparse.Namespace) -> Image | None:

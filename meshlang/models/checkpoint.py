@@ -157,11 +157,20 @@ def _tensors(folder: Path) -> dict[str, _Tensor]:
     if files:
         names = ", ".join(f.name for f in files[:4])
         raise model_error("MS1413", f"{folder} has {len(files)} safetensors files and no {index.name}: {names}")
-    others = [p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".gguf")]
+    others = sorted(
+        (p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".gguf")),
+        key=lambda n: n.endswith(".gguf"),
+    )
     raise model_error(
         "MS1410",
         f"{folder} has no safetensors file",
-        f"{sorted(others)[0]} is not read; save the model as safetensors" if others else f"it has: {_listing(folder)}",
+        (
+            f"meshlang llm convert {others[-1]} -o FOLDER"
+            if others and others[-1].endswith(".gguf")
+            else f"{others[0]} is not read; save the model as safetensors"
+            if others
+            else f"it has: {_listing(folder)}"
+        ),
     )
 
 

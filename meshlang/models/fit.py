@@ -89,7 +89,7 @@ def _fewest_pieces(
             if error.diagnostics[0].code != "MS0992":
                 raise
             # logits that the bytes which are left would hold, at least
-            spare = best.free() // (best.dtype.itemsize * (best.hidden + batch)) + best.vocabulary
+            spare = best.head_room() // (best.dtype.itemsize * (best.hidden + batch)) + best.vocabulary
             pieces = max(pieces + 1, math.ceil(column / spare) if spare < column else 1)
     return best
 

@@ -33,7 +33,7 @@ __all__ = ["LlamaConfig", "Placement", "line_group", "tolerance"]
 
 MODEL = stdlib_dir() / "llm/model/layout.csl"  # the program of a whole model
 NEAR = 6  # PEs by which a rectangle that is advised may be smaller
-VERSION = 1  # of where arrays go: raised when the same arguments place a model otherwise
+VERSION = 2  # of where arrays go: raised when the same arguments place a model otherwise
 COUNTED = 0xFFFF  # tokens are counted in u16, and a row's number is added (<llm/kv_cache>)
 
 
@@ -75,7 +75,8 @@ class Placement:
     placed for <llm/prefill>. pieces: of the output projection, of which a PE holds one at a time. regions: of a
     model with experts, blocks of columns, each with as many of the experts to itself; 1: all experts are spread over all
     columns (<llm/moe>). batch: sequences that are decoded at the same time, each with `capacity` tokens on a PE. advise: a
-    refusal names a rectangle in which it would fit. MS0991 for shapes that cannot be placed, MS0992 when a PE's memory is too small.
+    refusal names a rectangle in which it would fit. With fewer layers than the model has and `head`, the output
+    projection lies over a layer's matrices (`overlaid`): the host brings each in its turn. MS0991 for shapes that cannot be placed, MS0992 when a PE's memory is too small.
     """
 
     def __init__(
@@ -232,14 +233,28 @@ class Placement:
         """Elements of a token's keys on a PE; as many of its values."""
         return self.kv_heads * self.head_elements
 
+    @property
+    def overlaid(self) -> bool:
+        return self.head and self.layers == 1 < self.config.layers
+
+    @property
+    def head_stays(self) -> bool:
+        """The output projection is written once, and not again for each token."""
+        return self.pieces == 1 and not self.overlaid
+
+    def _matrices(self) -> int:
+        """Elements of a layer's matrices on a PE, but for the router."""
+        e = self.config.experts
+        feeds = self.region_experts * self.feed + self.shared if e else self.feed
+        return self.hidden * (2 * self.q_elements + 2 * self.kv_elements + 3 * feeds)
+
     def memory(self) -> dict[str, int]:
         """Bytes a PE needs, by what for: the arrays of <llm/decoder>, <llm/head>, <llm/prefill> and what they use."""
         size, hidden, q, kv, n = self.dtype.itemsize, self.hidden, self.q_elements, self.kv_elements, self.head_elements
         heads, rows = self.kv_heads * self.config.queries, self.prompt_rows
         qkv, gate_up = q + 2 * kv, 2 * self.feed
         c, e = self.config, self.config.experts
-        feeds = self.region_experts * self.feed + self.shared if e else self.feed
-        weights = self.layers * (2 * hidden + hidden * (qkv + q) + 3 * hidden * feeds)
+        weights = self.layers * (2 * hidden + self._matrices())
         columns = c.qkv_bias * qkv + c.head_norms * 2 * n + c.wide_norms * (q + kv) + c.feed_bias * gate_up
         row_vectors = c.output_bias + c.feed_bias
         weights += self.layers * (columns + row_vectors * (hidden + (self.across * self.panel if rows else 0)))
@@ -261,7 +276,8 @@ class Placement:
         if c.head_norms:  # decoding, and prefilling
             singles += (n + b * (heads + self.kv_heads)) + ((n + rows * (heads + self.kv_heads)) if rows else 0)
         if self.head:
-            weights += hidden * (1 + self.vocabulary)
+            piece = hidden * self.vocabulary
+            weights += hidden + (max(piece - self._matrices(), 0) if self.overlaid else piece)
             buffers += b * (hidden + self.vocabulary)
             singles += hidden + b - 1
         if rows:
@@ -283,6 +299,11 @@ class Placement:
     def free(self) -> int:
         """Bytes of a PE that are left."""
         return PE_MEMORY - sum(self.memory().values())
+
+    def head_room(self) -> int:
+        """Bytes that a larger piece of the output projection would have, and its logits."""
+        over = self._matrices() - self.hidden * self.vocabulary if self.overlaid else 0
+        return self.free() + self.dtype.itemsize * max(over, 0)
 
     def check_memory(self, advise: bool = True) -> None:
         """MS0992 if `memory` is more than a PE has."""
@@ -364,7 +385,7 @@ class Placement:
             "window": c.window if c.window is not None and c.window < COUNTED else 0, "gelu": c.activation == "gelu",
             "qkv_bias": c.qkv_bias, "head_norms": c.head_norms, "output_bias": c.output_bias, "feed_bias": c.feed_bias,
             "head_size": c.head_size, "wide_norms": c.wide_norms, "q_total": c.heads * c.head_size, "kv_total": c.kv_heads * c.head_size,
-            "regions": self.regions, "shared": self.shared, "batch": self.batch,
+            "regions": self.regions, "shared": self.shared, "batch": self.batch, "overlaid": self.overlaid,
             **({"experts": c.experts.count, "chosen": c.experts.chosen, "renormalise": c.experts.renormalise} if c.experts
                else {"experts": 0, "chosen": 0, "renormalise": False}),
         }  # fmt: skip

@@ -28,8 +28,7 @@ class Store(ABC):
 
     @abstractmethod
     def write_model(self, fabric: FabricHandle) -> None:
-        """All resident layers, on a fabric on which nothing has run yet; and the output projection, if it comes in one
-        piece."""
+        """All resident layers, on a fabric on which nothing has run yet; and the output projection, if it stays."""
 
     @abstractmethod
     def write_layer(self, fabric: FabricHandle, layer: int, settled: bool) -> None:
@@ -57,7 +56,7 @@ class Weights(Store):
             for layer in range(place.layers):
                 fabric.launch("select", layer)
                 self.write_layer(fabric, layer, settled=place.prompt == 0)
-        if place.pieces == 1:
+        if place.head_stays:
             self.write_head(fabric, 0)
 
     def write_layer(self, fabric: FabricHandle, layer: int, settled: bool) -> None:
@@ -243,7 +242,7 @@ class Runner:
         if logits:
             pieces = []
             for piece in range(place.pieces):
-                if place.pieces > 1:
+                if not place.head_stays:
                     self.store.write_head(fabric, piece)
                 cycles += self._launch("project")
                 pieces.append(place.collect_logits(fabric.read("logits", count=place.batch * place.vocabulary), piece))

@@ -311,7 +311,7 @@ class ImageStore(Store):
         """What goes to the fabric before anything runs."""
         image, place = self.image, self.image.placement
         needs = [("layer", i, place.prompt == 0) for i in range(place.layers if self._resident else 0)]
-        needs += [("head", 0, False)] if place.pieces == 1 else []
+        needs += [("head", 0, False)] if place.head_stays else []
         segments = [s for key in needs if (s := image.header.find(*key)) is not None]
         return image.chunks_of(*segments)
 
