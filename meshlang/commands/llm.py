@@ -220,6 +220,7 @@ def _loader(args: argparse.Namespace) -> Loader:
 
 def _generate(args: argparse.Namespace) -> int:
     from meshlang.diag import usage_error
+    from meshlang.host import progress
     from meshlang.models.generate import Generator, Turn
     from meshlang.models.sampling import Sampling
 
@@ -229,17 +230,23 @@ def _generate(args: argparse.Namespace) -> int:
     image = _image(args)
     tokenizer = _tokenizer(args, image)
     began = time.monotonic()
-    runner, prompts, ends = _from_folder(args, tokenizer) if image is None else _from_image(args, image, tokenizer)
-    generator = Generator(runner, sampling, tokenizer, frozenset() if args.ignore_eos else ends, args.stop)
-    turns = []
-    for prompt in prompts:
-        turn = Turn([])
-        for text in generator.turn(prompt, args.new, turn):
-            if not args.json and text:
-                print(text, end="", flush=True)
-        if not args.json:
-            print("" if tokenizer else " ".join(map(str, turn.tokens)), flush=True)
-        turns.append(turn)
+    with progress.stages("reading the model"):
+        runner, prompts, ends = _from_folder(args, tokenizer) if image is None else _from_image(args, image, tokenizer)
+        generator = Generator(runner, sampling, tokenizer, frozenset() if args.ignore_eos else ends, args.stop)
+        turns = []
+        for prompt in prompts:
+            turn = Turn([])
+            progress.resume()
+            for text in generator.turn(prompt, args.new, turn):
+                if not args.json and text:
+                    if sys.stdout.isatty():
+                        progress.pause()
+                    print(text, end="", flush=True)
+            if not args.json:
+                if sys.stdout.isatty():
+                    progress.pause()
+                print("" if tokenizer else " ".join(map(str, turn.tokens)), flush=True)
+            turns.append(turn)
     if args.json:
         print(json.dumps(_result(runner, turns), indent=2))
     else:
@@ -428,6 +435,7 @@ def _image_info(args: argparse.Namespace, image: Image) -> int:
 
 def _place(args: argparse.Namespace) -> int:
     from meshlang.diag import usage_error
+    from meshlang.host.progress import stages
     from meshlang.models.checkpoint import Checkpoint
     from meshlang.models.fit import place
     from meshlang.serve.image_write import write_image
@@ -442,17 +450,18 @@ def _place(args: argparse.Namespace) -> int:
     prompt = tokens if args.prefill is None else min(args.prefill + 1, tokens)
     checkpoint = Checkpoint(args.folder)
     began = time.monotonic()
-    placement = place(
-        checkpoint.config,
-        height,
-        width,
-        tokens=tokens,
-        prompt=prompt,
-        dtype=dtype_of(args.dtype),
-        mode=args.layers,
-        regions=_regions(args),
-    )
-    header = write_image(args.output, checkpoint, placement, args.arch or "wse3")
+    with stages("placing the model"):
+        placement = place(
+            checkpoint.config,
+            height,
+            width,
+            tokens=tokens,
+            prompt=prompt,
+            dtype=dtype_of(args.dtype),
+            mode=args.layers,
+            regions=_regions(args),
+        )
+        header = write_image(args.output, checkpoint, placement, args.arch or "wse3")
     if args.json:
         print(
             json.dumps(

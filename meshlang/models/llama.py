@@ -76,7 +76,8 @@ class Placement:
     model with experts, blocks of columns, each with as many of the experts to itself; 1: all experts are spread over all
     columns (<llm/moe>). batch: sequences that are decoded at the same time, each with `capacity` tokens on a PE. advise: a
     refusal names a rectangle in which it would fit. With fewer layers than the model has and `head`, the output
-    projection lies over a layer's matrices (`overlaid`): the host brings each in its turn. MS0991 for shapes that cannot be placed, MS0992 when a PE's memory is too small.
+    projection lies over a layer's matrices (`overlaid`): the host brings each in its turn. MS0991 for shapes that cannot
+    be placed, MS0992 when a PE's memory is too small.
     """
 
     def __init__(

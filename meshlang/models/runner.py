@@ -17,6 +17,7 @@ import numpy as np
 
 from meshlang.host import api
 from meshlang.host.api import FabricHandle
+from meshlang.host.progress import stage
 
 from .families import model_error
 from .key_values import KeyValues, collect, spread
@@ -54,6 +55,7 @@ class Weights(Store):
         place = self.place
         if place.layers == place.config.layers:
             for layer in range(place.layers):
+                stage(f"writing the weights of layer {layer + 1} of {place.layers}")
                 fabric.launch("select", layer)
                 self.write_layer(fabric, layer, settled=place.prompt == 0)
         if place.head_stays:
@@ -201,6 +203,7 @@ class Runner:
             for name, table in zip(("prompt_cos", "prompt_sin"), place.prompt_rotary(n, length)):
                 fabric.write(name, table)
             for layer in self._layers():
+                stage(f"prefill of {n} tokens{self._which(layer)}")
                 if self.streamed:
                     self._write_layer(layer, settled=False)
                 fabric.launch("prefill", n)
@@ -214,6 +217,7 @@ class Runner:
         if self.streamed or not self.place.prompt:
             self.fabric.launch("start", tokens)
         else:
+            stage("turning the weights back")
             self.fabric.launch("settle", tokens)
             self.settle_cycles = self._clock()
         self.tokens = self._first = tokens
@@ -228,6 +232,7 @@ class Runner:
         cycles = self._launch("plan", self.tokens)
         routes = []
         for layer in self._layers():
+            stage(f"token {self.tokens + 1}{self._which(layer)}")
             if self.streamed:
                 self._write_layer(layer, settled=True)
             cycles += self._launch("layer")
@@ -242,6 +247,8 @@ class Runner:
         if logits:
             pieces = []
             for piece in range(place.pieces):
+                if place.pieces > 1:
+                    stage(f"token {self.tokens}: output projection, piece {piece + 1} of {place.pieces}")
                 if not place.head_stays:
                     self.store.write_head(fabric, piece)
                 cycles += self._launch("project")
@@ -255,6 +262,9 @@ class Runner:
     def _layers(self) -> Iterator[int]:
         """What is launched one after the other: each layer, or all at once."""
         return iter(range(self.config.layers if self.streamed else 1))
+
+    def _which(self, layer: int) -> str:
+        return f": layer {layer + 1} of {self.config.layers}" if self.streamed else ""
 
     def _launch(self, name: str, *arguments: int) -> int:
         self.fabric.launch(name, *arguments)

@@ -11,6 +11,7 @@ import numpy as np
 
 from meshlang import files
 from meshlang.host import api
+from meshlang.host.progress import stage
 from meshlang.ir import serial
 from meshlang.models.checkpoint import Checkpoint
 from meshlang.models.llama import MODEL, VERSION, Placement
@@ -84,6 +85,7 @@ def write_image(path: str | Path, checkpoint: Checkpoint, place: Placement, arch
         file.write(bytes(start))
         writer = _Writer(file, blank)
         for segment in blank.segments:
+            stage(f"writing the image: {segment.kind} {segment.number}")
             if segment.mesh:
                 writer.write(_rows(blank, segment, dict(_arrays(store, segment.kind, segment.number, segment.settled))))
             else:

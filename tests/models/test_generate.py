@@ -225,6 +225,24 @@ def test_without_the_library(folder, capsys, monkeypatch):
     )
 
 
+def test_what_is_done_meanwhile(folder, monkeypatch):
+    """Each part of a run is named before it is done."""
+    from meshlang.models import runner
+
+    said = []
+    monkeypatch.setattr(runner, "stage", said.append)
+    checkpoint = Checkpoint(folder)
+    streamed = llama.Placement(checkpoint.config, 2, 2, capacity=8, layers=1, head=True, pieces=2, prompt=2)
+    Runner(streamed, checkpoint).feed([5, 9, 11])
+    layers = [f"layer {i} of 2" for i in (1, 2)]
+    pieces = [f"token 3: output projection, piece {i} of 2" for i in (1, 2)]
+    assert said == [f"prefill of 2 tokens: {l}" for l in layers] + [f"token 3: {l}" for l in layers] + pieces
+    said.clear()
+    Runner(llama.Placement(checkpoint.config, 2, 2, capacity=8, head=True, prompt=2), checkpoint).feed([5, 9, 11])
+    assert said[:2] == [f"writing the weights of {l}" for l in layers]
+    assert said[2:] == ["prefill of 2 tokens", "turning the weights back", "token 3"]
+
+
 # ---------------------------------------------------------------- what fits
 
 

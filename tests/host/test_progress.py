@@ -1,0 +1,62 @@
+"""What a command of several parts says on a terminal while it is at work."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import sys, time
+from meshlang.host import progress
+progress.DELAY = progress.INTERVAL = 0.0
+with progress.stages("reading"):
+    with progress.busy("compiling"):
+        time.sleep(0.3)
+    progress.stage("layer 3 of 8")
+    run = progress.Progress()
+    run.update(0)
+    time.sleep(0.2)
+    run.update(5000)
+    time.sleep(0.3)
+    run.close()
+    progress.pause()
+    progress.stage("meanwhile")
+    time.sleep(0.3)
+    progress.resume()
+    time.sleep(0.3)
+    progress.stage("the second turn")
+    time.sleep(0.8)
+"""
+
+
+def seen(script: str, **environment: str) -> str:
+    """What a script writes to stderr, which is a terminal."""
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stderr=theirs, stdin=subprocess.DEVNULL, env=os.environ | {"TERM": "xterm"} | environment
+    )  # fmt: skip
+    os.close(theirs)
+    text = b""
+    try:
+        while block := os.read(ours, 4096):
+            text += block
+    except OSError:  # the other end is closed
+        pass
+    os.close(ours)
+    assert process.wait(60) == 0
+    return text.decode()
+
+
+def test_one_line_for_all_parts():
+    text = seen(SCRIPT, MESHLANG_QUIET="")
+    assert "layer 3 of 8: cycle 5,000, " in text and "0:00:01" in text
+    assert text.index("compiling") < text.index("layer 3 of 8") < text.index("the second turn")
+    assert text.count("\x1b[?25l") == 2  # twice a line has been begun: no other stands beside it
+
+
+def test_quiet():
+    assert seen(SCRIPT, MESHLANG_QUIET="1") == ""
