@@ -23,7 +23,7 @@ SECTIONS = {
     "Learn": ["tutorial", "stencil", "editor", "ci"],
     "Language": ["language", "stdlib", "stdlib-comm", "stdlib-gemm", "stdlib-llm"],
     "Tools": ["host", "repl", "traces", "report", "sweep", "environment", "security"],
-    "Models": ["llm", "moe", "serving", "cap", "paper"],
+    "Models": ["llm", "smollm", "moe", "serving", "cap", "paper"],
     "Machine": ["timing", "isa", "optimiser", "state", "performance", "conformance"],
     "Project": ["architecture", "contributing", "changelog"],
 }

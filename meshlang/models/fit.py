@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from meshlang.diag import MeshlangError
+from meshlang.ir.isa import PE_MEMORY
 
 from .families import model_error
-from .llama import COUNTED, Placement, check_count
+from .llama import Placement
 from .llama_config import LlamaConfig
 
 MODES = ("auto", "resident", "streamed")
@@ -39,23 +40,28 @@ def place(
 ) -> Placement:
     """For `tokens` tokens in all, the first `prompt` of which are there at the beginning; of each of `batch` sequences.
 
-    Resident layers before streamed ones, then the longest prefill, then the fewest pieces of the output projection. The
-    refusal of the least demanding one (MS0992) if nothing fits; MS0991, MS0993, MS1431, MS1432 as `Placement`.
+    Resident layers before streamed ones; then a prefill as long as is worth its memory: each of its tokens saves a pass
+    through all layers, and each piece more in which the output projection comes costs about as much as a layer, for every
+    token that follows. The refusal of the least demanding one (MS0992) if nothing fits; MS0991, MS0993, MS1431, MS1432 as
+    `Placement`.
     """
     if not 1 <= prompt <= tokens:
         raise model_error(
             "MS1422", f"a prompt of {prompt} tokens, and {tokens} tokens in all: there must be at least one"
         )
-    check_count(tokens, height)
     refused: MeshlangError | None = None
     for layers in {"auto": (config.layers, 1), "resident": (config.layers,), "streamed": (1,)}[mode]:
+        found = []
         for length in prompts(prompt if min(height, width) > 1 and not config.experts and batch == 1 else 1, height):
             try:
-                return _fewest_pieces(config, height, width, tokens, length, dtype, layers, regions, batch)
+                found.append(_fewest_pieces(config, height, width, tokens, length, dtype, layers, regions, batch))
             except MeshlangError as error:
                 if error.diagnostics[0].code != "MS0992":
                     raise
                 refused = error
+        if found:
+            new = tokens - prompt + 1
+            return max(found, key=lambda p: p.prompt * config.layers - p.pieces * new)
     assert refused is not None
     raise refused
 
@@ -117,7 +123,7 @@ def report(
         except MeshlangError as error:
             out[mode] = {"fits": False, "why": error.diagnostics[0].message}
             continue
-        most = _largest(tokens, COUNTED - height, lambda total: _fits(lambda: attempt(total)))
+        most = _largest(tokens, height * PE_MEMORY, lambda total: _fits(lambda: attempt(total)))
         out[mode] = {
             "fits": True, "layers": found.layers, "memory": found.memory(), "free": found.free(),
             "output_pieces": found.pieces, "prefill": found.prompt, "most_tokens": most,

@@ -34,15 +34,6 @@ __all__ = ["LlamaConfig", "Placement", "line_group", "tolerance"]
 MODEL = stdlib_dir() / "llm/model/layout.csl"  # the program of a whole model
 NEAR = 6  # PEs by which a rectangle that is advised may be smaller
 VERSION = 2  # of where arrays go: raised when the same arguments place a model otherwise
-COUNTED = 0xFFFF  # tokens are counted in u16, and a row's number is added (<llm/kv_cache>)
-
-
-def check_count(tokens: int, height: int) -> None:
-    """MS0993 for more tokens than the mesh can count."""
-    if tokens + height > COUNTED:
-        raise llama_error(
-            "MS0993", f"{tokens} tokens are more than the mesh can count: {COUNTED - height} on {height} rows"
-        )
 
 
 def rows_of(weights: Mapping[str, Any], name: str, index: Any) -> np.ndarray:
@@ -350,7 +341,6 @@ class Placement:
 
     def check_tokens(self, tokens: int, prefilled: int = 0) -> None:
         """MS0993 if `tokens` tokens, the first `prefilled` of them spread over the rows, do not fit."""
-        check_count(tokens, self.height)
         full = self.tokens() if self.shift else prefilled + self.capacity - -(-prefilled // self.height)
         if tokens > full:
             form = "shift" if self.shift else "concatenate"
@@ -383,7 +373,7 @@ class Placement:
         c = self.config
         return self._decode_params(tree) | ({} if self.prompt else {"panel": 0, "prompt_rows": 0}) | {
             # a window that no sequence can leave is none
-            "window": c.window if c.window is not None and c.window < COUNTED else 0, "gelu": c.activation == "gelu",
+            "window": c.window if c.window is not None and c.window < self.capacity * self.height else 0, "gelu": c.activation == "gelu",
             "qkv_bias": c.qkv_bias, "head_norms": c.head_norms, "output_bias": c.output_bias, "feed_bias": c.feed_bias,
             "head_size": c.head_size, "wide_norms": c.wide_norms, "q_total": c.heads * c.head_size, "kv_total": c.kv_heads * c.head_size,
             "regions": self.regions, "shared": self.shared, "batch": self.batch, "overlaid": self.overlaid,

@@ -128,7 +128,7 @@ class Runner:
         self._check(tokens)
         length = self.tokens + len(tokens)
         prefilled = min(len(tokens) - 1, self.place.prompt) if self.tokens == 0 else 0
-        self.place.check_tokens(length, prefilled if self.tokens == 0 else 0)
+        self.place.check_tokens(length, prefilled if self.tokens == 0 else self._first)
         if not self._settled:
             self._begin(tokens[:prefilled], length)
         for token in tokens[prefilled:-1]:

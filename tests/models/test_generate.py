@@ -202,7 +202,7 @@ def test_sampling_refused():
         (["--tokens", "5", "--mesh", "4"], 2, "--mesh 4: expected columns x rows"),
         (["--tokens", "5", "--mesh", "0x4"], 2, "--mesh 0x4"),
         (["--tokens", "5", "--temperature", "-1"], 1, "a temperature is 0 or a positive number"),
-        (["--tokens", "5", "--new", "70000"], 1, "70000 tokens are more than the mesh can count: 65531 on 4 rows"),
+        (["--tokens", "5", "--new", "70000"], 1, "error[MS0992]: 1 layer with 17500 tokens per PE on 4 x 4 PEs take"),
     ],
 )
 def test_refused(folder, capsys, arguments, code, text):

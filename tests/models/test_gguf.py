@@ -247,7 +247,7 @@ def test_pip_cannot_fetch(tmp_path, monkeypatch):
 
 @pytest.mark.skipif("MESHLANG_SMOLLM" not in os.environ, reason="MESHLANG_SMOLLM names no folder of the real model")
 def test_the_real_model(capsys):
-    """20 tokens as transformers has them: an hour or more."""
+    """20 tokens as transformers has them: some minutes (docs/smollm.md)."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     folder = os.environ["MESHLANG_SMOLLM"]
