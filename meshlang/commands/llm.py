@@ -163,9 +163,9 @@ def _context(parser: argparse.ArgumentParser) -> None:
 def _layers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--layers",
-        choices=("auto", "resident", "streamed"),
+        choices=("auto", "resident", "streamed", "pipeline"),
         default="auto",
-        help="all layers on the PEs, or one at a time (default: as many as fit)",
+        help="all layers on the PEs, one at a time, or each on a fabric of its own (default: resident if they fit, else streamed)",
     )
 
 
@@ -203,7 +203,7 @@ def _image(args: argparse.Namespace) -> Image | None:
         mesh=mesh_of(args.mesh) if args.mesh else None,
         dtype=dtype_of(args.dtype).__name__ if args.dtype else None,
         arch=getattr(args, "arch", None),
-        layers=None if getattr(args, "layers", "auto") == "auto" else args.layers,
+        layers={"auto": None, "pipeline": "streamed"}.get(layers := getattr(args, "layers", "auto"), layers),
         regions=args.regions,
     )
     return image
@@ -274,7 +274,8 @@ def _from_folder(
         mode=args.layers,
         regions=_regions(args),
     )
-    return Runner(placement, checkpoint, args.arch or "wse3", args.profile), prompts, checkpoint.end_tokens()
+    runner = Runner(placement, checkpoint, args.arch or "wse3", args.profile, pipeline=args.layers == "pipeline")
+    return runner, prompts, checkpoint.end_tokens()
 
 
 def _from_image(
@@ -282,7 +283,7 @@ def _from_image(
 ) -> tuple[Runner, list[list[int]], frozenset[int]]:
     prompts = _prompts(args, tokenizer)
     image.placement.check_tokens(_total(args, prompts))
-    return image.runner(args.profile), prompts, frozenset(image.header.ends)
+    return image.runner(args.profile, args.layers == "pipeline"), prompts, frozenset(image.header.ends)
 
 
 def _regions(args: argparse.Namespace) -> int:
@@ -326,7 +327,7 @@ def _prompts(args: argparse.Namespace, tokenizer: Tokenizer | None) -> list[list
 
 
 def _mode(runner: Any) -> str:
-    return "streamed" if runner.streamed else "resident"
+    return "pipeline" if runner.pipeline else "streamed" if runner.streamed else "resident"
 
 
 def _result(runner: Any, turns: list[Turn]) -> dict[str, Any]:
@@ -337,7 +338,7 @@ def _result(runner: Any, turns: list[Turn]) -> dict[str, Any]:
         "tokens": [t for turn in turns for t in turn.tokens],
         "text": "".join(turn.text for turn in turns),
         "cycles": [c for turn in turns for c in turn.cycles],
-        "prefill_tokens": place.prompt and min(place.prompt, len(turns[0].prompt) - 1),
+        "prefill_tokens": runner.prefilled,
         "prefill_cycles": runner.prefill_cycles,
         "settle_cycles": runner.settle_cycles,
         "turns": [
@@ -358,14 +359,13 @@ def _name(place: Any) -> str:
 
 def _summary(runner: Any, turns: list[Turn], seconds: float) -> None:
     place, cycles = runner.place, [c for turn in turns for c in turn.cycles]
-    prefilled = min(place.prompt, len(turns[0].prompt) - 1)
     lines = [
         f"{place.width} x {place.height} PEs, {_name(place)}, layers {_mode(runner)}, output projection in {place.pieces} "
         f"piece{'s' if place.pieces > 1 else ''}; {seconds:.0f} s"
     ]
-    if prefilled:
+    if runner.prefilled:
         hand_over = f", hand-over {runner.settle_cycles:,}" if runner.settle_cycles else ""
-        lines.append(f"prefill of {prefilled} tokens {runner.prefill_cycles:,} cycles{hand_over}")
+        lines.append(f"prefill of {runner.prefilled} tokens {runner.prefill_cycles:,} cycles{hand_over}")
     lines.append(f"decoding {min(cycles):,} to {max(cycles):,} cycles a token; stopped: {turns[-1].stopped}")
     print("\n".join(lines), file=sys.stderr)
 

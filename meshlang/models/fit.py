@@ -14,7 +14,7 @@ from .families import model_error
 from .llama import Placement
 from .llama_config import LlamaConfig
 
-MODES = ("auto", "resident", "streamed")
+MODES = ("auto", "resident", "streamed", "pipeline")
 
 
 def prompts(tokens: int, rows: int) -> Iterator[int]:
@@ -50,7 +50,7 @@ def place(
             "MS1422", f"a prompt of {prompt} tokens, and {tokens} tokens in all: there must be at least one"
         )
     refused: MeshlangError | None = None
-    for layers in {"auto": (config.layers, 1), "resident": (config.layers,), "streamed": (1,)}[mode]:
+    for layers in {"auto": (config.layers, 1), "resident": (config.layers,), "streamed": (1,), "pipeline": (1,)}[mode]:
         found = []
         for length in prompts(prompt if min(height, width) > 1 and not config.experts and batch == 1 else 1, height):
             try:

@@ -284,7 +284,8 @@ class Placement:
         scalars = 320 if rows else 256  # pointers, counters
         return {
             "weights": weights * size,
-            "cache": cache * size + 2 * self.capacity,
+            # the order of slots, and where chunks of a prompt begin with the same one
+            "cache": cache * size + 2 * self.capacity * (2 if rows else 1),
             "buffers": buffers * size + 4 * singles + scalars,
         }
 
@@ -647,11 +648,11 @@ class Placement:
             rows[:, index] = tile.transpose(2, 0, 1, 3)
         return np.concatenate([out[y, : len(t), :-1] for y, t in enumerate(self.prompt_tokens(tokens))])
 
-    def prompt_rotary(self, tokens: int, length: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """cos and sin of a prompt's positions: [H, W, prompt_rows * head_elements / 2] each. length: as in
+    def prompt_rotary(self, tokens: int, length: int | None = None, first: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """cos and sin of a prompt's positions from `first` on: [H, W, prompt_rows * head_elements / 2] each. length: as in
         `LlamaConfig.rotary`."""
         out = []
-        for table in self.config.rotary(range(tokens), length):
+        for table in self.config.rotary(range(first, first + tokens), length):
             padded = np.zeros((self.height, self.prompt_rows, self.config.head_size // 2 + 1), self.dtype)
             for y, t in enumerate(self.prompt_tokens(tokens)):
                 padded[y, : len(t), :-1] = table[t.start : t.stop]

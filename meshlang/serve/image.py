@@ -252,10 +252,10 @@ class Image(ABC):
                     "leave the option out, or place the model again",
                 )
 
-    def runner(self, profile: str | None = None) -> Runner:
-        """The model on a fabric of its own."""
+    def runner(self, profile: str | None = None, pipeline: bool = False) -> Runner:
+        """The model on a fabric of its own, or, streamed, on one for each layer."""
         program = self.program  # checks the whole image first
-        return Runner(self.placement, ImageStore(self), self.header.arch, profile, program)
+        return Runner(self.placement, ImageStore(self), self.header.arch, profile, program, pipeline)
 
 
 class MappedImage(Image):
