@@ -12,6 +12,7 @@ from prompt_toolkit.output import DummyOutput
 
 from meshlang.inspect.completion import completions
 from meshlang.inspect.prompt import interact
+from meshlang.inspect.registry import COMMANDS
 from meshlang.inspect.repl import Repl
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,6 +66,7 @@ def test_errors_keep_the_session(typed):
 def repl():
     repl = Repl(io.StringIO())
     assert repl.execute(f"load {ROOT / 'programs/meshgemv'} P=16")
+    assert repl.execute("break cycle 900")
     return repl
 
 
@@ -85,6 +87,25 @@ def repl():
         ("print x[0] @ ", {"all", "0,"}),
         ("help ro", {"route", "router"}),
         ("heat ", {"busy", "sent", "stalled"}),
+        ("con", {"continue"}),
+        ("ba", {"back", "backtrace"}),
+        ("help bt", set()),
+        ("help con", {"continue"}),
+        ("p n", set()),
+        ("p x[0] + ti", {"ticks"}),
+        ("p 2-ti", {"ticks"}),
+        ("p 3<ti", {"ticks"}),
+        ("display x[0] ", {"@", "off", "ticks"}),
+        ("watch ti", {"ticks"}),
+        ("b pe", {"pe.csl:"}),
+        ("b pe.csl:4", {"pe.csl:41", "pe.csl:47"}),
+        ("delete ", {"1", "all"}),
+        ("reload ", {"P=", "K="}),
+        ("params P", {"P="}),
+        ("trace run.html ev", {"events="}),
+        ("trace run.html events=st", {"events=stall"}),
+        ("trace run.html events=stall,wa", {"events=stall,wavelet"}),
+        ("profile ", {"lines", "top="}),
         ("frob ", set()),
     ],
 )
@@ -102,3 +123,18 @@ def test_files_complete(repl, monkeypatch):
     monkeypatch.chdir(ROOT)
     assert "programs/hello/" in {text for text, _, _ in completions(repl, "load programs/h")}
     assert completions(Repl(io.StringIO()), "pe 0") == []
+
+
+def test_every_command_that_takes_something_completes_it(repl, monkeypatch):
+    """Of what a usage names there is something to choose, but for numbers."""
+    monkeypatch.chdir(ROOT)
+    numbers = {"back", "goto", "step", "history"}
+    for name, command in COMMANDS.items():
+        if command.usage and name not in numbers:
+            assert completions(repl, f"{name} "), name
+
+
+def test_a_file_behind_a_bracket(repl, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert "programs/" in {text for text, _, _ in completions(repl, "read y > pro")}
+    assert "ticks" in {text for text, _, _ in completions(repl, "print 3 > ti")}

@@ -310,7 +310,7 @@ def where(repl: Shell, text: str) -> None:
     "display",
     "[EXPRESSION [@ PLACE] | off]",
     group="Looking at PEs",
-    complete=("symbol", "pe"),
+    complete=("symbol", "off", "pe"),
     examples=("display data[3] @ 1,0", "display", "display off"),
 )
 def display(repl: Shell, text: str) -> None:

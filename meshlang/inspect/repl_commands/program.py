@@ -38,7 +38,7 @@ def _params(items: list[str]) -> dict[str, Any]:
     "load",
     "PATH [NAME=VALUE ...]",
     group="Program",
-    complete=("file",),
+    complete=("file", "param"),
     program=False,
     examples=("load programs/hello", "load programs/meshgemv/layout.csl P=4"),
 )
@@ -76,7 +76,7 @@ def open_program(repl: Shell, path: str, params: dict[str, Any]) -> None:
         repl.show(program.warnings)
 
 
-@command("reload", "[NAME=VALUE ...]", group="Program", examples=("reload", "reload P=8"))
+@command("reload", "[NAME=VALUE ...]", group="Program", complete=("param",), examples=("reload", "reload P=8"))
 def reload(repl: Shell, text: str) -> None:
     """Compile the program again, with the same parameters unless others are given, and start from cycle 1.
     Breakpoints are kept where they still make sense.
@@ -93,7 +93,9 @@ def reload(repl: Shell, text: str) -> None:
             repl.say(f"dropped break {text_}: {error.diagnostics[0].message}")
 
 
-@command("params", "[NAME=VALUE ...]", group="Program", program=False, examples=("params P=4 Mt=2",))
+@command(
+    "params", "[NAME=VALUE ...]", group="Program", program=False, complete=("param",), examples=("params P=4 Mt=2",)
+)
 def params(repl: Shell, text: str) -> None:
     """Show the program's parameters, or set some for the next load or reload."""
     given = _params(words(text))

@@ -47,7 +47,7 @@ def _words(
     "trace",
     "FILE [FIRST:END] [colors=C,...] [events=KIND,...] [@ PLACE]",
     group="Time",
-    complete=("file",),
+    complete=("file", "event"),
     examples=(
         "trace run.html",
         "trace run.perfetto-trace 100:200 @ 0:4,0",
@@ -80,7 +80,7 @@ def trace(repl: Shell, text: str) -> None:
     "profile",
     "[FIRST:END] [lines] [top=N] [@ PLACE]",
     group="Time",
-    complete=("lines",),
+    complete=("lines", "top="),
     examples=("profile", "profile 100:200 @ 0:4,0", "profile lines"),
 )
 def profile(repl: Shell, text: str) -> None:

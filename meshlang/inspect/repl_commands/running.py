@@ -194,7 +194,7 @@ def watch(repl: Shell, text: str) -> None:
     repl.say(f"break {number}: {condition}")
 
 
-@command("delete", "NUMBER ... | all", group="Running", examples=("delete 1", "delete all"))
+@command("delete", "NUMBER ... | all", group="Running", complete=("breakpoint",), examples=("delete 1", "delete all"))
 def delete(repl: Shell, text: str) -> None:
     """Remove breakpoints and watches."""
     breaks = repl.debugger.breaks
