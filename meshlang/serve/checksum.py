@@ -20,43 +20,49 @@ LANES = 512
 ROW = 8 * LANES  # bytes
 P = np.uint64(0x9E3779B97F4A7C15)
 SHIFT = np.uint64(29)
+Mixer = Callable[[np.ndarray, np.ndarray, np.ndarray], Any]
 _lock = threading.Lock()
-_compiled: list[Callable[[np.ndarray, np.ndarray], Any]] = []
+_compiled: list[Mixer] = []
 
 
 def checksum(data: Any) -> int:
     """data: anything with bytes."""
     given = np.frombuffer(data, np.uint8)
     whole = len(given) // ROW * ROW
-    lanes = np.zeros(LANES, np.uint64)
-    _mixer()(given[:whole].view(np.uint64), lanes)
-    if whole < len(given):
-        last = np.zeros(ROW, np.uint8)
-        last[: len(given) - whole] = given[whole:]
-        _mixer()(last.view(np.uint64), lanes)
-    total, p, shift = len(given), int(P), int(SHIFT)
-    for lane in lanes.tolist():
-        total = (total ^ lane) * p & (1 << 64) - 1
-        total ^= total >> shift
-    return total
+    lanes, total = np.zeros(LANES, np.uint64), np.full(1, len(given), np.uint64)
+    last = np.zeros(ROW if whole < len(given) else 0, np.uint8)
+    last[: len(given) - whole] = given[whole:]
+    mixer = _mixer()
+    mixer(given[:whole].view(np.uint64), lanes, total[:0])
+    mixer(last.view(np.uint64), lanes, total)
+    return int(total[0])
 
 
-def mix(words, lanes):  # type: ignore[no-untyped-def]
-    """uint64: whole rows of words into the lanes. It is compiled; `mix_rows` is the same in NumPy."""
+def mix(words, lanes, total):  # type: ignore[no-untyped-def]
+    """uint64: whole rows of words into the lanes, and these into `total`, if it has an element. It is compiled; `mix_rows` is the
+    same in NumPy."""
     for row in range(0, len(words), LANES):
         for i in range(LANES):
             mixed = (lanes[i] ^ words[row + i]) * P
             lanes[i] = mixed ^ (mixed >> SHIFT)
+    if len(total):
+        for i in range(LANES):
+            mixed = (total[0] ^ lanes[i]) * P
+            total[0] = mixed ^ (mixed >> SHIFT)
 
 
-def mix_rows(words: np.ndarray, lanes: np.ndarray) -> None:
+def mix_rows(words: np.ndarray, lanes: np.ndarray, total: np.ndarray) -> None:
     for row in words.reshape(-1, LANES):
         lanes ^= row
         lanes *= P
         lanes ^= lanes >> SHIFT
+    for lane in lanes[: LANES * len(total)]:
+        total ^= lane
+        total *= P
+        total ^= total >> SHIFT
 
 
-def _mixer() -> Callable[[np.ndarray, np.ndarray], Any]:
+def _mixer() -> Mixer:
     """Compiled, or from the cache, when it is first used."""
     with _lock:
         if not _compiled:
@@ -66,7 +72,8 @@ def _mixer() -> Callable[[np.ndarray, np.ndarray], Any]:
                 from numba import types
 
                 read = types.Array(types.uint64, 1, "C", readonly=True, aligned=False)
-                _compiled.append(top_level(mix, types.none(read, types.Array(types.uint64, 1, "C"))))
+                written = types.Array(types.uint64, 1, "C")
+                _compiled.append(top_level(mix, types.none(read, written, written)))
             else:
                 _compiled.append(mix_rows)
     return _compiled[0]
