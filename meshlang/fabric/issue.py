@@ -1,7 +1,7 @@
 """What each instruction of a tile program costs the main thread: in order, one issue a cycle, results after a latency.
 
 The numbers are those of the timing profile, the machine is this: an instruction takes its cycles under [scalar], and one
-that needs a result waits until that is there ([scalar.latency]). Between two instructions that nothing passes (vector
+that needs a result waits until that is there ([scalar.latency]). Registers have 16 bits, so integers of 32 take two. Between two instructions that nothing passes (vector
 operations, tasks, time stamps, calls, branches) the order is the best a compiler finds, so that a wait is filled with
 what does not depend on it; only what is left is charged, to the last instruction of such a stretch.
 
@@ -23,7 +23,7 @@ from .timing import Profile
 MOV, LDI, LDIH, LD, ST, MULI = (int(op) for op in (Op.MOV, Op.LDI, Op.LDIH, Op.LD, Op.ST, Op.MULI))
 DBASE, DINC, DLEN, DSTRIDE = (int(op) for op in (Op.DBASE, Op.DINC, Op.DLEN, Op.DSTRIDE))
 DSRLD, DSDOP, DCOUNT, CHK, ASSERT, SHL = (int(op) for op in (Op.DSRLD, Op.DSDOP, Op.DCOUNT, Op.CHK, Op.ASSERT, Op.SHL))
-RET, CALLS = int(Op.RET), frozenset((int(Op.CALL), int(Op.CALLR)))
+RET, SYS, CALLS = int(Op.RET), int(Op.SYS), frozenset((int(Op.CALL), int(Op.CALLR)))
 EDITS = frozenset((DBASE, DINC, DLEN, DSTRIDE))
 WIDE = frozenset((int(isa.Ty.I64), int(isa.Ty.U64)))
 # what nothing passes: effects other than those of loads, stores and loads of DSRs; jumps
@@ -35,6 +35,9 @@ WRITES = {int(op): next((k for k, word in enumerate(op.words, 1) if word.role.is
 COUNTS = {int(op): {k: word.count for k, word in enumerate(op.words, 1) if word.role.is_read} for op in Op}
 TARGETS = {int(op): next((k for k, word in enumerate(op.words, 1) if word.role is Role.TARGET), 0) for op in Op}
 ENDS = frozenset(int(op) for op in Op if op.row.flow is not Flow.NEXT)
+# registers have 16 bits: an integer of 32 stands in two, and is worked on half by half
+PAIRS = frozenset((int(isa.Ty.I32), int(isa.Ty.U32)))
+HALVES = frozenset(int(op) for op in Op if op.row.cost in ("alu", "multiply"))
 SIZES = {int(t): size for t, size in isa.TY_SIZE.items()}
 
 
@@ -218,6 +221,8 @@ class _Block:
         cost = 0 if row[0] & isa.FREE else m.base[op]
         if op == MULI and row[3] > 0 and row[3] & (row[3] - 1) == 0:
             cost = m.base[SHL]
+        if ty in PAIRS and op in HALVES:
+            cost *= 2
         if (op == LD or op == ST) and ty in WIDE:
             cost *= self.wide.get(pc, 2)
         n = self.node(pc, cost)
@@ -344,7 +349,9 @@ class _Block:
         self.now = at + cost
         w = WRITES[op]
         if w and row[w]:
-            self.values[row[w]] = Value(self.now)
+            # what stands in a register of the configuration space is loaded like a word of memory
+            loaded = op == SYS and isa.Sys(row[3]).row.effect & isa.Effect.SYSTEM and row[3] != isa.Sys.TSC
+            self.values[row[w]] = Value(at + (m.late["load"] if loaded else cost))
         if m.base[op] and op in ENDS:
             self.values = {}
 

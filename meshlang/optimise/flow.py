@@ -214,17 +214,17 @@ class Code:
         return i.op not in (MOV, LDI, LDIH, CHK)
 
     def order(self) -> list[Block]:
-        """Reachable blocks in reverse postorder; numbers them."""
+        """Reachable blocks in reverse postorder, of two successors `next` first, as in the source; numbers them."""
         seen: set[int] = set()
         out: list[Block] = []
-        stack: list[tuple[Block, Iterator[Block]]] = [(self.entry, iter(self.entry.succs))]
+        stack: list[tuple[Block, Iterator[Block]]] = [(self.entry, reversed(self.entry.succs))]
         seen.add(id(self.entry))
         while stack:
             block, rest = stack[-1]
             for succ in rest:
                 if id(succ) not in seen:
                     seen.add(id(succ))
-                    stack.append((succ, iter(succ.succs)))
+                    stack.append((succ, reversed(succ.succs)))
                     break
             else:
                 out.append(block)

@@ -103,8 +103,31 @@ FORGETS = frozenset((COPY, CALL, CALLR, DSDOP, ELD, EST))
 MOST_MEMORY = 64  # places whose contents are followed
 
 
+Place = tuple[int, int, int]  # (number of the base or -1, offset, Ty)
+
+
 def run(code: Code) -> None:
     Values(code).run()
+
+
+def forgets(i: Ins) -> bool:
+    """Is nothing known about memory behind this instruction?"""
+    return i.op in FORGETS or i.op == SYS and i.c != Sys.TSC and i.c not in CONSTANT
+
+
+def between(order: list[Block], preds: list[list[int]], first: int, last: int) -> list[Block] | None:
+    """The blocks on the ways from block `first` to `last`, these two apart. None if there is a loop among them: it may be
+    waiting for what an operation in the background writes."""
+    found: set[int] = set()
+    todo = list(preds[last])
+    while todo:
+        n = todo.pop()
+        if n == last or any(p >= n for p in preds[n]) and n != first:
+            return None
+        if n != first and n not in found:
+            found.add(n)
+            todo.extend(preds[n])
+    return [order[n] for n in found]
 
 
 class Values:
@@ -120,7 +143,7 @@ class Values:
         self.table: dict[tuple[int, ...], int] = {}
         self.log: list[tuple[object, object, object]] = []  # what to put back when the walk leaves a subtree
         self.val: dict[int, int] = {}
-        self.memory: dict[tuple[int, int, int], int] = {}  # (number of the base or -1, offset, Ty) -> number
+        self.memory: dict[Place, int] = {}  # -> number
         self.out: list[Ins] = []
         self.at: Ins
         self.defs: dict[int, int] = {}
@@ -139,7 +162,7 @@ class Values:
             children[idom[n]].append(n)
         self.count()
         floors = self.floors(order, preds, idom)
-        stack: list[tuple[int, int, dict[int, int], dict[tuple[int, int, int], int]]] = [(0, 0, {}, {})]
+        stack: list[tuple[int, int, dict[int, int], dict[Place, int]]] = [(0, 0, {}, {})]
         while stack:
             n, mark, val, memory = stack.pop()
             self.restore(mark)
@@ -152,7 +175,7 @@ class Values:
             else:
                 single = self.defs
                 self.val = {r: v for r, v in val.items() if single.get(r) == 1 or not r}
-                self.memory = {}
+                self.memory = self.kept(memory, between(order, preds, idom[n], n))
                 for r, floor in floors.get(n, {}).items():
                     lo, hi = self.hull.get(r, (LOW, HIGH))
                     before = val.get(r)
@@ -827,6 +850,19 @@ class Values:
         if inside and len(self.memory) < MOST_MEMORY and whole[0] <= self.lo[v] and self.hi[v] <= whole[1]:
             self.memory[base, offset, i.ty] = v
 
+    def kept(self, memory: dict[Place, int], ways: list[Block] | None) -> dict[Place, int]:
+        """Of what is known about memory where ways part, what still holds where they meet. A register may have changed on
+        the way, so of places only those with known addresses are looked at."""
+        out = {key: v for key, v in memory.items() if key[0] < 0}
+        for block in [] if ways is None else ways:
+            for i in block.ins if out else ():
+                if i.op == ST and i.b == 0:
+                    first, end = i.c, i.c + SIZE[i.ty]
+                    out = {key: v for key, v in out.items() if key[1] + SIZE[key[2]] <= first or end <= key[1]}
+                elif i.op == ST or forgets(i):
+                    out = {}
+        return {} if ways is None else out
+
     def check(self, i: Ins) -> None:
         i.a = self.best(i.a)
         v = self.of(i.a)
@@ -850,7 +886,7 @@ class Values:
             i.a = self.best(i.a)
         elif op == SYS and len(tuple(code.window(i))) == 1 and i.b:
             i.b = self.best(i.b)
-        if op in FORGETS or op == SYS and i.c != Sys.TSC:
+        if forgets(i):
             self.memory = {}
         self.out.append(i)
         first = clobbers(i)
