@@ -10,6 +10,8 @@ second. From that follow, in one walk down the dominator tree:
     ranges            chk r5, 10 twice, or r5 < 10 before    once, or not at all
     memory            st r5, [20]; r6 = ld [20]              r6 = r5
     branches          jz of a value that is known            jmp
+
+What is known about memory where ways part holds where they meet again, if nothing on them writes there.
 """
 
 from __future__ import annotations

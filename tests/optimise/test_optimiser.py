@@ -64,6 +64,43 @@ def test_instructions_of_expanded_functions_keep_their_calls(tmp_path):
     assert not {"CALL", "CALLR"} & {Op(int(w) & 0xFF).name for w in tile.code[:, 0]}
 
 
+MEMORY = """
+var n: u16; var m: u16; var out: u16; var at: u16; var a: [8]u16;
+const queue = @get_output_queue(2);
+const send = @get_dsd(fabout_dsd, .{ .extent = 1, .fabric_color = @get_color(4), .output_queue = queue });
+fn main() void {
+  if (n == 1) { %s }
+  if (n == 2) { out = 5; }
+}
+comptime { if (@is_arch("wse3")) { @initialize_queue(queue, .{ .color = @get_color(4) }); } }
+"""
+
+
+@pytest.mark.parametrize(
+    ("between", "loads"),
+    [
+        ("m = 3;", 1),
+        ("if (m == 3) { m = 4; } else { out = 2; }", 1),
+        ("n = 3;", 2),
+        ("if (m == 3) { n = 4; }", 2),
+        ("a[at] = 4;", 2),  # where it writes is not looked at
+        ("@mov16(send, m);", 2),  # time passes, and what runs in the background may write
+        ("while (m != 3) { out = 2; }", 2),  # it may wait for what is written in the background
+    ],
+)
+def test_memory_is_known_where_ways_meet(tmp_path, between, loads):
+    tile = compile_files(tmp_path, {"pe.csl": MEMORY % between}, arch="wse3").tiles[0]
+    place = next(o.address for o in tile.objects if o.name == "n")
+    assert sum(int(w) & 0xFF == Op.LD and b == 0 and c == place for w, _, b, c in tile.code.tolist()) == loads
+
+
+def test_of_two_ways_on_the_one_of_the_source_comes_first(tmp_path):
+    source = "var n: u16; var a: u16; var b: u16;\nfn main() void { if (n == 1) { a = 1; } else { b = 1; } }"
+    tile = compile_files(tmp_path, {"pe.csl": source}).tiles[0]
+    place = {o.name: o.address for o in tile.objects}
+    assert [c for w, _, b, c in tile.code.tolist() if w & 0xFF == Op.ST and b == 0] == [place["a"], place["b"]]
+
+
 def test_functions_that_may_not_be_expanded_stay(tmp_path):
     source = SOURCE.replace("fn inner", "noinline fn inner")
     tile = compile_files(tmp_path, {"pe.csl": source}).tiles[0]
