@@ -95,3 +95,23 @@ fn main() void { @map(f, d); }
     profile = load_profile("wse3")
     assert [n for op, n in code if op == "DCOUNT"] == [profile["scalar.map"]]
     assert code[-2] == ("JNZ", 0), "its way back"
+
+
+def test_integers_of_32_bits_are_worked_on_half_by_half(costs):
+    def ops(kind: str) -> dict[str, int]:
+        code = costs(f"var a: {kind}; fn main() void {{ var x = a; x = x ^ 3; x = x + x; a = x; }}")
+        return {op: cycles for op, cycles in code if op in ("XOR", "ADD")}
+
+    assert sum(ops("u32").values()) == sum(ops("u16").values()) + 2
+
+
+def test_a_register_of_the_configuration_space_is_loaded_like_memory(costs):
+    source = """
+const config = @import_module("<tile_config>").color_config;
+fn main() void { config.reset_routes(@get_color(4), .{ .rx = WEST, .tx = EAST }); }
+"""
+    code = [(op, cycles) for op, cycles in costs(source) if cycles and op != "RET"]
+    late = load_profile("wse3")["scalar.latency.load"]
+    # read, wait, change, write
+    assert code[0] == ("SYS", 1) and code[-1] == ("SYS", 1)
+    assert sum(cycles for _, cycles in code) == late + len(code) - 1
