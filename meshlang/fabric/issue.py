@@ -1,9 +1,10 @@
 """What each instruction of a tile program costs the main thread: in order, one issue a cycle, results after a latency.
 
 The numbers are those of the timing profile, the machine is this: an instruction takes its cycles under [scalar], and one
-that needs a result waits until that is there ([scalar.latency]). Registers have 16 bits, so integers of 32 take two. Between two instructions that nothing passes (vector
-operations, tasks, time stamps, calls, branches) the order is the best a compiler finds, so that a wait is filled with
-what does not depend on it; only what is left is charged, to the last instruction of such a stretch.
+that needs a result waits until that is there ([scalar.latency]). Registers have 16 bits, so integers of 32 take two.
+Between two instructions that nothing passes (vector operations, tasks, time stamps, calls, branches) the order is the
+best a compiler finds, so that a wait is filled with what does not depend on it; only what is left is charged, to the last
+instruction of such a stretch.
 
 A DSD of a variable lies in memory, a word for its address, its length and its stride. So an edit writes one word
 (an increment reads it first), and a DSR is loaded from there, after the word has arrived.

@@ -93,7 +93,9 @@ def main() -> None:
         plain, optimised = runs[0]
         a, b = (min(pair[level].seconds for pair in runs) for level in (0, 1))
         share = optimised.instructions / plain.instructions
-        print(f"| {name} | {plain.instructions} | {optimised.instructions} | {share:.2f} | {a:.3f} | {b:.3f} | {b / a:.2f} |")
+        print(
+            f"| {name} | {plain.instructions} | {optimised.instructions} | {share:.2f} | {a:.3f} | {b:.3f} | {b / a:.2f} |"
+        )
 
 
 if __name__ == "__main__":
