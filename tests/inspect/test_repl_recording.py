@@ -67,9 +67,9 @@ def test_filters(repl, tmp_path):
     cycles = [int(r.split(",")[columns.index("cycle")]) for r in rows]
     assert rows and 220 <= min(cycles) and max(cycles) < 320
     assert {r.split(",")[columns.index("color")] for r in rows} == {"3"}
-    text = said(repl, "profile 140:250 top=1 @ 0,0")
+    text = said(repl, "profile 160:270 top=1 @ 0,0")
     assert (
-        "1 PEs, cycles 140 to 250" in text and "busy  of time  waited  PE" in text and re.search(r"and \d more", text)
+        "1 PEs, cycles 160 to 270" in text and "busy  of time  waited  PE" in text and re.search(r"and \d more", text)
     )
 
 
