@@ -1,7 +1,7 @@
 """What the optimiser gives on programs of csl-examples: `python tests/optimise/gain.py [--runs N]`.
 
 Instructions that the PEs execute, and seconds of the run from its start to its stop (the best of N, by turns), at -O0 and
--O1; seconds of compiling both. Needs MESHLANG_CSL_EXAMPLES. test_gain.py compares the instructions.
+-O1. Needs MESHLANG_CSL_EXAMPLES.
 """
 
 from __future__ import annotations
