@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 from checkpoints import write_model
+from killing import kills, seed
 from range_server import RangeServer
 
 from meshlang import MeshlangError
@@ -250,11 +251,11 @@ def test_cancelling_loses_nothing(path, server, tmp_path):
 
 
 def test_killed_at_any_time(path, server, tmp_path):
-    """kill -9 of the loading process, twenty times: the next one goes on with what was kept."""
+    """kill -9 of the loading process, many times: the next one goes on with what was kept."""
     url = f"{server.address}/model.wimg"
-    rng = random.Random(2)
+    rng, times = random.Random(seed(2)), kills(20)
     server.rate = 6e6
-    for _ in range(20):
+    for _ in range(times):
         child = os.fork()
         if not child:
             try:
@@ -272,7 +273,7 @@ def test_killed_at_any_time(path, server, tmp_path):
         assert same(image, found, path)
         payload = [r for r in server.requests if r[1] >= image.chunks[0].offset]
         # a kill loses at most what was on its way: a chunk for each thread, and those that waited to be written
-        assert len(payload) <= len(image.chunks) + 20 * 8
+        assert len(payload) <= len(image.chunks) + times * 8
     assert [p.read_bytes() for p in tmp_path.iterdir()] == [path.read_bytes()]
 
 
