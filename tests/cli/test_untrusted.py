@@ -1,6 +1,8 @@
 """--untrusted, --max-seconds, --max-memory: what a program of unknown origin may read and take."""
 
 import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -101,13 +103,15 @@ layout { @set_rectangle(1, 1); @set_tile_code(0, 0, "pe.csl", .{ .memcpy_params 
 """
 
 
-def test_seconds(folder, capsys):
+def test_seconds(folder):
+    """In a process of its own: one that does not answer in time, say because it compiles the engine, is ended."""
     (folder / "layout.csl").write_text(ENDLESS_LAYOUT)
     (folder / "pe.csl").write_text(ENDLESS)
     began = time.monotonic()
-    assert main(["run", str(folder), "--max-seconds", "1"]) == 1
-    assert time.monotonic() - began < 9
-    assert "error[MS0930]: stopped after 1 s" in capsys.readouterr().err
+    command = [sys.executable, "-m", "meshlang", "run", str(folder), "--max-seconds", "1"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 1 and time.monotonic() - began < 20
+    assert "error[MS0930]: stopped after 1 s" in result.stderr
 
 
 def test_memory(folder, capsys):

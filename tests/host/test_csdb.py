@@ -137,4 +137,4 @@ def test_sdk_debug_shell(folder, tmp_path):
     result = run("debug", "out", "--core", "corefile.cs1")
     assert result.returncode == 0 and "3.0 6.0 9.0 12.0" in result.stdout
     result = run("visualize", "--artifact_dir", ".")
-    assert result.returncode == 2 and "MS0905" in result.stderr and "--trace" in result.stderr
+    assert result.returncode == 2 and "MS0905" in result.stderr and "--html" in result.stderr
