@@ -57,6 +57,7 @@ def test_streams(repl):
     assert said(repl, "stream 2 @ 1,0") == "nothing so far\n"
     repl.execute("send 1 5 6 7 @ 1,0")
     repl.execute("run")
+    repl.execute("run 10")  # the last word is on its way when main has finished
     assert said(repl, "stream 2") == "2 PEs 0:2,0: 3 words: 0x00000006 0x00000007 0x00000008\n"
 
 
