@@ -547,7 +547,7 @@ def test_a_ring_of_full_buffers(tmp_path):
 def test_slow_is_not_hung(tmp_path):
     debugger = Debugger(compiled(tmp_path, CAUSES["too little"]))
     debugger.launch("main")
-    debugger.run(limit=160)
+    debugger.run(limit=180)
     e = explain(debugger.machine)
     assert not e.hung and "slow, not hung" in e.headline
     assert [f.text for f in e.findings] == [
