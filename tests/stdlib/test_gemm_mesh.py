@@ -113,7 +113,7 @@ def test_communication_overlaps_computation():
     P, m, k, n = 4, 1, 128, 8  # 128 multiply-adds of 8 elements; 64 wavelets of A and 512 of B, out and in
     cycles = multiply(P, P * m, P * k, P * n, arch="wse3")[3] / P
     product, wavelets = 128 * 6, 2 * (64 + 512)
-    assert wavelets < cycles < wavelets + 0.2 * product
+    assert wavelets < cycles < wavelets + 0.25 * product
 
 
 def test_stated_cost():
