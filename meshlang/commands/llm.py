@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import _llm_folder
-from ._help import Help
+from ._help import subcommand
 from ._model import dtype_of, mesh_of, token_lists
 
 if TYPE_CHECKING:
@@ -47,13 +47,12 @@ Families: docs/stdlib-llm.md. Text needs the extra: pip install 'meshlang[llm]'
 
 def configure(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(metavar="COMMAND", dest="llm_command", required=True)
-    generate = commands.add_parser(
+    generate = subcommand(
+        commands,
         "generate",
-        help="go on with a prompt",
-        description="Go on with a prompt. Text goes to stdout as it comes, cycles to stderr.",
-        epilog=EXAMPLES,
-        formatter_class=Help,
-        allow_abbrev=False,
+        "go on with a prompt",
+        "Go on with a prompt. Text goes to stdout as it comes, cycles to stderr.",
+        EXAMPLES,
     )
     _common(generate)
     start = generate.add_mutually_exclusive_group(required=True)
@@ -73,24 +72,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     generate.add_argument("--ignore-eos", action="store_true", help="go on behind a token that ends texts")
     _arch(generate)
     generate.add_argument("--profile", metavar="NAME", help="timing profile (default: the machine's)")
-    info = commands.add_parser(
+    info = subcommand(
+        commands,
         "info",
-        help="what fits where",
-        description="What a PE's memory would hold of a model.",
-        epilog=EXAMPLES,
-        formatter_class=Help,
-        allow_abbrev=False,
+        "what fits where",
+        "What a PE's memory would hold of a model.",
+        EXAMPLES,
     )
     _common(info)
     _context(info)
-    place = commands.add_parser(
+    place = subcommand(
+        commands,
         "place",
-        help="make a wafer image",
-        description="Place a model on a mesh, compile its program, and write both as a wafer image, which `generate` loads without placing "
+        "make a wafer image",
+        "Place a model on a mesh, compile its program, and write both as a wafer image, which `generate` loads without placing "
         "or compiling anything.",
-        epilog=EXAMPLES,
-        formatter_class=Help,
-        allow_abbrev=False,
+        EXAMPLES,
     )
     _common(place)
     _context(place)
@@ -99,28 +96,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     _layers(place)
     _arch(place)
-    load = commands.add_parser(
+    load = subcommand(
+        commands,
         "load",
-        help="load wafer images, and say how long it took",
-        description="Load wafer images, all at the same time, each on a fabric of its own: what each tier did, how long it should have "
+        "load wafer images, and say how long it took",
+        "Load wafer images, all at the same time, each on a fabric of its own: what each tier did, how long it should have "
         "taken by the bandwidths measured at the beginning, and how long it took.",
-        epilog=EXAMPLES,
-        formatter_class=Help,
-        allow_abbrev=False,
+        EXAMPLES,
     )
     load.add_argument("images", nargs="+", metavar="IMAGE", help="a wafer image: a file, or an address on a server")
     load.add_argument("--json", action="store_true", help="one JSON object on stdout")
     load.add_argument("--again", action="store_true", help="load all of them a second time, from host memory")
     _tiers(load)
     _tiers(generate)
-    move = commands.add_parser(
+    move = subcommand(
+        commands,
         "move",
-        help="what moving a request between two meshes costs",
-        description="Decode on the mesh of one wafer image and go on on the mesh of another: once by computing all tokens anew, once by moving "
+        "what moving a request between two meshes costs",
+        "Decode on the mesh of one wafer image and go on on the mesh of another: once by computing all tokens anew, once by moving "
         "keys and values. Cycles of both, and the bandwidth between the wafers at which they take the same time.",
-        epilog=EXAMPLES,
-        formatter_class=Help,
-        allow_abbrev=False,
+        EXAMPLES,
     )
     move.add_argument("source", metavar="FROM", help="a wafer image")
     move.add_argument("target", metavar="TO", help="a wafer image of the same model for another mesh")
@@ -130,8 +125,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     move.add_argument("--json", action="store_true", help="one JSON object on stdout")
     place.add_argument("-o", "--output", required=True, metavar="FILE", help="the image, model.wimg")
     _llm_folder.configure(commands, EXAMPLES)
-    for command in (generate, info, place, load, move):
-        command.set_defaults(_parser=command)  # whose usage a wrong option shows
 
 
 def _tiers(parser: argparse.ArgumentParser) -> None:
@@ -199,11 +192,12 @@ def _image(args: argparse.Namespace) -> Image | None:
         from meshlang.serve.image import MappedImage
 
         image = MappedImage(args.folder)
+    layers = getattr(args, "layers", "auto")
     image.expect(
         mesh=mesh_of(args.mesh) if args.mesh else None,
         dtype=dtype_of(args.dtype).__name__ if args.dtype else None,
         arch=getattr(args, "arch", None),
-        layers={"auto": None, "pipeline": "streamed"}.get(layers := getattr(args, "layers", "auto"), layers),
+        layers={"auto": None, "pipeline": "streamed"}.get(layers, layers),
         regions=args.regions,
     )
     return image
@@ -239,19 +233,24 @@ def _generate(args: argparse.Namespace) -> int:
             progress.resume()
             for text in generator.turn(prompt, args.new, turn):
                 if not args.json and text:
-                    if sys.stdout.isatty():
-                        progress.pause()
-                    print(text, end="", flush=True)
+                    _say(text, end="")
             if not args.json:
-                if sys.stdout.isatty():
-                    progress.pause()
-                print("" if tokenizer else " ".join(map(str, turn.tokens)), flush=True)
+                _say("" if tokenizer else " ".join(map(str, turn.tokens)))
             turns.append(turn)
     if args.json:
         print(json.dumps(_result(runner, turns), indent=2))
     else:
         _summary(runner, turns, time.monotonic() - began)
     return 0
+
+
+def _say(text: str, end: str = "\n") -> None:
+    """Print what a model says; on a terminal the line that shows progress makes room."""
+    from meshlang.host import progress
+
+    if sys.stdout.isatty():
+        progress.pause()
+    print(text, end=end, flush=True)
 
 
 def _from_folder(

@@ -26,6 +26,17 @@ def bytes_of_a_pe(machine: Machine) -> int:
     return (state.W.nbytes + state.U.nbytes + state.M8.nbytes) // (machine.width * machine.height)
 
 
+def tile_cycles(what: str, machine: Machine, rate: float, compiling: float) -> dict[str, Any]:
+    """The row of a program whose engine did so many tile-cycles a second."""
+    return {
+        "what": what,
+        "value": rate,
+        "unit": "tile-cycles/s",
+        "bytes a PE": bytes_of_a_pe(machine),
+        "compiled in s": compiling,
+    }
+
+
 def gemm(programs: Path, side: int, tile: int, cycles: int) -> dict[str, Any]:
     """MeshGEMM: every PE sends, receives and multiplies all the time. Steady state: so many cycles of it, after the
     first product."""
@@ -38,13 +49,7 @@ def gemm(programs: Path, side: int, tile: int, cycles: int) -> dict[str, Any]:
         first, began = machine.cycle, time.process_time()
         machine.run("commands", max_cycles=cycles)
         best = max(best, (machine.cycle - first) * side * side / (time.process_time() - began))
-    return {
-        "what": f"MeshGEMM, tile {tile}, {side} x {side}",
-        "value": best,
-        "unit": "tile-cycles/s",
-        "bytes a PE": bytes_of_a_pe(machine),
-        "compiled in s": compiling,
-    }
+    return tile_cycles(f"MeshGEMM, tile {tile}, {side} x {side}", machine, best, compiling)
 
 
 def gemv(programs: Path, side: int) -> dict[str, Any]:
@@ -58,13 +63,8 @@ def gemv(programs: Path, side: int) -> dict[str, Any]:
     first, began = machine.cycle, time.process_time()
     machine.run("commands")
     seconds = time.process_time() - began
-    return {
-        "what": f"MeshGEMV, tile 6, {side} x {side}",
-        "value": (machine.cycle - first) * side * side / seconds,
-        "unit": "tile-cycles/s",
-        "bytes a PE": bytes_of_a_pe(machine),
-        "compiled in s": compiling,
-    }
+    rate = (machine.cycle - first) * side * side / seconds
+    return tile_cycles(f"MeshGEMV, tile 6, {side} x {side}", machine, rate, compiling)
 
 
 def memory(programs: Path, side: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..host.bench import bytes_of_a_pe, loaded
+from ..host.bench import loaded, tile_cycles
 from .llama import Placement
 from .llama_config import LlamaConfig
 from .paper.inference import shape
@@ -35,14 +35,8 @@ def decoder(programs: Path, side: int) -> dict[str, Any]:
         first, began = machine.cycle, time.process_time()
         machine.run("commands")
         seconds, cycles = time.process_time() - began, machine.cycle - first
-    return {
-        "what": f"decoder layer, load of LLaMA3-8B on {DECODER} x {DECODER}, {side} x {side}",
-        "value": cycles * side * side / seconds,
-        "unit": "tile-cycles/s",
-        "bytes a PE": bytes_of_a_pe(machine),
-        "compiled in s": compiling,
-        "run in s": seconds,
-    }
+    what = f"decoder layer, load of LLaMA3-8B on {DECODER} x {DECODER}, {side} x {side}"
+    return tile_cycles(what, machine, cycles * side * side / seconds, compiling) | {"run in s": seconds}
 
 
 def prefill(programs: Path, sides: tuple[int, int]) -> list[dict[str, Any]]:
@@ -57,16 +51,9 @@ def prefill(programs: Path, sides: tuple[int, int]) -> list[dict[str, Any]]:
         began = time.process_time()
         machine.run("commands")
         taken.append(time.process_time() - began)
-        rows.append(
-            {
-                "what": f"prefill, load of {PROMPT} tokens on {PREFILL} x {PREFILL}, {side} x {side}",
-                "value": machine.cycle * side * side / taken[-1],
-                "unit": "tile-cycles/s",
-                "bytes a PE": bytes_of_a_pe(machine),
-                "compiled in s": compiling,
-                "run in s": taken[-1],
-            }
-        )
+        what = f"prefill, load of {PROMPT} tokens on {PREFILL} x {PREFILL}, {side} x {side}"
+        rate = machine.cycle * side * side / taken[-1]
+        rows.append(tile_cycles(what, machine, rate, compiling) | {"run in s": taken[-1]})
     hours = extrapolated(sides, (taken[0], taken[1]), PREFILL) / 3600
     what = f"prefill of {PROMPT} tokens, one layer, {PREFILL} x {PREFILL}: extrapolated"
     return [*rows, {"what": what, "value": hours, "unit": "hours of one core"}]

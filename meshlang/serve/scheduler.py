@@ -69,16 +69,16 @@ class Model:
     def resuming(self, tokens: float) -> float:
         return self.resume[0] * tokens + self.resume[1]
 
+    def carrying(self, tokens: float) -> float:
+        """Infinite where keys and values cannot be moved."""
+        return math.inf if self.carry is None else self.carry[0] * tokens + self.carry[1]
+
     def way(self, tokens: float) -> str:
         """How a request of so many tokens moves: by "keys" and values, or by "tokens", whichever is sooner."""
-        if self.carry is None or self.carry[0] * tokens + self.carry[1] >= self.resuming(tokens):
-            return "tokens"
-        return "keys"
+        return "keys" if self.carrying(tokens) < self.resuming(tokens) else "tokens"
 
     def moving(self, tokens: float) -> float:
-        if self.carry is None:
-            return self.resuming(tokens)
-        return min(self.resuming(tokens), self.carry[0] * tokens + self.carry[1])
+        return min(self.resuming(tokens), self.carrying(tokens))
 
 
 @dataclass(frozen=True)

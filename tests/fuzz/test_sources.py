@@ -1,11 +1,9 @@
 """Some mutated sources; `python -m tests.fuzz` does as many as there is time for."""
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from fuzzing import run_generator
 
 from meshlang.cli import main
 
@@ -13,12 +11,7 @@ from meshlang.cli import main
 @pytest.mark.skipif(os.name == "nt", reason="needs an alarm")
 def test_a_mutant_is_refused_or_ends():
     """In a process of its own: the alarm is the whole process's."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.fuzz.sources", "--count", "40", "--seed", "3"],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-    )
+    done = run_generator("sources", 40, 3)
     assert done.returncode == 0, done.stdout
     assert done.stdout == "40 mutants, 0 wrong\n"
 
