@@ -217,7 +217,7 @@ def test_a_full_queue_is_one_with_all_its_places_taken():
     reader.blocked = 1 << 4
     reader.function("main", export=True)
     for i in range(64):
-        for k in (0, 1):
+        for k in (1, 0):  # what is full stays full, so that the status "empty" is read after it
             reader.const(1, k)
             reader.emit(Op.SYS, 3, 1, Sys.IQ_STATUS)
             reader.const(4, at + 8 * i + 4 * k)

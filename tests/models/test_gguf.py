@@ -79,6 +79,7 @@ def test_the_rotary_embedding_of_pairs_of_neighbours_is_the_same_model(converted
 
 
 def test_tokens_on_the_mesh(converted, capsys):
+    pytest.importorskip("tokenizers", reason="the extra llm is not installed")
     folder, _ = converted
     tokenizer = Tokenizer.of(folder)
     tokens = tokenizer.encode("on the 12")
@@ -96,6 +97,7 @@ def test_tokens_on_the_mesh(converted, capsys):
 
 def test_text(converted):
     """Pairs are merged within the pieces of a text, digits stand alone, special tokens are one token."""
+    pytest.importorskip("tokenizers", reason="the extra llm is not installed")
     tokens, _, _ = vocabulary()
     tokenizer = Tokenizer.of(converted[0])
     text = "on the 12<|stop|>"
@@ -107,6 +109,7 @@ def test_text(converted):
 
 
 def test_a_text_begins_with_the_token_that_the_file_says(tmp_path):
+    pytest.importorskip("tokenizers", reason="the extra llm is not installed")
     values, tensors = random_llama()
     write_gguf(tmp_path / "m.gguf", values | {"tokenizer.ggml.add_bos_token": True, "tokenizer.ggml.pre": "gpt-2"}, tensors)  # fmt: skip
     convert(tmp_path / "m.gguf", tmp_path / "folder")
