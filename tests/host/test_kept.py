@@ -364,7 +364,8 @@ print(*(m.__file__ for n, m in list(sys.modules.items()) if n.startswith("meshla
     from host_programs import write_program
 
     # The folder of the process is not the repository: what is installed is to be imported, as in this process.
-    out = subprocess.run([sys.executable, "-c", code, str(write_program(tmp_path))], cwd=tmp_path, capture_output=True, text=True, check=True)  # fmt: skip
+    command = [sys.executable, "-c", code, str(write_program(tmp_path))]
+    out = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     package = Path(meshlang.__file__).parent
     names = {str(Path(line).relative_to(package)) for line in out.stdout.split("\n") if line.endswith(".py")}
     decides = {n for n in names if any(n == c or n.startswith(f"{c}/") for c in kept.COMPILER)}
