@@ -38,7 +38,7 @@ VARIABLES = (
         "compile the engine without the processor's conversions of 16-bit floats: same results, slower",
     ),
     Variable("MESHLANG_PROFILE", "name or file", "timing profile of runs that SdkRuntime starts"),
-    Variable("MESHLANG_QUIET", "1", "no progress on a terminal"),
+    Variable("MESHLANG_QUIET", "1", "no progress on a terminal or in a notebook"),
     Variable("MESHLANG_STRICT", "1", "accesses past a variable stop a run, as with --strict"),
     Variable("MESHLANG_TRACEBACK", "1", "the command line shows the traceback of an internal error"),
     Variable("MESHLANG_VERBOSE", "1", "SdkRuntime prints the cycles of a run also where stderr is no terminal"),

@@ -186,13 +186,13 @@ class _Progress:
     """A bar on a terminal, a line for each point elsewhere (stderr)."""
 
     def __init__(self, points: list[Point], journal: Journal):
-        from meshlang.host.progress import shown
+        from meshlang.host.progress import on_terminal
 
         self.total, self.done = len(points), sum(p.key in journal.records for p in points)
         self._bar: Any = None
         if self.done:
             print(f"meshlang: {self.done} of {self.total} points are there already ({journal.path})", file=sys.stderr)
-        if shown():
+        if on_terminal():
             from rich.console import Console
             from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 

@@ -1,4 +1,5 @@
-"""The progress line: cycles, rate and elapsed time, on a terminal, once something takes longer than two seconds.
+"""The progress line: cycles, rate and elapsed time, on a terminal or in a notebook, once something takes longer than two
+seconds. It goes away when the work is done.
 
 A command of several parts (a model: weights, layers, tokens) opens one line for all of them with `stages`, and says with
 `stage` what it is at; compiling and running, which have lines of their own elsewhere, add to it.
@@ -7,20 +8,95 @@ A command of several parts (a model: weights, layers, tokens) opens one line for
 from __future__ import annotations
 
 import contextlib
+import html
 import os
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Protocol
 
 DELAY = 2.0  # seconds before the line appears
 INTERVAL = 0.2  # between updates
 
 
-def shown() -> bool:
-    """Whether progress is wanted: stderr is a terminal, and MESHLANG_QUIET is not set."""
+def on_terminal() -> bool:
+    """Whether progress is wanted on stderr: it is a terminal, and MESHLANG_QUIET is not set."""
     return sys.stderr.isatty() and not os.environ.get("MESHLANG_QUIET")
+
+
+def shown() -> bool:
+    """Whether progress is wanted: on a terminal or in a notebook, and MESHLANG_QUIET is not set."""
+    return on_terminal() or (_in_notebook() and not os.environ.get("MESHLANG_QUIET"))
+
+
+def _in_notebook() -> bool:
+    """Whether a Jupyter kernel runs this."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
+
+
+class _Line(Protocol):
+    """A label, and the time since the work began."""
+
+    def say(self, label: str) -> None: ...
+    def stop(self) -> None:
+        """Take it away."""
+
+
+def _line(label: str, began: float) -> _Line:
+    """began: when the work did, as time.monotonic() has it."""
+    return _Output(label, began) if _in_notebook() else _Spinner(label, began)
+
+
+class _Spinner:
+    """A line on the terminal."""
+
+    def __init__(self, label: str, began: float) -> None:
+        from rich.console import Console
+        from rich.progress import Progress as Bar
+        from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()
+        self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
+        self._task = self._bar.add_task(label)
+        self._bar.tasks[0].start_time = began
+        self._bar.start()
+
+    def say(self, label: str) -> None:
+        self._bar.update(self._task, description=label)
+
+    def stop(self) -> None:
+        self._bar.stop()
+
+
+class _Output:
+    """An output of a notebook's cell, with a bar that moves. It is drawn now and then by a thread, whatever is said."""
+
+    def __init__(self, label: str, began: float) -> None:
+        from IPython.display import display
+
+        self._label, self._began = label, began
+        self._display = display(self._drawn(), raw=True, display_id=True)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._draw, daemon=True)
+        self._thread.start()
+
+    def _drawn(self) -> dict[str, str]:
+        text = f"{self._label}, {time.monotonic() - self._began:.0f} s"
+        return {"text/html": f"<progress></progress> {html.escape(text)}", "text/plain": text}
+
+    def _draw(self) -> None:
+        while not self._over.wait(INTERVAL):
+            self._display.update(self._drawn(), raw=True)
+
+    def say(self, label: str) -> None:
+        self._label = label
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join()
+        self._display.update({"text/html": "", "text/plain": ""}, raw=True)
 
 
 class _Stages:
@@ -28,13 +104,14 @@ class _Stages:
 
     def __init__(self) -> None:
         self._text = ""
-        self._bar: Any = None
+        self._line: _Line | None = None
         self._lock = threading.Lock()
         self.resume()
 
     def resume(self) -> None:
         """Show the line after a while."""
         self.paused = False
+        self._began = time.monotonic()
         self._timer = threading.Timer(DELAY, self._show)
         self._timer.daemon = True
         self._timer.start()
@@ -45,35 +122,22 @@ class _Stages:
 
     def add(self, more: str) -> None:
         with self._lock:
-            if self._bar is not None:
-                self._bar.update(self._bar.task_ids[0], description=f"{self._text}{more}")
+            if self._line is not None:
+                self._line.say(f"{self._text}{more}")
 
     def _show(self) -> None:
         with self._lock:
-            if not self.paused and self._bar is None:
-                self._bar = _spinner(self._text)
+            if not self.paused and self._line is None:
+                self._line = _line(self._text, self._began)
 
     def pause(self) -> None:
         """Take the line away: something else is written to the terminal."""
         self._timer.cancel()
         with self._lock:
             self.paused = True
-            if self._bar is not None:
-                self._bar.stop()
-                self._bar = None
-
-
-def _spinner(label: str) -> Any:
-    """A line with a label and the time, which has begun."""
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
-    bar = Bar(*columns, console=Console(stderr=True), transient=True)
-    bar.add_task(label)
-    bar.start()
-    return bar
+            if self._line is not None:
+                self._line.stop()
+                self._line = None
 
 
 _open: list[_Stages] = []  # the line of the command that runs, if it has one
@@ -119,10 +183,11 @@ def busy(label: str) -> Iterator[None]:
         stage(label)
         yield
         return
-    display: list[Any] = []
+    lines: list[_Line] = []
+    began = time.monotonic()
 
     def appear() -> None:
-        display.append(_spinner(label))
+        lines.append(_line(label, began))
 
     timer = threading.Timer(DELAY, appear)
     timer.daemon = True
@@ -132,44 +197,36 @@ def busy(label: str) -> Iterator[None]:
     finally:
         timer.cancel()
         timer.join()  # if it was just about to appear, let it, so that it can be taken away
-        for bar in display:
-            bar.stop()
+        for line in lines:
+            line.stop()
 
 
 class Progress:
-    """Call `update(cycle)` as often as you like; `close()` removes the line.
-
-    Nothing is printed when stderr is not a terminal, or with MESHLANG_QUIET set.
-    """
+    """Call `update(cycle)` as often as you like; `close()` removes the line. Nothing is said where `shown()` is False."""
 
     def __init__(self, label: str = "running"):
         self.label = label
         self.enabled = shown()
         self._start = self._last = time.monotonic()
         self._first_cycle: int | None = None
-        self._status: Any = None
+        self._line: _Line | None = None
 
-    def update(self, cycle: int, note: str = "") -> None:
+    def update(self, cycle: int) -> None:
         now = time.monotonic()
         if self._first_cycle is None:
             self._first_cycle = cycle
         if not self.enabled or now - self._start < DELAY or now - self._last < INTERVAL:
             return
         self._last = now
-        elapsed = now - self._start
-        rate = (cycle - self._first_cycle) / elapsed
+        text = f": cycle {cycle:,}, {(cycle - self._first_cycle) / (now - self._start):,.0f} cycles/s"
         if _open:
-            _open[-1].add(f": cycle {cycle:,}, {rate:,.0f} cycles/s {note}".rstrip())
-            return
-        text = f"{self.label}: cycle {cycle:,}, {rate:,.0f} cycles/s, {elapsed:.0f} s {note}".rstrip()
-        if self._status is None:
-            from rich.console import Console
-
-            self._status = Console(stderr=True).status(text)
-            self._status.start()
-        self._status.update(text)
+            _open[-1].add(text)
+        elif self._line is None:
+            self._line = _line(self.label + text, self._start)
+        else:
+            self._line.say(self.label + text)
 
     def close(self) -> None:
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
+        if self._line is not None:
+            self._line.stop()
+            self._line = None

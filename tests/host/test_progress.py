@@ -1,4 +1,4 @@
-"""What a command of several parts says on a terminal while it is at work."""
+"""What is said on a terminal and in a notebook while something is at work."""
 
 from __future__ import annotations
 
@@ -60,3 +60,25 @@ def test_one_line_for_all_parts():
 
 def test_quiet():
     assert seen(SCRIPT, MESHLANG_QUIET="1") == ""
+
+
+def test_in_a_notebook():
+    nbclient = pytest.importorskip("nbclient")
+    nbformat = pytest.importorskip("nbformat")
+    pytest.importorskip("ipykernel")
+    script = SCRIPT + "text = 'line <3>'\nwith progress.busy(text):\n    time.sleep(0.3)\n"
+    shown: list[str] = []
+
+    class Client(nbclient.NotebookClient):
+        def process_message(self, message, cell, cell_index):
+            if message["msg_type"] in ("display_data", "update_display_data"):
+                shown.append(message["content"]["data"]["text/html"])
+            return super().process_message(message, cell, cell_index)
+
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(script)])
+    Client(book, timeout=60).execute()
+    text = "\n".join(shown)
+    assert "<progress></progress> layer 3 of 8: cycle 5,000, " in text and "</progress> line &lt;3&gt;, 0 s" in text
+    assert text.index("compiling") < text.index("layer 3 of 8") < text.index("the second turn") < text.index("line")
+    outputs = book.cells[0].outputs
+    assert len(outputs) == 3 and {o["data"]["text/html"] for o in outputs} == {""}  # all of it goes away
