@@ -16,7 +16,7 @@ def output(option: str, file: str, endings: Sequence[str] = ()) -> Path:
     from meshlang.diag import usage_error
 
     path = Path(file)
-    if endings and path.suffix not in endings:
+    if endings and path.suffix.lower() not in endings:
         *others, last = endings
         wanted = f"{', '.join(others)} or {last}" if others else last
         raise usage_error(f"{option} {file}: expected a file that ends in {wanted}")

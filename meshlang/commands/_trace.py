@@ -47,21 +47,19 @@ def add_html(parser: argparse._ActionsContainer) -> None:
 
 def files_of(args: argparse.Namespace) -> list[str]:
     """Where the recording goes. MS0901 or MS0905 for what cannot be written, MS1005 for an unknown ending."""
-    from meshlang.diag import usage_error
     from meshlang.inspect.trace import writer_for
 
     from ._outputs import output
 
-    if args.html is not None and Path(args.html).suffix.lower() != ".html":
-        raise usage_error(f"--html {args.html}: the file's name has to end in .html", help=f"--html {args.html}.html")
-    out = []
-    for option in ("trace", "html"):
-        file = getattr(args, option, None)
-        if file is not None:
-            writer_for(file)
-            output(f"--{option}", file)
-            out.append(file)
-    return out
+    files = []
+    if getattr(args, "trace", None) is not None:
+        writer_for(args.trace)
+        output("--trace", args.trace)
+        files.append(args.trace)
+    if args.html is not None:
+        output("--html", args.html, (".html",))
+        files.append(args.html)
+    return files
 
 
 def trace_options(args: argparse.Namespace) -> TraceOptions | None:

@@ -245,18 +245,12 @@ def _run_layout(args: argparse.Namespace, path: Path, context: RunContext) -> No
 
 def _check_files(given: list[str] | None) -> None:
     """Refuse a --get file that could not be written before the run, not behind it."""
-    from meshlang.diag import usage_error
-
     from ._outputs import output
 
     for item in given or ():
         file = item.partition("=")[2]
-        if file and Path(file).suffix not in (".npy", ".txt", ".csv", ".json"):
-            raise usage_error(
-                f"--get {item}: no form has the ending {Path(file).suffix!r}", help="use .npy, .txt, .csv or .json"
-            )
         if file:
-            output("--get", file)
+            output("--get", file, (".npy", ".txt", ".csv", ".json"))
 
 
 def _name_functions(program: CompiledProgram) -> None:
@@ -359,7 +353,7 @@ def _save(file: str, value: Any) -> None:
 
     from meshlang import files
 
-    ending = Path(file).suffix
+    ending = Path(file).suffix.lower()
     array = np.asarray(value)
     if ending == ".npy":
         with files.replacing(file) as out:

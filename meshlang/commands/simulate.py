@@ -167,4 +167,4 @@ def _plot(path: Path, outcomes: list[Outcome]) -> None:
     axes.grid(alpha=0.3)
     axes.legend()
     with files.replacing(path) as file:
-        figure.savefig(file, format=path.suffix.removeprefix("."))
+        figure.savefig(file, format=path.suffix.lower().removeprefix("."))

@@ -54,7 +54,7 @@ def execute(args: argparse.Namespace) -> int:
     from ._outputs import output
 
     plan, results = _plan(args), output("-o", args.output, sweep_results.KINDS)
-    if results.suffix == ".parquet":
+    if results.suffix.lower() == ".parquet":
         needs("pyarrow", "sweep", "a Parquet file")
     picture = _picture(args, results)
     points = plan.points()

@@ -10,17 +10,19 @@
     meshlang.trace(program, work).save("run.html")
 
 A program is what `meshlang.compile` returns, or the path of a layout, which is compiled with the options given. `work` is
-called with the fabric, which records; without it the program's only exported function without parameters is launched.
-Results print as the commands print them, show themselves in notebooks, and have their numbers in `data`.
+called with the fabric, which records; without it the program's only exported function without parameters is launched. A run
+that ends with a fault or a deadlock gives a result, too, up to there; `error` has it, and a Python warning says so. Results
+print as the commands print them, show themselves in notebooks, and have their numbers in `data`.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from meshlang.diag import Diagnostic, MeshlangError
 from meshlang.host.api import CompiledProgram, FabricHandle, public
@@ -34,7 +36,8 @@ Work = Callable[[FabricHandle], Any]
 
 
 class _Shown:
-    """A result: its text is `str(result)`, and what notebooks show."""
+    """A result: its text is `str(result)`, and what notebooks show. Of a run: `result` is what `work` returned, `error` the
+    fault or deadlock that ended it (`result` is None then), or None."""
 
     @property
     def text(self) -> str:
@@ -63,31 +66,45 @@ def _program(program: CompiledProgram | str | Path, options: dict[str, Any]) -> 
     return compile_program(program, **options)
 
 
-def _run(fabric: FabricHandle, work: Work | None) -> Any:
-    """What the program does under the eyes of a recorder."""
-    result = None
-    if work is not None:
-        result = work(fabric)
-    else:
-        from meshlang.host.symbols import Symbols
+class Run(NamedTuple):
+    """What came of a run. result: what `work` returned; error: the fault or deadlock that ended it."""
 
-        functions = [s for s in Symbols(fabric.program.ir).all if s.kind == "fn"]
-        if len(functions) == 1 and not functions[0].params:
-            fabric.launch(functions[0].name)
-    fabric.run()
-    return result
+    result: Any
+    error: MeshlangError | None
+
+
+def _run(fabric: FabricHandle, work: Work | None) -> Run:
+    """What the program does under the eyes of a recorder. A mistake of `work` is raised; what ends the machine's run is
+    warned of and returned, because what was recorded shows it."""
+    result = None
+    try:
+        if work is not None:
+            result = work(fabric)
+        else:
+            from meshlang.host.symbols import Symbols
+
+            functions = [s for s in Symbols(fabric.program.ir).all if s.kind == "fn"]
+            if len(functions) == 1 and not functions[0].params:
+                fabric.launch(functions[0].name)
+        fabric.run()
+    except MeshlangError as error:
+        if error is not fabric.session.failed and error.machine is not fabric.session.machine:
+            raise
+        d = error.diagnostics[0]
+        warnings.warn(f"the run ended with {d.code}: {d.message} (all of it: `.error`)", stacklevel=4)
+        return Run(None, error)
+    return Run(result, None)
 
 
 # ---------------------------------------------------------------- report
 
 
 class Report(_Shown):
-    """Where the cycles of a run went and what it uses of the machine. data: the numbers (docs/report.md). result: what
-    `work` returned."""
+    """Where the cycles of a run went and what it uses of the machine. data: the numbers (docs/report.md)."""
 
-    def __init__(self, data: dict[str, Any], result: Any):
+    def __init__(self, data: dict[str, Any], run: Run):
         self.data = data
-        self.result = result
+        self.result, self.error = run
 
     @property
     def text(self) -> str:
@@ -109,9 +126,9 @@ def report(
 
     fabric = _program(program, options).start(trace=RECORDED)
     collector = Collector.of(fabric.session)
-    result = _run(fabric, work)
+    run = _run(fabric, work)
     collector.finish()
-    return Report(summarize(collector, wafer), result)
+    return Report(summarize(collector, wafer), run)
 
 
 # ---------------------------------------------------------------- profile
@@ -120,12 +137,12 @@ def report(
 class Profile(_Shown):
     """Where the cycles of a run went: tasks, functions, lines, stalls. data: as `meshlang profile --json` has it."""
 
-    def __init__(self, profile: Any, result: Any):
+    def __init__(self, profile: Any, run: Run):
         from .profile.report import as_data
 
         self.profile = profile
         self.data: dict[str, Any] = as_data(profile)
-        self.result = result
+        self.result, self.error = run
 
     @property
     def text(self) -> str:
@@ -156,8 +173,8 @@ def profile(program: CompiledProgram | str | Path, work: Work | None = None, **o
 
     fabric = _program(program, options).start(trace=profile_options())
     collector = Collector(fabric.session.machine)
-    result = _run(fabric, work)
-    return Profile(collector.result(), result)
+    run = _run(fabric, work)
+    return Profile(collector.result(), run)
 
 
 # ---------------------------------------------------------------- trace
@@ -166,9 +183,9 @@ def profile(program: CompiledProgram | str | Path, work: Work | None = None, **o
 class Trace(_Shown):
     """The events of a run. events: a structured array (docs/traces.md); trace: the inspect.trace.Trace."""
 
-    def __init__(self, trace: Any, result: Any):
+    def __init__(self, trace: Any, run: Run):
         self.trace = trace
-        self.result = result
+        self.result, self.error = run
 
     @property
     def events(self) -> Any:
@@ -210,8 +227,8 @@ def trace(
     from .trace import trace_options
 
     fabric = _program(program, options).start(trace=trace_options() if record is None else record)
-    result = _run(fabric, work)
-    return Trace(Events.of(fabric.session.machine), result)
+    run = _run(fabric, work)
+    return Trace(Events.of(fabric.session.machine, run.error), run)
 
 
 # ---------------------------------------------------------------- lint, why, explain

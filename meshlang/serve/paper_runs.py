@@ -60,5 +60,5 @@ def plot(path: Path, outcomes: Sequence[Outcome]) -> bool:
         if min(row.value for row in rows) > 0 and max(row.value for row in rows) > 50 * min(row.value for row in rows):
             ax.set_xscale("log")
     with files.replacing(path) as file:
-        figure.savefig(file, format=path.suffix.removeprefix("."))
+        figure.savefig(file, format=path.suffix.lower().removeprefix("."))
     return True

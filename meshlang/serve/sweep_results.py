@@ -70,7 +70,7 @@ def columns(rows: Sequence[Row]) -> list[str]:
 def write(path: Path, plan: Plan, points: Sequence[Point], records: Sequence[Mapping[str, Any]]) -> None:
     """The output, as its name says; a JSON file has everything, the others the rows. MS0901."""
     rows = [row(p, r) for p, r in zip(points, records)]
-    if path.suffix == ".json":
+    if path.suffix.lower() == ".json":
         content = {
             "meshlang": __version__,
             "path": str(plan.path),
@@ -81,7 +81,7 @@ def write(path: Path, plan: Plan, points: Sequence[Point], records: Sequence[Map
             ],
         }
         files.write_text(path, json.dumps(content, indent=1) + "\n")
-    elif path.suffix == ".csv":
+    elif path.suffix.lower() == ".csv":
         with files.replacing(path, "w") as file:
             writer = csv.DictWriter(file, columns(rows), lineterminator="\n")
             writer.writeheader()
@@ -164,5 +164,5 @@ def plot(path: Path, axes: Sequence[str], rows: Sequence[Row], metric: str) -> b
     if others:
         axes_of_plot.legend(fontsize="small")
     with files.replacing(path) as file:
-        figure.savefig(file, format=path.suffix.removeprefix("."))
+        figure.savefig(file, format=path.suffix.lower().removeprefix("."))
     return True

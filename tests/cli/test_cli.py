@@ -209,7 +209,7 @@ def test_run_json_random_and_zeros(folder, capsys):
         (("--max-cycles", "0"), 2, "MS0905"),
         (("--profile", "wse9"), 1, "MS0841"),
         (("--get", "a=no/where.npy"), 2, "there is no folder no"),
-        (("--get", "a=a.bmp"), 2, "no form has the ending '.bmp'"),
+        (("--get", "a=a.bmp"), 2, "--get a.bmp: expected a file that ends in .npy, .txt, .csv or .json"),
         (("--launch", "spin", "--get", "a=a.bmp"), 2, "MS0905"),  # before the run, which would not end
     ],
 )

@@ -9,22 +9,10 @@ from dataclasses import dataclass
 import pytest
 
 from meshlang.cli import main
+from tests.support.two_pes import MAIN as EXPORT_MAIN
+from tests.support.two_pes import layout
 
-LAYOUT = """\
-const memcpy = @import_module("<memcpy/get_params>", .{ .width = 2, .height = 1 });
-const link = @get_color(0);
-
-layout {
-  @set_rectangle(2, 1);
-  for (@range(u16, 2)) |x| {
-    @set_tile_code(x, 0, "pe.csl", .{ .memcpy_params = memcpy.get_params(x), .link = link, .sends = x == 0 });
-  }
-  @set_color_config(0, 0, link, .{ .routes = .{ .rx = .{RAMP}, .tx = .{EAST} } });
-  @set_color_config(1, 0, link, .{ .routes = .{ .rx = .{WEST}, .tx = .{RAMP} } });
-  @export_name("x", [*]f32, true);
-  @export_name("main", fn()void);
-}
-"""
+LAYOUT = layout('@export_name("x", [*]f32, true);', EXPORT_MAIN)
 PE = """\
 param memcpy_params;
 param link: color;

@@ -128,6 +128,20 @@ def test_trace(program, tmp_path):
     assert "<html" in (tmp_path / "t.html").read_text() and trace._repr_html_().startswith("<iframe")
 
 
+@pytest.mark.parametrize("recorded", [meshlang.trace, meshlang.report, meshlang.profile])
+def test_a_run_that_ends_badly_gives_what_was_recorded(program, recorded, tmp_path):
+    with pytest.warns(UserWarning, match="the run ended with MS0856") as warned:
+        found = recorded(program, lambda fabric: [work(fabric), fabric.launch("hang")])
+    assert warned[0].filename == __file__ and found.result is None
+    assert found.error.exit_code == 3 and meshlang.why(found.error).hung
+    if recorded is meshlang.trace:
+        found.save(tmp_path / "t.svg")
+        assert "MS0856" in (tmp_path / "t.svg").read_text() and len(found.trace.tasks) >= 12
+    with pytest.raises(meshlang.MeshlangError, match="MS0910"):  # a mistake of the caller's
+        recorded(program, lambda fabric: fabric.read("nothing"))
+    assert recorded(program, work).error is None
+
+
 def test_lint_why_explain(program):
     assert meshlang.lint(program) == [] and str(meshlang.lint(program)) == "nothing to warn about"
     fabric = program.start()

@@ -10,21 +10,10 @@ import pytest
 from meshlang.cli import main
 from meshlang.host.build import build
 from meshlang.inspect.lint import lint
+from tests.support.two_pes import MAIN, layout
 
 ROOT = Path(__file__).resolve().parents[2]
-LAYOUT = """\
-const memcpy = @import_module("<memcpy/get_params>", .{ .width = 2, .height = 1 });
-const link = @get_color(0);
-layout {
-  @set_rectangle(2, 1);
-  for (@range(u16, 2)) |x| {
-    @set_tile_code(x, 0, "pe.csl", .{ .memcpy_params = memcpy.get_params(x), .link = link, .sends = x == 0 });
-  }
-  @set_color_config(0, 0, link, .{ .routes = .{ .rx = .{RAMP}, .tx = .{EAST} } });
-  @set_color_config(1, 0, link, .{ .routes = .{ .rx = .{WEST}, .tx = .{RAMP} } });
-  @export_name("main", fn()void);
-}
-"""
+LAYOUT = layout(MAIN)
 PE = """\
 param memcpy_params;
 param link: color;

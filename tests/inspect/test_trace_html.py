@@ -403,7 +403,7 @@ def test_html_option(tmp_path, capsys):
     assert page.stat().st_size > 30_000 and log.stat().st_size > 100
     assert f"{log} and {page}" in capsys.readouterr().err
     assert main(["run", str(RING), "--html", str(tmp_path / "r.txt")]) == 2
-    assert "has to end in .html" in capsys.readouterr().err
+    assert "expected a file that ends in .html" in capsys.readouterr().err
     assert main(["run", str(RING), "--html", str(tmp_path / "none" / "r.html")]) == 2
 
 

@@ -16,6 +16,7 @@ from meshlang.fabric.machine import Machine
 from meshlang.fabric.recording import EVENT, GROUPS, KINDS, TraceOptions
 from meshlang.fabric.recording.flight import flight
 from meshlang.host.build import build
+from tests.support.two_pes import MAIN, layout
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL = tuple(GROUPS)
@@ -179,18 +180,6 @@ def test_layout_of_the_record():
     assert EVENT.itemsize == 32 and EVENT.names[:2] == ("cycle", "pe")
 
 
-ELEMENT_LAYOUT = """const memcpy = @import_module("<memcpy/get_params>", .{ .width = 2, .height = 1 });
-const link = @get_color(0);
-layout {
-  @set_rectangle(2, 1);
-  for (@range(u16, 2)) |x| {
-    @set_tile_code(x, 0, "pe.csl", .{ .memcpy_params = memcpy.get_params(x), .link = link, .sends = x == 0 });
-  }
-  @set_color_config(0, 0, link, .{ .routes = .{ .rx = .{RAMP}, .tx = .{EAST} } });
-  @set_color_config(1, 0, link, .{ .routes = .{ .rx = .{WEST}, .tx = .{RAMP} } });
-  @export_name("main", fn()void);
-}
-"""
 ELEMENT_PE = """param memcpy_params;
 param link: color;
 param sends: bool;
@@ -214,7 +203,7 @@ comptime {
 
 def test_waiting_for_an_element_takes_time(tmp_path):
     """A task that waits for an element goes on when the element is there, not when it began to wait."""
-    (tmp_path / "layout.csl").write_text(ELEMENT_LAYOUT)
+    (tmp_path / "layout.csl").write_text(layout(MAIN))
     (tmp_path / "pe.csl").write_text(ELEMENT_PE)
     m = Machine(build(str(tmp_path / "layout.csl")), trace=TraceOptions(groups=ALL))
     m.launch("main")

@@ -175,6 +175,32 @@ class Trace:
     def _swaps(self) -> bool:
         return any(c.swap_x or c.swap_y for c in self.program.fabric.configs)
 
+    # ------------------------------------------------------------ the traced PEs
+
+    @cached_property
+    def box(self) -> tuple[int, int, int, int]:
+        """x, y, width and height of the rectangle around the traced PEs. Its PEs, row by row, are the cells of pages and
+        pictures."""
+        ys, xs = np.nonzero(self.mask)
+        x, y = int(xs.min()), int(ys.min())
+        return x, y, int(xs.max()) - x + 1, int(ys.max()) - y + 1
+
+    def of_box(self, values: np.ndarray) -> np.ndarray:
+        """The box's part of an array [pe], by cell."""
+        x, y, w, h = self.box
+        return np.ascontiguousarray(values.reshape(self.height, self.width)[y : y + h, x : x + w]).ravel()
+
+    def cells(self, pe: np.ndarray) -> np.ndarray:
+        """The cells of PEs."""
+        x0, y0, w, _ = self.box
+        y, x = np.divmod(pe.astype(np.int64), self.width)
+        return (y - y0) * w + (x - x0)
+
+    @cached_property
+    def moves(self) -> np.ndarray:
+        """Events of wavelets that a traced PE's router moved."""
+        return self.events[(self.events["kind"] == KIND["move"]) & self.mask.ravel()[self.events["pe"]]]
+
     # ------------------------------------------------------------ slices
 
     def of_kinds(self, *kinds: str) -> np.ndarray:

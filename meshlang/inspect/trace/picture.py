@@ -13,9 +13,9 @@ import numpy as np
 
 from meshlang.fabric.recording import EXTRA
 
-from . import html
 from .flows import wavelets
 from .model import KIND
+from .overview import ended, frames_of, over_time
 
 if TYPE_CHECKING:
     from .model import Trace
@@ -38,47 +38,46 @@ text{font:13px system-ui,sans-serif;fill:#17202a}.q{fill:#5b6876}.e{fill:#e4e9ef
 
 
 def write_svg(trace: Trace, file: BinaryIO) -> None:
-    data = html.page_data(trace)
-    mesh = _Mesh(data)
-    busy = _metric(data, "compute")
+    mesh = _Mesh(trace)
+    data = over_time(trace, 1)
     span = int(data["edges"][-1] - data["edges"][0])
-    share = busy["total"] / max(1, span)
-    body = [*mesh.cells(lambda cell: f' fill-opacity="{share[cell]:.2f}"'), *_links(mesh, data)]
-    ended = data["ended"]
-    if ended is not None:
-        body += _waits(mesh, ended)
+    share = _compute(data)["total"] / max(1, span)
+    body = [*mesh.cells(lambda cell: f' fill-opacity="{share[cell]:.2f}"'), *_links(mesh, data["links"]["total"])]
+    end = ended(trace)
+    if end is not None:
+        body += _waits(mesh, end)
     said = f"{span:,} cycles; blue: main thread at work ({100 * share.sum() / mesh.traced:.0f} % in the mean); arrows: wavelets"
     file.write(
         mesh.document(
-            data,
-            said if ended is None else ended["title"].partition(": nothing")[0] + "; arrows: who waits for whom",
+            trace,
+            said if end is None else end["title"].partition(": nothing")[0] + "; arrows: who waits for whom",
             body,
         ).encode()
     )
 
 
 def write_animated_svg(trace: Trace, file: BinaryIO) -> None:
-    data = html.page_data(trace)
-    mesh = _Mesh(data)
+    mesh = _Mesh(trace)
+    data = over_time(trace, frames_of(trace, STEPS))
     edges = data["edges"]
     first, span = int(edges[0]), int(edges[-1] - edges[0])
-    busy = _metric(data, "compute")
-    frames = busy["frames"].reshape(len(edges) - 1, -1) / 255 * busy["top"] / 100
-    at = np.linspace(0, len(frames) - 1, min(STEPS, len(frames))).round().astype(int)
+    busy = _compute(data)
+    frames = busy["frames"] / 255 * busy["top"] / 100
 
     def shades(cell: int) -> str:
-        return _animate("fill-opacity", [f"{v:.2g}" for v in frames[at, cell]], more=' calcMode="discrete"')
+        return _animate("fill-opacity", [f"{v:.2g}" for v in frames[:, cell]], more=' calcMode="discrete"')
 
     body = [*mesh.cells(lambda cell: "", shades)]
     dots, shown, there_are = _moving(trace, mesh, first, span)
     body += dots
     part = "wavelets" if shown == there_are else f"{shown:,} of {there_are:,} wavelets"
     said = f"{span:,} cycles in {SECONDS} seconds; blue: main thread at work; dots: {part}"
-    file.write(mesh.document(data, said, body).encode())
+    file.write(mesh.document(trace, said, body).encode())
 
 
-def _metric(data: dict[str, Any], key: str) -> dict[str, Any]:
-    return next(m for m in data["metrics"] if m["key"] == key)
+def _compute(data: dict[str, Any]) -> dict[str, Any]:
+    """How much of the time each PE's main thread was at work."""
+    return next(m for m in data["metrics"] if m["key"] == "compute")
 
 
 def _animate(what: str, values: list[str], times: list[str] | None = None, more: str = "") -> str:
@@ -92,10 +91,10 @@ def _animate(what: str, values: list[str], times: list[str] | None = None, more:
 class _Mesh:
     """Where PEs stand in the picture, in pixels."""
 
-    def __init__(self, data: dict[str, Any]):
-        self.x0, self.y0, self.w, self.h = data["box"]
+    def __init__(self, trace: Trace):
+        self.x0, self.y0, self.w, self.h = trace.box
         self.size = min(MOST_CELL, SIDE / max(self.w, self.h))
-        self.here = np.flatnonzero(data["traced"])
+        self.here = np.flatnonzero(trace.of_box(trace.mask.ravel()))
         self.traced = len(self.here)
         self.width = max(560.0, self.w * self.size + 2 * EDGE)
         self.left = (self.width - self.w * self.size) / 2
@@ -115,10 +114,10 @@ class _Mesh:
             box = f'x="{x - a / 2:.1f}" y="{y - a / 2:.1f}" width="{a:.1f}" height="{a:.1f}" rx="{a * 0.06:.1f}"'
             yield f'<rect class="e" {box}/><rect class="b" {box}{shade(cell)}>{inside(cell)}</rect>'
 
-    def document(self, data: dict[str, Any], said: str, body: list[str]) -> str:
+    def document(self, trace: Trace, said: str, body: list[str]) -> str:
         height = HEAD + self.h * self.size + FOOT
-        name = PurePath(data["program"]).parent.name or data["program"]
-        head = f"{name}, {data['size'][0]} x {data['size'][1]} PEs, {data['profile']}"
+        name = PurePath(trace.program.source).parent.name or trace.program.source
+        head = f"{name}, {trace.width} x {trace.height} PEs, {trace.profile}"
         lines = [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width:.0f} {height:.0f}" role="img">',
             f"<title>{escape(head)}: {escape(said)}</title><style>{STYLE}</style>",
@@ -145,11 +144,11 @@ def _arrow(kind: str, x: float, y: float, dx: float, dy: float, width: float) ->
     )
 
 
-def _links(mesh: _Mesh, data: dict[str, Any]) -> list[str]:
-    """An arrow for each link that wavelets went over, as wide as its load."""
+def _links(mesh: _Mesh, wavelets: np.ndarray) -> list[str]:
+    """An arrow for each link that wavelets went over, as wide as its load. wavelets: to N, S, E, W of each cell."""
     if mesh.size < 16:
         return []
-    load = data["links"]["total"].reshape(4, -1)
+    load = wavelets.reshape(4, -1)
     top = max(1, int(load.max()))
     out = []
     for cell in mesh.here.tolist():
@@ -162,11 +161,11 @@ def _links(mesh: _Mesh, data: dict[str, Any]) -> list[str]:
     return out
 
 
-def _waits(mesh: _Mesh, ended: dict[str, Any]) -> list[str]:
+def _waits(mesh: _Mesh, end: dict[str, Any]) -> list[str]:
     """Who waits for whom: a box around each PE that waits, numbered arrows along the walk to the root."""
     out = []
     s = mesh.size
-    for wait in ended["waits"]:
+    for wait in end["waits"]:
         for cell in [c for place in wait["pes"] if (c := mesh.cell(place)) is not None]:
             x, y = mesh.middle(cell)
             out.append(
