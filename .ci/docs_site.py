@@ -1,14 +1,15 @@
 """The documentation as a site: `pip install '.[docs]' && python .ci/docs_site.py FOLDER`.
 
 The pages are docs/*.md as they stand, README.md first. Written from the program itself: a page for each command from its
---help, one for each code of the catalogue, the API from docstrings, a gallery of what programs and runs look like. What is
-generated goes to a temporary folder; nothing is written twice.
+--help, one for each code of the catalogue, the API from docstrings, the notebook executed, a gallery of what programs and
+runs look like. What is generated goes to a temporary folder; nothing is written twice.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import shutil
 import sys
@@ -49,7 +50,7 @@ plugins:
       handlers:
         python:
           paths: ["{root}"]
-          options: {{ show_source: false, show_root_heading: true, heading_level: 3, members_order: source }}
+          options: {{ show_source: false, show_root_heading: true, show_root_full_path: false, heading_level: 3, members_order: source }}
 markdown_extensions: [admonition, attr_list, md_in_html, tables, toc, pymdownx.superfences, pymdownx.highlight]
 nav:
 {nav}
@@ -67,19 +68,21 @@ def copied(pages: Path) -> None:
         if path.suffix == ".md":
             text = path.read_text(encoding="utf-8")
             text = re.sub(r"\[([^\]]*)\]\((editor/[^)]*)\)", r"\1", text)  # folders of sources have no page
+            text = text.replace("(notebook.ipynb)", "(notebook.md)")
             (pages / path.name).write_text(text, encoding="utf-8")
-        elif path.is_file():
-            shutil.copy(path, pages / path.name)
         elif path.name == "pictures":
             shutil.copytree(path, pages / path.name)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (pages / "index.md").write_text(readme.replace("](docs/", "]("), encoding="utf-8")
+    (pages / "index.md").write_text(
+        readme.replace("](docs/", "](").replace("(notebook.ipynb)", "(notebook.md)"), encoding="utf-8"
+    )
 
 
 def commands(pages: Path) -> None:
     """What each command prints for --help."""
     from meshlang.cli import COMMANDS, build_parser
 
+    os.environ["COLUMNS"] = "86"  # of a page
     parser = build_parser()
     subparsers = next(a for a in parser._actions if getattr(a, "choices", None) and "run" in a.choices)
     parts = ["# Commands", "", "```text", parser.format_help().rstrip(), "```", ""]
@@ -126,6 +129,31 @@ def api(pages: Path) -> None:
     (pages / "api.md").write_text("\n".join(parts), encoding="utf-8")
 
 
+def notebook(pages: Path) -> None:
+    """docs/notebook.ipynb, executed: cells and what they show."""
+    import nbclient
+    import nbformat
+
+    book = nbformat.read(ROOT / "docs" / "notebook.ipynb", as_version=4)
+    os.environ |= {"PYTHONPATH": str(ROOT), "MESHLANG_QUIET": "1"}  # of the kernel
+    with tempfile.TemporaryDirectory() as folder:
+        nbclient.NotebookClient(book, timeout=300, resources={"metadata": {"path": folder}}).execute()
+    parts = []
+    for cell in book.cells:
+        if cell.cell_type == "markdown":
+            parts += [cell.source, ""]
+            continue
+        language = "csl" if cell.source.startswith("%%csl") else "python"
+        parts += [f"```{language}", cell.source, "```", ""]
+        for output in cell.outputs:
+            data = output.get("data", {"text/plain": output.get("text", "")})
+            if "text/html" in data:
+                parts += [f"<div>{data['text/html']}</div>", ""]
+            else:
+                parts += ["```text", data["text/plain"].rstrip(), "```", ""]
+    (pages / "notebook.md").write_text("\n".join(parts), encoding="utf-8")
+
+
 def gallery(pages: Path) -> None:
     """Pictures and pages of runs (pictures.py); programs and fabrics as notebooks show them."""
     import pictures
@@ -165,7 +193,7 @@ def gallery(pages: Path) -> None:
 def navigation(pages: Path) -> str:
     known = titles(pages)
     listed = {name for names in SECTIONS.values() for name in names}
-    missing = set(known) - listed - {"index", "commands", "api", "gallery"}
+    missing = set(known) - listed - {"index", "commands", "api", "notebook", "gallery"}
     if missing or listed - set(known):
         raise SystemExit(
             f"SECTIONS of {Path(__file__).name} and docs/ differ: {sorted(missing | (listed - set(known)))}"
@@ -173,7 +201,7 @@ def navigation(pages: Path) -> str:
     lines = ["  - index.md"]
     for section, names in SECTIONS.items():
         lines.append(f"  - {section}:")
-        more = {"Learn": ["gallery"], "Tools": ["commands", "api"]}.get(section, [])
+        more = {"Learn": ["notebook", "gallery"], "Tools": ["commands", "api"]}.get(section, [])
         lines += [f"      - {title(known[name])}: {name}.md" for name in [*names, *more]]
     return "\n".join([*lines, "  - Diagnostics: errors/index.md"])
 
@@ -191,7 +219,7 @@ def build(target: Path) -> None:
         pages = folder / "pages"
         pages.mkdir()
         copied(pages)
-        for write in (commands, errors, api, gallery):
+        for write in (commands, errors, api, notebook, gallery):
             write(pages)
         config = folder / "mkdocs.yml"
         config.write_text(CONFIG.format(root=ROOT, nav=navigation(pages)), encoding="utf-8")

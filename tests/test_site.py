@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-for package in ("mkdocs", "material", "mkdocstrings", "mkdocstrings_handlers"):
+for package in ("mkdocs", "material", "mkdocstrings", "mkdocstrings_handlers", "nbclient", "ipykernel"):
     pytest.importorskip(package)
 
 SCRIPT = Path(__file__).resolve().parents[1] / ".ci" / "docs_site.py"
@@ -41,6 +41,11 @@ def test_api_reference(site):
     for name in ("meshlang.host.api.compile", "meshlang.host.api.FabricHandle.launch", "meshlang.inspect.api.report"):
         assert f'id="{name}"' in page
     assert "work" in page and "Copy array" in page
+
+
+def test_the_notebook_executed(site):
+    page = site("notebook.html")
+    assert page.count("<svg") >= 4 and "events of layout.csl" in page and 'href="notebook.html"' in site("host.html")
 
 
 def test_pages_of_docs(site):

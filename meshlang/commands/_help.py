@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from typing import Any
+
+WIDTH = 112  # columns at most; a narrower terminal has fewer
 
 
 class Help(argparse.RawDescriptionHelpFormatter):
     """Keeps the examples as they are written."""
 
     def __init__(self, prog: str):
-        super().__init__(prog, max_help_position=30, width=110)
+        columns = shutil.get_terminal_size((WIDTH, 24)).columns
+        super().__init__(prog, max_help_position=30, width=min(columns, WIDTH) - 2)
 
 
 def subcommand(commands: Any, name: str, help: str, description: str, examples: str) -> argparse.ArgumentParser:

@@ -44,7 +44,7 @@ def render_text(diagnostics: Diagnostic | Iterable[Diagnostic], console: Any = N
             return
         from rich.console import Console
 
-        console = Console(stderr=True)
+        console = Console(stderr=True, force_jupyter=False)
     from rich.text import Text
 
     for line in lines:

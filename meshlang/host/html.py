@@ -49,7 +49,7 @@ def program_html(program: Program) -> str:
     note = f"<div>and {more} more tile programs</div>" if more > 0 else ""
     tile = np.asarray(program.fabric.tile)
     picture = _svg(_thinned(tile), lambda v: fill.get(int(v), "#888") if v >= 0 else "none", "which code runs where")
-    return f'<div>{head}</div><div style="display:flex;gap:1.5em;align-items:flex-start">{picture}<div>{_table(rows)}{note}</div></div>'
+    return f'<div>{head}</div><div style="display:flex;gap:1.5em;flex-wrap:wrap;align-items:flex-start">{picture}<div>{_table(rows)}{note}</div></div>'
 
 
 def fabric_html(name: str, cycle: int, stats: dict[str, Any], pes: int) -> str:
@@ -107,7 +107,7 @@ def _svg(cells: np.ndarray, color: Any, title: str) -> str:
         for x in range(w)
     ]
     box = f'viewBox="0 0 {w * size:.1f} {h * size:.1f}"'
-    return f'<svg role="img" aria-label="{escape(title)}" width="{w * size:.0f}" height="{h * size:.0f}" {box}>{"".join(boxes)}</svg>'
+    return f'<svg role="img" aria-label="{escape(title)}" width="{w * size:.0f}" height="{h * size:.0f}" {box} style="flex:none;max-width:100%">{"".join(boxes)}</svg>'
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> str:

@@ -113,7 +113,9 @@ class Report(_Shown):
         from .report import render
 
         out = io.StringIO()
-        render([self.data], console=Console(file=out, width=120, highlight=False))
+        # in a notebook rich would show each line at once, and leave the file empty; FORCE_COLOR is set there
+        plain = Console(file=out, width=120, highlight=False, force_jupyter=False, force_terminal=False)
+        render([self.data], console=plain)
         return out.getvalue().strip("\n")
 
 

@@ -96,7 +96,7 @@ def heat(repl: Shell, grid: np.ndarray, origin: tuple[int, int]) -> None:
                 text.append(
                     cell, f"black on color({_RAMP[min(len(_RAMP) - 1, v * len(_RAMP) // most)]})" if v > 0 else "dim"
                 )
-            Console(file=repl.out, force_terminal=True, width=max(repl.width, 40)).print(
+            Console(file=repl.out, force_terminal=True, force_jupyter=False, width=max(repl.width, 40)).print(
                 text, soft_wrap=True, highlight=False
             )
         else:

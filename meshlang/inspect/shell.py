@@ -86,7 +86,7 @@ class Shell:
             from rich.console import Console
             from rich.text import Text
 
-            Console(file=self.out, force_terminal=True, width=max(self.width, 40)).print(
+            Console(file=self.out, force_terminal=True, force_jupyter=False, width=max(self.width, 40)).print(
                 Text(text, style=style), soft_wrap=True
             )
         else:
@@ -117,7 +117,9 @@ class Shell:
         if self.color:
             from rich.console import Console
 
-            render.render_text(diagnostics, Console(file=self.out, force_terminal=True, width=max(self.width, 40)))
+            render.render_text(
+                diagnostics, Console(file=self.out, force_terminal=True, force_jupyter=False, width=max(self.width, 40))
+            )
         else:
             print(shorten(render.to_text(diagnostics)), file=self.out)
 

@@ -200,5 +200,9 @@ def test_the_notebook_in_docs(tmp_path):
     nbclient.NotebookClient(book, timeout=180, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = [out for cell in book.cells for out in cell.get("outputs", ())]
     assert sum("text/html" in out.get("data", {}) for out in shown) >= 3
+    (report,) = (
+        html for out in shown if "Chains" in (html := out.get("data", {}).get("text/html", ""))
+    )  # all of it is one
+    assert report.startswith("<pre>layout.csl: 6 x 1 rectangle") and "compute" in report and "bottleneck" in report
     text = "".join(out.get("text", "") for out in shown)
     assert "MS0215" in text and "events of layout.csl" in text
