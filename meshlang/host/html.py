@@ -107,7 +107,8 @@ def _svg(cells: np.ndarray, color: Any, title: str) -> str:
         for x in range(w)
     ]
     box = f'viewBox="0 0 {w * size:.1f} {h * size:.1f}"'
-    return f'<svg role="img" aria-label="{escape(title)}" width="{w * size:.0f}" height="{h * size:.0f}" {box} style="flex:none;max-width:100%">{"".join(boxes)}</svg>'
+    size_of = f'width="{w * size:.0f}" height="{h * size:.0f}" style="flex:none;max-width:100%"'
+    return f'<svg role="img" aria-label="{escape(title)}" {size_of} {box}>{"".join(boxes)}</svg>'
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> str:
