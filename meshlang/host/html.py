@@ -49,7 +49,8 @@ def program_html(program: Program) -> str:
     note = f"<div>and {more} more tile programs</div>" if more > 0 else ""
     tile = np.asarray(program.fabric.tile)
     picture = _svg(_thinned(tile), lambda v: fill.get(int(v), "#888") if v >= 0 else "none", "which code runs where")
-    return f'<div>{head}</div><div style="display:flex;gap:1.5em;flex-wrap:wrap;align-items:flex-start">{picture}<div>{_table(rows)}{note}</div></div>'
+    beside = "display:flex;gap:1.5em;flex-wrap:wrap;align-items:flex-start"
+    return f'<div>{head}</div><div style="{beside}">{picture}<div>{_table(rows)}{note}</div></div>'
 
 
 def fabric_html(name: str, cycle: int, stats: dict[str, Any], pes: int) -> str:
