@@ -46,7 +46,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--prompt-length", type=int, default=8, metavar="N", help="random tokens each begins with (default 8)"
     )
     parser.add_argument(
-        "--tokens", action="append", metavar="N,N,...", help="a prompt of these tokens; again: the next sequence's"
+        "--tokens",
+        action="append",
+        metavar="N,N,...",
+        help="a prompt of these tokens; again: the next sequence's, of any length",
     )
     parser.add_argument("--new", type=int, default=8, metavar="N", help="steps that are measured (default 8)")
     parser.add_argument("--seed", type=int, default=0, help="of random prompts (default 0)")
@@ -91,7 +94,7 @@ def execute(args: argparse.Namespace) -> int:
     checkpoint = Checkpoint(args.folder)
     prompts = _prompts(args, checkpoint.config.vocabulary)
     placement = place(
-        checkpoint.config, height, width, tokens=len(prompts[0]) + args.new, prompt=len(prompts[0]),
+        checkpoint.config, height, width, tokens=max(map(len, prompts)) + args.new, prompt=max(map(len, prompts)),
         dtype=dtype_of(args.dtype), mode=args.layers, regions=args.regions, batch=args.batch,
     )  # fmt: skip
     runner = Runner(placement, checkpoint, args.arch, args.profile)
@@ -114,11 +117,8 @@ def _prompts(args: argparse.Namespace, vocabulary: int) -> list[list[int]]:
     if not args.tokens:
         return np.random.default_rng(args.seed).integers(0, vocabulary, (args.batch, args.prompt_length)).tolist()
     prompts = token_lists(args.tokens)
-    if len(prompts) != args.batch or len({len(p) for p in prompts}) != 1:
-        raise usage_error(
-            f"--tokens gives {len(prompts)} prompts of {', '.join(str(len(p)) for p in prompts)} tokens: expected {args.batch} "
-            "(--batch) of one length"
-        )
+    if len(prompts) != args.batch:
+        raise usage_error(f"--tokens gives {len(prompts)} prompts: expected {args.batch} (--batch)")
     return prompts
 
 

@@ -15,7 +15,7 @@ from ._model import dtype_of, mesh_of, token_lists
 
 if TYPE_CHECKING:
     from meshlang.models.checkpoint import Checkpoint
-    from meshlang.models.generate import Turn
+    from meshlang.models.generate import Generator, Turn
     from meshlang.models.llama_config import LlamaConfig
     from meshlang.models.runner import Runner
     from meshlang.models.text import Tokenizer
@@ -34,6 +34,7 @@ examples:
   meshlang llm generate FOLDER --tokens 5,9,11 --new 12 --mesh 4x4 --dtype f32 --json
   meshlang llm generate FOLDER --prompt "Once" --new 50 --mesh 16x16 --temperature 0.8 --top-p 0.9 --seed 1
   meshlang llm generate FOLDER --prompt "Hello." --prompt "And now?" --new 20 --mesh 16x16     two turns
+  meshlang llm generate FOLDER --prompt "One" --prompt "Another one" --batch --mesh 16x16        two sequences at the same time
   meshlang llm place FOLDER --mesh 16x16 --context 256 -o model.wimg    a wafer image, which loads at the speed of the disk
   meshlang llm generate model.wimg --prompt "The capital of France is" --new 20
   meshlang llm generate http://HOST/model.wimg --tokens 5,9 --new 20 --keep FOLDER          from a server, kept in a folder
@@ -56,10 +57,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     _common(generate)
     start = generate.add_mutually_exclusive_group(required=True)
-    start.add_argument("--prompt", action="append", metavar="TEXT", help="the text to go on with; again: the next turn")
+    start.add_argument(
+        "--prompt", action="append", metavar="TEXT", help="the text to go on with; again: the next turn, or sequence"
+    )
     start.add_argument("--tokens", action="append", metavar="N,N,...", help="token numbers instead of a text")
     generate.add_argument(
         "--new", type=int, default=20, metavar="N", help="tokens to add at most, each turn (default 20)"
+    )
+    generate.add_argument(
+        "--batch", action="store_true", help="the prompts are sequences of their own, decoded at the same time"
     )
     _layers(generate)
     generate.add_argument(
@@ -215,33 +221,52 @@ def _loader(args: argparse.Namespace) -> Loader:
 def _generate(args: argparse.Namespace) -> int:
     from meshlang.diag import usage_error
     from meshlang.host import progress
-    from meshlang.models.generate import Generator, Turn
+    from meshlang.models.generate import Generator, together
     from meshlang.models.sampling import Sampling
 
     if args.new < 1:
         raise usage_error(f"--new {args.new}: expected at least 1")
     sampling = Sampling(args.temperature, args.top_k, args.top_p, args.seed)
     image = _image(args)
+    if image is not None and args.batch:
+        raise usage_error("--batch: a wafer image is placed for one sequence at a time; expected a folder")
     tokenizer = _tokenizer(args, image)
     began = time.monotonic()
     with progress.stages("reading the model"):
         runner, prompts, ends = _from_folder(args, tokenizer) if image is None else _from_image(args, image, tokenizer)
-        generator = Generator(runner, sampling, tokenizer, frozenset() if args.ignore_eos else ends, args.stop)
-        turns = []
-        for prompt in prompts:
-            turn = Turn([])
-            progress.resume()
-            for text in generator.turn(prompt, args.new, turn):
-                if not args.json and text:
-                    _say(text, end="")
+        if args.ignore_eos:
+            ends = frozenset()
+        if args.batch:
+            turns = together(runner, prompts, args.new, sampling, tokenizer, ends, args.stop)
             if not args.json:
-                _say("" if tokenizer else " ".join(map(str, turn.tokens)))
-            turns.append(turn)
+                for number, turn in enumerate(turns):
+                    _say(f"{number + 1}: {_shown(turn, tokenizer)}")
+        else:
+            generator = Generator(runner, sampling, tokenizer, ends, args.stop)
+            turns = [_turn(args, generator, prompt) for prompt in prompts]
     if args.json:
         print(json.dumps(_result(runner, turns), indent=2))
     else:
         _summary(runner, turns, time.monotonic() - began)
     return 0
+
+
+def _turn(args: argparse.Namespace, generator: Generator, prompt: list[int]) -> Turn:
+    from meshlang.host import progress
+    from meshlang.models.generate import Turn
+
+    turn = Turn([])
+    progress.resume()
+    for text in generator.turn(prompt, args.new, turn):
+        if not args.json and text:
+            _say(text, end="")
+    if not args.json:
+        _say("" if generator.tokenizer else _shown(turn, None))
+    return turn
+
+
+def _shown(turn: Turn, tokenizer: Tokenizer | None) -> str:
+    return turn.text if tokenizer else " ".join(map(str, turn.tokens))
 
 
 def _say(text: str, end: str = "\n") -> None:
@@ -272,6 +297,7 @@ def _from_folder(
         dtype=dtype_of(args.dtype),
         mode=args.layers,
         regions=_regions(args),
+        batch=len(prompts) if args.batch else 1,
     )
     runner = Runner(placement, checkpoint, args.arch or "wse3", args.profile, pipeline=args.layers == "pipeline")
     return runner, prompts, checkpoint.end_tokens()
@@ -291,6 +317,8 @@ def _regions(args: argparse.Namespace) -> int:
 
 def _total(args: argparse.Namespace, prompts: list[list[int]]) -> int:
     """Tokens in the cache at the end: the last one is not looked at."""
+    if args.batch:
+        return max(map(len, prompts)) + int(args.new) - 1
     return sum(map(len, prompts)) + len(prompts) * args.new - 1
 
 
@@ -319,7 +347,7 @@ def _prompts(args: argparse.Namespace, tokenizer: Tokenizer | None) -> list[list
         prompts = token_lists(args.tokens)
     else:
         assert tokenizer is not None
-        prompts = [tokenizer.encode(text, i == 0) for i, text in enumerate(args.prompt)]
+        prompts = [tokenizer.encode(text, i == 0 or args.batch) for i, text in enumerate(args.prompt)]
     if not all(prompts):
         raise model_error("MS1422", "a prompt has no tokens", "give at least a word, or --tokens")
     return prompts
@@ -345,11 +373,27 @@ def _result(runner: Any, turns: list[Turn]) -> dict[str, Any]:
             for t in turns
         ],
         "mesh": [place.width, place.height],
+        "batch": place.batch,
         "dtype": _name(place),
         "layers": _mode(runner),
         "output_pieces": place.pieces,
         "memory": place.memory(),
-    } | ({"routes": [routes[:, 0].tolist() for routes in runner.routes]} if place.config.experts else {})
+    } | _routes(runner, turns)
+
+
+def _routes(runner: Any, turns: list[Turn]) -> dict[str, Any]:
+    """Of a model with experts: [tokens][layers][chosen], of a batch one such list for each sequence, up to its last token but one."""
+    place = runner.place
+    if not place.config.experts:
+        return {}
+    if place.batch == 1:
+        return {"routes": [routes[:, 0].tolist() for routes in runner.routes]}
+    return {
+        "routes": [
+            [routes[:, i].tolist() for routes in runner.routes[: len(turn.prompt) + len(turn.tokens) - 1]]
+            for i, turn in enumerate(turns)
+        ]
+    }
 
 
 def _name(place: Any) -> str:
@@ -358,14 +402,17 @@ def _name(place: Any) -> str:
 
 def _summary(runner: Any, turns: list[Turn], seconds: float) -> None:
     place, cycles = runner.place, [c for turn in turns for c in turn.cycles]
+    stopped = ", ".join(turn.stopped for turn in turns) if place.batch > 1 else turns[-1].stopped
     lines = [
         f"{place.width} x {place.height} PEs, {_name(place)}, layers {_mode(runner)}, output projection in {place.pieces} "
-        f"piece{'s' if place.pieces > 1 else ''}; {seconds:.0f} s"
+        f"piece{'s' if place.pieces > 1 else ''}{f', batch {place.batch}' if place.batch > 1 else ''}; {seconds:.0f} s"
     ]
     if runner.prefilled:
         hand_over = f", hand-over {runner.settle_cycles:,}" if runner.settle_cycles else ""
         lines.append(f"prefill of {runner.prefilled} tokens {runner.prefill_cycles:,} cycles{hand_over}")
-    lines.append(f"decoding {min(cycles):,} to {max(cycles):,} cycles a token; stopped: {turns[-1].stopped}")
+    lines.append(
+        f"decoding {min(cycles):,} to {max(cycles):,} cycles a {'step' if place.batch > 1 else 'token'}; stopped: {stopped}"
+    )
     print("\n".join(lines), file=sys.stderr)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from meshlang.host.compare import largest_error
 
 from .cap import Step
+from .generate import lockstep
 from .llama_reference import Reference, softmax
 from .runner import Runner
 
@@ -60,42 +61,36 @@ class Measured:
 def measure(
     runner: Runner, weights: Mapping[str, Any], prompts: Sequence[Sequence[int]], new: int, accuracy: bool
 ) -> Measured:
-    """Decode `new` tokens for each prompt, all of one length, as many as the runner's placement has in a batch."""
+    """Decode tokens for each prompt, as many as the runner's placement has in a batch: `new` steps behind the end of the longest. Shorter
+    ones are answered meanwhile, so that all have as many tokens as each other (`generate.lockstep`)."""
     place = runner.place
     references: list[Reference] = []
     if accuracy:
         references = [Reference(runner.config, weights)]
         references += [references[0].another() for _ in prompts[1:]]
-    out = Measured(generated=[[] for _ in prompts], accuracy=Accuracy() if accuracy else None)
-
-    def feed(tokens: Sequence[Sequence[int]]) -> np.ndarray:
-        logits = runner.feed(tokens[0])[None] if place.batch == 1 else runner.feed_batch(tokens)
-        for reference, sequence, got in zip(references, tokens, logits):
-            assert out.accuracy is not None
-            out.accuracy.add(got, reference.logits(reference.decode(reference.embed(sequence)))[-1])
-        return logits
-
-    logits = feed(prompts)
-    for _ in range(new):
-        tokens = logits.argmax(1).tolist()
-        for sequence, token in zip(out.generated, tokens):
-            sequence.append(token)
-        before = runner.fabric.stats()
-        logits = feed([[token] for token in tokens])
+    out = Measured(accuracy=Accuracy() if accuracy else None)
+    sequences, longest = [list(prompt) for prompt in prompts], max(map(len, prompts))
+    before = runner.fabric.stats()
+    for length, logits in lockstep(runner, sequences):
         after = runner.fabric.stats()
-        out.steps.append(
-            Step(
-                runner.decode_cycles[-1],
-                place.batch,
-                runner.tokens,
-                activated(runner),
-                *(int(after[name] - before[name]) for name in COUNTED),
-            )  # fmt: skip
-        )
+        for reference, sequence, got in zip(references, sequences, logits):
+            want = reference.logits(reference.decode(reference.embed(sequence[reference.tokens : length])))[-1]
+            if len(sequence) == length:  # not in its prompt
+                assert out.accuracy is not None
+                out.accuracy.add(got, want)
+        if length > longest:
+            work = (int(after[name] - before[name]) for name in COUNTED)
+            out.steps.append(Step(runner.decode_cycles[-1], place.batch, length, activated(runner), *work))
+        if length == longest + new:
+            break
+        for sequence, token in zip(sequences, logits.argmax(1).tolist()):
+            if len(sequence) == length:
+                sequence.append(token)
+        before = runner.fabric.stats()
+    out.generated = [sequence[len(prompt) :] for sequence, prompt in zip(sequences, prompts)]
     if out.accuracy and runner.config.experts:
-        decoded = len(runner.routes)  # all tokens but those of a prefill
         for number, reference in enumerate(references):
-            want = np.sort(np.array(reference.routes).transpose(1, 0, 2)[-decoded:])
+            want = np.sort(np.array(reference.routes).transpose(1, 0, 2))
             got = np.sort(np.array(runner.routes)[:, :, number])
             out.accuracy.routes += want.shape[0] * want.shape[1]
             out.accuracy.same += int((got == want).all(2).sum())

@@ -52,7 +52,7 @@ def place(
     refused: MeshlangError | None = None
     for layers in {"auto": (config.layers, 1), "resident": (config.layers,), "streamed": (1,), "pipeline": (1,)}[mode]:
         found = []
-        for length in prompts(prompt if min(height, width) > 1 and not config.experts and batch == 1 else 1, height):
+        for length in prompts(prompt if min(height, width) > 1 and batch == 1 else 1, height):
             try:
                 found.append(_fewest_pieces(config, height, width, tokens, length, dtype, layers, regions, batch))
             except MeshlangError as error:

@@ -109,6 +109,63 @@ class Generator:
         return logits
 
 
+def lockstep(runner: Runner, sequences: list[list[int]]) -> Iterator[tuple[int, np.ndarray]]:
+    """All sequences of a batch, of any lengths, token by token: yields how many tokens of each have been looked at, and the logits behind
+    them, [batch, vocabulary]; first where the shortest one ends. The caller appends to those that are that long.
+
+    So all have as many tokens in the cache as each other at any time, and a shorter prompt is answered sooner."""
+    fed, upto = 0, min(map(len, sequences))
+    while True:
+        tokens = [sequence[fed:upto] for sequence in sequences]
+        logits = runner.feed(tokens[0])[None] if runner.place.batch == 1 else runner.feed_batch(tokens)
+        yield upto, logits
+        fed, upto = upto, upto + 1
+
+
+def together(
+    runner: Runner,
+    prompts: Sequence[Sequence[int]],
+    new: int,
+    sampling: Sampling,
+    tokenizer: Tokenizer | None = None,
+    end_tokens: frozenset[int] = frozenset(),
+    stops: Sequence[str] = (),
+) -> list[Turn]:
+    """Go on with several prompts at the same time, as many as the runner's placement has in a batch, each as a `Generator` of its own
+    would. A sequence that has stopped before the others goes on unseen until the last one stops."""
+    turns = [Turn(list(prompt)) for prompt in prompts]
+    answers = [Answer(tokenizer, stops) for _ in prompts]
+    randoms = [sampling.generator() for _ in prompts]
+    running = set(range(len(prompts)))
+    sequences = [list(prompt) for prompt in prompts]
+    for length, logits in lockstep(runner, sequences):
+        for i, sequence in enumerate(sequences):
+            if len(sequence) > length:
+                continue  # in its prompt
+            if i not in running:
+                sequence.append(sequence[-1])
+                continue
+            turn = turns[i]
+            token = sampling.choose(logits[i], randoms[i])
+            sequence.append(token)
+            turn.tokens.append(token)
+            turn.cycles.append(runner.decode_cycles[-1])
+            answers[i].add(token)
+            if answers[i].stopped:
+                turn.stopped = "stop"
+            elif token in end_tokens:
+                turn.stopped = "end"
+            elif len(turn.tokens) < new:
+                continue
+            running.remove(i)
+        if not running:
+            break
+    for turn, answer in zip(turns, answers):
+        answer.rest()
+        turn.text = answer.text
+    return turns
+
+
 def _overlap(text: str, stop: str) -> int:
     """How many of the last characters of a text may be the first of a stop string."""
     return next((n for n in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:n])), 0)

@@ -143,12 +143,6 @@ class Placement:
         self.q_index = np.where(known[:, :, None, :], q_head[..., None] * c.head_size + element[:, None, None, :], -1)
 
         self.prompt = prompt
-        if prompt and c.experts:
-            raise llama_error(
-                "MS0991",
-                "a model with experts is not prefilled: its prompt is decoded token by token",
-                "place it with prompt=0",
-            )
         if prompt and (height < 2 or width < 2):
             raise llama_error(
                 "MS0991",
@@ -234,11 +228,14 @@ class Placement:
         """The output projection is written once, and not again for each token."""
         return self.pieces == 1 and not self.overlaid
 
+    @property
+    def _feeds(self) -> int:
+        """Rows of the down projection on a PE, of all experts that it has a part of."""
+        return self.region_experts * self.feed + self.shared if self.config.experts else self.feed
+
     def _matrices(self) -> int:
         """Elements of a layer's matrices on a PE, but for the router."""
-        e = self.config.experts
-        feeds = self.region_experts * self.feed + self.shared if e else self.feed
-        return self.hidden * (2 * self.q_elements + 2 * self.kv_elements + 3 * feeds)
+        return self.hidden * (2 * self.q_elements + 2 * self.kv_elements + 3 * self._feeds)
 
     def memory(self) -> dict[str, int]:
         """Bytes a PE needs, by what for: the arrays of <llm/decoder>, <llm/head>, <llm/prefill> and what they use."""
@@ -273,14 +270,28 @@ class Placement:
             buffers += b * (hidden + self.vocabulary)
             singles += hidden + b - 1
         if rows:
-            across, panel = self.across, self.panel
-            spare = panel * max(qkv, gate_up, q, self.feed)
+            across, panel, feeds = self.across, self.panel, self._feeds
+            # of a token's feed-forward layer, and of the weights' (<llm/prefill>'s `active` and `feeds`)
+            active = min(e.chosen, self.region_experts) * self.feed + self.shared if e else self.feed
+            spare = panel * max(qkv, 2 * feeds, q)
+            together = hidden * max(q, 2 * feeds if e else feeds) if self.down > 1 else 0
             weights += self.layers * 2 * across * panel
-            buffers += rows * ((2 * across + 2) * panel + max(qkv, gate_up) + max(q, self.feed) + 4 * kv + n)
-            buffers += (
-                max(spare, hidden * max(q, self.feed) if self.down > 1 else 0) + q + kv + heads * rows * (rows + 1)
+            buffers += rows * ((2 * across + 2) * panel + max(qkv, 2 * active) + max(q, active) + 4 * kv + n)
+            buffers += max(spare, together) + q + kv + heads * rows * (rows + 1)
+            singles += (
+                heads * rows * (n + 1)
+                + panel
+                + rows
+                + _vector_block(rows * (e.chosen * self.feed + self.shared) if e else self.feed)
             )
-            singles += heads * rows * (n + 1) + panel + rows + block
+            if c.wide_norms:
+                singles += q + kv + 2 * rows
+            if e:
+                weights += self.layers * across * panel * e.logits
+                singles += rows * e.logits + e.chosen + 2 * rows * e.chosen
+                singles += self.layers * 2 * rows * e.chosen + 2 * rows * min(e.chosen, self.region_experts)
+                if size == 2:
+                    singles += _vector_block(e.chosen if e.renormalise else e.count)
         scalars = 320 if rows else 256  # pointers, counters
         return {
             "weights": weights * size,
@@ -382,6 +393,26 @@ class Placement:
                else {"experts": 0, "chosen": 0, "renormalise": False}),
         }  # fmt: skip
 
+    def moe_params(self) -> dict[str, Any]:
+        """Parameters of the layout of programs/moe, which has the experts of one layer."""
+        names = (
+            "W",
+            "H",
+            "f32_data",
+            "batch",
+            "hidden",
+            "feed",
+            "shared",
+            "experts",
+            "chosen",
+            "renormalise",
+            "regions",
+            "row_size",
+            "column_size",
+        )
+        params = self.model_params()
+        return {name: params[name] for name in names}
+
     def _check_plain(self) -> None:
         more = self.config.beyond_llama()
         if more:
@@ -443,7 +474,7 @@ class Placement:
         )
         yield "w_output", self.columns_to_rows(get("self_attn.o_proj"), q, turned)
         if c.experts:
-            yield from self._expert_weights(get)
+            yield from self._expert_weights(get, turned)
         else:
             yield (
                 "w_gate_up",
@@ -470,21 +501,28 @@ class Placement:
             if self.prompt:
                 yield "turned_extras", np.concatenate([self.turned_vector(v) for v in rows], 2)
 
-    def _expert_weights(self, get: Callable[[str], np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
-        """Router, and the experts of each region one after the other, the shared one behind them."""
+    def _expert_weights(self, get: Callable[[str], np.ndarray], turned: bool) -> Iterator[tuple[str, np.ndarray]]:
+        """Router, and the experts of each region one after the other, the shared one behind them; turned: a panel of all of them
+        after the other."""
         e = self.config.experts
         assert e is not None
-        router = [get(e.router)] + ([get(SHARED_GATE)] if e.shared_size else [])
+        router = np.concatenate([get(e.router)] + ([get(SHARED_GATE)] if e.shared_size else []))
         everywhere = np.broadcast_to(np.arange(e.logits), (self.width, e.logits))
-        yield "w_router", self.stand_side_by_side([(np.concatenate(router), everywhere)])
+        yield "w_router", self.stand_side_by_side([(router, everywhere)])
+        if self.prompt:
+            yield "turned_router", _take(router.T, self.turned_index, everywhere).reshape(self.height, self.width, -1)
         region = np.arange(self.width) // (self.width // self.regions)
         gate_up: list[np.ndarray] = []
         down: list[np.ndarray] = []
 
         def add(expert: int, index: np.ndarray, first: bool) -> None:
             gate, up, back = (get(name) for name in e.matrices(expert))
-            parts = self.stand_side_by_side([(gate, index), (up, index)]), self.columns_to_rows(back, index)
+            parts = (
+                self.stand_side_by_side([(gate, index), (up, index)], turned),
+                self.columns_to_rows(back, index, turned),
+            )
             for arrays, part in zip((gate_up, down), parts):
+                part = part.reshape(self.height, self.width, self.down if turned else 1, -1)
                 if first:
                     arrays.append(part)
                 else:  # another region's
@@ -495,8 +533,8 @@ class Placement:
                 add(r * self.region_experts + j, np.where((region == r)[:, None], self.feed_index, -1), r == 0)
         if e.shared_size:
             add(e.count, _split(e.shared_size, self.width), True)
-        yield "w_gate_up", np.concatenate(gate_up, 2)
-        yield "w_down", np.concatenate(down, 2)
+        for name, arrays in (("w_gate_up", gate_up), ("w_down", down)):
+            yield name, np.concatenate(arrays, 3).reshape(self.height, self.width, -1)
 
     def _column_vectors(self, vectors: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
         """[H, W, elements]: vectors, and which elements of each the columns have [W, n]; the same on every row."""
@@ -636,6 +674,12 @@ class Placement:
         # [H, rows, W, across, panel]
         tiles = np.stack([rows[:, index] for rows, index in zip(padded, self._turned_panels())])
         return np.ascontiguousarray(tiles.transpose(0, 2, 3, 1, 4)).reshape(self.height, self.width, -1)
+
+    def collect_routes(self, array: np.ndarray, tokens: int) -> np.ndarray:
+        """[H, layers * prompt_rows * chosen] -> int [tokens, layers, chosen]: of a prompt, what the rows' first columns have
+        chosen."""
+        rows = array.reshape(self.height, self.layers, self.prompt_rows, -1).astype(np.int64)
+        return np.concatenate([rows[y, :, : len(t)].swapaxes(0, 1) for y, t in enumerate(self.prompt_tokens(tokens))])
 
     def _turned_panels(self) -> np.ndarray:
         return self.turned_index.reshape(self.height, self.width, self.across, self.panel)

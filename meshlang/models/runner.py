@@ -89,8 +89,7 @@ class Runner:
     where the model goes; with one layer of several it is streamed, or a pipeline. weights: by name, or a store. program:
     the placement's, if it has been compiled.
 
-    routes: of a model with experts, for each token decoded the experts that every layer has chosen: int [layers, batch,
-    chosen].
+    routes: of a model with experts, for each token the experts that every layer has chosen: int [layers, batch, chosen].
     cycles: of the prefill and the hand-over, and of each token decoded (the slowest PE's, without what the host moves). What
     the fabrics of a pipeline do at the same time counts once; its layers come one after the other.
     """
@@ -252,6 +251,7 @@ class Runner:
         n, place = len(tokens), self.place
         self.fabric.write("prompt", place.prompt_vectors(self.store.embeddings(tokens)))
         self._write_all(("prompt_cos", "prompt_sin"), place.prompt_rotary(n, length, self.tokens))
+        routes = []
         for layer in self._layers():
             stage(f"prefill of {n} tokens{self._which(layer)}")
             fabric = self._bring(layer, "prompt", place.prompt_elements)
@@ -260,6 +260,10 @@ class Runner:
             self.prefill_cycles += self._launch(fabric, name, *arguments)
             if self.streamed:
                 self._cached[layer] = self._cache(fabric)
+            if self.config.experts:
+                routes.append(self._prompt_routes(fabric, n))
+        if routes:
+            self.routes += [token[:, None] for token in np.concatenate(routes, 1)]
         self.tokens += n
         self.prefilled += n
 
@@ -364,6 +368,13 @@ class Runner:
         assert experts is not None
         shape = self.place.layers, self.place.batch, experts.chosen
         return fabric.read("routes", count=math.prod(shape))[0, 0].reshape(shape).astype(np.int64)
+
+    def _prompt_routes(self, fabric: FabricHandle, tokens: int) -> np.ndarray:
+        """[tokens, layers, chosen] of the layers on a fabric."""
+        experts = self.config.experts
+        assert experts is not None
+        count = self.place.layers * self.place.prompt_rows * experts.chosen
+        return self.place.collect_routes(fabric.read("prompt_routes", count=count)[:, 0], tokens)
 
     def _write_layer(self, layer: int, settled: bool) -> None:
         self.store.write_layer(self.fabric, layer, settled)

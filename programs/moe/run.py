@@ -3,7 +3,8 @@ in float64 and with each other.
 
 regions: placements to try, such as 1,4: 1 spreads every expert over all columns, R gives each of R blocks of columns a part of the
 experts to itself. batches: tokens at a time. steps: batches of each size, one after the other. skew: how much the tokens of a
-step have in common (0: nothing, and experts are chosen evenly; 1: they all but agree). table: print rows of docs/moe.md.
+step have in common (0: nothing, and experts are chosen evenly; 1: they all but agree). once: each placement a second time, with an
+expert's weights read once for all tokens that chose it. table: print rows of docs/moe.md.
 """
 
 import numpy as np
@@ -27,9 +28,12 @@ args = meshlang.params(
     regions="1,4",
     steps=4,
     skew=0.0,
+    once=False,
     f32=False,
     table=False,
 )
+forms = (False, True) if args["once"] else (False,)
+width = 15 if args["once"] else 9
 batches, placements = ([int(n) for n in str(args[name]).split(",")] for name in ("batches", "regions"))
 context.check(min(batches, default=0) >= 1 and args["steps"] >= 1, "batches and steps must be positive")
 context.check(0 <= args["skew"] <= 1, f"skew must be between 0 and 1, found {args['skew']}")
@@ -54,18 +58,11 @@ def tokens(batch):
     return (mixed / np.sqrt((mixed**2).mean(2, keepdims=True))).astype(dtype)
 
 
-def measure(regions, batch, inputs):
+def measure(regions, once, batch, inputs):
     """Results and choices [steps, batch, ...], cycles of each step, and what all PEs read and computed."""
     place = llama.Placement(config, args["H"], args["W"], capacity=1, dtype=dtype, regions=regions, batch=batch)
     e = place.config.experts
-    program = meshlang.compile(
-        "layout.csl",
-        params={
-            "W": place.width, "H": place.height, "f32_data": dtype == np.float32, "batch": batch, "hidden": place.hidden,
-            "feed": place.feed, "shared": place.shared, "experts": e.count, "chosen": e.chosen, "renormalise": e.renormalise,
-            "regions": regions, "row_size": llama.line_group(place.width), "column_size": llama.line_group(place.height),
-        },
-    )  # fmt: skip
+    program = meshlang.compile("layout.csl", params=place.moe_params() | {"once": once})
     results, routes, cycles = [], [], []
     with program.start() as fabric:
         for name, array in place.layer_weights(weights, 0):
@@ -108,8 +105,8 @@ for batch in batches:
     ways = np.array(reference.routes[0]).reshape(args["steps"], batch, experts.chosen)
     activated = np.array([len(np.unique(way)) for way in ways])
     first = None
-    for regions in placements:
-        results, routes, cycles, work = measure(regions, batch, inputs)
+    for regions, once in ((r, o) for r in placements for o in forms):
+        results, routes, cycles, work = measure(regions, once, batch, inputs)
         same = bool((routes == ways).all())
         context.check(same or dtype == np.float16, "the choice of experts differs from numpy's")
         error = meshlang.largest_error(results, expected, relative=True) if same else 0.0
@@ -127,7 +124,7 @@ for batch in batches:
         load = largest_load(routes, regions)
         mean = sum(cycles) / len(cycles)
         uniform = experts.count * (1 - (1 - experts.chosen / experts.count) ** batch)
-        name = "sliced" if regions == 1 else f"{regions} regions"
+        name = ("sliced" if regions == 1 else f"{regions} regions") + (", once" if once else "")
         all_cycles[f"{name}, {batch}"] = cycles
         if args["table"]:
             print(
@@ -136,7 +133,7 @@ for batch in batches:
             )
         else:
             print(
-                f"{batch:2} tokens, {name:9}: {mean:9,.1f} cycles; experts {activated.mean():.2f} (uniform {uniform:.2f}), "
+                f"{batch:2} tokens, {name:{width}}: {mean:9,.1f} cycles; experts {activated.mean():.2f} (uniform {uniform:.2f}), "
                 f"fullest region {load:.2f} times the mean; S-MBU {100 * mbu:.3f} %, S-MFU {100 * mfu:.3f} %; "
                 f"read {work['bytes_read']:,} bytes, {work['flops']:,} FLOP; choices {'as' if same else 'NOT as'} in float64, error {error:.1e}"
             )

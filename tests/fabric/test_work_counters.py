@@ -154,3 +154,25 @@ fn main() void {
 }
 """
     assert run(tmp_path, source) == [[40, 40, 0]]
+
+
+@pytest.mark.parametrize("once", [False, True])
+def test_products_of_several_vectors(once, tmp_path):
+    """5 vectors of 3 f16 times 3 x 4 weights (<llm/product>): a weight is read with an element of the sum, for each of the vectors; or it is read
+    once for all of them, but then each of their elements with it. The sums are written as often, and as many operations are done."""
+    source = """
+const product = @import_module("<llm/product>", .{ .T = f16 });
+var v: [15]f16;
+var w: [12]f16;
+var y: [20]f16;
+inline fn v_ptr(i: u16) [*]f16 { return @ptrcast([*]f16, &v[i]); }
+inline fn y_ptr(i: u16) [*]f16 { return @ptrcast([*]f16, &y[i]); }
+fn main() void {
+  %s
+  sys.unblock_cmd_stream();
+}
+"""
+    each = "inline for (@range(u16, 5)) |t| { product.add(v_ptr(3 * t), &w, y_ptr(4 * t), 3, 4); }"
+    read = 3 * (4 * 2 + 4 * 5 * (2 + 2)) if once else 5 * (3 * 2 + 3 * 4 * (2 + 2))
+    found = run(tmp_path, source % ("product.add_all(v_ptr(0), &w, y_ptr(0), 3, 4, 5);" if once else each))
+    assert found == [[read, 5 * 3 * 4 * 2, 5 * 3 * 4 * 2]]

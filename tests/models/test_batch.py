@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from checkpoints import write_model, write_tokenizer
 
 import meshlang
 from meshlang import llama, llama_reference
+from meshlang.cli import main
 from meshlang.models import fit
 from meshlang.models.experts import Experts
+from meshlang.models.generate import lockstep, together
 from meshlang.models.runner import Runner
+from meshlang.models.sampling import Sampling
 
 SMALL = llama.LlamaConfig(
     hidden_size=30, heads=4, kv_heads=2, head_size=8, feed_forward_size=44, layers=2, vocabulary=40
@@ -51,6 +57,88 @@ def test_each_sequence(name, W, H, batch, dtype, arch, more):
     if config.experts:
         routes = np.array([r.routes for r in references])  # [batch, layers, tokens, chosen]
         assert np.array_equal(np.array(runner.routes), routes.transpose(2, 1, 0, 3))
+
+
+@pytest.mark.parametrize("name, dtype", [("experts", np.float16), ("all options", np.float32), ("plain", np.float32)])
+def test_lengths_and_single_runs(name, dtype):
+    """Prompts of unequal lengths together: each has the logits it has alone, to the last bit."""
+    config = dataclasses.replace(SMALL, **KINDS[name])
+    weights = config.random_weights(3, dtype)
+    rng = np.random.default_rng(1)
+    prompts = [rng.integers(0, 40, n).tolist() for n in (4, 1, 2)]
+    wanted = []
+    for prompt in prompts:
+        runner = Runner(llama.Placement(config, 3, 4, capacity=3, dtype=dtype, head=True), weights, "wse3")
+        logits = [runner.feed(prompt)]
+        while runner.tokens < 6:
+            logits.append(runner.feed([int(logits[-1].argmax())]))
+        wanted.append((logits, np.array(runner.routes)))
+    place = llama.Placement(config, 3, 4, capacity=3, dtype=dtype, head=True, batch=3)
+    runner, sequences = Runner(place, weights, "wse3"), [list(prompt) for prompt in prompts]
+    for length, got in lockstep(runner, sequences):
+        for i, (sequence, prompt) in enumerate(zip(sequences, prompts)):
+            if len(sequence) == length:
+                assert np.array_equal(got[i], wanted[i][0][length - len(prompt)])
+                sequence.append(int(got[i].argmax()))
+        if length == 6:
+            break
+    for i, (_, routes) in enumerate(wanted):
+        if config.experts:
+            assert np.array_equal(np.array(runner.routes)[:, :, i], routes[:, :, 0])
+
+
+class Copies:
+    """A batch of models that say the number behind the last one, up to 9."""
+
+    def __init__(self, batch):
+        self.place, self.fed, self.decode_cycles = SimpleNamespace(batch=batch), [], []
+
+    def feed_batch(self, tokens):
+        self.fed.append([list(t) for t in tokens])
+        self.decode_cycles.append(len(self.fed))
+        return np.eye(10)[[(t[-1] + 1) % 10 for t in tokens]]
+
+
+def test_when_sequences_stop():
+    runner = Copies(3)
+    turns = together(runner, [[5, 6], [1], [0, 0, 2]], 4, Sampling(), end_tokens=frozenset([8]))
+    assert [(t.prompt, t.tokens, t.stopped) for t in turns] == [
+        ([5, 6], [7, 8], "end"),
+        ([1], [2, 3, 4, 5], "length"),
+        ([0, 0, 2], [3, 4, 5, 6], "length"),
+    ]
+    assert [t.cycles for t in turns] == [[2, 3], [1, 2, 3, 4], [3, 4, 5, 6]]
+    # one that has stopped goes on with its last token
+    assert runner.fed == [
+        [[5], [1], [0]], [[6], [2], [0]], [[7], [3], [2]], [[8], [4], [3]], [[8], [5], [4]], [[8], [5], [5]],
+    ]  # fmt: skip
+
+
+def test_the_command(tmp_path, capsys):
+    write_model(
+        tmp_path, model_type="mixtral", architectures=["MixtralForCausalLM"], num_local_experts=4, num_experts_per_tok=2
+    )
+    write_tokenizer(tmp_path)
+    prompts = ["5,9,11,30", "8", "7,7,2"]
+    common = ["llm", "generate", str(tmp_path), "--mesh", "4x2", "--dtype", "f32", "--new", "3", "--temperature", "0.7"]
+
+    def generate(*tokens, batch):
+        given = [a for t in tokens for a in ("--tokens", t)]
+        assert main([*common, *given, *(["--batch"] if batch else []), "--json", "--ignore-eos"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    found = generate(*prompts, batch=True)
+    assert found["batch"] == 3 and found["prefill_tokens"] == 0
+    for prompt, turn, routes in zip(prompts, found["turns"], found["routes"]):
+        alone = generate(prompt, batch=False)
+        assert turn["tokens"] == alone["tokens"] and turn["text"] == alone["text"] and turn["stopped"] == "length"
+        assert routes == alone["routes"]
+    assert main([*common, "--tokens", "5", "--tokens", "6,7", "--batch"]) == 0
+    out = capsys.readouterr()
+    assert [line[:3] for line in out.out.splitlines()] == ["1: ", "2: "] and "cycles a step" in out.err
+    assert main(["llm", "place", str(tmp_path), "--mesh", "4x2", "-o", str(tmp_path / "m.wimg")]) == 0
+    assert main(["llm", "generate", str(tmp_path / "m.wimg"), "--tokens", "5", "--batch"]) == 2
+    assert "placed for one sequence" in capsys.readouterr().err
 
 
 def test_memory_is_what_the_placement_says():

@@ -89,6 +89,29 @@ def test_a_run_with_experts_by_hand():
     assert found["activated"]["uniform"] == pytest.approx(5 * (1 - (3 / 5) ** 3))
 
 
+def test_sequences_of_different_lengths():
+    """The steps are those behind the longest prompt; every sequence's tokens and experts are those of the reference."""
+    place = llama.Placement(SPARSE, 2, 3, capacity=4, dtype=np.float32, head=True, batch=2)
+    weights = SPARSE.random_weights(1, np.float32)
+    prompts = [[7, 8, 9, 10], [3]]
+    measured = measure(Runner(place, weights, "wse3"), weights, prompts, 2, True)
+    assert [s.context for s in measured.steps] == [5, 6]
+    taken = []
+    for prompt, generated in zip(prompts, measured.generated):
+        reference, tokens = llama_reference.Reference(SPARSE, weights), list(prompt)
+        for _ in generated:
+            x = reference.decode(reference.embed(tokens[reference.tokens :]))
+            tokens.append(int(reference.logits(x)[-1].argmax()))
+        reference.decode(reference.embed(tokens[reference.tokens :]))
+        assert tokens == prompt + generated and len(tokens) == 6
+        taken.append(np.array(reference.routes)[:, 4:])  # [layers, steps, chosen]
+    for step, found in enumerate(measured.steps):
+        assert found.activated == tuple(len(np.unique([t[i, step] for t in taken])) for i in range(2))
+    # of each: the tokens behind its prompt, and those of the last step
+    assert measured.accuracy.tokens == measured.accuracy.agreed == 3 + 6
+    assert measured.accuracy.same == measured.accuracy.routes == 2 * 6 * 2
+
+
 def test_choices_at_random_take_as_many_experts_as_the_formula_says():
     rng = np.random.default_rng(0)
     sizes = cap.Sizes.of(SPARSE, 2)
@@ -190,8 +213,7 @@ def test_the_command(tmp_path, capsys):
     "more, code, message",
     [
         (["--batch", "0"], 2, "--batch 0: expected at least 1"),
-        (["--tokens", "1,2"], 2, "expected 2 (--batch)"),
-        (["--tokens", "1,2", "--tokens", "3"], 2, "of 2, 1 tokens"),
+        (["--tokens", "1,2"], 2, "--tokens gives 1 prompts: expected 2 (--batch)"),
         (["--clock", "-1"], 2, "--clock -1.0"),
         (["--against", "nothing.json"], 2, "--against nothing.json"),
         (["--regions", "3"], 1, "MS1431"),

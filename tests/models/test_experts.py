@@ -96,11 +96,120 @@ def test_equal_logits_go_to_the_lower_number():
     assert {tuple(sorted(set(way) & {1, 2, 4})) for way in got.reshape(-1, 3).tolist()} >= {(1, 2, 4), (1, 2)}
 
 
+def prefill(config, H, W, tokens, *, dtype=np.float32, arch="wse3", streamed=False, regions=1, weights=None):
+    """A prompt, all but its last token prefilled, and two tokens behind it: errors of the logits relative to the largest, the routes,
+    the reference's, and the runner."""
+    place = llama.Placement(
+        config, H, W, capacity=-(-(tokens + 1) // H), dtype=dtype, head=True, layers=1 if streamed else None, regions=regions,
+        prompt=tokens - 1,
+    )  # fmt: skip
+    weights = weights or weights_of(config, 0, dtype)
+    reference, runner = llama_reference.Reference(config, weights), Runner(place, weights, arch)
+    prompt = np.random.default_rng(tokens).integers(0, config.vocabulary, tokens).tolist()
+    errors = []
+    for _ in range(2):
+        got, want = runner.feed(prompt), reference.logits(reference.decode(reference.embed(prompt)))[-1]
+        errors.append(meshlang.largest_error(got, want, relative=True))
+        prompt = [int(want.argmax())]
+    assert runner.prefill_cycles > 0
+    return max(errors), np.array(runner.routes)[:, :, 0], np.array(reference.routes).transpose(1, 0, 2), runner
+
+
+# one and several panels of weights and of tokens on a PE, rows without a token, columns left over by the regions
+@pytest.mark.parametrize(
+    "name, H, W, tokens, regions, streamed, arch",
+    [
+        ("renormalised", 3, 4, 11, 1, False, "wse3"),
+        ("renormalised", 2, 5, 7, 2, False, "wse2"),
+        ("one of all", 4, 4, 3, 3, True, "wse3"),
+        ("all", 2, 4, 9, 1, False, "wse3"),
+        ("shared", 4, 2, 6, 2, False, "wse3"),
+        ("wide norms", 3, 4, 9, 1, True, "wse2"),
+    ],
+)
+def test_a_prompt_and_its_routes(name, H, W, tokens, regions, streamed, arch):
+    config = dataclasses.replace(SMALL, **KINDS[name])
+    error, got, want, runner = prefill(config, H, W, tokens, streamed=streamed, regions=regions, arch=arch)
+    assert error <= llama.tolerance(config, np.float32)
+    assert np.array_equal(got, want)
+    if not streamed:  # the weights are where decoding wants them
+        for layer in range(config.layers):
+            runner.fabric.launch("select", layer)
+            for symbol, array in runner.place.layer_weights(runner.store.weights, layer, settled=True):
+                assert np.array_equal(runner.fabric.read(symbol, count=array.shape[2]), array), symbol
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_a_prompt_token_by_token_and_prefilled(dtype):
+    """The same routes and the same logits within rounding, sliced and in regions."""
+    config = dataclasses.replace(SMALL, experts=Experts(6, 3, shared_size=8))
+    weights = weights_of(config, 0, dtype)
+    decoded = Runner(llama.Placement(config, 2, 4, capacity=5, dtype=dtype, head=True), weights, "wse3")
+    prompt = np.random.default_rng(8).integers(0, config.vocabulary, 8).tolist()
+    want = decoded.feed(prompt)
+    for regions in (1, 2):
+        place = llama.Placement(config, 2, 4, capacity=5, dtype=dtype, head=True, regions=regions, prompt=7)
+        runner = Runner(place, weights, "wse3")
+        got = runner.feed(prompt)
+        assert meshlang.largest_error(got, want, relative=True) <= llama.tolerance(config, dtype)
+        assert np.array_equal(runner.routes, decoded.routes)
+
+
+# a prompt of three chunks, one token, which turns the weights for decoding, and a prompt of two chunks behind it, which turns them back
+@pytest.mark.parametrize(
+    "name, H, W, regions, mode, dtype",
+    [
+        ("renormalised", 2, 4, 1, "resident", np.float32),  # several panels of weights on a PE
+        ("shared", 2, 4, 2, "resident", np.float16),
+        ("all", 3, 2, 1, "streamed", np.float32),
+        ("wide norms", 2, 3, 3, "pipeline", np.float32),
+    ],
+)
+def test_chunks_behind_other_tokens(name, H, W, regions, mode, dtype):
+    config = dataclasses.replace(SMALL, **KINDS[name])
+    turns = [5, 9, 11, 30, 2, 17, 4, 8, 1, 3, 22, 31], [7], [13, 14, 15, 16, 17, 18, 2, 39]
+    tokens = sum(map(len, turns))
+    place = llama.Placement(
+        config, H, W, capacity=-(-tokens // H), dtype=dtype, head=True, layers=config.layers if mode == "resident" else 1,
+        regions=regions, prompt=4,
+    )  # fmt: skip
+    weights = weights_of(config, 0, dtype)
+    reference, runner = llama_reference.Reference(config, weights), Runner(place, weights, pipeline=mode == "pipeline")
+    for turn in turns:
+        got, want = runner.feed(turn), reference.logits(reference.decode(reference.embed(turn)))[-1]
+        assert meshlang.largest_error(got, want, relative=True) <= llama.tolerance(config, dtype)
+    assert runner.prefilled == 11 + 7
+    assert np.array_equal(np.array(runner.routes)[:, :, 0], np.array(reference.routes).transpose(1, 0, 2))
+
+
+def test_no_token_is_dropped():
+    """All tokens of a prompt want the same two experts of the first of three regions: each gets both of them."""
+    weights = weights_of(dataclasses.replace(SMALL, experts=Experts(6, 2)))
+    for i in range(SMALL.layers):
+        weights[f"model.layers.{i}.post_attention_layernorm.weight"][:] = 0
+        weights[f"model.layers.{i}.post_attention_layernorm.weight"][0] = 1
+    weights["model.embed_tokens.weight"][:, 0] = (
+        50  # one element is large in all layers: the experts' sign follows from it
+    )
+    for i in range(SMALL.layers):
+        router = weights[f"model.layers.{i}.mlp.gate.weight"]
+        router[:, 0] = [3, 2, -1, -2, -3, -4]
+    error, got, want, runner = prefill(
+        dataclasses.replace(SMALL, experts=Experts(6, 2)), 2, 6, 13, regions=3, weights=weights
+    )
+    assert error <= llama.tolerance(SMALL, np.float32)
+    assert np.array_equal(got, want) and got.shape == (14, 2, 2) and (np.sort(got, 2) == [0, 1]).all()
+
+
 def test_memory_is_what_the_placement_says():
     for name, more in KINDS.items():
         config = dataclasses.replace(SMALL, **more)
-        for H, W, regions, dtype in ((3, 4, 1, np.float32), (2, 6, 3, np.float16)):
-            place = llama.Placement(config, H, W, capacity=6, head=True, regions=regions, dtype=dtype)
+        for H, W, regions, dtype, prompt in (
+            (3, 4, 1, np.float32, 0),
+            (2, 6, 3, np.float16, 0),
+            (2, 4, 2, np.float16, 9),
+        ):
+            place = llama.Placement(config, H, W, capacity=6, head=True, regions=regions, dtype=dtype, prompt=prompt)
             program = meshlang.compile(llama.MODEL, arch="wse3", params=place.model_params()).ir
             need = max(o.address + o.size for t in program.tiles for o in t.objects)
             assert need <= sum(place.memory().values()) <= need + 700, name
@@ -148,7 +257,6 @@ def test_more_experts_than_a_pe_holds():
     assert found.code == "MS0992" and "weights" in found.message
 
 
-def test_what_experts_do_not_do_yet():
-    assert "decoded token by token" in refusal(llama.Placement, SMALL, 4, 4, capacity=4, prompt=4).message
+def test_programs_that_have_no_experts():
     place = llama.Placement(SMALL, 3, 3, capacity=6)
     assert "experts" in refusal(place.params).message

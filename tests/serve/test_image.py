@@ -82,6 +82,26 @@ def test_tokens_and_cycles_are_those_of_the_folder(folder, tmp_path, capsys, mes
     assert json.loads(run(capsys, "generate", path, *placed, *tokens).out) == want
 
 
+@pytest.mark.parametrize("mode", ["resident", "streamed"])
+def test_experts_of_an_image(tmp_path, capsys, mode):
+    """Prefilled with a router that is turned, and with panels of all experts."""
+    folder, path = tmp_path / "model", tmp_path / "model.wimg"
+    write_model(
+        folder,
+        seed=3,
+        model_type="mixtral",
+        architectures=["MixtralForCausalLM"],
+        num_local_experts=4,
+        num_experts_per_tok=2,
+    )
+    tokens = ("--tokens", ",".join(map(str, PROMPT)), "--new", 3, "--ignore-eos", "--json")
+    placed = ("--mesh", "4x2", "--dtype", "f32", "--layers", mode)
+    want = json.loads(run(capsys, "generate", folder, *placed, *tokens).out)
+    assert want["prefill_tokens"] == 6 and len(want["routes"]) == 9
+    run(capsys, "place", folder, *placed, "--context", 10, "--prefill", 6, "-o", path)
+    assert json.loads(run(capsys, "generate", path, *tokens).out) == want
+
+
 def test_text_and_end_come_with_the_image(folder, small, tmp_path, capsys):
     pytest.importorskip("tokenizers", reason="the extra llm is not installed")
     got = json.loads(run(capsys, "generate", small, "--prompt", "cab", "--new", 2, "--json").out)
