@@ -27,7 +27,7 @@ def token_lists(texts: list[str]) -> list[list[int]]:
     """What --tokens gives."""
     from meshlang.diag import usage_error
 
-    lists = [re.split(r"[,\s]+", text.strip()) for text in texts]
+    lists = [re.split(r"\s*,\s*|\s+", text.strip()) for text in texts]
     if not all(n.isascii() and n.isdigit() for numbers in lists for n in numbers):
         raise usage_error(f"--tokens {' '.join(texts)}: expected token numbers, such as 5,9,11")
     return [[int(n) for n in numbers] for numbers in lists]

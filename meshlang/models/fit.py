@@ -42,13 +42,43 @@ def place(
 
     Resident layers before streamed ones; then a prefill as long as is worth its memory: each of its tokens saves a pass
     through all layers, and each piece more in which the output projection comes costs about as much as a layer, for every
-    token that follows. The refusal of the least demanding one (MS0992) if nothing fits; MS0991, MS0993, MS1431, MS1432 as
-    `Placement`.
+    token that follows. The refusal of the least demanding one (MS0992) if nothing fits, or MS1432 if fewer sequences would;
+    MS0991, MS0993, MS1431, MS1432 as `Placement`.
     """
     if not 1 <= prompt <= tokens:
         raise model_error(
             "MS1422", f"a prompt of {prompt} tokens, and {tokens} tokens in all: there must be at least one"
         )
+
+    def attempt(sequences: int) -> Placement:
+        return _place(config, height, width, tokens, prompt, dtype, mode, regions, sequences)
+
+    try:
+        return attempt(batch)
+    except MeshlangError as error:
+        if batch == 1 or error.diagnostics[0].code != "MS0992":
+            raise
+        most = _largest(0, batch - 1, lambda sequences: _fits(lambda: attempt(sequences)))
+        if most == 0:
+            raise
+        raise model_error(
+            "MS1432",
+            f"a batch is too large: {error.diagnostics[0].message}",
+            f"sequences of {tokens} tokens that would fit: {most}; more on a larger mesh, or of fewer tokens",
+        ) from None
+
+
+def _place(
+    config: LlamaConfig,
+    height: int,
+    width: int,
+    tokens: int,
+    prompt: int,
+    dtype: Any,
+    mode: str,
+    regions: int,
+    batch: int,
+) -> Placement:
     refused: MeshlangError | None = None
     for layers in {"auto": (config.layers, 1), "resident": (config.layers,), "streamed": (1,), "pipeline": (1,)}[mode]:
         found = []

@@ -97,7 +97,7 @@ class Placement:
         if height < 1 or width < 1 or capacity < 1 or not 1 <= self.layers <= config.layers:
             raise llama_error(
                 "MS0991",
-                f"{self.layers} of {config.layers} layers with {capacity} tokens per PE on {height} x {width} PEs: "
+                f"{self.layers} of {config.layers} layers with {capacity} tokens per PE on {width} x {height} PEs: "
                 "there must be at least one of each, and no more layers than the model has",
             )
         c = config
@@ -146,7 +146,7 @@ class Placement:
         if prompt and (height < 2 or width < 2):
             raise llama_error(
                 "MS0991",
-                f"a prefill needs a mesh of at least 2 x 2 PEs, whose rows and columns are rings; found {height} x {width}",
+                f"a prefill needs a mesh of at least 2 x 2 PEs, whose rows and columns are rings; found {width} x {height}",
             )
         self.prompt_rows = -(-prompt // height)  # tokens of the prompt on a PE
         if self.prompt_rows > capacity:
@@ -318,7 +318,7 @@ class Placement:
             raise llama_error(
                 "MS0992",
                 f"{self.layers} layer{'s' if self.layers > 1 else ''} with {self.capacity} tokens per PE{sequences} on "
-                f"{self.height} x {self.width} PEs take {sum(need.values()):,} of a PE's {PE_MEMORY:,} bytes ({parts})",
+                f"{self.width} x {self.height} PEs take {sum(need.values()):,} of a PE's {PE_MEMORY:,} bytes ({parts})",
                 (advise and self._advice())
                 or f"use a larger mesh, fewer layers, a smaller {'batch, a smaller ' if self.batch > 1 else ''}capacity or float16",
             )
@@ -342,7 +342,7 @@ class Placement:
                 except MeshlangError:
                     continue
                 return (
-                    f"it would fit on {height} x {width} PEs: the hidden vector is cut into lcm({self.height}, {self.width}) = "
+                    f"it would fit on {width} x {height} PEs: the hidden vector is cut into lcm({self.width}, {self.height}) = "
                     f"{math.lcm(self.height, self.width)} panels here, and into {math.lcm(height, width)} there"
                 )
         return None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -161,8 +163,19 @@ def test_batches_that_cannot_be():
     assert found.code == "MS1432" and "at least one sequence, found 0" in found.message
     found = refusal(llama.Placement, SMALL, 3, 3, capacity=4, batch=2, prompt=4)
     assert found.code == "MS1432" and "decoded token by token" in found.message
-    found = refusal(fit.place, SMALL, 3, 3, tokens=12, dtype=np.float32, batch=200)
+    found = refusal(llama.Placement, SMALL, 3, 3, capacity=4, batch=200, dtype=np.float32)
     assert found.code == "MS0992" and "of 200 sequences" in found.message and "a smaller batch" in found.help
+
+
+def test_a_batch_that_is_too_large():
+    """The refusal says how many sequences fit, and they do; if none does it is the model that is too large."""
+    fits = functools.partial(fit.place, SMALL, 3, 3, tokens=12, dtype=np.float32)
+    found = refusal(fits, batch=200)
+    assert found.code == "MS1432" and "of 200 sequences" in found.message
+    most = int(re.findall(r"would fit: (\d+);", found.help)[0])
+    assert fits(batch=most).batch == most
+    assert refusal(fits, batch=most + 1).help == found.help
+    assert refusal(fit.place, SMALL, 3, 3, tokens=40000, dtype=np.float32, batch=2).code == "MS0992"
 
 
 def test_sequences_that_cannot_be():

@@ -214,6 +214,7 @@ def test_the_command(tmp_path, capsys):
     [
         (["--batch", "0"], 2, "--batch 0: expected at least 1"),
         (["--tokens", "1,2"], 2, "--tokens gives 1 prompts: expected 2 (--batch)"),
+        (["--tokens", "1,,2"], 2, "--tokens 1,,2: expected token numbers"),
         (["--clock", "-1"], 2, "--clock -1.0"),
         (["--against", "nothing.json"], 2, "--against nothing.json"),
         (["--regions", "3"], 1, "MS1431"),

@@ -226,8 +226,8 @@ def test_a_prefill_that_does_not_fit_names_a_rectangle_that_does():
         llama.Placement(config, 15, 16, **sizes)
     (refused,) = found.value.diagnostics
     assert refused.code == "MS0992" and refused.help.startswith("it would fit on ")
-    height, width = (int(n) for n in re.findall(r"on (\d+) x (\d+) PEs", refused.help)[0])
-    assert height <= 15 and width <= 16 and "lcm(15, 16) = 240 panels" in refused.help
+    width, height = (int(n) for n in re.findall(r"on (\d+) x (\d+) PEs", refused.help)[0])
+    assert height <= 15 and width <= 16 and "lcm(16, 15) = 240 panels" in refused.help
     llama.Placement(config, height, width, **(sizes | {"capacity": -(-20 * 15 // height)}))
     with pytest.raises(meshlang.MeshlangError) as found:  # without panels there is nothing to advise
         llama.Placement(config, 2, 2, capacity=20)
