@@ -92,14 +92,14 @@ SMALL = llama.LlamaConfig(hidden_size=30, heads=6, kv_heads=3, head_size=6, feed
 @pytest.mark.parametrize(
     "arguments, code, message",
     [
-        ({"height": 0, "width": 4, "capacity": 4}, "MS0991", "0 x 4 PEs"),
+        ({"height": 0, "width": 4, "capacity": 4}, "MS0991", "4 x 0 PEs"),
         ({"height": 4, "width": 4, "capacity": 0}, "MS0991", "0 tokens per PE"),
         ({"height": 4, "width": 4, "capacity": 4, "layers": 2}, "MS0991", "2 of 1 layers"),
         ({"height": 4, "width": 4, "capacity": 4, "dtype": np.float64}, "MS0991", "not float64"),
         (
             {"height": 4, "width": 1, "capacity": 4, "prompt": 8},
             "MS0991",
-            "at least 2 x 2 PEs, whose rows and columns are rings; found 4 x 1",
+            "at least 2 x 2 PEs, whose rows and columns are rings; found 1 x 4",
         ),
         (
             {"height": 2, "width": 2, "capacity": 3, "prompt": 7},
