@@ -66,11 +66,13 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Why a run stopped: "done" (the launched function), "quiet", "limit", "condition", "interrupted"."""
+    """Why a run stopped: "done" (the launched function), "quiet", "limit", "condition", "interrupted". pe: the one that stands
+    at an instruction that was asked for."""
 
     reason: str
     cycle: int
     text: str = ""
+    pe: int | None = None
 
 
 class Debugger:
@@ -225,7 +227,8 @@ class Debugger:
                     )
                 shown = self._show_trap(hit, patches)
                 if shown is not None:
-                    return Outcome("condition", self.cycle, shown)
+                    text, pe = shown
+                    return Outcome("condition", self.cycle, text, pe)
                 continue
             for c in watches:
                 text = c.check(self.machine)
@@ -315,9 +318,9 @@ class Debugger:
             for pc, words in saved.items():
                 C[pc * 4 : pc * 4 + 4] = words
 
-    def _show_trap(self, before: Snapshot, patches: dict[int, Trap]) -> str | None:
-        """A trap went off: go to the beginning of that cycle, and show the fabric at the trap. None: only PEs no one
-        asked about."""
+    def _show_trap(self, before: Snapshot, patches: dict[int, Trap]) -> tuple[str, int] | None:
+        """A trap went off: go to the beginning of that cycle, and show the fabric at the trap: what is there to say, and the
+        PE. None: only PEs no one asked about."""
         machine = self.machine
         cycle = int(machine.state.W[s.Globals.fcycle])
         snapshot.put(machine, before)
@@ -354,7 +357,7 @@ class Debugger:
         W[s.Globals.fault] = 0
         self._before = clean
         self.take_records()
-        return text
+        return text, pe
 
     def leave_trap(self) -> None:
         """Return from the view at a trap to the state before its cycle."""

@@ -100,7 +100,10 @@ class Shell:
             machine = self.debugger.machine
             if machine.width * machine.height == 1:
                 return "0,0"
-            raise mistake("which PE?", help="name a place: 0,0 or 0:4,2 or all; later commands remember the last PE")
+            raise mistake(
+                "which PE?",
+                help="name a place: 0,0 or 0:4,2 or all; later commands remember the last PE, and a breakpoint names its own",
+            )
         return f"{self.place[0]},{self.place[1]}"
 
     def show_error(self, error: MeshlangError) -> None:

@@ -53,6 +53,26 @@ def session(tmp_path, monkeypatch, request):
     return typed
 
 
+def test_a_breakpoint_names_its_pe(tmp_path, monkeypatch):
+    """Commands without a place are about the PE that stands there."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "layout.csl").write_text(
+        LAYOUT.replace(".width = 1", ".width = 2")
+        .replace("@set_rectangle(1, 1);", "@set_rectangle(2, 1);")
+        .replace('@set_tile_code(0, 0, "pe.csl", .{ .memcpy_params = memcpy.get_params(0) });',
+                 'for (@range(u16, 2)) |x| { @set_tile_code(x, 0, "pe.csl", .{ .memcpy_params = memcpy.get_params(x) }); }')
+    )  # fmt: skip
+    (tmp_path / "pe.csl").write_text(PE)
+    repl = Repl(io.StringIO())
+    repl.script(["load .", "launch main", "bt"])
+    assert "which PE?" in repl.out.getvalue() and repl.place is None
+    repl.script(["b pe.csl:5 @ 1,0", "c", "bt"])
+    assert "PE 1,0 reaches pe.csl:5" in repl.out.getvalue() and repl.place == (1, 0)
+    assert "#0 inner at pe.csl:5" in repl.out.getvalue()
+    repl.script(["pe 0,0", "delete", "c"])
+    assert repl.place == (0, 0)  # no breakpoint has moved it
+
+
 def test_stack(session):
     assert "idle" in session("bt")
     out = session("launch main", "b pe.csl:5", "c", "bt")

@@ -47,9 +47,11 @@ def _argument(text: str, kind: str) -> Any:
 
 
 def report(repl: Shell, outcome: Outcome) -> None:
-    """Say why a run stopped."""
+    """Say why a run stopped. The PE that stands at a breakpoint is the one that commands without a place are about now."""
     repl.flush_lines()
     machine = repl.debugger.machine
+    if outcome.pe is not None:
+        repl.place = outcome.pe % machine.width, outcome.pe // machine.width
     for expression in repl.displays:
         repl.say(f"{expression}:", "dim")
         repl.execute(f"print {expression}")
