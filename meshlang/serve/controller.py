@@ -167,6 +167,7 @@ class Controller:
         self._numbers = itertools.count(1)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._slots: list[_Slot] = []
+        self._cluster: Any = None  # of this machine
         self._gone: dict[str, float] = {}  # addresses of workers that were lost, and when
         # computing times are learned from the first request on; sizes are known
         kinds = [
@@ -186,13 +187,11 @@ class Controller:
         """MS1662 if the workers of a scheduler do not come, MS1600 without Dask."""
         distributed = needs("distributed", "serve", "meshlang serve")
         if self.address is None:
-            self._cluster: Any = await distributed.LocalCluster(
+            self._cluster = await distributed.LocalCluster(
                 n_workers=self.config.workers.count, threads_per_worker=1, processes=True, asynchronous=True, host="127.0.0.1",
                 dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False}, worker_dashboard_address="127.0.0.1:0", silence_logs=50,
                 memory_limit=0,
             )  # fmt: skip
-        else:
-            self._cluster = None
         try:
             await self._connect("10s")
         except (OSError, ValueError) as error:
@@ -265,7 +264,8 @@ class Controller:
         while True:
             await asyncio.sleep(POLL)
             try:
-                await self._look()
+                if await self._look() < len(self._slots) and self._cluster is not None:
+                    self._replace()
             except OSError:  # the scheduler is gone, and with it all workers; perhaps it comes again
                 for number in range(len(self._slots)):
                     self._lose(number)
@@ -291,23 +291,37 @@ class Controller:
         fresh = [a for a in found if a not in known and a not in self._gone]
         for number, slot in enumerate(self._slots):
             if slot.address is None and fresh:
-                await self._hire(number, fresh.pop(0))
+                slot = self._slots[number] = _Slot(fresh.pop(0))
+                self._background(self._hire(number, slot))
         return self.alive
 
-    async def _hire(self, number: int, address: str) -> None:
-        slot = self._slots[number] = _Slot(address)
+    def _replace(self) -> None:
+        """Dask starts a lost worker's process again, but gives the worker up if that start fails, or if `lost-worker-timeout` after
+        a loss it is not there just then, be it for another loss since. Those that Dask has given up are started anew."""
+        workers = self._cluster.workers
+        for name, nanny in list(workers.items()):
+            if nanny.status.name in ("closed", "failed"):
+                del workers[name]
+        if len(workers) < len(self._slots):
+            self._cluster.scale(len(self._slots))
+
+    async def _hire(self, number: int, slot: _Slot) -> None:
+        """A process that has come gets its wafer, unless it dies before: then it never answers."""
+        slot.future = self._client.submit(
+            worker.WaferHost, self.config.workers, actor=True, workers=[slot.address], key=f"wafer-{next(self._numbers)}", pure=False
+        )  # fmt: skip
+        asked = asyncio.ensure_future(_result(slot.future))
         try:
-            slot.future = self._client.submit(
-                worker.WaferHost,
-                self.config.workers,
-                actor=True,
-                workers=[address],
-                key=f"wafer-{next(self._numbers)}",
-                pure=False,
-            )
-            slot.actor = await asyncio.wait_for(slot.future, JOIN)
-        except Exception:  # it is gone again: another look will tell
-            self._slots[number] = _Slot()
+            ready = await _ends(asked, slot, JOIN)
+        except _WorkerLost:
+            return
+        try:
+            if not ready:
+                raise TimeoutError(f"no answer for {JOIN:.0f} s")
+            slot.actor = asked.result()
+        except (Exception, asyncio.CancelledError) as error:  # Dask's
+            self._note(f"worker {number} cannot be used: {type(error).__name__}: {error}")
+            self._lose(number)
             return
         self.scheduler.join(number, time.monotonic())
         for model, served in enumerate(self.models):  # files are there for every worker
@@ -335,11 +349,10 @@ class Controller:
 
     def _lose(self, number: int) -> None:
         slot = self._slots[number]
-        if slot.actor is None:
+        if slot.address is None:
             return
         self._slots[number] = _Slot()
-        if slot.address is not None:
-            self._gone[slot.address] = time.monotonic()
+        self._gone[slot.address] = time.monotonic()
         self.scheduler.lose(number)
         self.metrics.lost.inc()
         slot.lost.set()
@@ -356,24 +369,16 @@ class Controller:
             return dict(await getattr(slot.actor, method)(*arguments))
 
         left = max(deadline - time.monotonic(), 0.0) if deadline is not None else None
-        asked, gone = asyncio.ensure_future(call()), asyncio.ensure_future(slot.lost.wait())
+        asked = asyncio.ensure_future(call())
+        if not await _ends(asked, slot, left):
+            raise Failed("the request's time is over", late=True)
         try:
-            await asyncio.wait([asked, gone], timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            if slot.lost.is_set():
-                raise _WorkerLost
-            if not asked.done():
-                raise Failed("the request's time is over", late=True)
-            try:
-                answer = asked.result()
-            except Exception as error:  # Dask's: the process is gone, or the actor in it
-                self._note(f"worker {number} is lost: {type(error).__name__}: {error}")
-                if self._slots[number] is slot:
-                    self._lose(number)
-                raise _WorkerLost from None
-        finally:
-            asked.cancel()
-            gone.cancel()
-            await asyncio.gather(asked, gone, return_exceptions=True)
+            answer = asked.result()
+        except Exception as error:  # Dask's: the process is gone, or the actor in it
+            self._note(f"worker {number} is lost: {type(error).__name__}: {error}")
+            if self._slots[number] is slot:
+                self._lose(number)
+            raise _WorkerLost from None
         if "defect" in answer:
             print(answer["defect"], file=sys.stderr)
             raise Failed("internal error; the server's log has more")
@@ -685,6 +690,24 @@ class Controller:
         self.metrics.waiting.set(len(self.waiting))
         self.metrics.running.set(len(self.running))
         self.metrics.workers.set(self.alive)
+
+
+async def _ends(asked: asyncio.Future[Any], slot: _Slot, timeout: float | None) -> bool:
+    """Whether it is done in time; else it is cancelled. _WorkerLost, if the worker is lost meanwhile."""
+    gone = asyncio.ensure_future(slot.lost.wait())
+    try:
+        await asyncio.wait([asked, gone], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        if slot.lost.is_set():
+            raise _WorkerLost
+        return asked.done()
+    finally:
+        asked.cancel()
+        gone.cancel()
+        await asyncio.gather(asked, gone, return_exceptions=True)
+
+
+async def _result(future: Any) -> Any:
+    return await future
 
 
 def _followed(line: tuple[float, float], n: int, seconds: float) -> tuple[float, float]:

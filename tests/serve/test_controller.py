@@ -178,6 +178,44 @@ async def settled(controller):
         assert all(i.state == "idle" for i in known.values())
 
 
+class Silent:
+    """Dask's client: workers at addresses, of which some never answer."""
+
+    status = "running"
+
+    def __init__(self, addresses, silent):
+        self.scheduler, self.addresses, self.silent = self, addresses, silent
+
+    async def identity(self):
+        return {"workers": {address: {} for address in self.addresses}}
+
+    def submit(self, what, settings, *, workers, **more):
+        (address,) = workers
+        answer = asyncio.get_running_loop().create_future()
+        if address not in self.silent:
+            answer.set_result(Host())
+        answer.release = lambda: None
+        return answer
+
+
+def test_a_worker_that_dies_before_it_is_ready_holds_up_nobody():
+    async def main():
+        controller = Controller(Config([], Workers(2, 8, 8)), [])
+        controller._slots = [_Slot(), _Slot()]
+        client = controller._client = Silent(["one", "two"], silent=["one"])
+        await asyncio.wait_for(controller._look(), 1)
+        await asyncio.sleep(0.05)
+        assert await controller._look() == 1
+        client.addresses = ["two", "three"]
+        await controller._look()
+        await controller._look()
+        await asyncio.sleep(0.05)
+        assert await controller._look() == 2
+        assert {slot.address for slot in controller._slots} == {"two", "three"}
+
+    asyncio.run(asyncio.wait_for(main(), 5))
+
+
 def test_requests_share_what_there_is():
     async def scenario(controller):
         prompts = [[k, k + 1, k * 2 % 90] for k in range(30)]
