@@ -160,7 +160,7 @@ class Image(ABC):
         config = LlamaConfig.from_dict(self.header.config)
         # sizes are believed only if their weights have room in the image
         room = self.header.end // np.dtype(self.header.dtype).itemsize
-        if config.layers > len(self.header.segments) or sum(map(math.prod, config.shapes().values())) > room:
+        if config.layers * config.hidden_size > room or sum(map(math.prod, config.shapes().values())) > room:
             raise damaged(self.name, "the weights of its configuration have no room in it")
         return config
 
@@ -310,7 +310,7 @@ class ImageStore(Store):
     def payload(self) -> list[Chunk]:
         """What goes to the fabric before anything runs."""
         image, place = self.image, self.image.placement
-        needs = [("layer", i, place.prompt == 0) for i in range(place.layers if self._resident else 0)]
+        needs = [("layers", 0, place.prompt == 0)] if self._resident else []
         needs += [("head", 0, False)] if place.head_stays else []
         segments = [s for key in needs if (s := image.header.find(*key)) is not None]
         return image.chunks_of(*segments)
@@ -391,9 +391,10 @@ def joined(parts: Iterable[Part]) -> list[Part]:
 
 def needed(place: Placement) -> list[tuple[str, int, bool]]:
     """The segments that a placement takes: kind, number, settled. A streamed model with a prefill has each layer twice."""
-    streamed = place.layers < place.config.layers
-    forms = [place.prompt == 0, *([True] if streamed and place.prompt else [])]
-    layers = [("layer", i, settled) for i in range(place.config.layers) for settled in forms]
+    layers = [("layers", 0, place.prompt == 0)]
+    if place.layers < place.config.layers:
+        forms = [False, True] if place.prompt else [True]
+        layers = [("layer", i, settled) for i in range(place.config.layers) for settled in forms]
     return layers + [("head", i, False) for i in range(place.pieces)]
 
 

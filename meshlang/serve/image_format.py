@@ -7,10 +7,11 @@
     header     JSON, then zeros up to a multiple of 4096
     segments   one after the other, each a multiple of 4096
 
-A segment of the mesh holds a part of each PE's memory (a layer, a piece of the output projection): row after row of PEs, each row
-aligned to 4096; in a row PE after PE; of a PE its arrays, by address. A segment of the host is a text or a table. All segments are cut into
-chunks of about 1 MiB, whole rows of PEs or whole PEs, and the header has a checksum of each (checksum.py): a chunk is what is read,
-checked and written to the fabric at a time. The digest of the header, which has all checksums in it, is the image's identity.
+A segment of the mesh holds a part of each PE's memory (all resident layers, a layer of a streamed model, a piece of the output
+projection): row after row of PEs, each row aligned to 4096; in a row PE after PE; of a PE its arrays, by address, so that what lies
+together in its memory lies together in the file. A segment of the host is a text or a table. All segments are cut into chunks of
+about 1 MiB, whole rows of PEs or whole PEs, and the header has a checksum of each (checksum.py): a chunk is what is read, checked and
+written to the fabric at a time. The digest of the header, which has all checksums in it, is the image's identity.
 
 Numbers are little-endian. Everything that a header says is checked (`decode`): a file that is accepted has no byte that nothing vouches
 for.
@@ -25,14 +26,14 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 MAGIC = b"MESHWIMG"
-FORMAT = 2
+FORMAT = 3
 PREFIX = 48  # bytes before the header
 PAGE = 4096
 CHUNK = 1 << 20
 DIGITS = 16  # of a checksum
 LONGEST_HEADER = 1 << 28
 
-MESH_KINDS = ("layer", "head")
+MESH_KINDS = ("layers", "layer", "head")
 HOST_KINDS = ("program", "arrays", "tokenizer", "embeddings")
 
 
@@ -43,7 +44,8 @@ def aligned(n: int) -> int:
 
 @dataclass(frozen=True)
 class Part:
-    """An array in a PE's part of a segment: `bytes` of them from `offset` on, which go to `address` of its memory."""
+    """An array in a PE's part of a segment: `bytes` of them from `offset` on, which go to `address` of its memory. Of resident layers it
+    holds all of them, one after the other, each as long as the others."""
 
     symbol: str
     offset: int
@@ -53,8 +55,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Segment:
-    """kind: "layer" (number `number`, where decoding wants it if `settled`, else where a prefill does), "head" (a piece of
-    the output projection), or one of the host's. offset: in the file. bytes: of a PE, or of the host's segment."""
+    """kind: "layers" (all that are resident), "layer" (number `number`), both where decoding wants them if `settled`, else where a
+    prefill does; "head" (a piece of the output projection), or one of the host's. offset: in the file. bytes: of a PE, or of the host's segment."""
 
     kind: str
     number: int
@@ -70,8 +72,9 @@ class Segment:
     @property
     def name(self) -> str:
         """For messages."""
-        if self.kind == "layer":
-            return f"layer {self.number}{', settled' if self.settled else ''}"
+        if self.kind in ("layers", "layer"):
+            which = "the layers" if self.kind == "layers" else f"layer {self.number}"
+            return f"{which}{', settled' if self.settled else ''}"
         return f"piece {self.number} of the output projection" if self.kind == "head" else f"the {self.kind}"
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +44,12 @@ def write_image(path: str | Path, checkpoint: Checkpoint, place: Placement, arch
     store = Weights(place, checkpoint)
     table = checkpoint.config.vocabulary * checkpoint.config.hidden_size * place.dtype.itemsize
     weights_sha256 = checkpoint.digest()
-    sizes = {kind: _sizes(_arrays(store, kind, 0, place.prompt == 0), places) for kind in ("layer", "head")}
+    layer = _sizes(store.place.layer_weights(store.weights, 0, place.prompt == 0), places)
+    sizes = {
+        "layers": [(name, place.layers * size) for name, size in layer],
+        "layer": layer,
+        "head": _sizes(store.place.head_weights(store.weights, 0), places),
+    }
 
     def header(start: int, checksums: str) -> Header:
         segments = []
@@ -51,7 +58,7 @@ def write_image(path: str | Path, checkpoint: Checkpoint, place: Placement, arch
             segments.append(Segment(kind, 0, False, at, len(content)))
             at += aligned(len(content))
         for kind, number, settled in needed(place):
-            parts = _parts(sizes[kind], places, number if kind == "layer" and place.layers > 1 else 0)
+            parts = _parts(sizes[kind], places)
             size = parts[-1].offset + parts[-1].bytes
             segments.append(Segment(kind, number, settled, at, size, parts))
             at += place.height * aligned(place.width * size)
@@ -81,13 +88,21 @@ def write_image(path: str | Path, checkpoint: Checkpoint, place: Placement, arch
             break
         start = length
     blank = header(start, "0" * (DIGITS * count))
-    with files.replacing(path) as file:
+    with files.replacing(path, "w+b") as file:
         file.write(bytes(start))
         writer = _Writer(file, blank)
         for segment in blank.segments:
             stage(f"writing the image: {segment.kind} {segment.number}")
-            if segment.mesh:
-                writer.write(_rows(blank, segment, dict(_arrays(store, segment.kind, segment.number, segment.settled))))
+            if segment.kind == "layers":
+                with writer.mapped(segment) as rows:
+                    _put_layers(rows, blank, segment, store)
+            elif segment.mesh:
+                rows = np.zeros((blank.height, blank.row_bytes(segment)), np.uint8)
+                if segment.kind == "layer":
+                    _put(rows, blank, segment, place.layer_weights(store.weights, segment.number, segment.settled))
+                else:
+                    _put(rows, blank, segment, place.head_weights(store.weights, segment.number))
+                writer.write(rows)
             else:
                 if segment.kind == "embeddings":
                     for rows in _table(store, checkpoint):
@@ -105,7 +120,7 @@ class _Writer:
     """Writes segments one after the other, and sums up their chunks."""
 
     def __init__(self, file: Any, header: Header):
-        self.file = file
+        self.file, self.header = file, header
         self.sizes = [chunk.size for chunk in header.chunks()]
         self.checksums: list[int] = []
         self._chunk = bytearray()  # what there is of the one that is being written
@@ -121,11 +136,26 @@ class _Writer:
                 self.checksums.append(checksum(self._chunk))
                 self._chunk.clear()
 
-
-def _arrays(store: Weights, kind: str, number: int, settled: bool) -> Iterator[tuple[str, np.ndarray]]:
-    if kind == "layer":
-        return store.place.layer_weights(store.weights, number, settled)
-    return store.place.head_weights(store.weights, number)
+    @contextlib.contextmanager
+    def mapped(self, segment: Segment) -> Iterator[np.ndarray]:
+        """The rows of bytes of a segment of the mesh, to be written in any order: they are in the file, and need not fit in memory."""
+        size = self.header.size_of(segment)
+        self.file.flush()
+        if hasattr(os, "posix_fallocate"):  # a full disk is found here, and not as a signal
+            os.posix_fallocate(self.file.fileno(), segment.offset, size)
+        else:
+            os.truncate(self.file.fileno(), segment.offset + size)
+        rows = np.memmap(
+            self.file, np.uint8, "r+", segment.offset, (self.header.height, self.header.row_bytes(segment))
+        )
+        yield rows
+        data, at = rows.reshape(-1), 0
+        while at < size:
+            end = at + self.sizes[len(self.checksums)]
+            self.checksums.append(checksum(data[at:end]))
+            at = end
+        rows.flush()
+        self.file.seek(segment.offset + size)
 
 
 def _sizes(arrays: Iterator[tuple[str, np.ndarray]], places: dict[str, tuple[int, int]]) -> list[tuple[str, int]]:
@@ -134,24 +164,31 @@ def _sizes(arrays: Iterator[tuple[str, np.ndarray]], places: dict[str, tuple[int
     return sorted(found, key=lambda part: places[part[0]])
 
 
-def _parts(sizes: list[tuple[str, int]], places: dict[str, tuple[int, int]], layer: int) -> tuple[Part, ...]:
-    """layer: the number among those that are resident."""
+def _parts(sizes: list[tuple[str, int]], places: dict[str, tuple[int, int]]) -> tuple[Part, ...]:
     parts = []
     at = 0
     for name, size in sizes:
-        parts.append(Part(name, at, size, places[name][0] + layer * size))
+        parts.append(Part(name, at, size, places[name][0]))
         at += size
     return tuple(parts)
 
 
-def _rows(header: Header, segment: Segment, arrays: dict[str, np.ndarray]) -> np.ndarray:
-    """The bytes of a segment of the mesh."""
-    out = np.zeros((header.height, header.row_bytes(segment)), np.uint8)
-    block = out[:, : header.width * segment.bytes].reshape(header.height, header.width, segment.bytes)
-    for part in segment.parts:
-        data = np.ascontiguousarray(arrays[part.symbol]).view(np.uint8)
-        block[:, :, part.offset : part.offset + part.bytes] = data  # the block is a view of `out`
-    return out.reshape(-1)
+def _put_layers(rows: np.ndarray, header: Header, segment: Segment, store: Weights) -> None:
+    for layer in range(store.place.layers):
+        stage(f"writing the image: layer {layer + 1} of {store.place.layers}")
+        _put(rows, header, segment, store.place.layer_weights(store.weights, layer, segment.settled), layer)
+
+
+def _put(
+    rows: np.ndarray, header: Header, segment: Segment, arrays: Iterable[tuple[str, np.ndarray]], number: int = 0
+) -> None:
+    """Arrays into the bytes of a segment of the mesh. number: among those that stand one after the other there."""
+    block = rows[:, : header.width * segment.bytes].reshape(header.height, header.width, segment.bytes)
+    parts = {part.symbol: part for part in segment.parts}
+    for name, array in arrays:
+        data = np.ascontiguousarray(array).view(np.uint8)
+        at = parts[name].offset + number * data.shape[2]
+        block[:, :, at : at + data.shape[2]] = data  # the block is a view of `rows`
 
 
 def _table(store: Weights, checkpoint: Checkpoint) -> Iterator[np.ndarray]:
