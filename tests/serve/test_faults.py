@@ -149,26 +149,36 @@ def test_workers_that_dask_has_given_up_come_again(folder, wanted):
         controller = Controller(Config([model], Workers(2, 4, 4)), [inspect_model(model)])
         await controller.start()
         try:
-            first = dict(controller._cluster.workers)
-            for process in pids(controller):
-                os.kill(process, signal.SIGKILL)
-            while controller.alive:
-                await asyncio.sleep(0.1)
-            while controller.alive < 2 or set(controller._cluster.workers.values()) & set(first.values()):
-                await asyncio.sleep(0.1)
-            await controller._cluster.workers[0].close()  # as when a start fails
-            while controller.alive == 2:
-                await asyncio.sleep(0.1)
-            while controller.alive < 2:
-                await asyncio.sleep(0.1)
+            before = there(controller)
+            with lost_after("1ms"):
+                for process in pids(controller):
+                    os.kill(process, signal.SIGKILL)
+                while controller.alive or before & there(controller):
+                    await asyncio.sleep(0.1)
+            with lost_after("1h"):
+                await until_all_are_there(controller)
+                failed = controller._cluster.workers[0]
+                await failed.close()  # as Dask does when a start fails
+                while failed in there(controller):
+                    await asyncio.sleep(0.1)
+                await until_all_are_there(controller)
             request = controller.submit(0, PROMPTS[0], Sampling(), NEW, frozenset())
             assert await collect(controller, request) == wanted[0]
         finally:
             await controller.finish()
             await controller.close()
 
-    with dask.config.set({"distributed.deploy.lost-worker-timeout": "1ms"}):
-        asyncio.run(asyncio.wait_for(main(), 120))
+    def lost_after(time):
+        return dask.config.set({"distributed.deploy.lost-worker-timeout": time})
+
+    def there(controller):
+        return set(controller._cluster.workers.values())
+
+    async def until_all_are_there(controller):
+        while controller.alive < 2:
+            await asyncio.sleep(0.1)
+
+    asyncio.run(asyncio.wait_for(main(), 120))
 
 
 def test_the_controller_is_killed(folder, wanted, start):
