@@ -34,7 +34,7 @@ from .scheduler import POLICIES, Instance, Model, Move, Placement, Scheduler, Ti
 from .tiers import opened
 
 GAP = 4  # tokens that a moving request may be behind when it is handed over
-RETRIES = 8  # workers that a request may lose
+RETRIES = 8  # workers that a request may lose one after the other without a token between them
 PART = 0.1  # seconds of generating between two looks at what has changed
 POLL = 0.25  # seconds between two looks at who is there
 AGAIN = 15.0  # seconds after which a worker that was lost is taken again, if it is there
@@ -85,7 +85,7 @@ class Request:
     parts: asyncio.Queue[list[int] | Exception | None] = field(default_factory=asyncio.Queue)
     finished: bool = False
     cancelled: bool = False
-    lost: int = 0  # workers
+    lost: int = 0  # workers, since its last token
     moved: int = 0
     switch: _Switch | None = None
     task: asyncio.Task[None] | None = None
@@ -475,7 +475,7 @@ class Controller:
             request.lost += 1
             again = request.lost <= RETRIES
             if not again:
-                self._fail(request, Failed(f"{request.lost} workers were lost under it"))
+                self._fail(request, Failed(f"{request.lost} workers were lost under it, one after the other"))
         except _Abandoned:
             request.lost += 1
             again = request.lost <= RETRIES
@@ -576,6 +576,7 @@ class Controller:
             )
             tokens = answer["tokens"]
             request.tokens += tokens
+            request.lost = 0
             request.cycles += answer["cycles"]
             now = time.monotonic()
             self._learn_token(request.model, (now - began) / len(tokens))

@@ -263,7 +263,7 @@ def test_workers_die_at_any_moment(seed):
             await asyncio.sleep(draw.random() * 0.05)
             controller.revive(number)
         assert await asyncio.gather(*tasks) == [expected([k, seed], 60) for k in range(16)]
-        assert sum(r.lost for r in requests) > 0
+        assert controller.metrics.retries._value.get() > 0
         await settled(controller)
 
     run(scenario, served("a"), served("b", 8, 3), workers=3)
@@ -290,14 +290,29 @@ def test_a_request_that_kills_its_workers_is_given_up():
         request = submit(controller, [1], 10_000)
         task = asyncio.ensure_future(tokens_of(controller, request))
         for _ in range(module.RETRIES + 1):
-            while not request.tokens and request not in controller.running:
+            controller.kill(0)
+            controller.revive(0, load=5.0)
+            while request not in controller.running:
                 await asyncio.sleep(0.005)
             await asyncio.sleep(0.03)
-            controller.kill(0)
-            controller.revive(0)
-            await asyncio.sleep(0.3)
+        controller.kill(0)
         with pytest.raises(Failed, match="workers were lost under it"):
             await task
+
+    run(scenario, workers=1)
+
+
+def test_a_request_that_gets_on_is_not_given_up():
+    async def scenario(controller):
+        request = submit(controller, [1], 200)
+        task = asyncio.ensure_future(tokens_of(controller, request))
+        for _ in range(module.RETRIES + 3):
+            had = len(request.tokens)
+            while len(request.tokens) == had:
+                await asyncio.sleep(0.001)
+            controller.kill(0)
+            controller.revive(0)
+        assert await task == expected([1], 200)
 
     run(scenario, workers=1)
 

@@ -100,17 +100,21 @@ async def collect(controller, request):
 
 
 def test_workers_are_killed(folder, wanted, start):
-    """Streams go on all the time, and now and then a worker dies."""
+    """Streams go on all the time, and now and then a worker dies: every other time when tokens come again, else at any time, be it
+    while others start."""
     draw = random.Random(seed(1))
     (folder / "cluster.toml").write_text(CONFIG.format(port=0))
     server = start()
-    stop = threading.Event()
+    stop, come = threading.Event(), threading.Event()
 
     def client(k):
         seen = 0
         while not stop.is_set():
+            tokens = []
             try:
-                tokens = list(server.stream(PROMPTS[k], NEW))
+                for token in server.stream(PROMPTS[k], NEW):
+                    tokens.append(token)
+                    come.set()
             except urllib.error.HTTPError as error:  # without any worker new requests are refused
                 assert error.code == 503
                 time.sleep(0.1)
@@ -122,7 +126,9 @@ def test_workers_are_killed(folder, wanted, start):
     with concurrent.futures.ThreadPoolExecutor(len(PROMPTS)) as pool:
         clients = [pool.submit(client, k) for k in range(len(PROMPTS))]
         try:
-            for _ in range(kills(3)):
+            for kill in range(kills(3)):
+                come.clear()
+                assert kill % 2 or come.wait(120), "no token comes"
                 time.sleep(draw.uniform(0.2, 3.0))
                 until = time.monotonic() + 120
                 while not (there := server.workers()):

@@ -1,0 +1,276 @@
+"""The measured tables of docs/serving.md, made anew.
+
+    python -m tests.serve.tables payload       # how much of the medium's bandwidth a payload gets
+    python -m tests.serve.tables tiers         # meshlang llm load, from each tier
+    python -m tests.serve.tables move          # meshlang llm move
+    python -m tests.serve.tables simulate      # meshlang simulate, means of five seeds
+
+Models have random weights. They and their images are made at the first time, in --folder, and used again then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
+
+from checkpoints import write_model
+
+from meshlang.serve.image import ImageStore, MappedImage
+from meshlang.serve.tiers import Loader
+
+PIECE = 4 << 20  # bytes of a sequential read
+MODELS: dict[str, dict[str, Any]] = {
+    "135m": {
+        "hidden_size": 576,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 30,
+        "vocab_size": 49152,
+        "tie_word_embeddings": True,
+        "eos_token_id": None,
+    },
+    "moved": {
+        "hidden_size": 128,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "intermediate_size": 256,
+        "num_hidden_layers": 4,
+        "eos_token_id": None,
+    },
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", choices=list(TABLES))
+    parser.add_argument("--folder", type=Path, default=Path("/tmp/meshlang-tables"), help="for models and images")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="of payload (default 5)")
+    args = parser.parse_args()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    TABLES[args.table](args)
+
+
+def meshlang(*arguments: Any) -> str:
+    """stdout of a command."""
+    command = [sys.executable, "-m", "meshlang", *map(str, arguments)]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def model(folder: Path, name: str) -> Path:
+    path = folder / name
+    if not (path / "model.safetensors").exists():
+        write_model(path, "BF16", **MODELS[name])
+    return path
+
+
+def image(folder: Path, name: str, mesh: str, *more: Any) -> Path:
+    path = folder / f"{name}-{'-'.join([mesh, *map(str, more)]).replace('--', '')}.wimg"
+    if not path.exists():
+        meshlang("llm", "place", model(folder, name), "--mesh", mesh, *more, "-o", path)
+    return path
+
+
+def large(folder: Path) -> Path:
+    return image(folder, "135m", "96x96", "--context", 1536)
+
+
+def drop(path: Path) -> None:
+    """The file's pages are not in memory any more, if nobody has them mapped."""
+    with path.open("rb") as file:
+        os.fdatasync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def from_disk() -> int:
+    """Bytes that this process has read from the disk."""
+    return int(Path("/proc/self/io").read_text().split("\nread_bytes: ")[1].split()[0])
+
+
+# ------------------------------------------------------------ payload
+
+
+def payload(args: argparse.Namespace) -> None:
+    path = large(args.folder)
+    opened = MappedImage(path)
+    chunks = ImageStore(opened).payload()
+    start, size = chunks[0].offset, chunks[-1].offset + chunks[-1].size - chunks[0].offset
+    fabric = opened.program.start()
+    del opened
+    buffer = np.ones(PIECE, np.uint8)
+
+    def sequential() -> None:
+        with path.open("rb", buffering=0) as file:
+            file.seek(start)
+            left = size
+            while left:
+                left -= file.readinto(memoryview(buffer)[: min(PIECE, left)])
+
+    def mapped() -> None:
+        ImageStore(MappedImage(path)).write_model(fabric)
+
+    def tiers() -> None:
+        with Loader() as loader:
+            image = loader.open(path)
+            ImageStore(image).write_model(fabric)
+            image.close()
+
+    ways: dict[str, Callable[[], None]] = {"sequential": sequential, "mapped": mapped, "tiers": tiers}
+    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    mapped(), tiers()  # memory is touched and code loaded
+    for _ in range(args.rounds):
+        for state in ("cold", "warm"):
+            for name, way in ways.items():
+                if state == "cold":
+                    drop(path)
+                before, began, busy = from_disk(), time.perf_counter(), time.process_time()
+                way()
+                seconds = time.perf_counter() - began, time.process_time() - busy
+                read = from_disk() - before
+                assert (read > 0.9 * size) == (state == "cold"), f"{name}, {state}: {read:,} bytes came from the disk"
+                found.setdefault((state, name), []).append(seconds)
+    print(
+        f"{size / 1e6:.0f} MB of payload in {len(chunks)} chunks; medians of {args.rounds} rounds (best); CPU: processor seconds"
+    )
+    print("| | sequential | CPU | image mapped | of the medium | CPU | through the tiers | of the medium | CPU |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for state in ("cold", "warm"):
+        cells = []
+        for name in ways:
+            rows = found[state, name]
+            cells.append(
+                f"{size / median(s for s, _ in rows) / 1e6:,.0f} ({size / min(s for s, _ in rows) / 1e6:,.0f}) MB/s"
+            )
+            if name != "sequential":  # of the same round: the medium and those who share it change
+                shares = [s / w for (s, _), (w, _) in zip(found[state, "sequential"], rows)]
+                cells.append(f"{median(shares):.0%} ({min(shares):.0%} to {max(shares):.0%})")
+            cells.append(f"{median(c for _, c in rows):.2f}")
+        print(f"| {state} | {' | '.join(cells)} |")
+
+
+# ------------------------------------------------------------ tiers
+
+
+def tiers(args: argparse.Namespace) -> None:
+    path = large(args.folder)
+    kept = args.folder / "kept"
+    for file in kept.glob("*"):
+        file.unlink()
+    print("| from | bandwidths measured | predicted | measured | error |\n|---|---|---|---|---|")
+
+    def row(name: str, *arguments: Any, number: int = 0) -> None:
+        found = json.loads(meshlang("llm", "load", "--json", *arguments))
+        bandwidths = ", ".join(f"{tier} {b / 1e6:,.0f}" for tier, b in found["bandwidths"].items() if b)
+        loads = found["loads"][number]
+        predicted = " and ".join(f"{r['predicted']['all']:.3f}" for r in loads)
+        measured = " and ".join(f"{r['measured']:.3f}" for r in loads)
+        errors = " and ".join(f"{100 * r['error']:+.0f}" for r in loads)
+        print(f"| {name} | {bandwidths} MB/s | {predicted} s | {measured} s | {errors} % |", flush=True)
+
+    for again in ("", ", again"):
+        drop(path)
+        row(f"disk, cold{again}", path)
+    row("host memory (`--pool 400 --again`)", path, "--pool", 400, "--again", number=1)
+    with served(args.folder) as address:
+        row("a server, kept on disk meanwhile", f"{address}/{path.name}", "--keep", kept)
+        row("what was kept, and the file, at the same time", f"{address}/{path.name}", path, "--keep", kept)
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The folder's files, by uvicorn with starlette's StaticFiles, at the address."""
+    code = (
+        "import socket, uvicorn; from starlette.applications import Starlette; from starlette.staticfiles import StaticFiles\n"
+        "app = Starlette(); app.mount('/', StaticFiles(directory='.'))\n"
+        "door = socket.create_server(('127.0.0.1', 0)); print(door.getsockname()[1], flush=True)\n"
+        "uvicorn.Server(uvicorn.Config(app, log_level='error')).run([door])"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=folder, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+# ------------------------------------------------------------ move
+
+
+def move(args: argparse.Namespace) -> None:
+    print(
+        "| to | tokens | generated on 8 x 8 | computed anew | hand-over of keys | bytes | same at | goes on as before |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for dtype, layers, mesh in (("f16", "resident", "10x10"), ("f16", "resident", "10x6"), ("f32", "streamed", "10x6")):
+        placed = ("--dtype", dtype, "--layers", layers, "--context", 160, "--prefill", 135)
+        source, target = (image(args.folder, "moved", m, *placed) for m in ("8x8", mesh))
+        tokens = "5,9,11,30,17,2,60,12"
+        found = json.loads(meshlang("llm", "move", source, target, "--tokens", tokens, "--at", "32,64,128", "--json"))
+        for c in found["costs"]:
+            same = ", ".join("yes" if s else "no" for s in c["same"])
+            name = f"{mesh.replace('x', ' x ')}, {dtype}, {layers}" if c is found["costs"][0] else ""
+            print(
+                f"| {name} | {c['tokens']} | {c['generated']:,} | {c['computed']:,} ({c['computed'] / c['generated']:.0%}) | "
+                f"{c['restored']:,} | {c['bytes']:,} | {c['bandwidth'] / 1e6:,.0f} MB/s | {same} |",
+                flush=True,
+            )
+
+
+# ------------------------------------------------------------ simulate
+
+
+def simulate(args: argparse.Namespace) -> None:
+    print("| | policy | P50 | P95 | P99 | loads | of them remote | moved |\n|---|---|---:|---:|---:|---:|---:|---:|")
+    better = [0, 0, 0]
+    for slower, rate in ((1, 150), (20, 20), (20, 25), (50, 8), (50, 10)):
+        seeds = [
+            {s["policy"]: s for s in json.loads(text)["policies"]}
+            for seed in range(5)
+            for text in [
+                meshlang("simulate", "--requests", 4000, "--rate", rate, "--slower", slower, "--seed", seed, "--json")
+            ]
+        ]
+        name = f"{'measured speed' if slower == 1 else f'{slower} times slower'}, {rate} requests/s"
+        p99 = {}
+        for policy in seeds[0]:
+            mean = {k: float(np.mean([s[policy][k] for s in seeds])) for k in ("p50", "p95", "p99", "cold", "moves")}
+            remote = float(np.mean([s[policy]["sources"]["remote"] for s in seeds]))
+            p99[policy] = mean["p99"]
+            times = " | ".join(f"{mean[p]:.3g}" for p in ("p50", "p95", "p99"))
+            print(
+                f"| {name} | {policy} | {times} | {mean['cold']:,.0f} | {remote:,.0f} | {mean['moves']:,.0f} |",
+                flush=True,
+            )
+            name = ""
+        others = ", ".join(f"{policy} {p99[policy] / p99['moves']:.2f}" for policy in p99 if policy != "moves")
+        print(f"P99 by that with moves: {others}", file=sys.stderr, flush=True)
+        if slower > 1:
+            for s in seeds:
+                a, b = s["moves"]["p99"], s["no-moves"]["p99"]
+                better[0 if a < b else 1 if a == b else 2] += 1
+    print(f"runs with slower computing in which P99 is better with moves, the same, worse: {better}", file=sys.stderr)
+
+
+TABLES: dict[str, Callable[[argparse.Namespace], None]] = {
+    "payload": payload,
+    "tiers": tiers,
+    "move": move,
+    "simulate": simulate,
+}
+
+if __name__ == "__main__":
+    main()
