@@ -25,7 +25,7 @@ from meshlang.models.checkpoint import Checkpoint
 from meshlang.models.sampling import Sampling
 from meshlang.models.text import Tokenizer
 
-from . import worker
+from . import dask_scheduler, worker
 from .config import Config, ServedModel
 from .extras import needs
 from .image import ImageStore
@@ -184,8 +184,10 @@ class Controller:
     # ------------------------------------------------------------ beginning and end
 
     async def start(self) -> None:
-        """MS1662 if the workers of a scheduler do not come, MS1600 without Dask."""
+        """MS1652 if no scheduler is at the address, MS1662 if its workers do not come, MS1600 without Dask."""
         distributed = needs("distributed", "serve", "meshlang serve")
+        if self.address is not None:
+            dask_scheduler.look_for(self.address)
         if self.address is None:
             self._cluster = await distributed.LocalCluster(
                 n_workers=self.config.workers.count, threads_per_worker=1, processes=True, asynchronous=True, host="127.0.0.1",
@@ -195,13 +197,7 @@ class Controller:
         try:
             await self._connect("10s")
         except (OSError, ValueError) as error:
-            raise MeshlangError(
-                Diagnostic(
-                    "MS1652",
-                    f"no Dask scheduler answers at {self.address}: {error}",
-                    help="start one with `dask scheduler`, and workers with `dask worker ADDRESS`",
-                )
-            ) from None
+            raise dask_scheduler.missing(f"no Dask scheduler answers at {self.address}: {error}") from None
         self._slots = [_Slot() for _ in range(self.config.workers.count)]
         for number in range(self.config.workers.count):
             self.scheduler.lose(number)  # until there is a process

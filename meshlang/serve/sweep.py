@@ -26,6 +26,7 @@ from typing import Any
 from meshlang.diag import Diagnostic, MeshlangError
 from meshlang.version import __version__
 
+from . import dask_scheduler
 from .extras import needs
 
 JOURNAL = ".points"  # what is added to the output's name
@@ -321,10 +322,11 @@ def _local(jobs: int, limit: float | None) -> Iterator[Callable[[Sequence[Point]
 @contextlib.contextmanager
 def _on_cluster(address: str, limit: float | None) -> Iterator[Callable[[Sequence[Point]], Finished]]:
     distributed = needs("distributed", "serve", "a sweep with --scheduler")
+    dask_scheduler.look_for(address)
     try:
         client = distributed.Client(address, timeout="5s", set_as_default=False)
     except (OSError, ValueError) as error:
-        raise _no_scheduler(f"no Dask scheduler answers at {address}: {error}") from None
+        raise dask_scheduler.missing(f"no Dask scheduler answers at {address}: {error}") from None
 
     def submit(points: Sequence[Point]) -> Finished:
         # a point is a process: it does not matter to Dask that it was here before, and its result is in the journal
@@ -334,7 +336,7 @@ def _on_cluster(address: str, limit: float | None) -> Iterator[Callable[[Sequenc
         }
         for future in distributed.as_completed(list(waiting), loop=client.loop):
             if future.cancelled():
-                raise _no_scheduler(f"the Dask scheduler at {address} has gone")
+                raise dask_scheduler.missing(f"the Dask scheduler at {address} has gone")
             point, began = waiting.pop(future), time.monotonic()
             error = future.exception()
             yield point, future.result() if error is None else _failed(f"{type(error).__name__}: {error}", None, began)
@@ -344,12 +346,6 @@ def _on_cluster(address: str, limit: float | None) -> Iterator[Callable[[Sequenc
         yield submit
     finally:
         client.close()
-
-
-def _no_scheduler(message: str) -> MeshlangError:
-    return MeshlangError(
-        Diagnostic("MS1652", message, help="start one with `dask scheduler`, and workers with `dask worker ADDRESS`")
-    )
 
 
 def _on_worker(arguments: tuple[str, ...], limit: float | None, folder: str) -> dict[str, Any]:

@@ -6,14 +6,18 @@ import csv
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from host_programs import write_program
 
+from meshlang import MeshlangError
 from meshlang.cli import main
+from meshlang.serve import dask_scheduler
 
 # writes a line when it starts, and one when it has done its work
 HOST = """
@@ -240,6 +244,37 @@ def test_on_a_cluster(folder, capsys):
     assert [(r["a"], r["how"], r["results.square"]) for r in rows()] == [
         ("1", "fine", "1"), ("1", "killed", ""), ("2", "fine", "4"), ("2", "killed", ""),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("says", [None, b"", b"x"])
+def test_what_listens_there_may_be_no_scheduler(says, monkeypatch):
+    """It says nothing, hangs up, or speaks first, as a scheduler does."""
+    monkeypatch.setattr(dask_scheduler, "TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        address = f"tcp://127.0.0.1:{door.getsockname()[1]}"
+        kept = []
+
+        def answer():
+            kept.append(door.accept()[0])
+            if says is not None:
+                kept[0].sendall(says)
+                kept[0].close()
+
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(answer)
+            if says:
+                dask_scheduler.look_for(address)
+            else:
+                with pytest.raises(MeshlangError, match="no Dask scheduler answers"):
+                    dask_scheduler.look_for(address)
+        kept[0].close()
+
+
+@pytest.mark.parametrize("address", ["", "nonsense", "tcp://", "tcp://host:", "host:99999", "tcp://a:b", "tcp://..:80"])
+def test_addresses_that_are_none(address):
+    with pytest.raises(MeshlangError) as found:
+        dask_scheduler.look_for(address)
+    assert found.value.diagnostics[0].code == "MS1652"
 
 
 def test_no_scheduler_there(folder, capsys):
