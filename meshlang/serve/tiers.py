@@ -84,11 +84,11 @@ class Load:
             "seconds": seconds,
             "tiers": dict(self.bytes),
         }
-        if self.predicted is not None and self.measured is not None:
+        if self.predicted and self.predicted["all"] and self.measured is not None:
             out |= {
                 "predicted": self.predicted,
                 "measured": self.measured,
-                "error": self.measured / self.predicted["all"] - 1 if self.predicted["all"] else 0.0,
+                "error": self.measured / self.predicted["all"] - 1,
             }
         return out
 
@@ -210,7 +210,8 @@ class Loader:
         if first and rest:
             threading.Thread(target=self._in_two, args=(load, first, rest), daemon=True).start()
         else:
-            self._predict(load, rest)
+            if rest:
+                self._predict(load, rest)
             self._begin(load, first + rest)
         return load
 
