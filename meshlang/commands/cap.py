@@ -25,6 +25,8 @@ examples:
   meshlang cap FOLDER --mesh 8x8 --svg radar.svg --against four.json    a picture of both
   meshlang cap FOLDER --mesh 8x8 --as-repo                              beside the numbers that the benchmark's repository would give
   meshlang cap FOLDER --mesh 8x8 --sources                              where prices, powers and peaks come from
+
+What the numbers are, and a small model with experts to try it on: docs/cap.md
 """
 AXES = ("S-MBU", "S-MFU", "token agreement", "route agreement", "cost (cheapest = 1)", "tokens/s (fastest = 1)")
 

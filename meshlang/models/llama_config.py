@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from meshlang.diag import MeshlangError
 
 from .experts import Experts
 from .families import family_of, is_number
@@ -150,9 +152,14 @@ class LlamaConfig:
 
     @classmethod
     def from_json(cls, path: str | Path) -> LlamaConfig:
-        """Read a Hugging Face `config.json`. MS0901 if it cannot be read, MS0990 as `from_dict` and for a file that is
-        no JSON object."""
-        return cls.from_dict(read_object(path))
+        """Read a Hugging Face `config.json`. MS0901 if it cannot be read, MS0990 for a file that is no JSON object, and what
+        `from_dict` says, with the file before it."""
+        values = read_object(path)
+        try:
+            return cls.from_dict(values)
+        except MeshlangError as error:
+            named = (replace(d, message=f"{path}: {d.message}") for d in error.diagnostics)
+            raise MeshlangError(*named) from None
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The names and shapes of all weights; matrices are [outputs, inputs]."""

@@ -232,4 +232,4 @@ def test_more_experts_chosen_than_there_are(tmp_path, capsys):
     file = tmp_path / "m/config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"num_experts_per_tok": 5}))
     assert main(["cap", folder, "--mesh", "4x2"]) == 1
-    assert "MS1430" in capsys.readouterr().err
+    assert f"error[MS1430]: {file}: a token goes through 5 experts, but there are 4" in capsys.readouterr().err
