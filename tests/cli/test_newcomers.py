@@ -218,6 +218,16 @@ MISTAKES = {
         1,
         "wse3",
     ),
+    "read before it is received": Mistake(
+        P, TAKE, TAKE + "\n    @fmovs(x_dsd, x_dsd);", "MS1018", "wait for its end", "pe.csl:17", 0
+    ),
+    "sent and written over": Mistake(
+        *inside("  if (sends) { @fmovs(out, x_dsd, .{ .async = true }); x[0] = 0.0; return; }\n"),
+        "MS1018",
+        "may not have read yet",
+        "pe.csl:13",
+        3,
+    ),
     "fabout as a source": Mistake(
         P, "@fmuls(x_dsd, in,", "@fmuls(x_dsd, out,", "MS0504", "comes from a fabin_dsd", "pe.csl:16"
     ),

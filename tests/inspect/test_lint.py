@@ -202,6 +202,48 @@ def test_operations_that_need_no_one_to_wait(tmp_path):
     assert [w.code for w in found(tmp_path, pe=twice)] == ["MS1013"]
 
 
+RECEIVE = "@fmuls(x_dsd, in, 2.0, .{ .async = true, .activate = done });"
+SEND = "@fmovs(out, x_dsd, .{ .async = true, .activate = done });"
+
+
+@pytest.mark.parametrize(
+    "before, behind, said",
+    [
+        (RECEIVE, "@fmovs(y_dsd, x_dsd);", "reads x, which an asynchronous operation may not have written"),
+        (RECEIVE, "y[0] = x[1];", "reads x, which an asynchronous operation may not have written"),
+        (RECEIVE, "y[1] = 1.0; y[0] = x[1];", "reads x"),  # what lies between does not wait
+        (RECEIVE, "@fmovs(x_dsd, 0.0);", "writes x, which an asynchronous operation may not have written"),
+        (RECEIVE, "x[3] = 1.0;", "writes x, which an asynchronous operation may not have written"),
+        (SEND, "@fmovs(x_dsd, 0.0);", "writes x, which an asynchronous operation may not have read"),
+        (SEND, "x[3] = 1.0;", "writes x, which an asynchronous operation may not have read"),
+        (SEND, "@fmovs(y_dsd, x_dsd); y[0] = x[1];", None),  # both read
+        (RECEIVE, "@fmovs(y_dsd, 1.0); y[0] = 2.0;", None),
+        (RECEIVE, "if (role == 1) { y[0] = x[1]; }", None),  # role may say that the operation is over
+        (RECEIVE, "for (@range(i16, 4)) |i| { y[i] = x[i]; }", "reads x"),  # unrolled
+        (RECEIVE, "@fmovs(y_dsd, in3); @fmovs(y_dsd, x_dsd);", None),  # what is waited for may come behind the first
+        (RECEIVE.replace(".async = true, .activate = done", ""), "@activate(done); @fmovs(y_dsd, x_dsd);", None),
+        (RECEIVE, "@fmovs(even_dsd, odd_dsd);", "reads x"),
+        (RECEIVE.replace("x_dsd", "even_dsd"), "@fmovs(odd_dsd, 1.0);", None),
+    ],
+)
+def test_used_before_the_end(tmp_path, before, behind, said):
+    """Memory of an asynchronous operation, in the code that comes next. In `main` other operations stand at other places."""
+    more = """var y = @zeros([4]f32);
+var role: i16 = 0;
+const y_dsd = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{4} -> y[i] });
+const even_dsd = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{2} -> x[2 * i] });
+const odd_dsd = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{2} -> x[2 * i + 1] });
+const in3 = @get_dsd(fabin_dsd, .{ .extent = 4, .fabric_color = link, .input_queue = @get_input_queue(2) });
+fn main()"""
+    pe = PE.replace("fn main()", more).replace(before if before in PE else RECEIVE, f"{before} {behind}")
+    here = line_of(pe, f"{before} {behind}")
+    warnings = found(tmp_path, pe=pe)
+    assert {w.code for w in warnings} == (set() if said is None else {"MS1018"}), warnings
+    if said is not None:
+        assert said in warnings[0].message and warnings[0].span.line_col()[0] == here
+        assert warnings[0].labels[0].span.line_col()[0] == here
+
+
 def test_shared_queue(tmp_path):
     second = "const out2 = @get_dsd(fabout_dsd, .{ .extent = 4, .fabric_color = @get_color(1), .output_queue = @get_output_queue(2) });\n"
     pe = PE.replace("const done", second + "const done").replace(

@@ -1,4 +1,4 @@
-"""The warnings, one function each, MS1010 to MS1017."""
+"""The warnings, one function each, MS1010 to MS1018."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from meshlang.diag import Diagnostic
-from meshlang.ir.isa import DsdKind
+from meshlang.diag import Diagnostic, Label
+from meshlang.ir import use
+from meshlang.ir.isa import DsdKind, Effect, Flow
 from meshlang.ir.program import RAMP, Program
 from meshlang.ir.words import INFINITE, OperationRow
 from meshlang.paths import stdlib_dir
@@ -402,6 +403,82 @@ def _beyond(facts: Facts, dsd: Dsd) -> str | None:
     return None
 
 
+def early_uses(subject: Subject) -> Found:
+    """MS1018: memory of an asynchronous operation is used before anything can have waited for its end.
+
+    Only straight code behind the operation is looked at, up to a branch, a call, or something that waits for a wavelet: that
+    may have come because the operation is over.
+    """
+    for facts, pes in zip(subject.facts, subject.pes):
+        if not len(pes):
+            continue
+        code = use.code_of(facts.tile).tolist()
+        at = {o.pc: o for o in facts.operations}
+        for op in facts.operations:
+            if not op.row[OperationRow.async_]:
+                continue
+            written, read = _memory(op)
+            for pc in range(op.pc + 1, len(code)):
+                if use.flow(code[pc]) is not Flow.NEXT or use.effect(code[pc]) & Effect.ELEMENT:
+                    break
+                writes, reads = _touched(facts, at, pc)
+                found = _both(facts, written, reads), _both(facts, written, writes), _both(facts, read, writes)
+                told = next((i for i, name in enumerate(found) if name is not None), None)
+                if told is not None:
+                    this, before = (("reads", "written"), ("writes", "written"), ("writes", "read"))[told]
+                    warning = _warning(
+                        "MS1018",
+                        f"this {this} {found[told]}, which an asynchronous operation may not have {before} yet",
+                        _span(facts, pc),
+                        "wait for its end: do it in a task that its .activate starts or its .unblock lets run",
+                    )
+                    warning.labels.append(Label(_span(facts, op.pc), "begins here, and goes on beside the task"))
+                    yield warning, pes
+                    break
+                later = at.get(pc)
+                if later is not None and not later.row[OperationRow.async_] and _waits(later):
+                    break
+
+
+def _waits(op: Operation) -> bool:
+    """Whether it takes wavelets, for all that is known."""
+    return op.unknown or any(d is not None and d.kind in (DsdKind.FABIN, DsdKind.FIFO) for d in op.operands)
+
+
+def _memory(op: Operation) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The places in memory that an operation writes, and those that it reads: addresses of bytes."""
+    places = [_bytes(d) if d is not None else None for d in op.operands]
+    return [p for p in places[:1] if p is not None], [p for p in places[1:] if p is not None]
+
+
+def _touched(facts: Facts, operations: dict[int, Operation], pc: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The same of an instruction."""
+    if pc in operations:
+        return _memory(operations[pc])
+    if pc not in facts.scalars:
+        return [], []
+    address, size, writes = facts.scalars[pc]
+    place = [np.arange(address, address + size)]
+    return (place, []) if writes else ([], place)
+
+
+def _bytes(dsd: Dsd) -> np.ndarray | None:
+    if dsd.kind is not DsdKind.MEM1D or dsd.length == INFINITE or dsd.indexed:
+        return None
+    first = dsd.base + np.arange(dsd.length) * dsd.stride * dsd.size
+    return (first[:, None] + np.arange(dsd.size)).ravel()
+
+
+def _both(facts: Facts, some: list[np.ndarray], others: list[np.ndarray]) -> str | None:
+    """The variable that places of both lists are in."""
+    for a in some:
+        for b in others:
+            both = np.intersect1d(a, b)
+            if len(both):
+                return next((o.name for o in facts.tile.objects if o.address <= both[0] < o.address + o.size), "memory")
+    return None
+
+
 CHECKS: tuple[Callable[[Subject], Found], ...] = (
     unused_colors,
     two_sides,
@@ -410,5 +487,6 @@ CHECKS: tuple[Callable[[Subject], Found], ...] = (
     unwaited_operations,
     shared_queues,
     long_vectors,
+    early_uses,
     reserved_ids,
 )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from meshlang.ir import use, words
-from meshlang.ir.isa import Action, DsdKind, Effect, Flow, Op, Operand
+from meshlang.ir.isa import TY_SIZE, Action, DsdKind, Effect, Flow, Op, Operand
 from meshlang.ir.program import TileProgram
 from meshlang.ir.words import DsrConfig, FifoRow, OperationRow
 
@@ -66,6 +66,8 @@ class Facts:
     tile: TileProgram
     operations: list[Operation] = field(default_factory=list)
     elements: list[tuple[int, Dsd]] = field(default_factory=list)  # (pc, DSD) of element accesses
+    # scalar loads and stores at known places: pc -> (address, bytes, whether it writes)
+    scalars: dict[int, tuple[int, int, bool]] = field(default_factory=dict)
     # (pc, DSD) loaded into DSRs; pc -1: while compiling
     loaded: list[tuple[int, Dsd]] = field(default_factory=list)
     # task id -> where (pc; -1: set up while compiling)
@@ -114,6 +116,9 @@ def facts_of(tile: TileProgram) -> Facts:
             result = known.get(b)
         elif op is Op.DSDOP:
             _operation(facts, pc, ops[a], known, b)
+        elif op in (Op.LD, Op.ST):
+            if b in known:
+                facts.scalars[pc] = (known[b] + c, TY_SIZE[use.type_of(word)], op is Op.ST)
         elif op is Op.ACTIVATE:
             _note(facts, facts.activated, known.get(a), pc)
         elif op is Op.UNBLOCK:

@@ -6,8 +6,9 @@ import re
 
 from meshlang.diag import Diagnostic
 
-# "the machine breaks here": such a program runs on MeshLang and not on the hardware, or waits for ever. `check` and `run` show these
-BREAKS = frozenset({"MS1011", "MS1016", "MS1017"})
+# "the machine breaks here": such a program runs on MeshLang and not on the hardware, waits for ever, or computes with data that is not
+# there yet. `check` and `run` show these
+BREAKS = frozenset({"MS1011", "MS1016", "MS1017", "MS1018"})
 
 _NOQA = re.compile(r"//\s*noqa(?:\s*:\s*(MS\d{4}(?:[\s,]+MS\d{4})*))?", re.IGNORECASE)
 
