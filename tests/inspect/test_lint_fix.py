@@ -19,14 +19,15 @@ const oq = @get_output_queue(0);
 const iq = @get_input_queue(2);
 const done = @get_local_task_id(28);
 const other = @get_local_task_id(8);
-var x: [4]f32;
+var x: [4]f32; var y: [4]f32;
 const d = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{4} -> x[i] });
+const e = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{4} -> y[i] });
 const out = @get_dsd(fabout_dsd, .{ .extent = 4, .fabric_color = @get_color(3), .output_queue = @get_output_queue(0) });
 const in = @get_dsd(fabin_dsd, .{ .extent = 4, .fabric_color = @get_color(3), .input_queue = iq });
 fn main() void {
   x[0] + 1.0;
   @fmovs(out, d, .{ .async = true, .activate = other });
-  @fmovs(d, in, .{ .async = true, .activate = done });
+  @fmovs(e, in, .{ .async = true, .activate = done });
 }
 task finish() void { sys.unblock_cmd_stream(); }
 task sent() void {}
