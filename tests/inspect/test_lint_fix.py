@@ -55,8 +55,8 @@ def test_it_mends(folder, capsys):
     assert main(["lint", "layout.csl", "--arch", "wse3", "--fix"]) == 0
     said = capsys.readouterr()
     assert "nothing to warn about" in said.out and "4 findings mended" in said.err
-    assert "pe.csl:21: MS0414: output queue 0 becomes 3" in said.err
-    assert "pe.csl:19: MS0414: local task id 28 becomes 9" in said.err
+    assert "pe.csl:22: MS0414: output queue 0 becomes 3" in said.err
+    assert "pe.csl:20: MS0414: local task id 28 becomes 9" in said.err
     new = PE.replace("@get_output_queue(0)", "@get_output_queue(3)").replace("task_id(28)", "task_id(9)")
     new = new.replace("@bind_task(", "@bind_local_task(").replace("  x[0] + 1.0;", "  _ = x[0] + 1.0;")
     assert (folder / "pe.csl").read_text() == new
