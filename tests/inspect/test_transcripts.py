@@ -6,6 +6,7 @@ expected texts anew; read the difference before committing it.
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -34,16 +35,19 @@ def test_session(name, capsys, monkeypatch):
     assert code == CODES[name] and err == "" and "internal error" not in out
 
 
-def test_a_pipe(tmp_path):
-    def repl(text: str, *args: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [sys.executable, "-m", "meshlang", "repl", *args], input=text, capture_output=True, text=True, cwd=ROOT
-        )
-
-    fine = repl("launch main\nrun\nread data @ 1,0\n", "programs/hello")
+def test_a_pipe(monkeypatch, capsys):
+    command = [sys.executable, "-m", "meshlang", "repl", "programs/hello"]
+    text = "launch main\nrun\nread data @ 1,0\n"
+    fine = subprocess.run(command, input=text, capture_output=True, text=True, cwd=ROOT)
     assert fine.returncode == 0 and fine.stdout.endswith("PE 1,0: [2.0 4.0 6.0 8.0]\n") and "\x1b" not in fine.stdout
-    assert repl("frob\npe 0,0\n", "programs/hello").returncode == 1
-    empty = repl("pe 0,0\nload programs/hello\npe 0,0\n")
-    assert empty.returncode == 1 and "`pe` needs a program" in empty.stdout and "left.csl, idle" in empty.stdout
-    assert repl("", "nowhere").returncode == 1
-    assert repl("", "programs/hello", "-c", "nowhere.txt").returncode == 1
+
+    def repl(text: str, *args: str) -> tuple[int, str]:
+        monkeypatch.setattr("sys.stdin", io.StringIO(text))
+        return main(["repl", *args]), capsys.readouterr().out
+
+    monkeypatch.chdir(ROOT)
+    assert repl("frob\npe 0,0\n", "programs/hello")[0] == 1
+    code, out = repl("pe 0,0\nload programs/hello\npe 0,0\n")
+    assert code == 1 and "`pe` needs a program" in out and "left.csl, idle" in out
+    assert repl("", "nowhere")[0] == 1
+    assert repl("", "programs/hello", "-c", "nowhere.txt")[0] == 1
