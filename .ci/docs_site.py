@@ -148,7 +148,7 @@ def notebook(pages: Path) -> None:
         for output in cell.outputs:
             data = output.get("data", {"text/plain": output.get("text", "")})
             if "text/html" in data:
-                parts += [f"<div>{data['text/html']}</div>", ""]
+                parts += [f"<div style='overflow-x:auto'>{data['text/html']}</div>", ""]
             else:
                 parts += ["```text", data["text/plain"].rstrip(), "```", ""]
     (pages / "notebook.md").write_text("\n".join(parts), encoding="utf-8")
