@@ -77,6 +77,7 @@ def execute(args: argparse.Namespace) -> int:
 
     from meshlang import files
     from meshlang.diag import usage_error
+    from meshlang.host.progress import stages
     from meshlang.models.cap_run import measure
     from meshlang.models.checkpoint import Checkpoint
     from meshlang.models.fit import place
@@ -93,14 +94,15 @@ def execute(args: argparse.Namespace) -> int:
     if args.svg:
         output("--svg", args.svg, (".svg",))
     others = [_read(file) for file in args.against]
-    checkpoint = Checkpoint(args.folder)
-    prompts = _prompts(args, checkpoint.config.vocabulary)
-    placement = place(
-        checkpoint.config, height, width, tokens=max(map(len, prompts)) + args.new, prompt=max(map(len, prompts)),
-        dtype=dtype_of(args.dtype), mode=args.layers, regions=args.regions, batch=args.batch,
-    )  # fmt: skip
-    runner = Runner(placement, checkpoint, args.arch, args.profile)
-    measured = measure(runner, checkpoint, prompts, args.new, not args.no_accuracy)
+    with stages("reading the model"):
+        checkpoint = Checkpoint(args.folder)
+        prompts = _prompts(args, checkpoint.config.vocabulary)
+        placement = place(
+            checkpoint.config, height, width, tokens=max(map(len, prompts)) + args.new, prompt=max(map(len, prompts)),
+            dtype=dtype_of(args.dtype), mode=args.layers, regions=args.regions, batch=args.batch,
+        )  # fmt: skip
+        runner = Runner(placement, checkpoint, args.arch, args.profile)
+        measured = measure(runner, checkpoint, prompts, args.new, not args.no_accuracy)
     report = _report(args, placement, measured)
     if args.svg:
         files.write_text(Path(args.svg), _picture([(str(args.folder), report), *others]))

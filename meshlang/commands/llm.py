@@ -494,9 +494,9 @@ def _place(args: argparse.Namespace) -> int:
         raise usage_error(f"--prefill {args.prefill}: expected at least 0")
     output("-o", args.output)
     prompt = tokens if args.prefill is None else min(args.prefill + 1, tokens)
-    checkpoint = Checkpoint(args.folder)
     began = time.monotonic()
     with stages("placing the model"):
+        checkpoint = Checkpoint(args.folder)
         placement = place(
             checkpoint.config,
             height,
@@ -533,9 +533,10 @@ def _feed(c: LlamaConfig) -> str:
 def _load(args: argparse.Namespace) -> int:
     from concurrent.futures import ThreadPoolExecutor
 
+    from meshlang.host.progress import stages
     from meshlang.serve.image import ImageStore
 
-    with _loader(args) as loader:
+    with stages("loading"), _loader(args) as loader:
         images = [loader.open(where) for where in args.images]
         fabrics = [image.program.start() for image in images]
         rounds = []
@@ -566,6 +567,7 @@ def _load(args: argparse.Namespace) -> int:
 def _move(args: argparse.Namespace) -> int:
     from meshlang.diag import usage_error
     from meshlang.fabric.timing import load_profile
+    from meshlang.host.progress import stages
     from meshlang.serve.crossover import crossover
     from meshlang.serve.image import MappedImage
 
@@ -575,8 +577,9 @@ def _move(args: argparse.Namespace) -> int:
     if not all(n.isascii() and n.isdigit() for n in args.at.split(",")):
         raise usage_error(f"--at {args.at}: expected numbers, such as 32,64")
     counts = [int(n) for n in args.at.split(",")]
-    source = MappedImage(args.source)
-    costs = crossover(source, MappedImage(args.target), prompt, counts)
+    with stages("reading the images"):
+        source = MappedImage(args.source)
+        costs = crossover(source, MappedImage(args.target), prompt, counts)
     clock = 1e6 * float(args.clock or load_profile(source.header.arch)["machine.clock_mhz"])
     if args.json:
         from dataclasses import asdict

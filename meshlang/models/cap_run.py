@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from meshlang.host.compare import largest_error
+from meshlang.host.progress import stage
 
 from .cap import Step
 from .generate import lockstep
@@ -73,6 +74,8 @@ def measure(
     before = runner.fabric.stats()
     for length, logits in lockstep(runner, sequences):
         after = runner.fabric.stats()
+        if references:
+            stage(f"token {length} in float64")
         for reference, sequence, got in zip(references, sequences, logits):
             want = reference.logits(reference.decode(reference.embed(sequence[reference.tokens : length])))[-1]
             if len(sequence) == length:  # not in its prompt

@@ -82,3 +82,26 @@ def test_in_a_notebook():
     assert text.index("compiling") < text.index("layer 3 of 8") < text.index("the second turn") < text.index("line")
     outputs = book.cells[0].outputs
     assert len(outputs) == 3 and {o["data"]["text/html"] for o in outputs} == {""}  # all of it goes away
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "cap nothing --mesh 4x4",
+        "llm generate nothing --tokens 5 --mesh 4x4",
+        "llm place nothing --mesh 4x4 -o x.wimg",
+        "llm load nothing.wimg",
+        "llm move nothing.wimg nothing.wimg --tokens 5",
+    ],
+)
+def test_commands_that_take_long_say_what_they_are_at(command, monkeypatch, tmp_path, capsys):
+    """All of the work is inside a line: already that there is no model."""
+    from meshlang.cli import main
+    from meshlang.host import progress
+
+    said = []
+    real = progress.stages
+    monkeypatch.setattr(progress, "stages", lambda what: said.append(what) or real(what))
+    monkeypatch.chdir(tmp_path)
+    assert main(command.split()) != 0
+    assert len(said) == 1 and "MS" in capsys.readouterr().err
