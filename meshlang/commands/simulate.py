@@ -56,6 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     from meshlang.diag import usage_error
+    from meshlang.host.progress import busy
     from meshlang.serve import costs, workload
     from meshlang.serve.scheduler import POLICIES, Wafer
     from meshlang.serve.simulate import simulate
@@ -79,7 +80,8 @@ def execute(args: argparse.Namespace) -> int:
     work = workload.workload(trace, args.requests, args.rate, args.models, args.zipf, args.longest, args.seed)
     outcomes = []
     for name in names:
-        outcomes.append(simulate(models, wafers, work, POLICIES[name], name, args.copies, args.seed))
+        with busy(f"simulating {name}"):
+            outcomes.append(simulate(models, wafers, work, POLICIES[name], name, args.copies, args.seed))
         if not args.json and sys.stderr.isatty():
             print(f"meshlang: {name}: {outcomes[-1].seconds:.1f} s", file=sys.stderr)
     if args.json:
