@@ -292,6 +292,10 @@ class Machine(Loaded):
             )
         return P["mem"][pes] + address
 
+    def window(self, x0: int, y0: int, w: int, h: int, address: int, nbytes: int) -> np.ndarray | None:
+        """The memories themselves, uint8 [h, w, nbytes], to be written many times; None if they are not evenly spaced."""
+        return self._parts(self._bytes(x0, y0, w, h, address, nbytes).reshape(h, w), nbytes)
+
     def _parts(self, starts: np.ndarray, nbytes: int) -> np.ndarray | None:
         """The parts that begin at starts [h, w] as a strided view [h, w, nbytes], if they are evenly spaced; else
         None."""

@@ -358,7 +358,17 @@ class ChunkWriter:
     def __init__(self, header: Header, fabric: FabricHandle):
         self.header = header
         self.machine = fabric.session.machine
-        self._parts = {s: joined(s.parts) for s in header.segments if s.mesh}
+        self._places: dict[Segment, list[tuple[Part, np.ndarray | None]]] = {}
+
+    def _place(self, segment: Segment) -> list[tuple[Part, np.ndarray | None]]:
+        """What goes where: for each part the memories of all PEs there [height, width, bytes], found once for all chunks; None if they
+        are not evenly spaced."""
+        if segment not in self._places:
+            whole = 0, 0, self.header.width, self.header.height
+            self._places[segment] = [
+                (part, self.machine.window(*whole, part.address, part.bytes)) for part in joined(segment.parts)
+            ]
+        return self._places[segment]
 
     def write(self, chunk: Chunk, data: np.ndarray) -> None:
         """data: all bytes of the chunk, as in the file."""
@@ -366,15 +376,12 @@ class ChunkWriter:
         row = self.header.row_bytes(segment) if chunk.columns == self.header.width else len(data)
         used = chunk.columns * segment.bytes
         block = data.reshape(chunk.rows, row)[:, :used].reshape(chunk.rows, chunk.columns, segment.bytes)
-        for part in self._parts[segment]:
-            self.machine.write_bytes(
-                chunk.x,
-                chunk.y,
-                chunk.columns,
-                chunk.rows,
-                part.address,
-                block[:, :, part.offset : part.offset + part.bytes],
-            )
+        for part, window in self._place(segment):
+            taken = block[:, :, part.offset : part.offset + part.bytes]
+            if window is not None:
+                window[chunk.y : chunk.y + chunk.rows, chunk.x : chunk.x + chunk.columns] = taken
+            else:
+                self.machine.write_bytes(chunk.x, chunk.y, chunk.columns, chunk.rows, part.address, taken)
 
 
 def joined(parts: Iterable[Part]) -> list[Part]:

@@ -110,14 +110,15 @@ def payload(args: argparse.Namespace) -> None:
     start, size = chunks[0].offset, chunks[-1].offset + chunks[-1].size - chunks[0].offset
     fabric = opened.program.start()
     del opened
-    buffer = np.ones(PIECE, np.uint8)
+    buffer = np.ones(size, np.uint8)
 
     def sequential() -> None:
+        """Into memory of the payload's size, where it has to be in the end, too."""
         with path.open("rb", buffering=0) as file:
             file.seek(start)
-            left = size
-            while left:
-                left -= file.readinto(memoryview(buffer)[: min(PIECE, left)])
+            done = 0
+            while done < size:
+                done += file.readinto(memoryview(buffer)[done : done + PIECE])
 
     def mapped() -> None:
         ImageStore(MappedImage(path)).write_model(fabric)

@@ -16,12 +16,13 @@ from checkpoints import write_model, write_tokenizer
 
 from meshlang import MeshlangError
 from meshlang.cli import main
+from meshlang.fabric.machine import Machine
 from meshlang.models.checkpoint import Checkpoint
 from meshlang.models.fit import place
 from meshlang.models.llama import Placement
 from meshlang.models.runner import Weights
 from meshlang.serve import image_format
-from meshlang.serve.image import Image, MappedImage, joined
+from meshlang.serve.image import Image, ImageStore, MappedImage, joined
 from meshlang.serve.image_format import PAGE, PREFIX, Part
 from meshlang.serve.image_write import write_image
 
@@ -143,6 +144,16 @@ def test_chunks_of_rows_and_of_parts_of_rows(folder, small, tmp_path, monkeypatc
         assert any(c.columns == 1 for c in image.chunks) == (size == 256)
         assert sum(c.size for c in image.chunks) == image.header.end - image.chunks[0].offset
         assert np.array_equal(image.runner().feed(PROMPT[:5]), plain)
+
+
+def test_memories_that_are_not_evenly_spaced(small, monkeypatch):
+    image = MappedImage(small)
+    fabrics = [image.program.start() for _ in range(3)]
+    ImageStore(image).write_layer(fabrics[0], 1, settled=True)
+    monkeypatch.setattr(Machine, "window", lambda *_: None)
+    ImageStore(image).write_layer(fabrics[1], 1, settled=True)
+    one, other, empty = (f.session.machine.memory for f in fabrics)
+    assert np.array_equal(one, other) and not np.array_equal(one, empty)
 
 
 def test_joined():
