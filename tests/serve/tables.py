@@ -1,5 +1,6 @@
 """The measured tables of docs/serving.md, made anew.
 
+    python -m tests.serve.tables start         # a model on a fabric, from safetensors and from an image
     python -m tests.serve.tables payload       # how much of the medium's bandwidth a payload gets
     python -m tests.serve.tables tiers         # meshlang llm load, from each tier
     python -m tests.serve.tables move          # meshlang llm move
@@ -28,6 +29,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 
 from checkpoints import write_model
 
+from meshlang.host import api
+from meshlang.models.checkpoint import Checkpoint
+from meshlang.models.fit import place
+from meshlang.models.llama import MODEL
+from meshlang.models.runner import Store, Weights
 from meshlang.serve.image import ImageStore, MappedImage
 from meshlang.serve.tiers import Loader
 
@@ -56,11 +62,10 @@ MODELS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", choices=list(TABLES))
+    parser.add_argument("table", choices=list(TABLES), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, default=Path("/tmp/meshlang-tables"), help="for models and images")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="of payload (default 5)")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="of start and payload (default 5)")
     args = parser.parse_args()
-    args.folder.mkdir(parents=True, exist_ok=True)
     TABLES[args.table](args)
 
 
@@ -72,6 +77,7 @@ def meshlang(*arguments: Any) -> str:
 
 def model(folder: Path, name: str) -> Path:
     path = folder / name
+    folder.mkdir(parents=True, exist_ok=True)
     if not (path / "model.safetensors").exists():
         write_model(path, "BF16", **MODELS[name])
     return path
@@ -98,6 +104,53 @@ def drop(path: Path) -> None:
 def from_disk() -> int:
     """Bytes that this process has read from the disk."""
     return int(Path("/proc/self/io").read_text().split("\nread_bytes: ")[1].split()[0])
+
+
+# ------------------------------------------------------------ start
+
+
+def start(args: argparse.Namespace) -> None:
+    path, folder = large(args.folder), model(args.folder, "135m")
+    rows: dict[str, list[list[tuple[float, float]]]] = {"safetensors": [], "cold": [], "warm": []}
+    for state in ["safetensors", *["cold", "warm"] * args.rounds]:
+        if state == "cold":
+            drop(path)
+        what = folder if state == "safetensors" else path
+        command = [sys.executable, "-m", "tests.serve.tables", "start-once", "--folder", str(what)]
+        rows[state].append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
+    print("processor seconds, least to most; all, elapsed: least, median, most")
+    print("| what | safetensors + placement | wafer image, cold | wafer image, warm |\n|---|---|---|---|")
+    for i, name in enumerate(("program", "fabric started", "weights", "all")):
+        cells = []
+        for state in rows:
+            values = [run[i][1] for run in rows[state]]
+            cells.append(f"{min(values):.2f}" + (f" to {max(values):.2f}" if len(values) > 1 else ""))
+        print(f"| {name} | {' | '.join(cells)} |")
+    elapsed = [[run[3][0] for run in rows[state]] for state in rows]
+    print(f"| all, elapsed | {' | '.join(f'{min(v):.2f}, {median(v):.2f}, {max(v):.2f}' for v in elapsed)} |")
+
+
+def start_once(args: argparse.Namespace) -> None:
+    """Of this process, elapsed and processor seconds: the program, a fabric, the weights on it, all. From an image, or a model's folder."""
+    marks = [(time.perf_counter(), time.process_time())]
+
+    def mark() -> None:
+        marks.append((time.perf_counter(), time.process_time()))
+
+    if args.folder.is_dir():
+        checkpoint = Checkpoint(args.folder)
+        where = place(checkpoint.config, 96, 96, tokens=1536, prompt=1536, dtype=np.float16)
+        program = api.compile(MODEL, params=where.model_params())
+        store: Store = Weights(where, checkpoint)
+    else:
+        opened = MappedImage(args.folder)
+        program, store = opened.program, ImageStore(opened)
+    mark()
+    fabric = program.start()
+    mark()
+    store.write_model(fabric)
+    mark()
+    print(json.dumps([[b - a for a, b in zip(*pair)] for pair in [*zip(marks, marks[1:]), (marks[0], marks[-1])]]))
 
 
 # ------------------------------------------------------------ payload
@@ -267,6 +320,8 @@ def simulate(args: argparse.Namespace) -> None:
 
 
 TABLES: dict[str, Callable[[argparse.Namespace], None]] = {
+    "start": start,
+    "start-once": start_once,  # for `start`
     "payload": payload,
     "tiers": tiers,
     "move": move,
