@@ -43,7 +43,7 @@ def run_loop(traced: bool = False) -> RunLoop:
     state = _waiting[traced]
     now = time.monotonic()
     if now < state.next_look:
-        return uncompiled()  # a look reads and hashes all sources of the engine: not at every call
+        return uncompiled()  # a look asks the file system: not at every call
     if loop.cached(traced):
         return loop.engine(traced)
     if os.environ.get(SWITCH, "1") == "0" or jit.cache_directory(loop.__file__) is None:
@@ -105,34 +105,28 @@ def _announce(text: str) -> None:
 
 
 @contextlib.contextmanager
-def _alone(directory: Path, traced: bool = False) -> Iterator[bool]:
-    """Whether this is the only process that compiles a version of the engine for a cache directory."""
+def _alone(directory: Path, traced: bool = False) -> Iterator[None]:
+    """Be the only process that compiles a version of the engine for a cache directory: wait, asleep, for one that is at it."""
     try:
         import fcntl
     except ImportError:  # not on this system: two may do the same work
-        yield True
+        yield
         return
     with open(directory / ("lock-traced" if traced else "lock"), "a", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
-        yield True
+        with contextlib.suppress(OSError):  # a file system without locks: two may do the same work
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def main(arguments: list[str]) -> int:
-    """Compile into the cache, unless another process is at it; then wait until that one is done."""
+    """Compile into the cache, or wait until another process has."""
     traced = arguments == ["traced"]
     directory = jit.cache_directory(loop.__file__)
     if directory is None:
         return 1
-    while not loop.cached(traced):
-        with _alone(directory, traced) as alone:
-            if alone:
-                loop.engine(traced)
-                return 0
-        time.sleep(LOOK)
+    with _alone(directory, traced):
+        if not loop.cached(traced):
+            loop.engine(traced)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -111,10 +112,13 @@ def test_compiled_first_where_asked_or_where_nothing_can_be_kept(cold, monkeypat
 
 
 def test_two_processes_do_not_compile_the_same(tmp_path):
-    with startup._alone(tmp_path) as first, startup._alone(tmp_path) as second:
-        assert first and not second
-    with startup._alone(tmp_path) as third:
-        assert third
+    second = threading.Thread(target=lambda: startup._alone(tmp_path).__enter__(), daemon=True)
+    with startup._alone(tmp_path):
+        second.start()
+        second.join(0.2)
+        assert second.is_alive()  # it waits
+    second.join(20)
+    assert not second.is_alive()
 
 
 def test_uncompiled_needs_no_numba():

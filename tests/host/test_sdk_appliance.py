@@ -1,5 +1,6 @@
 """The appliance client on this machine: compile jobs, SdkRuntime on artifacts, SdkLauncher; and core files."""
 
+import io
 import subprocess
 import sys
 import tarfile
@@ -10,7 +11,7 @@ import pytest
 from host_programs import write_program
 
 from meshlang.diag import MeshlangError
-from meshlang.host.sdk.appliance import SdkCompiler, SdkLauncher, SdkRuntime, _output_name
+from meshlang.host.sdk.appliance import SdkCompiler, SdkLauncher, SdkRuntime, _output_name, unpack
 from meshlang.host.sdk.debug import debug_util
 from meshlang.host.sdk.runtime import MemcpyDataType, MemcpyOrder
 from meshlang.host.sdk.runtime import SdkRuntime as LocalRuntime
@@ -177,3 +178,25 @@ def test_cores(program, tmp_path, monkeypatch):
         with pytest.raises(MeshlangError) as info:
             debug_util("out")
         assert code_of(info) == "MS0942"
+
+
+@pytest.mark.parametrize("filters", [True, False])
+def test_artifacts_of_others_stay_in_their_folder(tmp_path, monkeypatch, filters):
+    """With the filters of tarfile, and without them, as in Python before 3.11.4."""
+    if not filters:
+        monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    for name, fine in (("good.txt", True), ("../out.txt", False), ("/out.txt", False)):
+        with tarfile.open(tmp_path / "a.tar", "w") as archive:
+            member = tarfile.TarInfo(name)
+            member.size = 2
+            archive.addfile(member, io.BytesIO(b"hi"))
+        if fine:
+            unpack(tmp_path / "a.tar", tmp_path / "f")
+            assert (tmp_path / "f/good.txt").read_bytes() == b"hi"
+        elif name.startswith("/") and filters:  # the filter takes the leading slash away
+            unpack(tmp_path / "a.tar", tmp_path / "f")
+            assert (tmp_path / "f/out.txt").exists() and not Path(name).exists()
+        else:
+            with pytest.raises(MeshlangError) as found:
+                unpack(tmp_path / "a.tar", tmp_path / "f")
+            assert found.value.diagnostics[0].code == "MS0966"

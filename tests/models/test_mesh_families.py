@@ -74,7 +74,7 @@ def test_without_a_prefill_or_with_half_of_it(name, W, H, n, prefill, shift, arc
     )
 
 
-@settings(max_examples=8, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=5, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(data=st.data())
 def test_any_shape(data):
     draw = data.draw

@@ -62,7 +62,7 @@ def test_meshes(H, W, dtype, arch):
         assert mesh.step() <= mesh.bound()
 
 
-@settings(max_examples=12, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=8, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(data=st.data())
 def test_any_heads(data):
     draw = data.draw

@@ -101,7 +101,7 @@ def build(folder, W, H, row_size, column_size, tree, arch, capacity=40):
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     W=st.integers(1, 9),
     H=st.integers(1, 9),

@@ -48,8 +48,7 @@ def prefill(config, W, H, tokens, dtype=np.float32, arch="wse3", tree=True, room
     return error, place, reference, keys, values, int(((ticks[..., 3:] - ticks[..., :3]) @ [1, 1 << 16, 1 << 32]).max())
 
 
-@pytest.mark.parametrize("arch", ["wse2", "wse3"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("dtype, arch", [(np.float32, "wse3"), (np.float16, "wse2")])
 @pytest.mark.parametrize(
     "W, H, tokens",
     [(2, 2, 5), (3, 3, 3), (4, 4, 13), (5, 5, 4), (2, 4, 7), (4, 2, 5), (3, 5, 9), (5, 3, 4), (4, 6, 11), (3, 2, 4)],
@@ -58,7 +57,7 @@ def test_meshes(W, H, tokens, dtype, arch):
     assert prefill(SMALL, W, H, tokens, dtype, arch)[0] <= llama.tolerance(SMALL, dtype)
 
 
-@settings(max_examples=10, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=6, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(data=st.data())
 def test_any_heads(data):
     draw = data.draw
@@ -83,7 +82,7 @@ def test_any_heads(data):
     assert error <= llama.tolerance(config, dtype)
 
 
-@pytest.mark.parametrize("W, H", [(16, 16), (8, 4), (16, 8), (8, 16)])
+@pytest.mark.parametrize("W, H", [(16, 8), (8, 16)])
 def test_large_meshes(W, H):
     config = llama.LlamaConfig(hidden_size=64, heads=8, kv_heads=4, head_size=8, feed_forward_size=96)
     assert prefill(config, W, H, 2 * H, np.float16)[0] <= llama.tolerance(config, np.float16)
@@ -186,8 +185,8 @@ def test_prefill_then_decode(W, H, prompt, new, shift, arch):
     )
     error, agreed = generate(config, W, H, prompt, new, np.float32, arch, shift)
     assert error <= llama.tolerance(config, np.float32) and agreed == new
-    error, agreed = generate(config, W, H, prompt, new, np.float16, arch, shift)
-    assert error <= llama.tolerance(config, np.float16)
+    if prompt < 5 or (W, H) == (5, 5):  # half of the elements' size is another program: not twice for every mesh
+        assert generate(config, W, H, prompt, new, np.float16, arch, shift)[0] <= llama.tolerance(config, np.float16)
 
 
 def test_entries_in_the_wrong_order():
@@ -211,13 +210,10 @@ def test_stated_cost():
     assert set(program.fabric.color) <= {0, 1, 2, 3, 4, 5, *range(12, 18)}
     for tile in program.tiles:
         assert len(tile.inputs) <= 5 and len(tile.tasks) == 3
-    for H, W in ((8, 8), (4, 6)):
+    for H, W, arch, outputs in ((6, 6, "wse2", 4), (4, 6, "wse3", 6)):
         place = llama.Placement(SMALL, H, W, capacity=4, prompt=16, head=True)
-        for arch, outputs in (("wse2", 4), ("wse3", 6)):
-            program = meshlang.compile(llama.MODEL, arch=arch, params=place.model_params()).ir
-            assert (
-                max(len(t.inputs) for t in program.tiles) <= 6 and max(len(t.outputs) for t in program.tiles) <= outputs
-            )
-            # what the host says a PE needs is what it needs
-            need = max(o.address + o.size for t in program.tiles for o in t.objects)
-            assert need <= sum(place.memory().values()) <= need + 600
+        program = meshlang.compile(llama.MODEL, arch=arch, params=place.model_params()).ir
+        assert max(len(t.inputs) for t in program.tiles) <= 6 and max(len(t.outputs) for t in program.tiles) <= outputs
+        # what the host says a PE needs is what it needs
+        need = max(o.address + o.size for t in program.tiles for o in t.objects)
+        assert need <= sum(place.memory().values()) <= need + 600

@@ -14,6 +14,7 @@ the engine allocates.
 
 from __future__ import annotations
 
+import functools
 import os
 import pickle
 import platform
@@ -235,8 +236,12 @@ else:
 
 def cache_directory(file: str | Path) -> Path | None:
     """Where the compiled code of the entry point in a file is kept; None: nowhere."""
-    source = Path(file)
-    return entry(f"{source.stem}-{sources.key(source, _DEPENDS_ON)}")
+    return entry(_entry_name(Path(file)))
+
+
+@functools.cache  # what this process has imported does not change any more, and who waits for another process looks often
+def _entry_name(source: Path) -> str:
+    return f"{source.stem}-{sources.key(source, _DEPENDS_ON)}"
 
 
 if COMPILED:

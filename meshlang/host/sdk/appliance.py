@@ -128,6 +128,13 @@ def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
     return info
 
 
+def _stays_inside(member: tarfile.TarInfo) -> None:
+    """TarError for what is no file or folder below the one into which it is unpacked."""
+    path = Path(member.name)
+    if not (member.isreg() or member.isdir()) or path.is_absolute() or ".." in path.parts:
+        raise tarfile.TarError(f"{member.name} would lie outside the folder")
+
+
 def unpack(artifact: str | os.PathLike, folder: Path) -> None:
     """An artifact into a folder; a folder is copied. MS0966."""
     path = Path(artifact)
@@ -136,7 +143,12 @@ def unpack(artifact: str | os.PathLike, folder: Path) -> None:
             shutil.copytree(path, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".git", *_SKIPPED))
             return
         with tarfile.open(path) as archive:
-            archive.extractall(folder, filter="data")
+            if hasattr(tarfile, "data_filter"):
+                archive.extractall(folder, filter="data")
+            else:  # Python before 3.11.4
+                for member in archive:
+                    _stays_inside(member)
+                archive.extractall(folder)
     except (OSError, tarfile.TarError) as error:
         raise MeshlangError(
             Diagnostic("MS0966", f"{path} is no artifact: {error}", help="pass what SdkCompiler.compile returned")
