@@ -6,7 +6,7 @@ r5 = 1; jmp L; ...; L: jz r5, M   r5 = 1; jmp (behind L's test)
 
 from __future__ import annotations
 
-from .flow import Block, Code
+from .flow import Block, Code, liveness, predecessors
 from .numbers import (
     CALL,
     CALLR,
@@ -90,3 +90,34 @@ def merge(code: Code) -> bool:
             gone.add(id(s))
     code.blocks = [b for b in code.blocks if id(b) not in gone]
     return bool(gone)
+
+
+def arms(code: Code) -> None:
+    """A way that only sets constants is taken before it is known that it has to be: one jump less.
+
+    jz r2, L; r5 = 1; jmp M; L: r5 = 0; M:        r5 = 0; jz r2, M; r5 = 1; M:
+    """
+    order = code.order()
+    preds = predecessors(order)
+    enter: list[int] | None = None
+    for block in order:
+        test = block.test
+        if test is None:
+            continue
+        for arm, other in ((block.jump, block.next), (block.next, block.jump)):
+            assert arm is not None and other is not None
+            if not arm.ins or arm.test is not None or arm.next is None or arm is other or arm.next is other:
+                continue
+            if len(preds[arm.number]) != 1 or arm.next is arm or len(arm.ins) > 2:
+                continue
+            if any(i.op != LDI or not code.own(i.a) or i.a == test.a for i in arm.ins):
+                continue
+            if enter is None:
+                enter, _ = liveness(code, order)
+            if any(enter[other.number] >> i.a & 1 for i in arm.ins):
+                continue
+            block.ins += arm.ins
+            block.retarget(arm, arm.next)
+            arm.ins = []
+            break
+    code.clean()

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..ir import isa
 from ..ir.program import Function, InlineFrame, Program, TileProgram
-from . import branches, dead, inline, invariants, loops, registers, values, webs
+from . import branches, dead, inline, invariants, loops, registers, stores, values, webs
 from .flow import Code, Facts, Frame, join, split
 from .loops import Shape
 from .numbers import (
@@ -32,7 +32,20 @@ from .numbers import (
 
 ROUNDS = 6  # of unrolling and evaluating
 
-PASSES = ("inline", "evaluate", "values", "branches", "dead", "unroll", "rotate", "invariants", "moves")
+PASSES = (
+    "inline",
+    "evaluate",
+    "values",
+    "overwritten",
+    "branches",
+    "dead",
+    "unroll",
+    "rotate",
+    "invariants",
+    "promote",
+    "arms",
+    "moves",
+)
 
 
 @dataclass
@@ -194,6 +207,7 @@ class _Tile:
         def tidy() -> None:
             step("webs", webs.run)
             step("values", values.run)
+            step("overwritten", stores.overwritten)
             step("branches", branches.run)
             step("dead", dead.run)
 
@@ -213,6 +227,9 @@ class _Tile:
             if changed:
                 step("branches", branches.run)
                 tidy()
+            if step("promote", stores.promote):
+                tidy()
+        step("arms", branches.arms)
         step("moves", dead.moves)
         registers.run(code)
         if check is not None:

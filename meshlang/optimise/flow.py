@@ -73,14 +73,18 @@ COMMUTES = frozenset((ADD, MUL, AND, OR, XOR, EQ, NE, FADD, FMUL))
 class Ins:
     """One instruction. `at` is where it comes from: (span, inlined frame or -1)."""
 
-    __slots__ = ("op", "ty", "a", "b", "c", "free", "at", "safe")
+    __slots__ = ("op", "ty", "a", "b", "c", "free", "at", "safe", "reach")
 
     def __init__(self, op: int, ty: int, a: int, b: int, c: int, free: int, at: tuple[Any, int], safe: bool = False):
         self.op, self.ty, self.a, self.b, self.c, self.free, self.at = op, ty, a, b, c, free, at
         self.safe = safe  # known not to fault where it stands
+        # of a load or store: (first address, end) of what it may touch; None: not known yet
+        self.reach: tuple[int, int] | None = None
 
     def copy(self) -> Ins:
-        return Ins(self.op, self.ty, self.a, self.b, self.c, self.free, self.at, self.safe)
+        new = Ins(self.op, self.ty, self.a, self.b, self.c, self.free, self.at, self.safe)
+        new.reach = self.reach
+        return new
 
     def __repr__(self) -> str:
         return f"{Op(self.op).name.lower()}.{Ty(self.ty).name.lower()} {self.a}, {self.b}, {self.c}"

@@ -804,12 +804,19 @@ class Values:
                 return self.place(i)
         return b, c, self.lo[b] + c, self.hi[b] + c
 
+    def reach(self, i: Ins, low: int, end: int) -> tuple[int, int]:
+        """Where a load or store may be: also within what was known of it before (a check may have gone since)."""
+        if i.reach is not None:
+            low, end = max(low, i.reach[0]), min(end, i.reach[1])
+        i.reach = (low, end)
+        return i.reach
+
     def load(self, i: Ins) -> None:
         base, offset, low, high = self.place(i)
         size = SIZE[i.ty]
         if base < 0 and i.b and offset in INT32:
             i.b, i.c = 0, offset
-        inside = self.facts.inside(low, high + size)
+        inside = self.facts.inside(*self.reach(i, low, high + size))
         i.safe = inside
         if inside:
             word = self.facts.word(offset, size) if base < 0 else None
@@ -836,7 +843,8 @@ class Values:
         if base < 0 and i.b and offset in INT32:
             i.b, i.c = 0, offset
         self.out.append(i)
-        inside = self.facts.inside(low, high + size)
+        low, end = self.reach(i, low, high + size)
+        inside = self.facts.inside(low, end)
         if self.memory:
             for key in list(self.memory):
                 other, at, ty = key
@@ -844,7 +852,7 @@ class Values:
                     apart = at + SIZE[ty] <= offset or offset + size <= at
                 else:
                     first, last = (at, at) if other < 0 else (self.lo[other] + at, self.hi[other] + at)
-                    apart = last + SIZE[ty] <= low or high + size <= first
+                    apart = last + SIZE[ty] <= low or end <= first
                 if not apart:
                     del self.memory[key]
         v = self.of(i.a)
@@ -858,8 +866,8 @@ class Values:
         out = {key: v for key, v in memory.items() if key[0] < 0}
         for block in [] if ways is None else ways:
             for i in block.ins if out else ():
-                if i.op == ST and i.b == 0:
-                    first, end = i.c, i.c + SIZE[i.ty]
+                if i.op == ST and i.reach is not None:
+                    first, end = i.reach
                     out = {key: v for key, v in out.items() if key[1] + SIZE[key[2]] <= first or end <= key[1]}
                 elif i.op == ST or forgets(i):
                     out = {}

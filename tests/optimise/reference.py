@@ -31,6 +31,11 @@ EXAMPLES: dict[str, tuple[str, str | None, str]] = {
         None,
         "var n: u16; var a: [8]u16;\nfn main() void { const i = n % 8; a[i] = a[i] / 10; }",
     ),
+    "overwritten": (
+        "stores",
+        "overwritten",
+        "var x: f32; var v: f32;\nfn main() void { v = x * x; v += x; }",
+    ),
     "branches": (
         "branches",
         None,
@@ -47,10 +52,20 @@ EXAMPLES: dict[str, tuple[str, str | None, str]] = {
         "rotate",
         "var n: u16; var a: [100]u16;\nfn main() void { for (@range(u16, n)) |i| { a[i] += i; } }",
     ),
+    "promote": (
+        "stores",
+        "promote",
+        "var n: u16; var sum: i16; var a: [100]i16;\nfn main() void { const m = n % 100; for (@range(u16, m)) |i| { sum += a[i]; } }",
+    ),
     "invariants": (
         "invariants",
         None,
         "var n: u16; var k: i16; var a: [100]i16;\nfn main() void { const d = k; for (@range(u16, n)) |i| { a[i] = d * 5; } }",
+    ),
+    "arms": (
+        "branches",
+        "arms",
+        "var n: i16; var m: i16;\nfn main() void { m = if (n > 3) 5 else 2; }",
     ),
     "moves": (
         "dead",
@@ -72,9 +87,10 @@ messages, breakpoints and profiles name it and its call.
 
 A multiplication by a power of two stays one instruction, and costs what a shift costs (`scalar.alu` of the timing profile).
 
-What is not done: memory is never reordered. A load leaves a loop only if its rounds are counted, since a loop may be waiting for what an operation in
-the background writes. Where a program can unmask floating-point exceptions, float operations stay
-where they are.
+What is not done: memory is never reordered but by `overwritten` and `promote`, where nothing can see it. A load leaves a loop only if its rounds are
+counted, since a loop may be waiting for what an operation in the background writes. At a breakpoint in a loop, a variable that `promote` keeps in a
+register has in memory the value from before the loop; `-O0` shows every store. Where a program can unmask floating-point exceptions, float
+operations stay where they are.
 """
 
 

@@ -65,7 +65,7 @@ def test_instructions_of_expanded_functions_keep_their_calls(tmp_path):
 
 
 MEMORY = """
-var n: u16; var m: u16; var out: u16; var at: u16; var a: [8]u16;
+var n: u16; var m: u16; var out: u16; var at: u16; var a: [8]u16; var p: [*]u16 = &a;
 const queue = @get_output_queue(2);
 const send = @get_dsd(fabout_dsd, .{ .extent = 1, .fabric_color = @get_color(4), .output_queue = queue });
 fn main() void {
@@ -83,7 +83,8 @@ comptime { if (@is_arch("wse3")) { @initialize_queue(queue, .{ .color = @get_col
         ("if (m == 3) { m = 4; } else { out = 2; }", 1),
         ("n = 3;", 2),
         ("if (m == 3) { n = 4; }", 2),
-        ("a[at] = 4;", 2),  # where it writes is not looked at
+        ("a[at] = 4;", 1),  # somewhere in another variable
+        ("p[at] = 4;", 2),  # anywhere
         ("@mov16(send, m);", 2),  # time passes, and what runs in the background may write
         ("while (m != 3) { out = 2; }", 2),  # it may wait for what is written in the background
     ],
@@ -92,6 +93,58 @@ def test_memory_is_known_where_ways_meet(tmp_path, between, loads):
     tile = compile_files(tmp_path, {"pe.csl": MEMORY % between}, arch="wse3").tiles[0]
     place = next(o.address for o in tile.objects if o.name == "n")
     assert sum(int(w) & 0xFF == Op.LD and b == 0 and c == place for w, _, b, c in tile.code.tolist()) == loads
+
+
+LOOP = """
+var n: u16; var total: u16; var other: u16; var wide: u32; var at: u16; var a: [64]u16; var p: [*]u16 = &a;
+const queue = @get_output_queue(2);
+const send = @get_dsd(fabout_dsd, .{ .extent = 1, .fabric_color = @get_color(4), .output_queue = queue });
+fn main() void { const rounds = n %% 64; for (@range(u16, rounds)) |i| { %s } }
+comptime { if (@is_arch("wse3")) { @initialize_queue(queue, .{ .color = @get_color(4) }); } }
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "stays"),
+    [
+        ("total += a[i];", False),
+        ("total += a[i]; total ^= i;", False),
+        ("if (a[i] > 3) { total += 1; } else { total += 2; }", False),  # stored on both ways
+        ("if (a[i] > 3) { total = 1; } other += 1;", True),  # not in every round: what else may write it?
+        ("total += p[i];", True),  # it may fault, and memory is seen
+        ("total += a[i]; other = a[at];", True),  # it may fault
+        ("total += a[i]; @mov16(send, other);", True),  # time passes
+        ("total += a[i]; if (other == 4) { break; }", True),  # it may wait for what is written in the background
+        ("total += 1; a[i] = total; if (a[5] == 4) { other = 3; }", False),
+    ],
+)
+def test_a_variable_that_nothing_sees_stands_in_a_register_while_a_loop_runs(tmp_path, body, stays):
+    program = compile_files(tmp_path, {"pe.csl": LOOP % body}, arch="wse3", optimise=0)
+    tile = optimise(program).tiles[0]
+    place = next(o.address for o in tile.objects if o.name == "total")
+    code = tile.code.tolist()
+    jumps = [(w[2], pc) for pc, w in enumerate(code) if w[0] & 0xFF in (Op.JZ, Op.JNZ) and w[2] < pc]
+    inside = {pc for first, last in jumps for pc in range(first, last + 1)}
+    stores = [pc for pc, w in enumerate(code) if w[0] & 0xFF == Op.ST and w[2] == 0 and w[3] == place]
+    assert inside and stores and any(pc in inside for pc in stores) == stays
+
+
+@pytest.mark.parametrize(
+    ("code", "stores"),
+    [
+        ("total = n; total = other;", 1),
+        ("total = n; other = total; total = at;", 1),  # what is loaded is known
+        ("total = n; a[at] = 2; total = other;", 2),  # the index may fault, and memory is seen
+        ("total = n; @mov16(send, other); total = other;", 2),
+        ("total = n; other = p[0]; total = at;", 2),
+        ("total = n; p[0] = 1; total = at;", 2),  # an address that may be outside
+    ],
+)
+def test_a_store_is_left_out_if_nothing_sees_it(tmp_path, code, stores):
+    source = LOOP.replace("const rounds = n %% 64; for (@range(u16, rounds)) |i| { %s }", "%s") % code
+    tile = compile_files(tmp_path, {"pe.csl": source}, arch="wse3").tiles[0]
+    place = next(o.address for o in tile.objects if o.name == "total")
+    assert sum(w & 0xFF == Op.ST and b == 0 and c == place for w, _, b, c in tile.code.tolist()) == stores
 
 
 def test_of_two_ways_on_the_one_of_the_source_comes_first(tmp_path):
