@@ -12,7 +12,7 @@ A DSD of a variable lies in memory, a word for its address, its length and its s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
@@ -24,6 +24,7 @@ from .timing import Profile
 MOV, LDI, LDIH, LD, ST, MULI = (int(op) for op in (Op.MOV, Op.LDI, Op.LDIH, Op.LD, Op.ST, Op.MULI))
 DBASE, DINC, DLEN, DSTRIDE = (int(op) for op in (Op.DBASE, Op.DINC, Op.DLEN, Op.DSTRIDE))
 DSRLD, DSDOP, DCOUNT, CHK, ASSERT, SHL = (int(op) for op in (Op.DSRLD, Op.DSDOP, Op.DCOUNT, Op.CHK, Op.ASSERT, Op.SHL))
+TESTS = frozenset((int(Op.JZ), int(Op.JNZ)))
 RET, SYS, CALLS = int(Op.RET), int(Op.SYS), frozenset((int(Op.CALL), int(Op.CALLR)))
 EDITS = frozenset((DBASE, DINC, DLEN, DSTRIDE))
 WIDE = frozenset((int(isa.Ty.I64), int(isa.Ty.U64)))
@@ -67,19 +68,26 @@ class Costs:
 
     def __init__(self, profile: Profile):
         self.base = operation_costs(profile)
-        names = ("load", "float", "multiply", "dsr", "memory")
+        names = ("load", "float", "multiply", "dsr", "memory", "test")
         self.late = {name: int(profile[f"scalar.latency.{name}"]) for name in names}
         self.latency = [1] * 256
+        self.leave = int(profile["task.leave"])
         for op in Op:
             if op.row.cost in ("float", "multiply"):
                 self.latency[op] = self.late[op.row.cost]
         self.latency[LD] = self.late["load"]
 
     def of(
-        self, words: Sequence[Sequence[int]], operations: Sequence[Sequence[int]], issue: Sequence[int]
+        self,
+        words: Sequence[Sequence[int]],
+        operations: Sequence[Sequence[int]],
+        issue: Sequence[int],
+        ends: Set[int],
     ) -> list[int]:
-        """words: the instructions; operations: rows of its vector operations, and what each takes to issue."""
+        """words: the instructions; operations: rows of its vector operations, and what each takes to issue; ends: the
+        returns that end a task."""
         costs = [0] * len(words)
+        self.ends = ends
         leaders = {0}
         for pc, row in enumerate(words):
             op = row[0] & 0xFF
@@ -121,6 +129,7 @@ class _Block:
         self.made: list[Value] = []
         self.stores: list[tuple[int, int, int, int]] = []  # (place, base, offset, size)
         self.loads: list[tuple[int, int, int, int]] = []
+        self.tested = -1  # the instruction of the stretch that gives what the branch behind it tests
 
     def value(self, r: int) -> Value:
         return self.values.setdefault(r, Value())
@@ -161,6 +170,8 @@ class _Block:
             row = self.words[pc]
             op = row[0] & 0xFF
             if op in FIXED:
+                if op in TESTS:
+                    self.tested = self.value(row[1]).maker
                 self.finish()
                 self.fixed(pc, op, row)
             else:
@@ -283,8 +294,9 @@ class _Block:
             return
         height = [0] * n
         for k in range(n - 1, -1, -1):
+            least = self.m.late["test"] - 1 if k == self.tested else 0
             height[k] = self.cost[k] + max(
-                (max(latency - self.cost[k], 0) + height[j] for j, latency in self.after[k]), default=0
+                [least, *(max(latency - self.cost[k], 0) + height[j] for j, latency in self.after[k])]
             )
         start = t = self.now
         issued = [0] * n
@@ -341,11 +353,14 @@ class _Block:
         if op == DSDOP:
             cost, at = self.operation(row)
         else:
+            late = m.late["test"] - 1 if op in TESTS and cost else 0
             for k in READS[op]:
                 if row[k]:
-                    at = max(at, self.value(row[k]).ready)
+                    at = max(at, self.value(row[k]).ready + late)
         if op == RET and pc and self.words[pc - 1][0] & 0xFF in CALLS:
             cost = 0  # the call was a jump: what it calls returns for both
+        elif pc in m.ends:
+            cost = m.leave
         self.costs[pc] = cost + at - self.now
         self.now = at + cost
         w = WRITES[op]

@@ -10,7 +10,7 @@ import numpy as np
 from ..diag import Diagnostic, MeshlangError
 from ..ir import isa, use
 from ..ir.dsdops import ELEMENT_SIZE, DsdOpCode
-from ..ir.isa import Effect, Role
+from ..ir.isa import Effect, Op, Role
 from ..ir.program import Program, TileProgram
 from ..ir.words import DsrConfig, Instruction, OperationRow
 from .engine import state as s
@@ -195,6 +195,20 @@ def operation_table(profile: Profile) -> list[int]:
     return table.ravel().tolist()
 
 
+def task_ends(tile: TileProgram) -> set[int]:
+    """Returns that end a task or a command: those of functions that nothing calls."""
+    code = use.code_of(tile)
+    op = code[:, 0] & 0xFF
+    called = set(code[op == Op.CALL, 1].tolist())
+    roots = {task.function for task in tile.tasks} | {e.function for e in tile.exports.values() if e.kind == "fn"}
+    out: set[int] = set()
+    entries = sorted((f.entry, k) for k, f in enumerate(tile.functions))
+    for (entry, k), (end, _) in zip(entries, [*entries[1:], (len(code), -1)], strict=True):
+        if k in roots and k not in called and not tile.functions[k].pointed:
+            out.update((np.flatnonzero(op[entry:end] == Op.RET) + entry).tolist())
+    return out
+
+
 def _relocate(
     tile: TileProgram,
     code_base: int,
@@ -219,7 +233,8 @@ def _relocate(
         for rows, column in use.words_with(code, role):
             word = code[:, column]
             code[:, column] = np.where(rows & (word >= 0), first + word * step, word)
-    cost = costs.of(use.code_of(tile).tolist(), tile.dsd_ops.tolist(), issue_costs(tile, profile).tolist())
+    plain = use.code_of(tile)
+    cost = costs.of(plain.tolist(), tile.dsd_ops.tolist(), issue_costs(tile, profile).tolist(), task_ends(tile))
     code[:, 0] = Instruction.cost.put(np.array(cost, np.int32), code[:, 0])
     if use.unmasks_exceptions(tile):
         code[use.where(code, lambda op: "EXCEPTION" in op.row.faults and not op.row.effect), 0] |= CHECKED

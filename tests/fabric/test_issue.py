@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 from compiling import compile_files
 
 from meshlang.fabric.issue import Costs
-from meshlang.fabric.tables import issue_costs
+from meshlang.fabric.tables import issue_costs, task_ends
 from meshlang.fabric.timing import load_profile
 from meshlang.ir.isa import Op
 
@@ -21,7 +21,9 @@ def costs(tmp_path):
         """Opcode and cycles of the instructions of a function."""
         tile = compile_files(tmp_path, {"pe.csl": source.replace(" fn ", "\nfn ")}, arch="wse3").tiles[0]
         profile = load_profile("wse3")
-        found = Costs(profile).of(tile.code.tolist(), tile.dsd_ops.tolist(), issue_costs(tile, profile).tolist())
+        found = Costs(profile).of(
+            tile.code.tolist(), tile.dsd_ops.tolist(), issue_costs(tile, profile).tolist(), task_ends(tile)
+        )
         starts = sorted(f.entry for f in tile.functions) + [len(tile.code)]
         first = next(f.entry for f in tile.functions if f.name == name)
         end = starts[starts.index(first) + 1]
@@ -82,6 +84,41 @@ def test_a_call_before_a_return_is_a_jump(costs):
     source = "var a: i16; noinline fn f() void { a += 1; } fn main() void { f(); }"
     profile = load_profile("wse3")
     assert costs(source) == [("CALL", profile["scalar.call"]), ("RET", 0)]
+
+
+def test_the_return_of_a_task_is_an_issue_and_that_of_a_function_a_jump(costs):
+    source = """
+param memcpy_params;
+var a: u16;
+const local = @get_local_task_id(9); const queue = @get_input_queue(2);
+noinline fn f() void { a += 1; a ^= 5; }
+fn main() void { f(); a += 1; }
+task t() void { a += 1; }
+task d(x: u16) void { a += x; }
+comptime {
+  @bind_local_task(t, local); @bind_data_task(d, @get_data_task_id(queue));
+  @initialize_queue(queue, .{ .color = @get_color(4) });
+}
+"""
+    profile = load_profile("wse3")
+    last = {name: costs(source, name)[-1] for name in ("f", "main", "t", "d")}
+    assert last["f"] == ("RET", profile["scalar.ret"])
+    assert last["main"] == last["t"] == last["d"] == ("RET", profile["task.leave"])
+
+
+def test_a_branch_waits_for_its_comparison(costs):
+    back = "var n: u16; var a: [64]u16; fn main() void { const m = n % 64; for (@range(u16, m)) |i| { a[i] = 3; } }"
+    profile = load_profile("wse3")
+    code = costs(back)
+    assert code[-3][0] == "LT" and code[-2][0] == "JNZ"
+    # an increment, a comparison, its latency, and a taken branch: 9 to 10 were measured
+    assert 1 + code[-3][1] + code[-2][1] + profile["scalar.taken"] in (9, 10)
+
+
+def test_what_a_branch_tests_is_computed_before_what_can_wait(costs):
+    source = "var n: u16; var a: u16; fn main() void { n += 1; a = 3; a = a + n; if (n == 5) { a = 2; } }"
+    branch = next(n for op, n in costs(source) if op in ("JZ", "JNZ"))
+    assert branch < load_profile("wse3")["scalar.branch"] + load_profile("wse3")["scalar.latency.test"] - 1
 
 
 def test_a_map_costs_its_beginning_and_no_counting(costs):
