@@ -26,7 +26,7 @@ def run(code: Code) -> None:
     windows, low = code.windows, code.low
     own = ((1 << windows) - 1) & ~1
     near: dict[int, int] = {}  # register -> those it cannot share with
-    friends: dict[int, list[int]] = {}
+    copies: list[tuple[int, int]] = []
     first: list[int] = []
     for block, live in zip(order, leave, strict=True):
         live &= own
@@ -46,8 +46,7 @@ def run(code: Code) -> None:
                 near[w] = near.get(w, 0) | rest
                 live &= ~bit
             if i.op == MOV and i.a < windows and i.b < windows and i.b:
-                friends.setdefault(i.a, []).append(i.b)
-                friends.setdefault(i.b, []).append(i.a)
+                copies.append((i.a, i.b))
             for r in code.reads(i):
                 if r and r < windows:
                     live |= 1 << r
@@ -56,33 +55,32 @@ def run(code: Code) -> None:
     for r, mask in list(near.items()):
         for other in bits(mask):
             near[other] = near.get(other, 0) | 1 << r
+    one = shared(near, copies, low)
     # parameters and results keep their places
     color: dict[int, int] = {r: r for r in range(1, low + 1)}
     seen: set[int] = set(color)
     for block in order:
         for i in block.ins:
             for r in (*code.reads(i), code.writes(i)):
+                r = one.get(r, r)
                 if r and r < windows and r not in seen:
                     seen.add(r)
                     first.append(r)
-        if block.test is not None and block.test.a and block.test.a not in seen and block.test.a < windows:
-            seen.add(block.test.a)
-            first.append(block.test.a)
+        if block.test is not None and block.test.a:
+            r = one.get(block.test.a, block.test.a)
+            if r not in seen and r < windows:
+                seen.add(r)
+                first.append(r)
     highest = low
     for r in first:
         taken = 0
         for other in bits(near.get(r, 0)):
-            c = color.get(other)
+            c = color.get(one.get(other, other))
             if c is not None:
                 taken |= 1 << c
-        for other in friends.get(r, ()):
-            c = color.get(other)
-            if c is not None and not taken >> c & 1:
-                break
-        else:
-            c = 1
-            while taken >> c & 1:
-                c += 1
+        c = 1
+        while taken >> c & 1:
+            c += 1
         color[r] = c
         highest = max(highest, c)
     lowest = min(
@@ -92,7 +90,7 @@ def run(code: Code) -> None:
     frame = highest + 1
 
     def place(r: int) -> int:
-        return 0 if r == 0 else color[r] if r < windows else r + shift
+        return 0 if r == 0 else color[one.get(r, r)] if r < windows else r + shift
 
     for block in order:
         kept: list[Ins] = []
@@ -127,6 +125,28 @@ def run(code: Code) -> None:
             block.test.a = place(block.test.a)
     code.frame = frame
     code.windows = code.next = 0
+
+
+def shared(near: dict[int, int], copies: list[tuple[int, int]], low: int) -> dict[int, int]:
+    """Both ends of a copy share a register unless both are needed at a time: of each register, the one that stands for it.
+
+    near: which cannot share, as masks; of those that stand for others it has all of theirs. Registers up to `low` have
+    their places.
+    """
+    one: dict[int, int] = {}
+    members: dict[int, int] = {}
+    for a, b in copies:
+        a, b = one.get(a, a), one.get(b, b)
+        if a > b:
+            a, b = b, a
+        ours, theirs = members.get(a, 1 << a), members.get(b, 1 << b)
+        if a == b or b <= low or near.get(a, 0) & theirs or near.get(b, 0) & ours:
+            continue
+        near[a] = near.get(a, 0) | near.get(b, 0)
+        members[a] = ours | theirs
+        for r in bits(theirs):
+            one[r] = a
+    return one
 
 
 def bottom(code: Code, i: Ins) -> int:
