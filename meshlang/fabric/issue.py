@@ -16,7 +16,9 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
-from ..ir import isa
+import numpy as np
+
+from ..ir import isa, use
 from ..ir.isa import Flow, Op, Operand, Role
 from ..ir.words import OperationRow
 from .timing import Profile
@@ -37,6 +39,7 @@ WRITES = {int(op): next((k for k, word in enumerate(op.words, 1) if word.role.is
 COUNTS = {int(op): {k: word.count for k, word in enumerate(op.words, 1) if word.role.is_read} for op in Op}
 TARGETS = {int(op): next((k for k, word in enumerate(op.words, 1) if word.role is Role.TARGET), 0) for op in Op}
 ENDS = frozenset(int(op) for op in Op if op.row.flow is not Flow.NEXT)
+PLACES = (Role.TARGET, Role.FUNCTION, Role.OPERATION, Role.CONFIG, Role.STRING)
 # registers have 16 bits: an integer of 32 stands in two, and is worked on half by half
 PAIRS = frozenset((int(isa.Ty.I32), int(isa.Ty.U32)))
 HALVES = frozenset(int(op) for op in Op if op.row.cost in ("alu", "multiply"))
@@ -72,6 +75,7 @@ class Costs:
         self.late = {name: int(profile[f"scalar.latency.{name}"]) for name in names}
         self.latency = [1] * 256
         self.leave = int(profile["task.leave"])
+        self.known: dict[tuple[object, ...], list[int]] = {}  # costs of a block, by all that they depend on
         for op in Op:
             if op.row.cost in ("float", "multiply"):
                 self.latency[op] = self.late[op.row.cost]
@@ -88,6 +92,10 @@ class Costs:
         returns that end a task."""
         costs = [0] * len(words)
         self.ends = ends
+        bare = np.array(words, np.int32).reshape(-1, 4)  # without what says only where something lies in its table
+        for role in PLACES:
+            for rows, column in use.words_with(bare, role):
+                bare[rows, column] = 0
         leaders = {0}
         for pc, row in enumerate(words):
             op = row[0] & 0xFF
@@ -97,8 +105,28 @@ class Costs:
                     leaders.add(row[TARGETS[op]])
         starts = sorted(leaders | {len(words)})
         for first, end in zip(starts, starts[1:]):
-            if first < len(words):
+            if first == len(words):
+                continue
+            # tile programs of a layout are much alike, and so are their blocks
+            last = words[end - 1]
+            key = (
+                bare[first:end].tobytes(),
+                bool(TARGETS[last[0] & 0xFF]) and last[TARGETS[last[0] & 0xFF]] == first,
+                first > 0 and words[first - 1][0] & 0xFF in CALLS,
+                end - 1 in ends,
+                *(
+                    v
+                    for row in words[first:end]
+                    if row[0] & 0xFF == DSDOP
+                    for v in (issue[row[1]], *operations[row[1]])
+                ),
+            )
+            found = self.known.get(key)
+            if found is None:
                 _Block(self, words, operations, issue, costs).run(first, end)
+                self.known[key] = costs[first:end]
+            else:
+                costs[first:end] = found
         return costs
 
 

@@ -3,16 +3,21 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 
 from compiling import compile_files
 
+import meshlang
+from meshlang import llama
+from meshlang.fabric import tables
 from meshlang.fabric.issue import Costs
-from meshlang.fabric.tables import issue_costs, task_ends
+from meshlang.fabric.tables import build_tables, issue_costs, task_ends
 from meshlang.fabric.timing import load_profile
 from meshlang.ir.isa import Op
+from meshlang.ir.words import OperationRow
 
 
 @pytest.fixture
@@ -152,3 +157,44 @@ fn main() void { config.reset_routes(@get_color(4), .{ .rx = WEST, .tx = EAST })
     # read, wait, change, write
     assert code[0] == ("SYS", 1) and code[-1] == ("SYS", 1)
     assert sum(cycles for _, cycles in code) == late + len(code) - 1
+
+
+def forgetful(profile) -> Costs:
+    """Costs that remember no block."""
+
+    class Forgetful(dict):
+        def get(self, key, default=None):
+            return default
+
+    costs = Costs(profile)
+    costs.known = Forgetful()
+    return costs
+
+
+def test_blocks_that_are_alike_but_for_what_is_around_them():
+    """A return behind a call, one that ends a task and one that does neither; a loop and the same that goes elsewhere; two
+    operations."""
+    call, ret, jz, jmp, inc, op, load = (int(o) for o in (Op.CALL, Op.RET, Op.JZ, Op.JMP, Op.DINC, Op.DSDOP, Op.DSRLD))
+    words = [[call, 0, 1, 0], [ret, 0, 0, 0], [jz, 1, 4, 0], [ret, 0, 0, 0], [ret, 0, 0, 0]]
+    words += [[load, 1, 2, 0], [inc, 2, 2, 3], [jmp, 5, 0, 0]]  # round and round
+    words += [[load, 1, 2, 0], [inc, 2, 2, 3], [jmp, 0, 0, 0]]
+    words += [[op, 0, 4, 0], [ret, 0, 0, 0], [op, 1, 4, 0], [ret, 0, 0, 0]]
+    for arch in ("wse2", "wse3"):
+        profile = load_profile(arch)
+        rest = [[0] * OperationRow.WORDS] * 2, [3, 9], {4}
+        found = Costs(profile).of(words, *rest)
+        assert found == forgetful(profile).of(words, *rest)
+        assert len({found[1], found[3], found[4]}) == 3 and found[5:8] != found[8:11] and found[13] - found[11] == 6
+
+
+@pytest.mark.parametrize("arch", ["wse2", "wse3"])
+def test_blocks_that_are_alike_cost_the_same(arch, monkeypatch):
+    """What a block costs is remembered by all that it depends on: costs are the same if it is not."""
+    programs, profile = Path(__file__).resolve().parents[2] / "programs", load_profile(arch)
+    small = llama.Placement(llama.LlamaConfig(16, 2, 2, 8, 16), 3, 4, capacity=2)
+    for name, params in (("meshgemm", {}), ("allreduce", {}), ("decoder", small.params())):
+        program = meshlang.compile(programs / name / "layout.csl", arch=arch, params=params).ir
+        quick = build_tables(program, profile).C
+        with monkeypatch.context() as patch:
+            patch.setattr(tables, "Costs", forgetful)
+            assert np.array_equal(build_tables(program, profile).C, quick), name

@@ -150,11 +150,11 @@ def test_golden(arguments, capsys, tmp_path, monkeypatch):
             ["decoder", "-p", "hidden=512", "-p", "feed=512", "-p", "W=2", "-p", "H=2"],
             "of a PE's 49,152 bytes (weights",
         ),
-        (["decoder", "-p", "W=0"], "1 layers with 4 tokens per PE on 4 x 0 PEs"),
+        (["decoder", "-p", "W=0"], "1 layers with 4 tokens per PE on 0 x 4 PEs"),
         (["decoder", "-p", "config=nowhere.json"], "cannot read nowhere.json"),
         (
             ["prefill", "-p", "W=1"],
-            "a prefill needs a mesh of at least 2 x 2 PEs, whose rows and columns are rings; found 4 x 1",
+            "a prefill needs a mesh of at least 2 x 2 PEs, whose rows and columns are rings; found 1 x 4",
         ),
         (["prefill", "-p", "tokens=0"], "W, H and tokens must be positive, found 4, 4 and 0"),
         (["prefill", "-p", "tokens=2000"], "of a PE's 49,152 bytes (weights"),
