@@ -203,7 +203,9 @@ def task_ends(tile: TileProgram) -> set[int]:
     roots = {task.function for task in tile.tasks} | {e.function for e in tile.exports.values() if e.kind == "fn"}
     out: set[int] = set()
     entries = sorted((f.entry, k) for k, f in enumerate(tile.functions))
-    for (entry, k), (end, _) in zip(entries, [*entries[1:], (len(code), -1)], strict=True):
+    for (entry, k), end in zip(
+        entries, [*(entry for entry, _ in entries[1:]), len(code)], strict=False
+    ):  # or there is none
         if k in roots and k not in called and not tile.functions[k].pointed:
             out.update((np.flatnonzero(op[entry:end] == Op.RET) + entry).tolist())
     return out
