@@ -115,7 +115,7 @@ def test_functions_that_were_expanded_where_they_are_called(folder):
     functions = {f["function"]: f for f in by_function(profile)}
     calls = {"main": 2, "work": 2, "leaf": 6, "unblock_cmd_stream": 2}  # `twice` has no instruction of its own
     assert {n: f["calls"] for n, f in functions.items()} == calls
-    assert 0 < functions["leaf"]["self"] < functions["main"]["total"]
+    assert 0 < functions["leaf"]["self"] < functions["main"]["total"] + functions["work"]["total"]
     assert sum(f["self"] for f in functions.values()) == machine.stats()["busy"].sum()
 
 

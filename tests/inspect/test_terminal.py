@@ -131,7 +131,7 @@ def test_typing(terminal):
     t.keys("C-w", "C-a", "C-d", "C-d", "C-d", "C-e", "BSpace", "Enter")
     t.wait("came into the router of PE 1,0")
     t.line("data[3] + 1 @ 1,0", "PE 1,0: 1.0")
-    t.line("run", "cycle 175: main is done on all PEs")
+    t.line("run", "main is done on all PEs")
     # history: the line before the last, once more
     t.keys("Up", "Up")
     t.until("the line before the last", lambda screen: screen.endswith("> data[3] + 1 @ 1,0"))

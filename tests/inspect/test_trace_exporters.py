@@ -76,11 +76,11 @@ def test_stalls():
 
 
 def test_slices_that_are_cut_off():
-    options = TraceOptions(groups=tuple(GROUPS), cycles=(155, 168))
+    options = TraceOptions(groups=tuple(GROUPS), cycles=(152, 165))
     trace = Trace.of(run("programs/hello/layout.csl", options=options))
     (first,) = np.flatnonzero(trace.tasks.begin < 0)  # PE 0 has run `main` since cycle 151
-    assert (trace.tasks.start[first], trace.tasks.stop[first], trace.tasks.pe[first]) == (151, 166, 0)
-    assert trace.tasks.stop[trace.tasks.end < 0].tolist() == [168]
+    assert (trace.tasks.start[first], trace.tasks.stop[first], trace.tasks.pe[first]) == (151, 161, 0)
+    assert trace.tasks.stop[trace.tasks.end < 0].tolist() == [165]
 
 
 def test_wavelets_keep_their_identity(mesh):
