@@ -4,13 +4,18 @@ The program is README.md's: the left PE sends four numbers to the right one.
 """
 
 import re
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
+
+from two_pes import MAIN as EXPORT_MAIN
+from two_pes import layout
+
 from meshlang.cli import main
-from tests.support.two_pes import MAIN as EXPORT_MAIN
-from tests.support.two_pes import layout
 
 LAYOUT = layout('@export_name("x", [*]f32, true);', EXPORT_MAIN)
 PE = """\

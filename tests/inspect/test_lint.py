@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from two_pes import MAIN, layout
 
 from meshlang.cli import main
 from meshlang.host.build import build
 from meshlang.inspect.lint import lint
-from tests.support.two_pes import MAIN, layout
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYOUT = layout(MAIN)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from two_pes import MAIN, layout
 
 from meshlang.diag import MeshlangError
 from meshlang.fabric.engine import state as s
@@ -16,7 +17,6 @@ from meshlang.fabric.machine import Machine
 from meshlang.fabric.recording import EVENT, GROUPS, KINDS, TraceOptions
 from meshlang.fabric.recording.flight import flight
 from meshlang.host.build import build
-from tests.support.two_pes import MAIN, layout
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL = tuple(GROUPS)
