@@ -353,7 +353,7 @@ def test_playing_moves_wavelets(trace, tmp_path):
     )
     first = int(page_data(trace)["edges"][0])
     assert result["playing"] == "Pause" and result["paused"] == "Play" and result["cycle"].startswith("cycle ")
-    assert result["moved"] and first < result["at"]  # how far it has come is the browser's
+    assert result["moved"] and first <= result["at"]  # how far it has come is the browser's: perhaps less than a cycle
 
 
 @browser
