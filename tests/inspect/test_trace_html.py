@@ -216,7 +216,7 @@ def run_chromium(folder, *arguments, size=(1280, 800)):
     options = [
         *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
         *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-logging=stderr"),
-        *("--virtual-time-budget=20000", f"--user-data-dir={folder}/profile", f"--window-size={size[0]},{size[1]}"),
+        *("--virtual-time-budget=4000", f"--user-data-dir={folder}/profile", f"--window-size={size[0]},{size[1]}"),
     ]
     done = subprocess.run([CHROMIUM, *options, *arguments], capture_output=True, text=True, timeout=120)
     assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
@@ -337,15 +337,16 @@ def test_the_address_says_what_is_shown(trace, tmp_path):
 
 @browser
 def test_playing_moves_wavelets(trace, tmp_path):
+    """With frames of the page's own time: how many a browser without a screen draws is its own."""
     result, _ = acted(
         trace,
         tmp_path,
         """
+      window.requestAnimationFrame = draw => setTimeout(() => draw(performance.now()), 50);
+      window.cancelAnimationFrame = clearTimeout;
       const before = pixels($("map")).join();
-      let began;  // the cycle from which it plays
-      const still = () => (began ??= shown().at) === shown().at || before === pixels($("map")).join();
       $("speed").value = "20"; key(" ");
-      for (let i = 0; i < 300 && still(); i++) await new Promise(done => setTimeout(done, 50));
+      await new Promise(done => setTimeout(done, 1500));
       result.playing = $("play").textContent; result.cycle = $("cycle").textContent;
       result.moved = before !== pixels($("map")).join();
       key(" "); result.paused = $("play").textContent; result.at = +shown().at;
@@ -353,7 +354,7 @@ def test_playing_moves_wavelets(trace, tmp_path):
     )
     first = int(page_data(trace)["edges"][0])
     assert result["playing"] == "Pause" and result["paused"] == "Play" and result["cycle"].startswith("cycle ")
-    assert result["moved"] and first <= result["at"]  # how far it has come is the browser's: perhaps less than a cycle
+    assert result["moved"] and first < result["at"]  # how far it has come is the browser's
 
 
 @browser
