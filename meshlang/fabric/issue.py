@@ -83,16 +83,15 @@ class Costs:
 
     def of(
         self,
-        words: Sequence[Sequence[int]],
+        code: np.ndarray,
         operations: Sequence[Sequence[int]],
         issue: Sequence[int],
         ends: Set[int],
     ) -> list[int]:
-        """words: the instructions; operations: rows of its vector operations, and what each takes to issue; ends: the
+        """code: the instructions [n, 4]; operations: rows of its vector operations, and what each takes to issue; ends: the
         returns that end a task."""
-        costs = [0] * len(words)
-        self.ends = ends
-        bare = np.array(words, np.int32).reshape(-1, 4)  # without what says only where something lies in its table
+        words, costs = code.tolist(), [0] * len(code)
+        bare = code.copy()  # without what says only where something lies in its table
         for role in PLACES:
             for rows, column in use.words_with(bare, role):
                 bare[rows, column] = 0
@@ -123,7 +122,7 @@ class Costs:
             )
             found = self.known.get(key)
             if found is None:
-                _Block(self, words, operations, issue, costs).run(first, end)
+                _Block(self, words, operations, issue, ends, costs).run(first, end)
                 self.known[key] = costs[first:end]
             else:
                 costs[first:end] = found
@@ -137,9 +136,11 @@ class _Block:
         words: Sequence[Sequence[int]],
         operations: Sequence[Sequence[int]],
         issue: Sequence[int],
+        ends: Set[int],
         costs: list[int],
     ):
-        self.m, self.words, self.operations, self.issue, self.costs = machine, words, operations, issue, costs
+        self.m, self.words, self.operations, self.issue = machine, words, operations, issue
+        self.ends, self.costs = ends, costs
         self.values: dict[int, Value] = {}
         self.dsrs: dict[
             int, tuple[int, int]
@@ -387,7 +388,7 @@ class _Block:
                     at = max(at, self.value(row[k]).ready + late)
         if op == RET and pc and self.words[pc - 1][0] & 0xFF in CALLS:
             cost = 0  # the call was a jump: what it calls returns for both
-        elif pc in m.ends:
+        elif pc in self.ends:
             cost = m.leave
         self.costs[pc] = cost + at - self.now
         self.now = at + cost

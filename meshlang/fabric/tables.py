@@ -236,7 +236,7 @@ def _relocate(
             word = code[:, column]
             code[:, column] = np.where(rows & (word >= 0), first + word * step, word)
     plain = use.code_of(tile)
-    cost = costs.of(plain.tolist(), tile.dsd_ops.tolist(), issue_costs(tile, profile).tolist(), task_ends(tile))
+    cost = costs.of(plain, tile.dsd_ops.tolist(), issue_costs(tile, profile).tolist(), task_ends(tile))
     code[:, 0] = Instruction.cost.put(np.array(cost, np.int32), code[:, 0])
     if use.unmasks_exceptions(tile):
         code[use.where(code, lambda op: "EXCEPTION" in op.row.faults and not op.row.effect), 0] |= CHECKED

@@ -88,7 +88,6 @@ def heat(repl: Shell, grid: np.ndarray, origin: tuple[int, int]) -> None:
         label = f"{f'y{origin[1] + j * block}':<{_LABEL}}"
         cells = ["." if v <= 0 else str(min(9, v * 10 // most)) for v in row]
         if repl.color:
-            from rich.console import Console
             from rich.text import Text
 
             text = Text(label)
@@ -96,8 +95,6 @@ def heat(repl: Shell, grid: np.ndarray, origin: tuple[int, int]) -> None:
                 text.append(
                     cell, f"black on color({_RAMP[min(len(_RAMP) - 1, v * len(_RAMP) // most)]})" if v > 0 else "dim"
                 )
-            Console(file=repl.out, force_terminal=True, force_jupyter=False, width=max(repl.width, 40)).print(
-                text, soft_wrap=True, highlight=False
-            )
+            repl.console().print(text, soft_wrap=True, highlight=False)
         else:
             repl.say(label + "".join(cells))

@@ -12,6 +12,8 @@ from meshlang.diag import MeshlangError
 from .mistakes import mistake
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from meshlang.diag import Diagnostic
 
     from .debugger import Debugger
@@ -80,15 +82,18 @@ class Shell:
             return shutil.get_terminal_size().columns
         return 120
 
+    def console(self) -> Console:
+        """For what is colored: a terminal, also where a notebook's kernel runs this."""
+        from rich.console import Console
+
+        return Console(file=self.out, force_terminal=True, force_jupyter=False, width=max(self.width, 40))
+
     def say(self, text: str = "", style: str | None = None) -> None:
         """Print lines; `style` is a rich style for terminals."""
         if self.color and style is not None:
-            from rich.console import Console
             from rich.text import Text
 
-            Console(file=self.out, force_terminal=True, force_jupyter=False, width=max(self.width, 40)).print(
-                Text(text, style=style), soft_wrap=True
-            )
+            self.console().print(Text(text, style=style), soft_wrap=True)
         else:
             print(text, file=self.out)
 
@@ -118,11 +123,7 @@ class Shell:
         from meshlang.diag import render
 
         if self.color:
-            from rich.console import Console
-
-            render.render_text(
-                diagnostics, Console(file=self.out, force_terminal=True, force_jupyter=False, width=max(self.width, 40))
-            )
+            render.render_text(diagnostics, self.console())
         else:
             print(shorten(render.to_text(diagnostics)), file=self.out)
 

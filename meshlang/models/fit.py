@@ -56,7 +56,7 @@ def place(
     try:
         return attempt(batch)
     except MeshlangError as error:
-        if batch == 1 or error.diagnostics[0].code != "MS0992":
+        if batch == 1 or not _takes_too_much(error):
             raise
         most = _largest(0, batch - 1, lambda sequences: _fits(lambda: attempt(sequences)))
         if most == 0:
@@ -86,7 +86,7 @@ def _place(
             try:
                 found.append(_fewest_pieces(config, height, width, tokens, length, dtype, layers, regions, batch))
             except MeshlangError as error:
-                if error.diagnostics[0].code != "MS0992":
+                if not _takes_too_much(error):
                     raise
                 refused = error
         if found:
@@ -122,7 +122,7 @@ def _fewest_pieces(
         try:
             return attempt(pieces)
         except MeshlangError as error:
-            if error.diagnostics[0].code != "MS0992":
+            if not _takes_too_much(error):
                 raise
             # logits that the bytes which are left would hold, at least
             spare = best.head_room() // (best.dtype.itemsize * (best.hidden + batch)) + best.vocabulary
@@ -164,6 +164,11 @@ def report(
 
     out["layers_resident"] = _largest(0, config.layers, lambda n: _fits(lambda: layers(n)))
     return out
+
+
+def _takes_too_much(error: MeshlangError) -> bool:
+    """Of a PE's memory."""
+    return error.diagnostics[0].code == "MS0992"
 
 
 def _fits(attempt: Callable[[], Placement]) -> bool:

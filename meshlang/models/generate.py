@@ -46,6 +46,10 @@ class Answer:
             return ""
         return self._give(text[: len(text) - max((_overlap(text, s) for s in self._stops), default=0)])
 
+    def ended(self, token: int, end_tokens: frozenset[int]) -> str:
+        """Why no more comes behind a token that was added: "stop" or "end" as in `Turn`, or "": more may come."""
+        return "stop" if self.stopped else "end" if token in end_tokens else ""
+
     def rest(self) -> str:
         """What was held back, at the end: after a stop string what stands before it."""
         if self._stream is None:
@@ -89,12 +93,11 @@ class Generator:
             turn.tokens.append(token)
             self._pending = [token]
             piece = answer.add(token)
-            if answer.stopped:
-                turn.stopped = "stop"
-                break
-            yield piece
-            if token in self.end_tokens:
-                turn.stopped = "end"
+            ended = answer.ended(token, self.end_tokens)
+            if ended != "stop":
+                yield piece
+            if ended:
+                turn.stopped = ended
                 break
             if len(turn.tokens) < new:
                 logits = self._feed([token], turn)
@@ -151,10 +154,9 @@ def together(
             turn.tokens.append(token)
             turn.cycles.append(runner.decode_cycles[-1])
             answers[i].add(token)
-            if answers[i].stopped:
-                turn.stopped = "stop"
-            elif token in end_tokens:
-                turn.stopped = "end"
+            ended = answers[i].ended(token, end_tokens)
+            if ended:
+                turn.stopped = ended
             elif len(turn.tokens) < new:
                 continue
             running.remove(i)

@@ -57,7 +57,8 @@ from .numbers import (
     XOR,
 )
 
-WIDTH: dict[int, int] = {int(t): 8 * size for t, size in TY_SIZE.items()}
+SIZE: dict[int, int] = {int(t): size for t, size in TY_SIZE.items()}  # bytes
+WIDTH = {t: 8 * size for t, size in SIZE.items()}  # bits
 SIGNED = frozenset((I64, I32, I16, I8))
 NAN = {F16: 0x7E00, F32: 0x7FC00000}
 LOW, HIGH = -(1 << 63), (1 << 63) - 1

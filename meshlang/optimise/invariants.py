@@ -99,8 +99,8 @@ def movable(code: Code, before: Before, i: Ins, quiet: bool, stores: list[Ins]) 
             return False
         return amount != 0 if op in (DIV, REM) else 0 <= amount < fold.WIDTH[i.ty]
     if op == LD and quiet and i.b == 0 and i.safe:
-        size = fold.WIDTH[i.ty] // 8
-        return all(s.b == 0 and (s.c + fold.WIDTH[s.ty] // 8 <= i.c or i.c + size <= s.c) for s in stores)
+        size = fold.SIZE[i.ty]
+        return all(s.b == 0 and (s.c + fold.SIZE[s.ty] <= i.c or i.c + size <= s.c) for s in stores)
     return False
 
 

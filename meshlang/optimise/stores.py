@@ -21,11 +21,6 @@ MOST_PLACES = 8  # of a loop that get a register
 Place = tuple[int, int]  # (address, Ty)
 
 
-def size(ty: int) -> int:
-    """Bytes of a type in memory."""
-    return fold.WIDTH[ty] // 8
-
-
 def overlap(a: tuple[int, int], b: tuple[int, int]) -> bool:
     """Of (first address, end)."""
     return a[0] < b[1] and b[0] < a[1]
@@ -52,7 +47,7 @@ def overwritten(code: Code) -> None:
             if later and not harmless(code, i):
                 later = []
             if i.op == ST and i.b == 0:
-                span = (i.c, i.c + size(i.ty))
+                span = (i.c, i.c + fold.SIZE[i.ty])
                 if any(first <= span[0] and span[1] <= end for first, end in later):
                     continue
                 if harmless(code, i):
@@ -113,7 +108,7 @@ def eligible(code: Code, shape: Shape, before: Before, loop: Loop) -> list[Place
                 if i.b:
                     touched.add((*i.reach, -1))
                 else:
-                    touched.add((i.c, i.c + size(i.ty), i.ty))
+                    touched.add((i.c, i.c + fold.SIZE[i.ty], i.ty))
                     if i.op == ST:
                         stores.setdefault((i.c, i.ty), []).append(n)
     ends = any(s.number not in loop.body for n in loop.body for s in shape.order[n].succs)
@@ -121,7 +116,7 @@ def eligible(code: Code, shape: Shape, before: Before, loop: Loop) -> list[Place
         return []
     found = []
     for (address, ty), blocks in sorted(stores.items()):
-        own = (address, address + size(ty), ty)
+        own = (address, address + fold.SIZE[ty], ty)
         alone = not any(overlap(own[:2], other[:2]) for other in touched if other != own)
         if alone and not leaves_without(shape, loop, blocks):
             found.append((address, ty))
@@ -165,7 +160,7 @@ def keep_in_registers(code: Code, shape: Shape, loop: Loop, places: list[Place])
     bridge.next = top
     for (address, ty), r in registers.items():
         load = Ins(LD, ty, r, 0, address, 0, origin[address, ty].at, True)
-        load.reach = (address, address + size(ty))
+        load.reach = (address, address + fold.SIZE[ty])
         bridge.ins.append(load)
     shape.order[outside(shape, loop)].retarget(top, bridge)
     code.blocks.insert(code.blocks.index(top), bridge)

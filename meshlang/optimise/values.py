@@ -31,7 +31,7 @@ from .flow import (
     loops,
     predecessors,
 )
-from .fold import HIGH, LOW, RANGE
+from .fold import HIGH, LOW, RANGE, SIZE
 from .numbers import (
     ACTIVATE,
     ADD,
@@ -99,7 +99,6 @@ INT32 = range(-(1 << 31), 1 << 31)
 BOOLS = (0, 1)
 UNARY = frozenset((ADDI, MULI, WRAP, LNOT, NEG, NOT, FNEG, FUN1, I2F, F2I, F2F, F2B))
 COMPARES = frozenset((EQ, NE, LT, LE))
-SIZE = {t: w // 8 for t, w in fold.WIDTH.items()}
 # what changes memory behind the back of the walk, or lets time pass in which it may change
 FORGETS = frozenset((COPY, CALL, CALLR, DSDOP, ELD, EST))
 MOST_MEMORY = 64  # places whose contents are followed

@@ -188,7 +188,7 @@ class Controller:
         distributed = needs("distributed", "serve", "meshlang serve")
         if self.address is not None:
             dask_scheduler.look_for(self.address)
-        if self.address is None:
+        else:
             self._cluster = await distributed.LocalCluster(
                 n_workers=self.config.workers.count, threads_per_worker=1, processes=True, asynchronous=True, host="127.0.0.1",
                 dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False}, worker_dashboard_address="127.0.0.1:0", silence_logs=50,

@@ -27,7 +27,7 @@ def costs(tmp_path):
         tile = compile_files(tmp_path, {"pe.csl": source.replace(" fn ", "\nfn ")}, arch="wse3").tiles[0]
         profile = load_profile("wse3")
         found = Costs(profile).of(
-            tile.code.tolist(), tile.dsd_ops.tolist(), issue_costs(tile, profile).tolist(), task_ends(tile)
+            tile.code, tile.dsd_ops.tolist(), issue_costs(tile, profile).tolist(), task_ends(tile)
         )
         starts = sorted(f.entry for f in tile.functions) + [len(tile.code)]
         first = next(f.entry for f in tile.functions if f.name == name)
@@ -182,8 +182,9 @@ def test_blocks_that_are_alike_but_for_what_is_around_them():
     for arch in ("wse2", "wse3"):
         profile = load_profile(arch)
         rest = [[0] * OperationRow.WORDS] * 2, [3, 9], {4}
-        found = Costs(profile).of(words, *rest)
-        assert found == forgetful(profile).of(words, *rest)
+        code = np.array(words, np.int32)
+        found = Costs(profile).of(code, *rest)
+        assert found == forgetful(profile).of(code, *rest)
         assert len({found[1], found[3], found[4]}) == 3 and found[5:8] != found[8:11] and found[13] - found[11] == 6
 
 
