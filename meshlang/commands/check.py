@@ -29,7 +29,8 @@ examples:
   generator | meshlang check --stdin          what a program prints: one file, or several, each behind `// FILE: name`
   meshlang check --stdin src/layout.csl <text the text in place of what is in that file
 
-What compiles and breaks on the machine (some of `meshlang lint`) is shown too; `// noqa` behind a line takes a warning back.
+What compiles and breaks on the machine, and names that mean nothing in functions that nothing calls (some of `meshlang lint`), are shown
+too; `// noqa` behind a line takes a warning back.
 exit codes: 0 no errors (there may be warnings), 1 errors, 2 usage
 """
 
@@ -92,12 +93,12 @@ def execute(args: argparse.Namespace) -> int:
 def _compiled(path: str, options: CompileOptions, linted: bool) -> tuple[Program, list[Diagnostic], int]:
     """The program; its warnings, with those of lint about what breaks on the machine; how many others lint has."""
     from meshlang.host.build import build, finish
-    from meshlang.inspect.lint import BREAKS, fresh, lint, suppressed
+    from meshlang.inspect.lint import CHECKED, fresh, lint, suppressed
 
     program = build(path, replace(options, optimise=0))
     warnings = [d for d in program.warnings if not suppressed(d)]
     found = fresh(lint(program), warnings) if linted else []  # before it is optimised, when the code says most
-    broken = [d for d in found if d.code in BREAKS]
+    broken = [d for d in found if d.code in CHECKED]
     return finish(program, options), warnings + broken, len(found) - len(broken)
 
 

@@ -209,3 +209,4 @@ class Program:
     fabric_offsets: tuple[int, int] | None = None
     warnings: list[Diagnostic] = field(default_factory=list)
     preloads: list[Preload] = field(default_factory=list)
+    unreached: list[Span] = field(default_factory=list)  # names of functions that are not analysed, in the user's files

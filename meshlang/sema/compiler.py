@@ -17,6 +17,7 @@ from ..ir.program import DIRECTIONS, MOST_INPUTS, RAMP, ColorConfig, Fabric, Pro
 from ..paths import stdlib_dir
 from ..syntax import ast
 from ..syntax.parser import parse_file, parse_text
+from ..syntax.source import Span
 from .analysis.analyzer import Analyzer, compile_instance, plain_instance
 from .model import types as T
 from .model.files import Files
@@ -71,6 +72,9 @@ class Compiler:
         self.effects = 0  # calls of builtins that do more than give a value
         self.space: Space | None = None  # the layout loops that are being evaluated at once
         self.apart: dict[int, str] = {}  # loops that cannot be, and why
+        self.reached: set[int] = (
+            set()
+        )  # the functions that have been analysed: ids of their ast.FnDecl, which `trees` keeps
         self.importing: list[str] = []  # the imports that are under way, outermost first
         self.fixed_literals: dict[int, dict[int, Any]] = {}
 
@@ -324,8 +328,20 @@ class Compiler:
             fabric_dims=self.options.fabric_dims,
             fabric_offsets=self.options.fabric_offsets,
             warnings=[d for d in self.diagnostics.items if d.severity == "warning"],
+            unreached=self.unreached(),
         )
         return program
+
+    def unreached(self) -> list[Span]:
+        """The names of the functions that nothing reaches, in files of the user's."""
+        library = stdlib_dir()
+        return [
+            item.name_span
+            for path, tree in self.trees.items()
+            if not Path(path).is_relative_to(library)
+            for item in tree.items
+            if isinstance(item, ast.FnDecl) and item.body is not None and id(item) not in self.reached
+        ]
 
     def unit(self, name: str, layout: LayoutState, is_layout: bool = False) -> Unit:
         return Unit(self.options.arch, self.options.fp16_format, name, self.diagnostics, self, layout, is_layout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,10 @@ from two_pes import MAIN, layout
 
 from meshlang.cli import main
 from meshlang.host.build import build
+from meshlang.inspect.language.index import Index
 from meshlang.inspect.lint import lint
+from meshlang.inspect.lint.checks import names_nothing
+from meshlang.syntax.parser import parse_file
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYOUT = layout(MAIN)
@@ -287,6 +291,92 @@ def test_reserved_ids(tmp_path):
     assert [w.code for w in found(tmp_path, pe=local)] == ["MS1016"] and found(tmp_path, pe=local, arch="wse3") == []
     (warning,) = found(tmp_path, layout=LAYOUT.replace("@get_color(0)", "@get_color(22)"))
     assert warning.code == "MS1016" and "color 22" in warning.message
+
+
+UNREACHED = """\
+fn spare(n: i16, T: type) T {
+  var sum: T = 0;
+  outer: for (@range(i16, n)) |k, i| { if (k > i_max) { break :outer; } sum += @as(T, x[k]); }
+  const part = @get_dsd(mem1d_dsd, .{ .tensor_access = |j|{2} -> x[j + first] });
+  @fmul(part, part, sums);
+  sys.no_such_member(NORTH, u17, .{ .sums = n });
+  return sums;
+}
+task spare_task(n: Nat) void { sys.unblock_cmd_stream(); }
+"""
+
+
+def test_names_in_functions_that_nothing_calls(tmp_path):
+    warnings = found(tmp_path, pe=PE + UNREACHED)
+    assert {w.code for w in warnings} == {"MS1019"}
+    got = sorted((w.span.line_col()[0] - PE.count("\n"), w.message, w.help) for w in warnings)
+    away = "will not compile where it is called: define the name, or remove the function"
+    assert got == [
+        (3, "'i_max' is not defined", f"'spare' {away}"),
+        (4, "'first' is not defined", f"'spare' {away}"),
+        (5, "'sums' is not defined", "did you mean 'sum'?"),  # once in a function
+        (5, "there is no builtin '@fmul'", "did you mean '@fmuls'?"),
+        (9, "'Nat' is not defined", f"'spare_task' {away}"),
+    ]
+    marked = {
+        UNREACHED.splitlines()[w.labels[0].span.line_col()[0] - PE.count("\n") - 1].split("(")[0] for w in warnings
+    }
+    assert marked == {"fn spare", "task spare_task"} and not any(w.notes for w in warnings)
+    right = UNREACHED.replace("i_max", "i").replace("first", "n").replace("@fmul(", "@fmuls(").replace("sums", "sum")
+    assert found(tmp_path, pe=PE + right.replace("Nat", "u16")) == []
+
+
+def test_a_name_in_a_function_that_something_calls_is_for_the_compiler(tmp_path):
+    """On one of the tile programs, while compiling, inline; a branch that is not taken is not looked at."""
+    text = '{}fn number() i16 {{ if (@is_arch("wse1")) {{ return nowhere; }} return 1; }}\n'
+    at_run_time = PE.replace("if (sends) { @fmovs", "if (sends) { x[0] = @as(f32, number()); @fmovs")
+    assert found(tmp_path, pe=at_run_time + text.format("")) == []
+    assert found(tmp_path, pe=at_run_time + text.format("inline ")) == []
+    assert (
+        found(tmp_path, pe=PE + "const one = number();\ncomptime { @comptime_assert(one == 1); }\n" + text.format(""))
+        == []
+    )
+    assert [w.code for w in found(tmp_path, pe=PE + text.format(""))] == ["MS1019"]
+
+
+def test_a_name_that_means_nothing_in_layouts_and_modules(tmp_path):
+    (tmp_path / "own.csl").write_text("fn used() i16 { return 1; }\nfn unused() i16 { return usd(); }\n")
+    module = PE.replace("var x =", 'const own = @import_module("own.csl");\nvar x =').replace(
+        "x_dsd, .{", "x_dsd, .{", 1
+    )
+    module = module.replace("  if (sends) { @fmovs", "  if (sends) { x[0] = @as(f32, own.used()); @fmovs")
+    both = found(tmp_path, pe=module, layout=LAYOUT + "fn helper() void { @set_rectangel(2, 1); }\n")
+    assert [(Path(w.span.file.path).name, w.message, w.help) for w in both] == [
+        ("layout.csl", "there is no builtin '@set_rectangel'", "did you mean '@set_rectangle'?"),
+        ("own.csl", "'usd' is not defined", "did you mean 'used'?"),
+    ]
+
+
+def test_check_shows_names_that_mean_nothing(tmp_path, capsys):
+    (tmp_path / "layout.csl").write_text(LAYOUT)
+    (tmp_path / "pe.csl").write_text(PE + "fn spare() i16 { return nothing_of_the_kind; }\n")
+    for command, code in (("check", 0), ("lint", 1)):
+        for _ in range(2):  # the second time the program may be one that has been kept
+            assert main([command, str(tmp_path)]) == code
+            assert "warning[MS1019]: 'nothing_of_the_kind' is not defined" in capsys.readouterr().err
+    (tmp_path / "pe.csl").write_text(PE + "fn spare() i16 { return nothing_of_the_kind; }  // noqa: MS1019\n")
+    assert main(["lint", str(tmp_path)]) == 0
+
+
+SUITES = ("MESHLANG_CSL_EXAMPLES", "MESHLANG_SDK_EXAMPLES", "MESHLANG_WAFERLLM")
+
+
+@pytest.mark.parametrize("folder", ["programs", "stdlib", *SUITES])
+def test_every_name_of_published_code_means_something(folder):
+    """Functions that nothing calls, and all others: nothing that lint would take for a wrong name."""
+    where = Path(os.environ.get(folder, "")) if folder in SUITES else ROOT / folder
+    if folder in SUITES and not os.environ.get(folder):
+        pytest.skip(f"{folder} is not set")
+    files = sorted(where.rglob("*.csl"))
+    assert len(files) > 20
+    for file in files:
+        tree = parse_file(str(file))
+        assert [name for name, _, _ in names_nothing(Index(tree.span.file, tree))] == [], file
 
 
 def test_equal_warnings_are_one(tmp_path):

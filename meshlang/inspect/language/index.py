@@ -61,6 +61,9 @@ class Index:
         self.imports: list[Import] = []
         self.builtins: list[tuple[str, int, int]] = []
         self.fields: list[tuple[str, int, int]] = []  # names behind a dot that are no members of a module
+        self.unknown: list[
+            tuple[str, int, int]
+        ] = []  # names that no scope of the file has; predeclared ones are among them
         self.exported: dict[
             Symbol, tuple[int, int]
         ] = {}  # `@export_symbol(x)` without a name of its own: where x stands
@@ -126,6 +129,7 @@ class Index:
                 if (start, end) not in symbol.places:
                     symbol.places.append((start, end))
                 return symbol
+        self.unknown.append((name, start, end))
         return None
 
     def _all(self, node: ast.Node) -> None:

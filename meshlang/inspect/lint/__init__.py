@@ -9,6 +9,6 @@ from __future__ import annotations
 
 from .checks import CHECKS, lint
 from .fixes import fix_all
-from .kinds import BREAKS, fresh, suppressed
+from .kinds import BREAKS, CHECKED, fresh, suppressed
 
-__all__ = ["BREAKS", "CHECKS", "fix_all", "fresh", "lint", "suppressed"]
+__all__ = ["BREAKS", "CHECKED", "CHECKS", "fix_all", "fresh", "lint", "suppressed"]

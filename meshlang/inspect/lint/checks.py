@@ -1,7 +1,8 @@
-"""The warnings, one function each, MS1010 to MS1018."""
+"""The warnings, one function each, MS1010 to MS1019."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from meshlang.diag import Diagnostic, Label
+from meshlang import builtins
+from meshlang.diag import Diagnostic, Label, MeshlangError
+from meshlang.inspect.language.index import Index, Symbol
 from meshlang.ir import use
 from meshlang.ir.isa import DsdKind, Effect, Flow
-from meshlang.ir.program import RAMP, Program
+from meshlang.ir.program import DIRECTIONS, RAMP, Program
 from meshlang.ir.words import INFINITE, OperationRow
 from meshlang.paths import stdlib_dir
+from meshlang.sema.model.types import PREDECLARED, named_type
+from meshlang.syntax.parser import parse_text
+from meshlang.syntax.source import Span
 
 from .facts import Dsd, Facts, Operation, facts_of
 from .kinds import suppressed
@@ -62,7 +68,9 @@ def lint(program: Program) -> list[Diagnostic]:
             continue  # the standard library knows what it does; the user cannot change it
         if suppressed(diagnostic):
             continue
-        diagnostic.notes.append("on " + places(np.unique(np.concatenate(parts), axis=0)))
+        pes = np.unique(np.concatenate(parts), axis=0)
+        if len(pes):
+            diagnostic.notes.append("on " + places(pes))
         out.append(diagnostic)
     return sorted(out, key=lambda d: (d.code, str(d.span)))
 
@@ -479,6 +487,57 @@ def _both(facts: Facts, some: list[np.ndarray], others: list[np.ndarray]) -> str
     return None
 
 
+def unknown_names(subject: Subject) -> Found:
+    """MS1019: a name in a function that nothing reaches means nothing. The compiler looks at no such function, and a name that
+    is wrong in one would be found when it is called first."""
+    by_file: dict[str, list[Span]] = {}
+    for span in subject.program.unreached:
+        by_file.setdefault(span.file.path, []).append(span)
+    nowhere = np.empty((0, 2), np.int64)
+    for path, spans in by_file.items():
+        file = spans[0].file
+        try:
+            index = Index(file, parse_text(file.text, path))
+        except MeshlangError:
+            continue  # it is another file by now
+        starts = {span.start for span in spans}
+        functions = [s for s in index.symbols if s.is_global and s.start in starts]
+        said = set()
+        for name, start, end in names_nothing(index):
+            within = next((f for f in functions if f.whole[0] <= start < f.whole[1]), None)
+            if within is None or (within.name, name) in said:
+                continue
+            said.add((within.name, name))
+            if name.startswith("@"):
+                message, known = f"there is no builtin '{name}'", {f"@{n}" for n in builtins.names()}
+            else:
+                message = f"'{name}' is not defined"
+                known = {s.name for s in index.visible(start)} | set(PREDECLARED)
+            close = difflib.get_close_matches(name, sorted(known), 1)
+            warning = _warning("MS1019", message, Span(file, start, end), _meant(within, close))
+            warning.labels.append(
+                Label(Span(file, within.start, within.end), "nothing calls this, so it is not compiled")
+            )
+            yield warning, nowhere
+
+
+def names_nothing(index: Index) -> list[tuple[str, int, int]]:
+    """The names of a file that are declared nowhere and the builtins that do not exist, in the order of the text: name, start, end."""
+    names = {u for u in index.unknown if not _predeclared(u[0])}
+    names |= {(f"@{n}", start, end) for n, start, end in index.builtins if builtins.lookup(n) is None}
+    return sorted(names, key=lambda u: u[1])
+
+
+def _meant(within: Symbol, close: list[str]) -> str:
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return f"'{within.name}' will not compile where it is called: define the name, or remove the function"
+
+
+def _predeclared(name: str) -> bool:
+    return name == "_" or name in DIRECTIONS or named_type(name) is not None
+
+
 CHECKS: tuple[Callable[[Subject], Found], ...] = (
     unused_colors,
     two_sides,
@@ -489,4 +548,5 @@ CHECKS: tuple[Callable[[Subject], Found], ...] = (
     long_vectors,
     early_uses,
     reserved_ids,
+    unknown_names,
 )

@@ -116,6 +116,7 @@ def compile_instance(unit: Unit, inst: Instance) -> None:
     fb = inst.builder = FunctionBuilder(decl.name, len(flat))
     a = Analyzer(unit, inst.fn.module, fb)
     a.address_taken = taken(decl)
+    unit.compiler.reached.add(id(decl))
     regs = list(range(1, len(flat) + 1))
     scope: dict[str, Any] = dict(inst.env)
     fb.regs(max(0, len(T.flatten(inst.ret)) - len(flat)))

@@ -236,6 +236,7 @@ class Calls(Context):
                 "is the recursion endless? --comptime-func-depth-limit raises the limit",
             )
         self.work(node, 8)  # takes about as long as so many rounds
+        self.unit.compiler.reached.add(id(fn.decl))
         inner.scopes = [{n: v for n, v, _, _ in args}]
         inner.returns = ret
         try:
@@ -265,6 +266,7 @@ class Calls(Context):
             scope[n] = v
         self.module, self.scopes, self.targets = fn.module, [scope], []
         self.address_taken = taken(fn.decl)
+        self.unit.compiler.reached.add(id(fn.decl))
         frame = self.frame = Frame(ret, fb.label(), self.depth)
         frame.regs = [fb.reg() for _ in T.flatten(ret)] if not ret.comptime_only else []
         self.call_depth += 1
