@@ -27,7 +27,7 @@ MOV, LDI, LDIH, LD, ST, MULI = (int(op) for op in (Op.MOV, Op.LDI, Op.LDIH, Op.L
 DBASE, DINC, DLEN, DSTRIDE = (int(op) for op in (Op.DBASE, Op.DINC, Op.DLEN, Op.DSTRIDE))
 DSRLD, DSDOP, DCOUNT, CHK, ASSERT, SHL = (int(op) for op in (Op.DSRLD, Op.DSDOP, Op.DCOUNT, Op.CHK, Op.ASSERT, Op.SHL))
 TESTS = frozenset((int(Op.JZ), int(Op.JNZ)))
-RET, SYS, CALLS = int(Op.RET), int(Op.SYS), frozenset((int(Op.CALL), int(Op.CALLR)))
+RET, SYS = int(Op.RET), int(Op.SYS)
 EDITS = frozenset((DBASE, DINC, DLEN, DSTRIDE))
 WIDE = frozenset((int(isa.Ty.I64), int(isa.Ty.U64)))
 # what nothing passes: effects other than those of loads, stores and loads of DSRs; jumps
@@ -37,12 +37,19 @@ FIXED = frozenset(
 READS = {int(op): [k for k, word in enumerate(op.words, 1) if word.role.is_read] for op in Op}
 WRITES = {int(op): next((k for k, word in enumerate(op.words, 1) if word.role.is_written), 0) for op in Op}
 COUNTS = {int(op): {k: word.count for k, word in enumerate(op.words, 1) if word.role.is_read} for op in Op}
-TARGETS = {int(op): next((k for k, word in enumerate(op.words, 1) if word.role is Role.TARGET), 0) for op in Op}
-ENDS = frozenset(int(op) for op in Op if op.row.flow is not Flow.NEXT)
+# by opcode
+TARGETS = np.zeros(256, np.int64)  # which word is the target of a jump; 0: none
+for _op in Op:
+    TARGETS[_op] = use.target_word(_op) or 0
+ENDS, CALLS = np.zeros(256, bool), np.zeros(256, bool)  # what ends a block; calls
+ENDS[[op for op in Op if op.row.flow is not Flow.NEXT]] = True
+CALLS[[Op.CALL, Op.CALLR]] = True
 PLACES = (Role.TARGET, Role.FUNCTION, Role.OPERATION, Role.CONFIG, Role.STRING)
 # registers have 16 bits: an integer of 32 stands in two, and is worked on half by half
 PAIRS = frozenset((int(isa.Ty.I32), int(isa.Ty.U32)))
 HALVES = frozenset(int(op) for op in Op if op.row.cost in ("alu", "multiply"))
+# of a block: it is a loop of itself alone, it is behind a call, its last instruction ends a task
+LOOPS, CALLED, FINAL = 1, 2, 4
 SIZES = {int(t): size for t, size in isa.TY_SIZE.items()}
 
 
@@ -75,7 +82,8 @@ class Costs:
         self.late = {name: int(profile[f"scalar.latency.{name}"]) for name in names}
         self.latency = [1] * 256
         self.leave = int(profile["task.leave"])
-        self.known: dict[tuple[object, ...], list[int]] = {}  # costs of a block, by all that they depend on
+        self.known: dict[tuple[bytes, int], list[int]] = {}  # costs of a block, by all that they depend on
+        self.kinds: dict[tuple[int, ...], int] = {}  # numbers of vector operations, by what they take and are
         for op in Op:
             if op.row.cost in ("float", "multiply"):
                 self.latency[op] = self.late[op.row.cost]
@@ -90,57 +98,51 @@ class Costs:
     ) -> list[int]:
         """code: the instructions [n, 4]; operations: rows of its vector operations, and what each takes to issue; ends: the
         returns that end a task."""
-        words, costs = code.tolist(), [0] * len(code)
+        op = code[:, 0] & 0xFF
         bare = code.copy()  # without what says only where something lies in its table
         for role in PLACES:
             for rows, column in use.words_with(bare, role):
                 bare[rows, column] = 0
-        leaders = {0}
-        for pc, row in enumerate(words):
-            op = row[0] & 0xFF
-            if op in ENDS:
-                leaders.add(pc + 1)
-                if TARGETS[op]:
-                    leaders.add(row[TARGETS[op]])
-        starts = sorted(leaders | {len(words)})
-        for first, end in zip(starts, starts[1:]):
-            if first == len(words):
-                continue
+        vector = op == DSDOP
+        if vector.any():  # a row of its table is what stands in it
+            kinds = [self.kinds.setdefault((i, *row), len(self.kinds)) for i, row in zip(issue, operations)]
+            bare[vector, 1] = np.array(kinds, np.int32)[code[vector, 1]]
+        # where an instruction can jump to (-1: none), and the blocks between such places
+        column = TARGETS[op]
+        target = np.where(column > 0, code[np.arange(len(code)), column], -1)
+        starts = np.unique(np.concatenate([[0], np.flatnonzero(ENDS[op]) + 1, target[column > 0]]))
+        starts = starts[starts < len(code)]
+        last = np.append(starts[1:], len(code))[: len(starts)] - 1
+        # what else a block's costs depend on
+        loops, called = target[last] == starts, (starts > 0) & CALLS[op[starts - 1]]
+        final = np.zeros(len(code), bool)
+        final[list(ends)] = True
+        around = loops * LOOPS + called * CALLED + final[last] * FINAL
+        text, costs = bare.tobytes(), []
+        size = len(text) // max(len(code), 1)
+        for first, end, more in zip(starts.tolist(), (last + 1).tolist(), around.tolist()):
             # tile programs of a layout are much alike, and so are their blocks
-            last = words[end - 1]
-            key = (
-                bare[first:end].tobytes(),
-                bool(TARGETS[last[0] & 0xFF]) and last[TARGETS[last[0] & 0xFF]] == first,
-                first > 0 and words[first - 1][0] & 0xFF in CALLS,
-                end - 1 in ends,
-                *(
-                    v
-                    for row in words[first:end]
-                    if row[0] & 0xFF == DSDOP
-                    for v in (issue[row[1]], *operations[row[1]])
-                ),
-            )
+            key = text[size * first : size * end], more
             found = self.known.get(key)
             if found is None:
-                _Block(self, words, operations, issue, ends, costs).run(first, end)
-                self.known[key] = costs[first:end]
-            else:
-                costs[first:end] = found
+                found = self.known[key] = _Block(self, code[first:end].tolist(), operations, issue, more).run()
+            costs += found
         return costs
 
 
 class _Block:
+    """words: its instructions. around: LOOPS and so on, of what is around it."""
+
     def __init__(
         self,
         machine: Costs,
         words: Sequence[Sequence[int]],
         operations: Sequence[Sequence[int]],
         issue: Sequence[int],
-        ends: Set[int],
-        costs: list[int],
+        around: int,
     ):
-        self.m, self.words, self.operations, self.issue = machine, words, operations, issue
-        self.ends, self.costs = ends, costs
+        self.m, self.words, self.operations, self.issue, self.around = machine, words, operations, issue, around
+        self.costs = [0] * len(words)
         self.values: dict[int, Value] = {}
         self.dsrs: dict[
             int, tuple[int, int]
@@ -185,18 +187,14 @@ class _Block:
 
     # ------------------------------------------------------------ a block
 
-    def run(self, first: int, end: int) -> None:
-        self.wide = self.roles(first, end)
-        last = self.words[end - 1]
-        op = last[0] & 0xFF
-        if TARGETS[op] and last[TARGETS[op]] == first:
-            # a loop of this block alone: DSDs that it changes come from the round before
-            for pc in range(first, end):
-                row = self.words[pc]
+    def run(self) -> list[int]:
+        """The cycles of its instructions."""
+        self.wide = self.roles()
+        if self.around & LOOPS:  # DSDs that it changes come from the round before
+            for row in self.words:
                 if row[0] & 0xFF in EDITS:
                     self.values[row[1]] = Value(stored=False, edited=True)
-        for pc in range(first, end):
-            row = self.words[pc]
+        for pc, row in enumerate(self.words):
             op = row[0] & 0xFF
             if op in FIXED:
                 if op in TESTS:
@@ -206,14 +204,14 @@ class _Block:
             else:
                 self.free(pc, op, row)
         self.finish()
+        return self.costs
 
-    def roles(self, first: int, end: int) -> dict[int, int]:
+    def roles(self) -> dict[int, int]:
         """Loads and stores of 64 bits that are of DSDs: the words of theirs that the machine has to read or write."""
         out: dict[int, int] = {}
         loaded: dict[int, int] = {}  # register -> the load
         edits: dict[int, int] = {}  # register -> increments since
-        for pc in range(first, end):
-            row = self.words[pc]
+        for pc, row in enumerate(self.words):
             op = row[0] & 0xFF
             if op == MOV:
                 for table in (loaded, edits):
@@ -386,9 +384,9 @@ class _Block:
             for k in READS[op]:
                 if row[k]:
                     at = max(at, self.value(row[k]).ready + late)
-        if op == RET and pc and self.words[pc - 1][0] & 0xFF in CALLS:
+        if op == RET and not pc and self.around & CALLED:
             cost = 0  # the call was a jump: what it calls returns for both
-        elif pc in self.ends:
+        elif pc == len(self.words) - 1 and self.around & FINAL:
             cost = m.leave
         self.costs[pc] = cost + at - self.now
         self.now = at + cost
@@ -397,7 +395,7 @@ class _Block:
             # what stands in a register of the configuration space is loaded like a word of memory
             loaded = op == SYS and isa.Sys(row[3]).row.effect & isa.Effect.SYSTEM and row[3] != isa.Sys.TSC
             self.values[row[w]] = Value(at + (m.late["load"] if loaded else cost))
-        if m.base[op] and op in ENDS:
+        if m.base[op] and ENDS[op]:
             self.values = {}
 
     def operation(self, row: Sequence[int]) -> tuple[int, int]:

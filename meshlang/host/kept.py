@@ -59,6 +59,7 @@ class Kept:
         if data is None:
             return None
         from meshlang.ir.serial import unpack
+        from meshlang.ir.verify import verify
 
         try:
             head, text, arrays = data.split(b"\n", 2)
@@ -66,6 +67,7 @@ class Kept:
             if not unchanged(learnt["there"], learnt["digests"]):
                 return None
             program = unpack(text.decode(), arrays, "a program of the cache")
+            verify(program)
             printed = learnt["printed"]
         except (MeshlangError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             cache.discard(self.file)  # by another writer than `store`: made anew

@@ -133,11 +133,14 @@ def load(folder: str | Path) -> P.Program:
         content = (folder / "bin" / "program.npz").read_bytes()
     except OSError as error:
         raise _damaged(folder / "bin" / "program.npz", error.strerror or str(error)) from None
-    return _program(document, text, content, path, folder / "bin" / "program.npz")
+    program = _program(document, text, content, path, folder / "bin" / "program.npz")
+    verify(program)
+    return program
 
 
 def unpack(text: str, arrays: bytes, name: str) -> P.Program:
-    """A program from what `pack` made of it; name: what it stands in, for messages. Errors as `load`."""
+    """A program from what `pack` made of it; name: what it stands in, for messages. Errors as `load`, but for MS0790: whoever
+    does not start it at once, which verifies it, does so himself."""
     document = _document(text, name, name)
     if document is None:
         raise _damaged(name, "it is no program")
@@ -184,7 +187,6 @@ def _program(
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise _damaged(path, f"{type(error).__name__}: {error}") from None
     assert isinstance(program, P.Program)
-    verify(program)
     return program
 
 
@@ -193,12 +195,17 @@ def _hints(record: type) -> dict[str, Any]:
     return typing.get_type_hints(record)
 
 
+@functools.cache
+def _parts(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    return typing.get_origin(hint), typing.get_args(hint)
+
+
 def _check(value: Any, hint: Any, what: str, seen: set[int]) -> None:
     """A decoded value is of the type that its field declares. ValueError if it is not. seen: records that are known to
     be right, by identity."""
     if hint is Any:
         return
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    origin, arguments = _parts(hint)
     if origin is types.UnionType or origin is typing.Union:
         kinds = [a for a in arguments if a is not type(None)]
         if value is None and len(kinds) < len(arguments):

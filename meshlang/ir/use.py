@@ -144,9 +144,10 @@ def having(code: np.ndarray, effect: Effect) -> np.ndarray:
 def words_with(code: np.ndarray, *roles: Role) -> list[tuple[np.ndarray, int]]:
     """Where words of a role are: for each of the columns a, b, c that has some, the instructions (bool [n]) and the
     column."""
+    kinds = code[:, 0] & 0xFF
     found = []
-    for column in (1, 2, 3):
-        rows = _with_role(column, roles)[code[:, 0] & 0xFF]
+    for column, table in _with_role(roles):
+        rows = table[kinds]
         if rows.any():
             found.append((rows, column))
     return found
@@ -165,8 +166,15 @@ def _with_effect(effect: Effect) -> np.ndarray:
 
 
 @functools.cache
-def _with_role(column: int, roles: tuple[Role, ...]) -> np.ndarray:
-    return _operations(lambda op: op.words[column - 1].role in roles)
+def _with_role(roles: tuple[Role, ...]) -> list[tuple[int, np.ndarray]]:
+    """The columns in which some operation has a word of a role, and bool [256]: which have."""
+    found = []
+    for column in (1, 2, 3):
+        table = np.zeros(256, bool)
+        table[[op for op in Op if op.words[column - 1].role in roles]] = True
+        if table.any():
+            found.append((column, table))
+    return found
 
 
 @functools.cache

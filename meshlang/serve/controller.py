@@ -135,7 +135,7 @@ def inspect_model(spec: ServedModel) -> Served:
     """Everything that can be wrong with a model is found here, before anything runs."""
     if spec.folder is None:
         with opened(spec.path) as image:
-            _ = image.program  # checks that all of it fits together
+            image.verify_program()
             size = sum(chunk.size for chunk in ImageStore(image).payload())
             keys = _key_bytes(image.placement)
             ends = frozenset(image.header.ends)

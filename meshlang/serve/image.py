@@ -25,6 +25,7 @@ from meshlang.diag import Diagnostic, MeshlangError
 from meshlang.host.api import CompiledProgram, FabricHandle
 from meshlang.ir import serial
 from meshlang.ir.program import Program
+from meshlang.ir.verify import verify
 from meshlang.models.llama import VERSION, Placement
 from meshlang.models.llama_config import LlamaConfig
 from meshlang.models.runner import Runner, Store
@@ -137,7 +138,11 @@ class Image(ABC):
         for chunk in self.chunks:
             self.data(chunk)
             self.release(chunk)
-        _ = self.program, self.placement
+        self.verify_program()
+
+    def verify_program(self) -> None:
+        """The program and the placement fit the image and each other, and the engine can run it."""
+        verify(self.program.ir)
 
     def host_bytes(self, kind: str) -> bytes | None:
         """A segment of the host; None if there is none."""
@@ -191,7 +196,7 @@ class Image(ABC):
 
     @cached_property
     def program(self) -> CompiledProgram:
-        """MS0902, MS0903 and MS0790 as `meshlang.load`, MS1611 if it is not the placement's."""
+        """MS0902 and MS0903 as `meshlang.load`, MS1611 if it is not the placement's. MS0790 when it is started."""
         text, arrays = self.host_bytes("program"), self.host_bytes("arrays")
         if text is None or arrays is None:
             raise damaged(self.name, "it has no program")

@@ -156,11 +156,11 @@ class Kept:
             self._file = os.open(self.path if self.complete else self._part, os.O_RDWR | os.O_CREAT, 0o600)
             if self.complete:
                 self._have[:] = 1
+                self._forget_marks()  # of one that was killed after its last chunk
                 return
             if os.fstat(self._file).st_size != header.end:
                 os.truncate(self._file, header.end)
-                with contextlib.suppress(FileNotFoundError):
-                    self._marks.unlink()
+                self._forget_marks()
             os.pwrite(self._file, start, 0)
             self._mark_file = os.open(self._marks, os.O_RDWR | os.O_CREAT, 0o600)
             os.truncate(self._mark_file, self._count)
@@ -194,8 +194,12 @@ class Kept:
             if self._have.all():
                 os.fsync(self._file)
                 os.replace(self._part, self.path)
-                self._marks.unlink()
+                self._forget_marks()
                 self.complete = True
+
+    def _forget_marks(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._marks.unlink()
 
     def close(self) -> None:
         os.close(self._file)

@@ -119,7 +119,8 @@ def test_images_come_through_tiers(folder, server, tmp_path):
 
 @pytest.mark.parametrize("way", ["tokens", "keys"])
 def test_a_running_request_moves(folder, way):
-    """The middle one of three goes aside for a wide one, while it runs: its tokens are those of a single run."""
+    """The middle one of three goes aside for a wide one, while it runs: its tokens are those of a single run. It stops at half of them
+    until it is to go, however long the other needs to be there."""
     want, wide = greedy(folder / "small", PROMPT, 120), greedy(folder / "wide", PROMPT, 4)
     models = [served(name, folder / f"{name}.wimg") for name in ("small", "wide")]
 
@@ -128,6 +129,7 @@ def test_a_running_request_moves(folder, way):
             small = controller.scheduler.models[0]
             assert small.carry is not None
             requests = [submit(controller, 0, new) for new in (3, 120, 3)]
+            hold(controller, requests[1], 60)
             tasks = [asyncio.ensure_future(tokens_of(controller, r)) for r in requests]
             await asyncio.gather(tasks[0], tasks[2])
             await until(lambda: len(requests[1].tokens) > 3)
@@ -140,6 +142,20 @@ def test_a_running_request_moves(folder, way):
             assert (value(controller.metrics.moved_bytes) > 0) == (way == "keys")
 
     asyncio.run(asyncio.wait_for(main(), 240))
+
+
+def hold(controller, request, count):
+    """From so many tokens on the request waits until it is to move; up to there it comes in parts of ten."""
+    call = controller._call
+
+    async def held(number, method, *arguments, **more):
+        if method == "advance" and arguments[1] == request.number and not request.moved:
+            arguments = (*arguments[:2], min(arguments[2], 10), *arguments[3:])
+            if len(request.tokens) >= count:
+                await until(lambda: request.switch is not None, 200)
+        return await call(number, method, *arguments, **more)
+
+    controller._call = held
 
 
 def _prefer(controller, way):

@@ -277,6 +277,21 @@ def test_killed_at_any_time(path, server, tmp_path):
     assert [p.read_bytes() for p in tmp_path.iterdir()] == [path.read_bytes()]
 
 
+def test_killed_behind_the_last_chunk(path, server, tmp_path):
+    """The image is whole, its marks were not taken away any more: the next one does it, and fetches nothing."""
+    url = f"{server.address}/model.wimg"
+    with Loader(64 * FRAME, tmp_path) as loader:
+        image = loader.open(url)
+        gather(loader, image)
+    image.kept.path.with_suffix(".have").write_bytes(bytes([1] * len(image.chunks)))
+    before = len(server.requests)
+    with Loader(64 * FRAME, tmp_path) as loader:
+        image = loader.open(url)
+        assert same(image, gather(loader, image)[1], path)
+    assert not [r for r in server.requests[before:] if r[1] >= image.chunks[0].offset]
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == [path.read_bytes()]
+
+
 @pytest.mark.parametrize(
     "fault, code",
     [("ranges", "MS1621"), ("change", "MS1621"), ("flip", "MS1613"), ("cut", "MS1620"), ("missing", "MS1620")],
