@@ -304,3 +304,19 @@ def test_without_its_packages(monkeypatch, capsys):
     monkeypatch.delitem(sys.modules, "meshlang.inspect.language.server", raising=False)
     assert main(["lsp"]) == 1
     assert "meshlang[editor]" in capsys.readouterr().err
+
+
+def test_a_module_is_no_hint(tmp_path, monkeypatch):
+    """The import says which module it is, however short the path."""
+    from meshlang.inspect.language import answers
+    from meshlang.inspect.language.workspace import Workspace
+
+    monkeypatch.setattr(answers, "SHORT", 1000)
+    for name, text in (("layout.csl", LAYOUT), ("pe.csl", PE), ("lib.csl", LIB)):
+        (tmp_path / name).write_text(text)
+    workspace = Workspace([str(tmp_path)])
+    layout = str(tmp_path / "layout.csl")
+    assert workspace.check(layout) == {layout: []}
+    assert [text for _, text in answers.hints(workspace, layout)] == [" -> 8"]
+    shown = [text for _, text in answers.hints(workspace, str(tmp_path / "pe.csl"))]
+    assert " = 8" in shown and not any("module" in text for text in shown)

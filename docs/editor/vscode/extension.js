@@ -27,7 +27,7 @@ async function start() {
     await client.start();
   } catch (error) {
     vscode.window.showErrorMessage(
-      `MeshLang: '${command} lsp' does not start (${error.message}). pip install 'meshlang[editor]', or set meshlang.command.`,
+      `MeshLang: '${command} lsp' does not start (${error?.message ?? error ?? "see the output of MeshLang"}). pip install 'meshlang[editor]', or set meshlang.command.`,
     );
   }
 }

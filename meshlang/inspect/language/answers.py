@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from meshlang.diag import Diagnostic
 from meshlang.paths import stdlib_dir
+from meshlang.sema.model import types as T
 from meshlang.syntax import ast
 from meshlang.syntax.lexer import END, tokenize
 from meshlang.syntax.tables import tables
@@ -375,8 +376,8 @@ def hints(workspace: Workspace, path: str) -> list[tuple[int, str]]:
         if isinstance(node.init, (ast.IntLit, ast.FloatLit, ast.BoolLit, ast.StringLit)) and node.kind == "const":
             continue
         values = workspace.values(path, symbol.name)
-        value = values[0].partition(": ")[2] if len(values) == 1 else ""
-        if not 0 < len(value) <= SHORT or index is None:
+        kind, _, value = values[0].partition(": ") if len(values) == 1 else ("", "", "")
+        if not 0 < len(value) <= SHORT or index is None or kind == T.MODULE.name:  # the import says which module
             continue
         if node.init is None:
             out.append((node.span.end, f" = {value}"))
