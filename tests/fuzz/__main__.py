@@ -96,6 +96,13 @@ def devices(seed: int, until: float) -> Outcome:
     return sum(done.values()), wrong
 
 
+def calls(seed: int, until: float) -> Outcome:
+    """Random sequences of right and wrong calls of the Python API and of SdkRuntime, against a model in numpy."""
+    from .calls import fuzz
+
+    return fuzz(1 << 30, seed * 1_000_000, until)
+
+
 def kills(seed: int, until: float) -> Outcome:
     """Writers of folders, states, traces and caches, and compilations, killed at random moments."""
     from . import kills
@@ -107,7 +114,7 @@ def kills(seed: int, until: float) -> Outcome:
     return done, wrong
 
 
-KINDS: dict[str, Kind] = {f.__name__: f for f in (sources, folders, optimiser, vectors, express, devices, kills)}
+KINDS: dict[str, Kind] = {f.__name__: f for f in (sources, folders, optimiser, vectors, express, devices, calls, kills)}
 
 
 def run(minutes: float, seed: int, kinds: list[str]) -> list[str]:
