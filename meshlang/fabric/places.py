@@ -15,16 +15,18 @@ def place_of(machine: Loaded, pe: int) -> str:
 
 
 def span_of(machine: Loaded, tile: int, pc: int) -> Any:
-    """Source place of an instruction number of the machine."""
+    """Source place of an instruction number of the machine: of the instruction itself or, if it has none, of the one before it
+    in its function, else after it."""
     if tile < 0 or pc < 0:
         return None
     at = pc - machine.state.code_base[tile]
-    spans = machine.program.tiles[tile].spans
-    while 0 <= at < len(spans):
-        if spans[at] is not None:
-            return spans[at]
-        at -= 1
-    return None
+    program = machine.program.tiles[tile]
+    if 0 <= at < len(program.spans) and program.spans[at] is not None:
+        return program.spans[at]
+    first = max((f.entry for f in program.functions if f.entry <= at), default=0)
+    end = min((f.entry for f in program.functions if f.entry > at), default=len(program.spans))
+    known = (span for span in (*reversed(program.spans[first : at + 1]), *program.spans[at:end]) if span is not None)
+    return next(known, None)
 
 
 def calls_of(machine: Loaded, pe: int, pc: int) -> list[Any]:

@@ -180,8 +180,7 @@ def deadlock_error(
             Diagnostic(
                 "MS0856",
                 f"{machine.command!r} has returned on {_pes(machine.commands_outstanding)}, where nothing has unblocked the command stream",
-                span=next((g.span for g in groups if g.span is not None), None)
-                or _function_span(machine, groups[0].pes[0]),
+                span=next((g.span for g in groups if g.span is not None), None),
                 notes=[f"cycle {machine.cycle}", *notes, *_unblock_notes(machine), *lost],
                 help="call unblock_cmd_stream() of <memcpy/memcpy> once on every PE, in the task that comes last",
             ),
@@ -214,11 +213,3 @@ def deadlock_error(
     )
     error.machine, error.until = machine, until  # for inspect.why, which looks for the root when the error is shown
     return error
-
-
-def _function_span(machine: Any, place: tuple[int, int]) -> Any:
-    """Where the launched function begins, in the code of a PE; None where it has no code of its own."""
-    tile = machine.program.tiles[int(machine.state.tile_of[machine.pe(*place)])]
-    entry = next((f.entry for f in tile.functions if f.name == machine.command), len(tile.spans))
-    end = min((f.entry for f in tile.functions if f.entry > entry), default=len(tile.spans))
-    return next((span for span in tile.spans[entry:end] if span is not None), None)

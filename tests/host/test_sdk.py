@@ -154,6 +154,15 @@ def test_call_and_read_symbol(runner):
     assert code_of(info) == "MS0927" and "'other'" in info.value.diagnostics[0].help
 
 
+def test_a_call_that_is_not_waited_for(runner):
+    """It returns, though what it calls never ends; the error marks the function, which has no statement."""
+    task = runner.call("forget", [], nonblock=True)
+    with pytest.raises(meshlang.MeshlangError) as info:
+        runner.task_wait(task)
+    (found,) = info.value.diagnostics
+    assert found.code == "MS0856" and found.span.file.text[found.span.start : found.span.end] == "forget"
+
+
 def test_sim_log_and_debug_util(runner):
     runner.launch("scale", np.float32(2), np.int16(2), nonblock=False)
     with pytest.raises(meshlang.MeshlangError):

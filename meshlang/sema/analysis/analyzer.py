@@ -154,7 +154,7 @@ def compile_instance(unit: Unit, inst: Instance) -> None:
                     severity="warning",
                 )
             fb.emit(Op.TRAP, unit.string(f"'{decl.name}' ended without returning a {inst.ret}"))
-        fb.span = None
+        fb.span = None if fb.code else decl.name_span  # a function of nothing else has a place, too
         fb.emit(Op.RET)
     elif not fb.code:
         fb.emit(Op.RET)
