@@ -12,7 +12,8 @@ With --lines, only tests that execute the changed line run, the quick ones first
 down once which tests those are (tests/support/lines_of_tests.py):
 
     pytest -n 2 -p tests.support.lines_of_tests --lines-of-tests lines. tests
-    python -m tests.mutants --count 200 --lines lines.gw0 lines.gw1 --out mutants.jsonl
+    NUMBA_DISABLE_JIT=1 pytest -n 2 -p tests.support.lines_of_tests --lines-of-tests plain. $(python -m tests.mutants --concern meshlang/fabric/engine)
+    python -m tests.mutants --count 200 --lines lines.gw0 lines.gw1 --plain-lines plain.gw0 plain.gw1 --out mutants.jsonl
 
 Tests are run with plain Python engine sources (NUMBA_DISABLE_JIT=1) for what Numba compiles, and with the compiled engine for the rest.
 A mutant is *killed* when a test fails, or when the tests take five times as long as without it (and at least a minute more).
@@ -326,8 +327,8 @@ class Lines:
 class Bench:
     """The copy in which mutants are tried, and how long tests take there without one."""
 
-    def __init__(self, folder: Path, limit: float, quick: bool, lines: Lines):
-        self.folder, self.limit, self.quick, self.lines = folder, limit, quick, lines
+    def __init__(self, folder: Path, limit: float, quick: bool, lines: Lines, plain: Lines):
+        self.folder, self.limit, self.quick, self.lines, self.plain = folder, limit, quick, lines, plain
         self.times: dict[tuple[str, ...], float] = {}
         for name in PARTS:
             source = ROOT / name
@@ -376,12 +377,14 @@ class Bench:
 
     def tried(self, mutant: Mutant) -> dict[str, object]:
         plain = mutant.file.startswith(PLAIN)
-        tests, limit = self.lines.tests(mutant), self.limit
-        if tests:
-            limit = max(5 * (5 + sum(self.lines.seconds[t] for t in tests)), 60)
+        lines = self.plain if plain else self.lines
+        tests, limit = lines.tests(mutant), self.limit
+        known = bool(tests)
+        if known:
+            limit = max(5 * (5 + sum(lines.seconds[t] for t in tests)), 60)
         else:
             tests = concern(mutant.file, self.folder)
-        if not self.quick and tests[0] not in self.lines.seconds:
+        if not self.quick and not known:
             usual = self.usual(tests, plain)
             limit = max(5 * usual, usual + 60)
         path = self.folder / mutant.file
@@ -391,7 +394,7 @@ class Bench:
             result, seconds, last = self.run(tests, plain, limit)
         finally:
             path.write_bytes(source)
-        measured = tests[0] in self.lines.seconds or not self.quick
+        measured = known or not self.quick
         fate = {"passed": "survives", "failed": "killed", "time-out": "killed" if measured else "undecided"}[result]
         return {
             **asdict(mutant),
@@ -432,10 +435,15 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=900, help="seconds that tests may take without a mutant")
     parser.add_argument("--quick", action="store_true", help="do not measure the tests without a mutant first")
     parser.add_argument("--lines", nargs="+", type=Path, default=[], help="what tests.support.lines_of_tests wrote")
+    parser.add_argument("--plain-lines", nargs="+", type=Path, default=[], help="the same, with NUMBA_DISABLE_JIT=1")
+    parser.add_argument("--concern", metavar="FILE", help="only print the tests that concern a file or folder")
     parser.add_argument("--report", type=Path, help="only print what is in a file of results")
     args = parser.parse_args()
     if args.report:
         print(report([json.loads(line) for line in args.report.read_text().splitlines()]))
+        return
+    if args.concern:
+        print(*concern(args.concern))
         return
     every = [str(p.relative_to(ROOT)) for p in sorted((ROOT / "meshlang").rglob("*.py"))]
     files = args.file or [f for f in every if f not in SKIPPED]
@@ -449,7 +457,7 @@ def main() -> None:
         )
     ]
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder), args.limit, args.quick, Lines(args.lines))
+        bench = Bench(Path(folder), args.limit, args.quick, Lines(args.lines), Lines(args.plain_lines))
         for mutant in chosen:
             if mutant.key in done:
                 continue
