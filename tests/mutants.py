@@ -12,7 +12,8 @@ With --lines, only tests that execute the changed line run, the quick ones first
 down once which tests those are (tests/support/lines_of_tests.py):
 
     pytest -n 2 -p tests.support.lines_of_tests --lines-of-tests lines. tests
-    NUMBA_DISABLE_JIT=1 pytest -n 2 -p tests.support.lines_of_tests --lines-of-tests plain. $(python -m tests.mutants --concern meshlang/fabric/engine)
+    NUMBA_DISABLE_JIT=1 pytest -n 2 -p tests.support.lines_of_tests --lines-of-tests plain. \\
+        $(python -m tests.mutants --concern meshlang/fabric/engine)
     python -m tests.mutants --count 200 --lines lines.gw0 lines.gw1 --plain-lines plain.gw0 plain.gw1 --out mutants.jsonl
 
 Tests are run with plain Python engine sources (NUMBA_DISABLE_JIT=1) for what Numba compiles, and with the compiled engine for the rest.
