@@ -383,6 +383,15 @@ class Bench:
         lines = self.plain if plain else self.lines
         tests, limit = lines.tests(mutant), self.limit
         known = bool(tests)
+        if lines.seconds and not known:
+            return {
+                **asdict(mutant),
+                "tests": 0,
+                "fate": "survives",
+                "how": "no test executes it",
+                "seconds": 0,
+                "by": "no test executes it",
+            }
         if known:
             limit = max(5 * (5 + sum(lines.seconds[t] for t in tests)), 60)
         else:

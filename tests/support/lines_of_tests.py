@@ -2,17 +2,19 @@
 
     pytest -p tests.support.lines_of_tests --lines-of-tests FILE
 
-Needs Python 3.12 or later: sys.monitoring reports a line once a test, so that the tests run at nearly their usual speed. What a test does in
-processes of its own is not seen, nor what Numba has compiled (NUMBA_DISABLE_JIT=1 shows that). Each line of FILE is one test: its
-name, the seconds it took, and for each source file a number in hexadecimal whose bit n stands for line n. With several
-workers each writes a FILE of its own, with its name at the end.
+Needs Python 3.12 or later: sys.monitoring reports a line once a test, so that the tests run at nearly their usual speed. Processes that a
+test starts are seen when they end by themselves (lines_of_processes/); what Numba has compiled is not (NUMBA_DISABLE_JIT=1 shows
+that). Each line of FILE is one test: its name, the seconds it took, and for each source file a number in hexadecimal whose bit n
+stands for line n. With several workers each writes a FILE of its own, with its name at the end.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -41,6 +43,10 @@ class Recorder:
         self.file = file
         self.package = f"{ROOT / 'meshlang'}{os.sep}"
         file.write_text("")
+        self.folder = Path(tempfile.mkdtemp())
+        os.environ["LINES_OF_TESTS"], os.environ["LINES_OF_TESTS_PACKAGE"] = str(self.folder), self.package
+        beside = str(Path(__file__).with_name("lines_of_processes"))
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (beside, os.environ.get("PYTHONPATH"))))
         tool, monitoring = sys.monitoring.COVERAGE_ID, sys.monitoring
         monitoring.use_tool_id(tool, "lines of tests")
         monitoring.register_callback(tool, monitoring.events.LINE, self.seen)
@@ -49,6 +55,7 @@ class Recorder:
     def pytest_unconfigure(self) -> None:
         sys.monitoring.set_events(sys.monitoring.COVERAGE_ID, 0)
         sys.monitoring.free_tool_id(sys.monitoring.COVERAGE_ID)
+        shutil.rmtree(self.folder)
 
     def seen(self, code: CodeType, line: int) -> object:
         if code.co_filename.startswith(self.package):
@@ -62,6 +69,10 @@ class Recorder:
         began = time.monotonic()
         result = yield
         seconds = round(time.monotonic() - began, 3)
+        for file in self.folder.glob("*.json"):
+            for source, bits in json.loads(file.read_text()).items():
+                self.lines[source] |= int(bits, 16)
+            file.unlink()
         lines = {str(Path(f).relative_to(ROOT)): f"{bits:x}" for f, bits in self.lines.items()}
         with self.file.open("a") as out:
             out.write(json.dumps([item.nodeid, seconds, lines]) + "\n")
