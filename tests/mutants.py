@@ -99,7 +99,12 @@ CONCERN: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("meshlang/serve", ("tests/serve",)),
     ("meshlang", ("tests/test_cache.py", "tests/test_files.py", "tests/test_environment.py", "tests/cli/test_cli.py")),
 )
-PLAIN = ("meshlang/fabric/engine", "meshlang/ir")  # Numba compiles it, or anew when it changes: run as plain Python
+PLAIN = (  # Numba compiles it, or anew when it changes: run as plain Python
+    "meshlang/fabric/engine",
+    "meshlang/ir",
+    "meshlang/inspect/report/counting.py",
+    "meshlang/serve/checksum.py",
+)
 ENOUGH = 200  # tests that execute a line: what so many do not notice is taken to be unnoticed
 SKIPPED = (
     "meshlang/fabric/bench.py",
