@@ -105,7 +105,7 @@ PLAIN = (  # Numba compiles it, or anew when it changes: run as plain Python
     "meshlang/inspect/report/counting.py",
     "meshlang/serve/checksum.py",
 )
-ENOUGH = 200  # tests that execute a line: what so many do not notice is taken to be unnoticed
+ENOUGH = 300  # tests that execute a line: what so many do not notice is taken to be unnoticed
 SKIPPED = (
     "meshlang/fabric/bench.py",
     "meshlang/fabric/overhead.py",
@@ -321,12 +321,19 @@ class Lines:
                     self.of.setdefault(source, []).append((test, int(bits, 16)))
 
     def tests(self, mutant: Mutant) -> tuple[str, ...]:
-        """Those that execute the line of a mutant or, if a part of a statement is no line of its own, the statement's first: quick ones
-        first, and no more than ENOUGH."""
+        """Those that execute the line of a mutant or, if a part of a statement is no line of its own, the statement's first: those
+        first that concern the file, by name and by room, of each kind the quick ones; no more than ENOUGH."""
+        files = concern(mutant.file)
+        stem = Path(mutant.file).stem.strip("_")
+
+        def order(test: str) -> tuple[int, float]:
+            file = test.partition("::")[0]
+            return (0 if stem in Path(file).stem else 1 if file in files else 2), self.seconds[test]
+
         for line in (mutant.line, mutant.statement):
             found = [test for test, bits in self.of.get(mutant.file, ()) if bits >> line & 1]
             if found:
-                return tuple(sorted(found, key=lambda t: self.seconds[t])[:ENOUGH])
+                return tuple(sorted(set(found), key=order)[:ENOUGH])
         return ()
 
 

@@ -68,6 +68,18 @@ def test_the_run_is_the_same(program, traced):
     assert flight(traced) == flight(plain)
 
 
+def test_operations_name_the_color_and_queue_of_their_wavelets(traced):
+    """What a microthread sends or takes goes by the color and the queue that its operation was recorded with."""
+    events = traced.recorder.events
+
+    def places(*kinds):
+        chosen = events[np.isin(events["kind"], [KINDS.index(k) for k in kinds]) & (events["thread"] < 8)]
+        return {tuple(e.tolist()) for e in chosen[["pe", "thread", "color", "queue"]]}
+
+    assert len(places("issue")) > 16
+    assert places("issue") == places("done") == places("send", "take")
+
+
 def test_flight_recorder(program, traced):
     """The last task starts and completed operations, as the events have them; in express mode as well."""
     entries = flight(traced)
