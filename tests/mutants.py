@@ -37,6 +37,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -106,6 +107,7 @@ PLAIN = (  # Numba compiles it, or anew when it changes: run as plain Python
     "meshlang/serve/checksum.py",
 )
 ENOUGH = 300  # tests that execute a line: what so many do not notice is taken to be unnoticed
+SECONDS = 40  # ... and that take so long together
 SKIPPED = (
     "meshlang/fabric/bench.py",
     "meshlang/fabric/overhead.py",
@@ -322,7 +324,7 @@ class Lines:
 
     def tests(self, mutant: Mutant) -> tuple[str, ...]:
         """Those that execute the line of a mutant or, if a part of a statement is no line of its own, the statement's first: those
-        first that concern the file, by name and by room, of each kind the quick ones; no more than ENOUGH."""
+        first that concern the file, by name and by room, of each kind the quick ones; no more than ENOUGH and SECONDS."""
         files = concern(mutant.file)
         stem = Path(mutant.file).stem.strip("_")
 
@@ -333,7 +335,9 @@ class Lines:
         for line in (mutant.line, mutant.statement):
             found = [test for test, bits in self.of.get(mutant.file, ()) if bits >> line & 1]
             if found:
-                return tuple(sorted(set(found), key=order)[:ENOUGH])
+                chosen = sorted(set(found), key=order)[:ENOUGH]
+                spent = list(accumulate(self.seconds[t] for t in chosen))
+                return tuple(t for t, until in zip(chosen, spent, strict=True) if until <= SECONDS or t == chosen[0])
         return ()
 
 
