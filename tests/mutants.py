@@ -107,7 +107,6 @@ PLAIN = (  # Numba compiles it, or anew when it changes: run as plain Python
     "meshlang/serve/checksum.py",
 )
 ENOUGH = 300  # tests that execute a line: what so many do not notice is taken to be unnoticed
-SECONDS = 40  # ... and that take so long together
 SKIPPED = (
     "meshlang/fabric/bench.py",
     "meshlang/fabric/overhead.py",
@@ -311,9 +310,10 @@ def drawn(files: list[str], seed: int) -> Iterator[Mutant]:
 
 
 class Lines:
-    """Which tests execute a line."""
+    """Which tests execute a line: at most `most` seconds of them."""
 
-    def __init__(self, files: list[Path]):
+    def __init__(self, files: list[Path], most: float):
+        self.most = most
         self.seconds: dict[str, float] = {}
         self.of: dict[str, list[tuple[str, int]]] = {}
         for file in files:
@@ -324,7 +324,7 @@ class Lines:
 
     def tests(self, mutant: Mutant) -> tuple[str, ...]:
         """Those that execute the line of a mutant or, if a part of a statement is no line of its own, the statement's first: those
-        first that concern the file, by name and by room, of each kind the quick ones; no more than ENOUGH and SECONDS."""
+        first that concern the file, by name and by room, of each kind the quick ones; no more than ENOUGH, and `most` seconds."""
         files = concern(mutant.file)
         stem = Path(mutant.file).stem.strip("_")
 
@@ -337,7 +337,7 @@ class Lines:
             if found:
                 chosen = sorted(set(found), key=order)[:ENOUGH]
                 spent = list(accumulate(self.seconds[t] for t in chosen))
-                return tuple(t for t, until in zip(chosen, spent, strict=True) if until <= SECONDS or t == chosen[0])
+                return tuple(t for t, until in zip(chosen, spent, strict=True) if until <= self.most or t == chosen[0])
         return ()
 
 
@@ -399,7 +399,9 @@ class Bench:
         lines = self.plain if plain else self.lines
         tests, limit = lines.tests(mutant), self.limit
         known = bool(tests)
-        if lines.seconds and not known:
+        if plain and not known:  # who executes it with the compiled engine may do so without
+            tests = self.lines.tests(mutant)
+        if lines.seconds and not tests:
             return {
                 **asdict(mutant),
                 "tests": 0,
@@ -410,7 +412,7 @@ class Bench:
             }
         if known:
             limit = max(5 * (5 + sum(lines.seconds[t] for t in tests)), 60)
-        else:
+        elif not tests:
             tests = concern(mutant.file, self.folder)
         if not self.quick and not known:
             usual = self.usual(tests, plain)
@@ -463,6 +465,8 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=900, help="seconds that tests may take without a mutant")
     parser.add_argument("--quick", action="store_true", help="do not measure the tests without a mutant first")
     parser.add_argument("--lines", nargs="+", type=Path, default=[], help="what tests.support.lines_of_tests wrote")
+    parser.add_argument("--seconds", type=float, default=40, help="of tests for a mutant, with --lines")
+    parser.add_argument("--again", action="store_true", help="try what has survived once more")
     parser.add_argument("--plain-lines", nargs="+", type=Path, default=[], help="the same, with NUMBA_DISABLE_JIT=1")
     parser.add_argument("--concern", metavar="FILE", help="only print the tests that concern a file or folder")
     parser.add_argument("--report", type=Path, help="only print what is in a file of results")
@@ -476,6 +480,8 @@ def main() -> None:
     every = [str(p.relative_to(ROOT)) for p in sorted((ROOT / "meshlang").rglob("*.py"))]
     files = args.file or [f for f in every if f not in SKIPPED]
     rows = [json.loads(line) for line in args.out.read_text().splitlines()] if args.out.exists() else []
+    if args.again:
+        rows = [r for r in rows if r["fate"] == "killed"]
     done = {f"{r['file']}:{r['start']}:{r['end']}:{r['text']}" for r in rows}
     first, last = map(int, args.between.split(":")) if args.between else (0, sys.maxsize)
     chosen = [
@@ -484,14 +490,14 @@ def main() -> None:
             (m for m in drawn(files, args.seed) if first <= m.line <= last), range(args.count), strict=False
         )
     ]
+    lines, plain = Lines(args.lines, args.seconds), Lines(args.plain_lines, args.seconds)
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder), args.limit, args.quick, Lines(args.lines), Lines(args.plain_lines))
+        bench = Bench(Path(folder), args.limit, args.quick, lines, plain)
         for mutant in chosen:
             if mutant.key in done:
                 continue
             rows.append(bench.tried(mutant))
-            with args.out.open("a") as out:
-                out.write(json.dumps(rows[-1]) + "\n")
+            args.out.write_text("".join(json.dumps(row) + "\n" for row in rows))
             print(line_of(rows[-1]), flush=True)
     print(report(rows))
 
