@@ -38,6 +38,21 @@ def test_empty_is_off(monkeypatch):
     assert cache.folders() == [] and cache.entry("thing") is None
 
 
+def test_where_entries_may_be(tmp_path, monkeypatch):
+    """The user's cache folder first, then one of the user's own among temporary files; of those the first that can be made."""
+    monkeypatch.delenv("MESHLANG_CACHE_DIR", raising=False)
+    monkeypatch.setattr(cache.tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
+    last = tmp_path / "temporary" / (f"meshlang-{os.getuid()}" if hasattr(os, "getuid") else "meshlang-user")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    assert cache.folders() == [tmp_path / "caches" / "meshlang", last]
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(cache.Path, "home", lambda: tmp_path / "home")
+    assert cache.folders() == [tmp_path / "home" / ".cache" / "meshlang", last]
+    (tmp_path / "home").touch()  # a file: nothing can be in it
+    (tmp_path / "temporary").mkdir()
+    assert cache.entry("thing") == last / "thing"
+
+
 def test_a_folder_that_cannot_be(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("MESHLANG_CACHE_DIR", str(tmp_path / "file" / "below"))

@@ -202,6 +202,10 @@ def test_report_and_listing(small, folder):
     (vector,) = [line for line in lines if "@fadds" in line]
     assert vector.split()[2] == "2" and str(folder / "pe.csl") in lines
     assert [line for line in lines if line.strip().endswith("}")]  # lines that did not run are there as well
+    ran = {n for _, n in by_line(small[0])}
+    for n, source in enumerate((folder / "pe.csl").read_text().splitlines(), 1):
+        bare = f"{n:>35}  {source}".rstrip()  # with nothing in the columns of cycles, share and times
+        assert (bare in lines) == (n not in ran), source
 
 
 def test_command(folder, tmp_path, capsys):
