@@ -3,7 +3,7 @@
 import io
 
 from meshlang.diag import Diagnostic, Label
-from meshlang.diag.render import render_text, to_json, to_text
+from meshlang.diag.render import render_text, summed_up, to_json, to_text
 from meshlang.syntax.source import SourceFile, Span
 
 A = SourceFile("a.csl", "const x = 1;\n\tvar y: i16 = x;\n\n\n// é 漢字 z\nfn f() void {\n}\nlast")
@@ -148,3 +148,18 @@ def test_json():
         }
     ]
     assert to_json(Diagnostic("MS0901", "m"))[0]["span"] is None
+
+
+def test_warnings_of_a_kind_are_summed_up():
+    """Errors are all there; of the warnings of a code the first few, and at the end how many more there were."""
+
+    def found(code, severity, *texts):
+        return [Diagnostic(code, text, severity=severity) for text in texts]
+
+    errors = found("MS0301", "error", *"abcde")
+    many, few = found("MS1010", "warning", *"abcd"), found("MS1011", "warning", *"xy")
+    out = summed_up([*many[:2], *errors, *few, *many[2:]], most=2)
+    assert out[:-1] == [*many[:2], *errors, *few]
+    assert (out[-1].code, out[-1].severity, out[-1].message) == ("MS1010", "warning", "2 more warnings of this kind")
+    assert summed_up(many, most=3)[-1].message == "1 more warning of this kind"
+    assert summed_up(many, most=4) == many

@@ -350,3 +350,11 @@ def test_rectangles_never_overlap():
         ]
         assert scheduler._copies.tolist() == copies
     assert moved > 5
+
+
+def test_how_a_request_moves():
+    """By tokens where both ways take as long: nothing need be sent."""
+    model = Model("m", 4, 4, 1000, 0.1, resume=(2.0, 1.0), carry=(1.0, 11.0))
+    assert [model.way(n) for n in (9, 10, 11)] == ["tokens", "tokens", "keys"]
+    assert [model.moving(n) for n in (9, 10, 11)] == [19.0, 21.0, 22.0]
+    assert replace(model, carry=None).way(1e9) == "tokens"

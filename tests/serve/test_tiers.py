@@ -329,3 +329,31 @@ def test_a_writer_that_fails_ends_the_load(path):
         assert code_of(loader.load(image, image.chunks, write).wait) == "MS1624"
         _, found = gather(loader, image)
         assert same(image, found, path)
+
+
+def test_a_broken_connection_is_tried_again(tmp_path, monkeypatch):
+    """So often, and then it is MS1620."""
+    import httpx
+
+    from meshlang.serve.sources import TRIES, HttpSource
+
+    (tmp_path / "image").write_bytes(bytes(range(100)))
+    with RangeServer(tmp_path) as server:
+        source = HttpSource(f"{server.address}/image")
+        once, failures = HttpSource._once, []
+
+        def broken(self, offset, out):
+            if len(failures) < allowed:
+                failures.append(offset)
+                raise httpx.ReadError("gone")
+            return once(self, offset, out)
+
+        monkeypatch.setattr(HttpSource, "_once", broken)
+        out = np.empty(5, np.uint8)
+        allowed = TRIES - 1
+        source.read_into(10, out)
+        assert out.tolist() == [10, 11, 12, 13, 14] and failures == [10] * (TRIES - 1)
+        allowed = 2 * TRIES
+        with pytest.raises(MeshlangError, match="MS1620.*ReadError: gone"):
+            source.read_into(20, out)
+        assert failures[TRIES - 1 :] == [20] * TRIES
