@@ -13,6 +13,7 @@ examples:
   meshlang bench --full     and sizes up to a wafer's, and layers of LLaMA3-8B (some minutes)
   meshlang bench --trace    and what recording costs
   meshlang bench --off      and what flight recorder and tracing cost while nobody traces (compiles two more engines the first time)
+  meshlang bench --threads 2   only what several threads gain; the machine has to be at rest
   meshlang bench --json     the same numbers for a script
 """
 
@@ -23,16 +24,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--off", action="store_true", help="what the flight recorder costs, and tracing while it is off, too"
     )
     parser.add_argument("--full", action="store_true", help="sizes up to a wafer's, too")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="instead: MeshGEMM on 256 x 256 and 512 x 512 PEs with one thread and with N",
+    )
     parser.add_argument("--json", action="store_true", help="numbers as JSON on stdout")
 
 
 def execute(args: argparse.Namespace) -> int:
+    from meshlang.diag import usage_error
     from meshlang.fabric import bench, overhead
     from meshlang.host import bench as programs
     from meshlang.paths import programs_dir
 
+    if args.threads is not None and args.threads < 2:
+        raise usage_error(f"--threads {args.threads}: expected at least 2")
     rate = bench.yardstick()
-    rows = bench.run(args.trace) + programs.rows(programs_dir(), args.full)
+    if args.threads is not None:
+        rows = [row for side in (256, 512) for row in programs.threads(programs_dir(), side, args.threads, 100)]
+    else:
+        rows = bench.run(args.trace) + programs.rows(programs_dir(), args.full)
     if args.full:
         from meshlang.models import bench as models
 

@@ -80,6 +80,12 @@ def add_program_arguments(parser: argparse.ArgumentParser, lists: bool = False) 
         action="store_true",
         help="what the machine lets pass stops the run, instead of a warning at the end",
     )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="run large meshes on so many threads, with the same results and cycles (default MESHLANG_THREADS, else 1)",
+    )
     _compile.add_arguments(parser, lists=("arch", "optimise") if lists else ())
 
 
@@ -132,6 +138,8 @@ def prepare(args: argparse.Namespace, trace: TraceOptions | None) -> RunContext:
         raise _not_there(path)
     if args.max_cycles is not None and args.max_cycles < 1:
         raise usage_error(f"--max-cycles {args.max_cycles}: expected at least 1")
+    if args.threads is not None and args.threads < 1:
+        raise usage_error(f"--threads {args.threads}: expected at least 1")
     context = set_context(
         RunContext(
             params=name_values(args.param),
@@ -147,6 +155,7 @@ def prepare(args: argparse.Namespace, trace: TraceOptions | None) -> RunContext:
     )
     if args.strict:
         context.strict = True
+    context.threads = args.threads
     return context
 
 

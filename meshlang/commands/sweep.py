@@ -105,7 +105,12 @@ def _plan(args: argparse.Namespace) -> Plan:
     path = Path(args.path)
     if not path.exists():
         raise unreadable(path, FileNotFoundError(2, "No such file or directory"))
-    for option, value in (("--jobs", args.jobs), ("--time-limit", args.time_limit), ("--max-cycles", args.max_cycles)):
+    for option, value in (
+        ("--jobs", args.jobs),
+        ("--time-limit", args.time_limit),
+        ("--max-cycles", args.max_cycles),
+        ("--threads", args.threads),
+    ):
         if value is not None and not value > 0:
             raise usage_error(f"{option} {value}: expected more than 0")
     axes: dict[str, tuple[str, list[str]]] = {}
@@ -156,6 +161,8 @@ def _fixed(args: argparse.Namespace) -> list[str]:
         out += [part for item in items or () for part in (option, item)]
     if args.max_cycles is not None:
         out += ["--max-cycles", str(args.max_cycles)]
+    if args.threads is not None:
+        out += ["--threads", str(args.threads)]
     return out + (["--strict"] if args.strict else []) + _compile.as_arguments(args, without=("arch", "optimise"))
 
 

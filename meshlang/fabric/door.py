@@ -36,7 +36,7 @@ FIXED: dict[type[Record], tuple[str, ...]] = {
     s.Globals: (
         *("npe", "width", "height", "bits_r", "bits_c", "l0", "l1", "plog", "plogcap", "hlog", "hlogcap", "nhout"),
         *("wse3", "quantum", "x", "notes", "lines", "hin", "mask", "sign", "flight", "times"),
-        *("events", "eventcap", "eventpes", "far"),
+        *("events", "eventcap", "eventpes", "far", "staging", "bands", "stage", "wordsfrom", "wordsto"),
     ),
     s.Pe: (
         *("tile", "mem", "memsize", "reg", "regend", "dsr", "ut", "iq", "oq", "system", "fifo", "plain"),

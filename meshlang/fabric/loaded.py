@@ -3,6 +3,8 @@ look at this; `machine.py` runs it."""
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 
 from ..diag import Diagnostic, MeshlangError
@@ -17,15 +19,16 @@ class Loaded:
     """A program on a fabric, as it stands.
 
     profile: the name of a timing profile, a Profile, or None for the one of the program's architecture.
+    threads: how many may run it at most.
     """
 
-    def __init__(self, program: Program, profile: Profile | str | None = None):
+    def __init__(self, program: Program, profile: Profile | str | None = None, threads: int = 1):
         self.program = program
         if profile is None:
             profile = program.arch
         self.profile = load_profile(profile) if isinstance(profile, str) else profile
         self.width, self.height = program.fabric.width, program.fabric.height
-        self.state: State = load(program, self.profile)
+        self.state: State = load(program, self.profile, threads)
         self.command: str | None = None  # name of the outstanding command
         self.recording = False  # a Recorder takes events over: the engine's version with events runs
         self._host_in = np.zeros(1, np.uint32)
@@ -91,8 +94,11 @@ class Loaded:
 
     def _call(self) -> int:
         """Let the engine run, up to what the words of W say."""
-        st = self.state
-        with np.errstate(all="ignore"):
-            return int(
-                run_loop(self.recording)(st.W, st.U, st.C, st.T, st.M8, st.M16, st.M32, self._host_in, self._segments)
-            )
+        st, loop = self.state, run_loop(self.recording)
+        with contextlib.ExitStack() as around:
+            around.enter_context(np.errstate(all="ignore"))
+            if st.bands is not None and st.globals["until"] != 3:
+                around.enter_context(st.bands.watching(st.globals))
+                if st.bands.pays(st.globals):
+                    return st.bands.run(loop, (st.U, st.C, self._host_in, self._segments))
+            return int(loop(st.W, st.U, st.C, st.T, st.M8, st.M16, st.M32, self._host_in, self._segments))

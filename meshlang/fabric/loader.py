@@ -7,6 +7,7 @@ tile program read is in tables.py.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +20,11 @@ from ..ir.program import EAST, HOST, NORTH, RAMP, SOUTH, WEST, Program, TileProg
 from ..ir.use import program_effect
 from ..ir.verify import verify
 from ..ir.words import Control, DsrConfig
+from .bands import Bands, cuts
 from .engine import state as s
 from .engine.bulk import MEMORY_START
 from .extensions import EXTENSION_LIMIT, Extensions
+from .mapped import Mapped
 from .tables import Tables, build_tables
 from .timing import Profile
 
@@ -55,6 +58,7 @@ class State:
     input_regions: list[tuple[int, int]]  # per tile program: the first input queue of its PEs, in U, and how many
     input_colors: list[dict[int, int]]  # tile -> color -> dense input queue
     lines: list[Any]  # span of each source line that notes can name
+    bands: Bands | None  # for several threads
 
     @property
     def globals(self) -> Any:
@@ -170,9 +174,10 @@ def _memory_size(tile: TileProgram) -> int:
     return max(end, min(end + BEHIND, isa.PE_MEMORY))
 
 
-def load(program: Program, profile: Profile) -> State:
-    """Build the machine's arrays. MS0790 for a program that is damaged (ir/verify.py), MS0840 for a profile that the
-    engine cannot follow, MS0842 for a fabric that is too large; see build_tables."""
+def load(program: Program, profile: Profile, threads: int = 1) -> State:
+    """Build the machine's arrays; for several threads so that each can run a band of rows. MS0790 for a program that is
+    damaged (ir/verify.py), MS0840 for a profile that the engine cannot follow, MS0842 for a fabric that is too large; see
+    build_tables."""
     verify(program)
     fabric = program.fabric
     npe = fabric.width * fabric.height
@@ -206,9 +211,18 @@ def load(program: Program, profile: Profile) -> State:
             )
         )
 
-    W = _on_cache_lines(W_end, np.int64)
+    rows = cuts(fabric.width, fabric.height, threads)
+    count = len(rows) - 1
+    mapped = None
+    if count > 1:
+        words = Bands.room(W_end, fabric.width, count, l0, l1, PLOG_RECORDS, hlog_cap)
+        with contextlib.suppress(OSError):  # this system has no such mappings: one thread
+            mapped = Mapped(words)
+    W = _on_cache_lines(W_end, np.int64) if mapped is None else mapped.array[:W_end]
     U = _on_cache_lines(U_end, np.uint32)
-    M64 = np.zeros((M_end + 64) // 8, np.uint64)
+    staging = M_end + -M_end % 64
+    all64 = np.zeros((M_end + 64 if mapped is None else staging + count * int(MEMORY_START)) // 8, np.uint64)
+    M64 = all64[: (M_end + 64) // 8]
     M8, M16, M32 = M64.view(np.uint8), M64.view(np.uint16), M64.view(np.uint32)
     G = s.Globals.at(W, 0)
     G["now"] = 1
@@ -217,6 +231,7 @@ def load(program: Program, profile: Profile) -> State:
     G["plog"], G["plogcap"] = plog, PLOG_RECORDS
     G["hlog"], G["hlogcap"], G["nhout"] = hlog, hlog_cap, hosts_out
     G["flight"] = flight
+    G["wordsto"] = l1
     G["wse3"] = program.arch == "wse3"
     G["notes"], G["lines"] = notes, tables.line_table
     G["x"] = extension_start
@@ -245,6 +260,10 @@ def load(program: Program, profile: Profile) -> State:
             _fill_queues(U, tables, t, tile, pes, room, channels.index, profile)
             _fill_dsrs(W, tables, t, tile, len(pes), room)
     _visit_all(W, tile_of >= 0)
+    bands = None
+    if mapped is not None:
+        with contextlib.suppress(OSError):
+            bands = Bands(mapped, W_end, rows, tables.T, all64, staging)
     return State(
         W,
         U,
@@ -267,6 +286,7 @@ def load(program: Program, profile: Profile) -> State:
         [(r.iq, len(pes) * len(r.caps_in)) for r, pes in zip(rooms, tile_pes, strict=True)],
         tables.input_colors,
         tables.lines,
+        bands,
     )
 
 

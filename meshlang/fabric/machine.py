@@ -12,7 +12,7 @@ import numpy as np
 from ..diag import Diagnostic, MeshlangError
 from ..ir.program import Program
 from .engine import state as s
-from .engine.loop import STOP_COMMANDS, STOP_FAULT, STOP_LIMIT, STOP_QUIET
+from .engine.clock import STOP_COMMANDS, STOP_FAULT, STOP_LIMIT, STOP_QUIET
 from .loaded import Loaded
 from .notes import left_over, lost, read_notes
 from .recording import Recorder, TraceOptions
@@ -52,6 +52,7 @@ class Machine(Loaded):
     strict: what hardware lets pass, as an access past its variable, is a fault.
     trace: what to record; `recorder` then has the events.
     sink: gets the events batch by batch instead (recording.Recorder).
+    threads: how many may run it at most (bands.py): same results, cycles and reports. Recording needs one.
     """
 
     def __init__(
@@ -63,8 +64,9 @@ class Machine(Loaded):
         strict: bool = False,
         trace: TraceOptions | None = None,
         sink: Callable[[np.ndarray], None] | None = None,
+        threads: int = 1,
     ):
-        super().__init__(program, profile)
+        super().__init__(program, profile, threads if trace is None else 1)
         self.progress = progress
         self.state.W[s.Globals.strict] = strict
         self._print_log: list[np.ndarray] = []
@@ -504,7 +506,7 @@ class Machine(Loaded):
         if not parts:
             return []
         log = np.concatenate(parts)
-        log = log[np.argsort(log["cycle"], kind="stable")]
+        log = log[np.lexsort((log["pe"], log["cycle"]))]  # of one cycle and PE in the order in which they came
         strings = self.state.strings
         out = []
         for cycle, pe, what, value in log.tolist():

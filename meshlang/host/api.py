@@ -145,6 +145,7 @@ class CompiledProgram:
         echo: bool | None = None,
         strict: bool | None = None,
         trace: TraceOptions | None = None,
+        threads: int | None = None,
     ) -> FabricHandle:
         """Load the program on a fabric. Tasks active from the start begin to run with the first command or `run()`.
 
@@ -152,7 +153,8 @@ class CompiledProgram:
         architecture's. max_cycles: stop with MS0919 beyond this cycle. sim_log: write lines of <simprint> to this file.
         echo: print those lines as they come (None: yes under `meshlang run`). strict: an access past its variable is a
         fault, not a warning (None: what `meshlang run --strict` or MESHLANG_STRICT says). trace: what to record
-        (inspect.trace.trace_options); inspect.trace.Trace.of(fabric.session.machine) then has it.
+        (inspect.trace.trace_options); inspect.trace.Trace.of(fabric.session.machine) then has it. threads: how many may
+        run the engine, with the same results (None: what `meshlang run --threads` or MESHLANG_THREADS says, else 1).
         """
         context = run_context()
         handle = FabricHandle(
@@ -163,6 +165,7 @@ class CompiledProgram:
             context.active if echo is None else arguments.flag(echo, "echo"),
             None if strict is None else arguments.flag(strict, "strict"),
             trace,
+            threads,
         )
         if context.active:
             context.handles.append(handle)
@@ -202,9 +205,10 @@ class FabricHandle:
         echo: bool,
         strict: bool | None = None,
         trace: TraceOptions | None = None,
+        threads: int | None = None,
     ):
         self.program = program
-        self.session = open_session(program.ir, profile, max_cycles, sim_log, strict, trace)
+        self.session = open_session(program.ir, profile, max_cycles, sim_log, strict, trace, threads)
         if echo:
             self.session.on_lines = lambda lines: print(*lines, sep="\n")
 

@@ -52,6 +52,28 @@ def gemm(programs: Path, side: int, tile: int, cycles: int) -> dict[str, Any]:
     return tile_cycles(f"MeshGEMM, tile {tile}, {side} x {side}", machine, best, compiling)
 
 
+def threads(programs: Path, side: int, count: int, cycles: int) -> list[dict[str, Any]]:
+    """MeshGEMM as above on one thread and on several, in turn, by the clock on the wall: the machine has to be at rest."""
+    params = {"P": side, "Mt": 4, "Kt": 4, "Nt": 4, "f32_data": False, "f32_sum": False, "interleave": True}
+    program = compile_program(str(programs / "meshgemm" / "layout.csl"), params=params, cache=False)
+    best = dict.fromkeys((1, count), 0.0)
+    machines = {n: Machine(program.ir, threads=n) for n in best}
+    for machine in machines.values():
+        machine.launch("run", [1 + cycles // 200])
+        machine.run("commands", max_cycles=4 * side + 400)
+    for _ in range(3):
+        for n, machine in machines.items():
+            first, began = machine.cycle, time.perf_counter()
+            machine.run("commands", max_cycles=cycles)
+            best[n] = max(best[n], (machine.cycle - first) * side * side / (time.perf_counter() - began))
+    what = f"MeshGEMM, tile 4, {side} x {side}"
+    return [
+        {"what": f"{what}, {n} thread{'s' if n > 1 else ''}", "value": rate, "unit": "tile-cycles/s"}
+        | {"ratio": rate / best[1], "to": "one thread, by the clock on the wall"}
+        for n, rate in best.items()
+    ]
+
+
 def gemv(programs: Path, side: int) -> dict[str, Any]:
     """MeshGEMV, tiles of 6 x 6: products in memory, then a tree along the columns; most PEs wait."""
     params = {"P": side, "Mt": 6, "Nt": 6, "K": 2, "groups": max(1, round(side**0.5)), "along_rows": False}

@@ -54,6 +54,7 @@ class RunContext:
     results: dict[str, Any] = field(default_factory=dict)
     handles: list[Started] = field(default_factory=list)
     strict: bool = field(default_factory=lambda: os.environ.get("MESHLANG_STRICT", "") not in ("", "0"))
+    threads: int | None = None  # None: MESHLANG_THREADS
     observe: Callable[[Session], None] | None = None  # called with each new session, before it runs anything
     sessions: list[Session] | None = None  # a command that shows run-time warnings at its end keeps the sessions here
 
@@ -106,18 +107,39 @@ def open_session(
     sim_log: str | Path | None = None,
     strict: bool | None = None,
     trace: TraceOptions | None = None,
+    threads: int | None = None,
 ) -> Session:
-    """A Session as the command wants it, which gets to see it. strict, trace: None is what the command says, or
-    MESHLANG_STRICT."""
+    """A Session as the command wants it, which gets to see it. strict, trace, threads: None is what the command says, or
+    MESHLANG_STRICT and MESHLANG_THREADS."""
     from .session import Session
 
     strict = _current.strict if strict is None else strict
-    session = Session(program, profile, max_cycles, sim_log, strict, _current.trace if trace is None else trace)
+    session = Session(
+        program,
+        profile,
+        max_cycles,
+        sim_log,
+        strict,
+        _current.trace if trace is None else trace,
+        next((n for n in (threads, _current.threads) if n is not None), _threads()),
+    )
     if _current.sessions is not None:
         _current.sessions.append(session)
     if _current.observe is not None:
         _current.observe(session)
     return session
+
+
+def _threads() -> int:
+    """MESHLANG_THREADS."""
+    text = os.environ.get("MESHLANG_THREADS", "")
+    if not text:
+        return 1
+    if not text.isdecimal() or int(text) < 1:
+        raise MeshlangError(
+            Diagnostic("MS0929", f"MESHLANG_THREADS is {text!r}", help="give a number of threads, 1 or more")
+        )
+    return int(text)
 
 
 def params(defaults: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:

@@ -104,6 +104,7 @@ class Session:
     sim_log: where the lines of <simprint> go; None: only to `output`.
     strict: what hardware lets pass is a fault.
     trace: what to record; `machine.recorder` has it.
+    threads: how many may run the engine at most.
 
     `context.open_session` makes one as the command that runs the host script wants it.
     """
@@ -116,6 +117,7 @@ class Session:
         sim_log: str | Path | None = None,
         strict: bool = False,
         trace: TraceOptions | None = None,
+        threads: int = 1,
     ):
         from meshlang.fabric.machine import Machine
 
@@ -131,6 +133,7 @@ class Session:
             profile,
             strict=strict,
             trace=trace,
+            threads=arguments.whole(threads, "threads", 1),
         )
         self.warnings = RunWarnings()
         self.memory = Memory(program, self.machine, self.warnings)

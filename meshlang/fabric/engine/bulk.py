@@ -21,7 +21,8 @@ from .opcodes import *
 from .state import *
 from .wheel import fail
 
-# elements a bulk operation stages at a time; scratch for three operands is at the start of the memories
+# elements a bulk operation stages at a time; scratch for three operands is at W[G_STAGING], of one thread at the start of
+# the memories
 CHUNK = np.int64(256)
 SCRATCH = 4 * CHUNK  # bytes per operand
 MEMORY_START = 4 * SCRATCH
@@ -132,16 +133,16 @@ def bulk(W, T, M16, M32, v, mem, kernel):
     if a_in_place:
         xa = mem + W[a + O_ADDR]
     else:
-        xa = np.int64(SCRATCH)
+        xa = W[G_STAGING] + SCRATCH
         if W[a + O_KIND] == K_SCALAR:
             gather(W, T, M16, M32, a, mem, np.int64(CHUNK) if n > CHUNK else n, xa)
     if b_in_place:
         xb = mem + W[b + O_ADDR]
     else:
-        xb = np.int64(2 * SCRATCH)
+        xb = W[G_STAGING] + 2 * SCRATCH
         if two and W[b + O_KIND] == K_SCALAR:
             gather(W, T, M16, M32, b, mem, np.int64(CHUNK) if n > CHUNK else n, xb)
-    xd = mem + W[d + O_ADDR] if d_in_place else np.int64(0)
+    xd = mem + W[d + O_ADDR] if d_in_place else W[G_STAGING]
     while done < n:
         m = n - done
         if m > chunk_max:

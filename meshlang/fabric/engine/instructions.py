@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .bands import is_last
 from .bulk import run_in_memory
 from .dsd import edit_dsd, walk_of
 from .dsr import load_dsr, microthread_with, save_dsr
@@ -221,7 +222,9 @@ def special(W, U, T, M8, M16, M32, pe, op, ty, a, b, c, fp, pc, t, cost):
             W[p + P_CMDOPEN] = 0
             W[G_CMDS] -= 1
             # the clock stops at the end of this cycle: the host sees the rest of the task still to run
-            return R_LAST if W[G_UNTIL] == 1 and W[G_CMDS] == 0 else ZERO
+            if W[G_UNTIL] == 1 and W[G_CMDS] == 0 and (W[G_BANDS] == 0 or is_last(W)):
+                return R_LAST
+            return ZERO
         if c == SYS_IQ_STATUS or c == SYS_OQ_STATUS:
             if t > now:
                 return R_LATER

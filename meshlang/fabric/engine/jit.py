@@ -19,6 +19,7 @@ import os
 import pickle
 import platform
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -201,6 +202,49 @@ if COMPILED:
             return context.get_dummy_value()
 
         return types.void(array, index), codegen
+
+    @intrinsic
+    def load_acquire(typingctx, array, index):
+        """An element of an array of int64 that another thread writes with `store_release`: what that thread wrote before is
+        seen after it."""
+
+        def codegen(context, builder, sig, args):
+            found = context.make_array(sig.args[0])(context, builder, args[0])
+            number = context.cast(builder, args[1], sig.args[1], types.intp)
+            return builder.load_atomic(builder.gep(found.data, [number]), "acquire", 8)
+
+        return types.int64(array, index), codegen
+
+    @intrinsic
+    def store_release(typingctx, array, index, value):
+        """Set an element of an array of int64, after all that the thread has written so far."""
+
+        def codegen(context, builder, sig, args):
+            found = context.make_array(sig.args[0])(context, builder, args[0])
+            number = context.cast(builder, args[1], sig.args[1], types.intp)
+            new = context.cast(builder, args[2], sig.args[2], types.int64)
+            builder.store_atomic(new, builder.gep(found.data, [number]), "release", 8)
+            return context.get_dummy_value()
+
+        return types.void(array, index, value), codegen
+
+    @intrinsic
+    def give_way(typingctx, address):
+        """A thread waits: let others have the processor by the system's function at an address (no parameters, an int); 0:
+        only tell the processor, if it knows how."""
+
+        def codegen(context, builder, sig, args):
+            function = ir.FunctionType(ir.IntType(32), [])
+            with builder.if_else(builder.icmp_unsigned("!=", args[0], ir.Constant(ir.IntType(64), 0))) as (yes, no):
+                with yes:
+                    builder.call(builder.inttoptr(args[0], function.as_pointer()), [])
+                with no:
+                    if platform.machine().lower() in ("x86_64", "amd64"):
+                        pause = ir.FunctionType(ir.VoidType(), [])
+                        builder.call(builder.module.declare_intrinsic("llvm.x86.sse2.pause", (), pause), [])
+            return context.get_dummy_value()
+
+        return types.void(types.int64), codegen
 else:
 
     def f32_of(bits):
@@ -223,6 +267,15 @@ else:
 
     def prefetch(array, index):
         pass
+
+    def load_acquire(array, index):
+        return array[index]
+
+    def store_release(array, index, value):
+        array[index] = value
+
+    def give_way(address):
+        time.sleep(0)
 
     llvm_fma32 = None  # f16.py supplies the emulation
 

@@ -2,7 +2,8 @@
 """The run loop: the one compiled entry point.
 
 A cycle has two phases, routers and then compute elements, each over the PEs that have something to do, in PE order.
-Cycles in which nothing is to do are skipped.
+Cycles in which nothing is to do are skipped. With several threads each visits the PEs of its band, part by part of a cycle
+(bands.py).
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from .ahead import elements_ahead
+from .bands import ELEMENTS, next_part
+from .clock import GO, STOP_EVENTS, STOP_FAULT, STOP_LIMIT, STOP_LOG, next_cycle, what_stops
 from .core import compute
 from .express import leave_everywhere
 from .jit import COMPILED, cache_directory, cold, ctz, top_level
@@ -17,7 +20,7 @@ from .router import route
 from .state import *
 from .trace import full, resumed
 
-STOP_QUIET, STOP_LIMIT, STOP_COMMANDS, STOP_STREAM, STOP_LOG, STOP_FAULT, STOP_EVENTS = (np.int64(i) for i in range(7))
+ZERO = np.int64(0)
 
 
 @cold
@@ -35,46 +38,36 @@ def run_loop(W, U, C, T, M8, M16, M32, HP, HS):
     """Run until something stops it; returns a STOP_ number. The clock then stands at the next cycle to run."""
     l0 = W[G_L0]
     l1 = W[G_L1]
+    banded = W[G_BANDS] != 0
+    first = W[G_WORDSFROM]
+    end = W[G_WORDSTO]
+    base = ZERO
     while True:
+        if banded:
+            code = next_part(W, U)
+            if code != GO:
+                return code
+            base = W[G_PLACE]
+        else:
+            if W[G_UNTIL] == 3:
+                leave_everywhere(W, U)
+                return STOP_LIMIT
+            if not resumed(W):
+                code = what_stops(W, W[G_CMDS], W[G_SCOUNT + W[G_SCOLOR]], W[G_HINLEFT])
+                if code != GO:
+                    return code
+                if W[G_PLOGN] >= W[G_PLOGCAP] or W[G_HLOGN] + W[G_NHOUT] > W[G_HLOGCAP]:
+                    return STOP_LOG
+            code = next_cycle(W, W[G_OCC_R] | W[G_OCC_C], W[G_EXPRESSED])
+            if code != GO:
+                return code
         now = W[G_NOW]
-        if W[G_UNTIL] == 3:
-            leave_everywhere(W, U)
-            return STOP_LIMIT
-        if not resumed(W):
-            if W[G_UNTIL] == 1 and W[G_CMDS] == 0:
-                return STOP_COMMANDS
-            if W[G_UNTIL] == 2 and W[G_SCOUNT + W[G_SCOLOR]] >= W[G_STARGET]:
-                return STOP_STREAM
-            if W[G_UNTIL] == 4 and W[G_HINLEFT] == 0:
-                return STOP_STREAM
-            if W[G_PLOGN] >= W[G_PLOGCAP] or W[G_HLOGN] + W[G_NHOUT] > W[G_HLOGCAP]:
-                return STOP_LOG
-        occupied = W[G_OCC_R] | W[G_OCC_C]
-        if occupied == 0:
-            # an express arrival counts as if it had been visited: in its cycle, and once more in vain
-            last = W[G_EXPRESSED] + 1
-            limited = last > W[G_LIMIT]
-            last = W[G_LIMIT] if limited else last + 1
-            if last > now:
-                W[G_NOW] = last
-            return STOP_LIMIT if limited else STOP_QUIET
-        # the next occupied slot: rotate so that the current one is bit 0
-        turn = now & 63
-        rotated = occupied
-        if turn != 0:
-            rotated = ((occupied >> turn) & ((np.int64(1) << (64 - turn)) - 1)) | (occupied << (64 - turn))
-        at = now + ctz(rotated)
-        if at > W[G_LIMIT]:
-            W[G_NOW] = W[G_LIMIT] if W[G_LIMIT] > now else now
-            return STOP_LIMIT
-        now = at
-        W[G_NOW] = now
-        W[G_STEPS] += 1
         bit = np.int64(1) << (now & 63)
-        if W[G_OCC_R] & bit != 0:
-            W[G_OCC_R] &= ~bit
-            base = W[G_BITS_R] + (now & 63) * (l0 + l1)
-            for w in range(l1):
+        if W[G_STAGE] < ELEMENTS if banded else W[G_OCC_R] & bit != 0:
+            if not banded:
+                W[G_OCC_R] &= ~bit
+                base = W[G_BITS_R] + (now & 63) * (l0 + l1)
+            for w in range(first, end):
                 words = W[base + l0 + w]
                 W[base + l0 + w] = 0
                 while words != 0:
@@ -92,10 +85,11 @@ def run_loop(W, U, C, T, M8, M16, M32, HP, HS):
                         route(W, U, M16, M32, HP, HS, pe, now)
                         if W[G_FAULT] != 0:
                             return STOP_FAULT
-        if W[G_OCC_C] & bit != 0:
-            W[G_OCC_C] &= ~bit
-            base = W[G_BITS_C] + (now & 63) * (l0 + l1)
-            for w in range(l1):
+        if W[G_STAGE] >= ELEMENTS if banded else W[G_OCC_C] & bit != 0:
+            if not banded:
+                W[G_OCC_C] &= ~bit
+                base = W[G_BITS_C] + (now & 63) * (l0 + l1)
+            for w in range(first, end):
                 words = W[base + l0 + w]
                 W[base + l0 + w] = 0
                 while words != 0:
@@ -116,7 +110,8 @@ def run_loop(W, U, C, T, M8, M16, M32, HP, HS):
                             compute(W, U, C, T, M8, M16, M32, pe, now)
                             if W[G_FAULT] != 0:
                                 return STOP_FAULT
-        W[G_NOW] = now + 1
+        if not banded:
+            W[G_NOW] = now + 1
 
 
 _compiled: dict[bool, object] = {}

@@ -358,8 +358,59 @@ class Globals(Record, prefix="G", size="GK", array="W", lines=True):
     flight = word("ring of the flight recorder")
     flightn = word("entries written to it")
     far = word("1: what compute elements need is fetched ahead (ahead.py), because it is in no cache")
+    staging = word("in M8: where operands of operations in memory are staged")
+    # the rest says which part of a machine a band is (bands.py)
+    bands = word("bands of rows that threads run at once; 0: one thread runs all", line=True)
+    band = word("number of the band")
+    stage = word("part of the cycle it is in: bands.START, ...")
+    meeting = word("how often all bands have met")
+    place = word("bitmap of what is visited in this part")
+    wordsfrom = word("of its second level: first word")
+    wordsto = word("and the word behind the last")
+    turns = word("1: one thread runs all bands by turns, and comes back where it would have to wait")
+    records = word("records of the bands", line=True)
+    mine = word("its own record")
+    early = word("bitmap: routers of its first two rows")
+    late = word("bitmap: routers of its last two rows")
+    border = word("bitmap: compute elements of its first row")
+    giveway = word("address of sched_yield, or 0")
+    printsbefore = word("`plogn` when the cycle began")
+    hostedbefore = word("`hlogn`")
+    flightbefore = word("and `flightn`")
+    printsborder = word("`plogn` when compute elements of the first row began")
+    flightborder = word("and `flightn`")
+    kept = words(8, "a fault that waits for that row: as from `fault` on, and `now`")
     # last, so that a new number moves nothing
     times = words(len(TIMES), "the whole numbers of the timing profile: TIME_...", line=True)
+
+
+GLOBALS_ROOM = 2048  # words: a page of memory, so that a band can see others in their place (fabric/bands.py)
+
+
+class Band(Record, prefix="B", size="BK", array="W", lines=True):
+    """A band: what the others see of it. The first lines are written when it meets them."""
+
+    arrived = word("how often it has met the others", line=True)
+    occupied = word("slots of the wheel that hold wake-ups")
+    cmds = word("PEs that have not finished the outstanding command")
+    left = word("its part of `Globals.hinleft`")
+    streamed = word("its part of the counter that is waited for")
+    prints = word("1: its print log is full")
+    hosted = word("wavelets in its log of streams to the host")
+    expressed = word("its `Globals.expressed`")
+    failed = word("0, or a fault in 1: a router, 2: a compute element of the first row, 3: another one", line=True)
+    done = word("8 * `Globals.meeting` + the last part of the cycle that it is through with", line=True)
+    lettersup = word("1: there are letters for the band above")
+    lettersdown = word("and for the one below")
+    go = word("of the first band: how often it has said what comes next", line=True)
+    clock = word("the cycle that has begun last")
+    code = word("-1, or why the run stops: STOP_...")
+    globals = word("where its `Globals` are", line=True)
+    wheel = word("its bitmaps of routers")
+    first = word("its first PE")
+    end = word("the PE behind its last")
+    up = word("letters for the row above its first: for each PE a mask of channels that may go on")
+    down = word("and for the row below its last")
 
 
 class Pe(Record, prefix="P", size="PK", array="W", lines=True):
@@ -672,7 +723,7 @@ class Segment(Record, prefix="SG", size="SGK", array="HS"):
 
 # ---------------------------------------------------------------- for the engine
 
-RECORDS = (Globals, Pe, Thread, Operand, Dsr, Fifo, Extension, Note, Print, Event, Flight)
+RECORDS = (Globals, Band, Pe, Thread, Operand, Dsr, Fifo, Extension, Note, Print, Event, Flight)
 RECORDS += (Router, Channel, Queue, Entry, Operation, Tile, Function, Task, Object, QueueRow)
 RECORDS += (*ir_words.ROWS, Segment)
 PACKED = (Config, ChannelState, SwitchPosition, Filter, EntryFlags, Waiter, Express, Transfer, Counters, ThreadFlags)
@@ -685,7 +736,8 @@ def time_slot(name: str) -> int:
     return Globals.times + TIMES.index(name)
 
 
-P0 = Globals.WORDS  # PE records start here
+P0 = GLOBALS_ROOM  # PE records start here
+assert P0 >= Globals.WORDS
 T_TILES = OPERATIONS * Operation.WORDS  # tile records start here
 CH_SHIFT = Channel.WORDS.bit_length() - 1  # a channel's number among those of its PE is its distance >> CH_SHIFT
 M4_RING, M4_LENGTH, MOST_STEPS = ir_words.RING, ir_words.RING_LENGTH, ir_words.MOST_STEPS

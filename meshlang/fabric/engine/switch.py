@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...ir import isa
+from .bands import is_foreign, write_letter
 from .faults import Fault
 from .jit import cold, ctz, inline, jit
 from .state import *
@@ -150,6 +151,15 @@ def wake_channel(W, U, pe, ch, at):
 
 
 @cold
+def wake_neighbour(W, U, pe, ch, at):
+    """As `wake_channel`, of a PE that may be another band's."""
+    if W[G_BANDS] != 0 and is_foreign(W, pe):
+        write_letter(W, U, pe, ch, at)
+    else:
+        wake_channel(W, U, pe, ch, at)
+
+
+@cold
 def wake_around(W, U, pe, ch, now):
     """Whoever may wait for a channel looks again: its route has changed, or a place in it became free."""
     U[ch + CH_STATE] = np.uint32(np.int64(U[ch + CH_STATE]) & ~S_WAITER)
@@ -161,9 +171,9 @@ def wake_around(W, U, pe, ch, now):
             for color in range(2):  # from which color wavelets come is the matter of the router they come to
                 near = channel_of(U, other, config_color(config) ^ color)
                 if near >= 0:
-                    wake_channel(W, U, other, near, now + 1)
+                    wake_neighbour(W, U, other, near, now + 1)
         elif near < OFF_RECTANGLE:
-            wake_channel(W, U, neighbour(W, pe, np.int64(direction)), near, now + 1)
+            wake_neighbour(W, U, neighbour(W, pe, np.int64(direction)), near, now + 1)
     wake_router(W, pe, now + 1)
 
 

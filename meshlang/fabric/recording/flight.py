@@ -10,6 +10,7 @@ import numpy as np
 
 from ...ir.dsdops import DsdOpCode
 from ...ir.words import OperationRow
+from ..bands import in_order
 from ..engine import state as s
 from . import KINDS
 
@@ -33,13 +34,12 @@ class FlightEntry:
 
 
 def flight(machine: Loaded) -> list[FlightEntry]:
-    """What the flight recorder holds, oldest first."""
+    """What the flight recorder holds, by cycle and PE."""
     W: Any = machine.state.W
     n, length = int(W[s.Globals.flightn]), int(s.FLIGHT)
     ring = s.Flight.view(W, W[s.Globals.flight], length)
     out = []
-    for i in range(max(0, n - length), n):
-        entry = ring[i % length]
+    for entry in in_order(ring[np.arange(max(0, n - length), n) % length]):
         when, who = s.FlightWhen.unpack(int(entry["when"])), s.FlightWhere.unpack(int(entry["where"]))
         out.append(FlightEntry(when["cycle"], KINDS[when["kind"]], who["pe"], who["pc"], who["task"]))
     return out
