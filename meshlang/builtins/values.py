@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
 import numpy as np
@@ -357,9 +356,11 @@ def json_value(cx: Analysis, node, data: Any, t: T.Type | None, where: str) -> K
 def import_comptime_value(cx: Analysis, node: ast.BuiltinCall, hint: T.Type | None) -> Any:
     t = cx.type_expr(node.args[0])
     path = text_arg(cx, node.args[1])
-    (full,) = cx.unit.compiler.readable(cx, [os.path.join(os.path.dirname(cx.module.path), path)], node.args[1])
+    compiler = cx.unit.compiler
+    places = compiler.places(cx, path, node.args[1])
+    full = next((p for p in places if compiler.files.is_file(p)), places[0])
     try:
-        data = json.loads(cx.unit.compiler.files.content(full).decode("utf-8"))
+        data = json.loads(compiler.files.content(full).decode("utf-8"))
     except (OSError, ValueError, RecursionError) as e:
         cx.fail("MS0901", f"cannot read {path}: {getattr(e, 'strerror', None) or e}", node.args[1])
     return json_value(cx, node, data, t, path)

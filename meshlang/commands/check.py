@@ -119,12 +119,15 @@ def _stream(path: str) -> dict[str, str]:
 def _layouts(paths: list[str], sources: dict[str, str]) -> list[str]:
     """Those of the files that have a layout block. Syntax errors of all of them are raised at once."""
     from meshlang.diag import MeshlangError
+    from meshlang.host.build import is_data
     from meshlang.syntax import ast
     from meshlang.syntax.parser import parse_file, parse_text
 
     errors: list[Diagnostic] = []
     layouts = []
     for path in paths:
+        if path in sources and is_data(path):
+            continue
         try:
             tree = parse_text(sources[path], path) if path in sources else parse_file(path)
         except MeshlangError as error:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from meshlang.version import __version__
+
 from . import _compile
 
 HELP = "compile with the vendor compiler's command line"
@@ -34,6 +36,7 @@ NO_EFFECT = (
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", help="the layout file")
+    parser.add_argument("--version", action="version", version=f"meshlang {__version__}")
     parser.add_argument(
         "-o", "--o", "--output", dest="out", default="out", metavar="DIR", help="output folder (default: out)"
     )

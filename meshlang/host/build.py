@@ -81,6 +81,11 @@ def source_texts(sources: Mapping[str, str] | str | None) -> dict[str, str]:
     return {os.path.normpath(name): text for name, text in texts.items()}
 
 
+def is_data(path: str) -> bool:
+    """Whether one of some texts is data that the program reads (`@import_comptime_value`), by its name; what has no ending is code."""
+    return Path(path).suffix not in ("", ".csl")
+
+
 def layout_among(texts: dict[str, str]) -> str:
     """The one that has a layout block. Syntax errors of all of them; MS0610 if none has one, or several have."""
     from meshlang.syntax import ast
@@ -89,6 +94,8 @@ def layout_among(texts: dict[str, str]) -> str:
     errors: list[Diagnostic] = []
     found = []
     for path, text in texts.items():
+        if is_data(path):
+            continue
         try:
             items = parse_text(text, path).items
         except MeshlangError as error:

@@ -112,16 +112,25 @@ class Compiler:
             )
         return inside
 
+    def folders(self) -> list[str]:
+        """Where else a program's files are looked for."""
+        if self.options.confined_to:
+            return list(self.options.import_paths)
+        return [*self.options.import_paths, *filter(None, os.environ.get("CSL_IMPORT_PATH", "").split(":"))]
+
+    def places(self, cx: Analyzer, path: str, node: Any) -> list[str]:
+        """What a path may mean: beside the file that names it, then beside the top file, as published programs with folders of
+        modules expect, then in the import paths."""
+        folders = [os.path.dirname(cx.module.path), os.path.dirname(self.source), *self.folders()]
+        places = list(dict.fromkeys(os.path.normpath(os.path.join(folder, path)) for folder in folders))
+        return self.readable(cx, places, node)
+
     def find_module(self, cx: Analyzer, path: str, node: Any) -> str:
         """The file of an import path. `<name>` is looked for in the standard library, then in the import paths; any
-        other path beside the importing file, then beside the top file, as published programs with folders of modules
-        expect, then in the import paths."""
-        given = [*self.options.import_paths, *filter(None, os.environ.get("CSL_IMPORT_PATH", "").split(":"))]
-        if self.options.confined_to:
-            given = self.options.import_paths
+        other path in its `places`."""
         if path.startswith("<") and path.endswith(">"):
             name = path[1:-1]
-            roots = [stdlib_dir(), *given]
+            roots = [stdlib_dir(), *self.folders()]
             names = [name if name.endswith(".csl") else name + ".csl"]
             for full in self.readable(cx, [os.path.join(root, n) for root in map(str, roots) for n in names], node):
                 if self.files.is_file(full):
@@ -140,9 +149,7 @@ class Compiler:
                 else "give the folder of a library of your own with --import-path",
                 notes=[f"libraries: {', '.join(groups)}"],
             )
-        folders = [os.path.dirname(cx.module.path), os.path.dirname(self.source), *given]
-        places = list(dict.fromkeys(os.path.normpath(os.path.join(folder, path)) for folder in folders))
-        places = self.readable(cx, places, node)
+        places = self.places(cx, path, node)
         for full in places:
             if self.files.is_file(full):
                 return full

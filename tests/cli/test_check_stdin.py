@@ -56,6 +56,13 @@ def test_a_whole_program(check, tmp_path):
     assert "pe.csl" in check(STREAM, "--listing")
 
 
+def test_data_among_the_files(check):
+    data = 'const sizes = @import_comptime_value(struct { n: u16 }, "sizes.json");\ncomptime { @comptime_assert(sizes.n == 4); }\n'
+    text = STREAM + data + "// FILE: sizes.json\n"
+    assert "layout.csl: no errors" in check(text + '{"n": 4}\n')
+    assert "assert" in check(text + '{"n": 5}\n', code=1)
+
+
 def test_places_are_those_of_the_files(check):
     text = check(STREAM.replace("x[0] = 1.0", "x[0] = y"), code=1)
     assert "MS0201" in text and "--> pe.csl:5:10" in text

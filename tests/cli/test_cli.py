@@ -338,6 +338,13 @@ def test_cslc_and_cs_python(folder, capsys):
     assert "MS0922" in result.stderr and "Traceback" not in result.stderr
 
 
+def test_cslc_says_its_version(capsys):
+    """Scripts of a job print which compiler they run with."""
+    with pytest.raises(SystemExit) as end:
+        main(["cslc", "--version"])
+    assert end.value.code == 0 and capsys.readouterr().out == f"meshlang {meshlang.__version__}\n"
+
+
 @pytest.mark.parametrize(
     "args, code",
     [

@@ -76,6 +76,11 @@ def test_from_source_text(program, tmp_path, monkeypatch):
     assert meshlang.compile(sources=f"// FILE: layout\n{LAYOUT}// FILE: pe\n{PE}").width == 3
     (tmp_path / "pe.csl").write_text(PE)  # what is not among the texts is a file
     assert meshlang.compile("layout.csl", sources={"layout.csl": LAYOUT}).width == 3
+    table = (
+        PE
+        + '\nconst table = @import_comptime_value([2]i16, "table.json");\ncomptime { @comptime_assert(table[1] == 7); }\n'
+    )
+    assert meshlang.compile(sources={"layout.csl": LAYOUT, "pe.csl": table, "table.json": "[3, 7]"}).width == 3
     for sources, code in [
         ({"pe.csl": PE}, "MS0610"),
         ({"a.csl": LAYOUT, "b.csl": LAYOUT}, "MS0610"),

@@ -349,6 +349,23 @@ comptime { @comptime_assert(v.width == 4 and v.names[1] == "b" and v.scale == 0.
     )
 
 
+def test_json_values_are_found_where_modules_are(tmp_path):
+    """Beside the file that names them, else beside the top file, else in an import path: here the module is in a folder."""
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "sizes.csl").write_text(
+        'const near = @import_comptime_value(comptime_struct, "near.json");\n'
+        'const top = @import_comptime_value(comptime_struct, "top.json");\n'
+    )
+    for place, n in (("lib/near.json", 1), ("near.json", 2), ("top.json", 3)):
+        (tmp_path / place).write_text(f'{{"n": {n}}}')
+    holds(
+        tmp_path,
+        """
+const m = @import_module("lib/sizes.csl");
+comptime { @comptime_assert(m.near.n == 1 and m.top.n == 3); }""",
+    )
+
+
 def test_json_values_take_the_type_they_stand_in(tmp_path):
     (tmp_path / "taps.json").write_text('{"taps": [1, 2.5, -3], "m:[2, 2]i16": [[1, 2], [3, 4]], "inner": {"n": 7}}')
     (tmp_path / "list.json").write_text("[4, 5, 6]")

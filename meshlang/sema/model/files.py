@@ -30,7 +30,10 @@ class Files:
         return self.there.setdefault(path, os.path.isfile(path))
 
     def content(self, path: str) -> bytes:
-        """What is in a regular file. OSError, or ValueError for a name that none can have, where it cannot be read."""
+        """What is in a regular file, or in the text that stands for one. Where it cannot be read: OSError, or ValueError for a
+        name that none can have."""
+        if path in self.texts:
+            return self.texts[path].encode()
         found = ""
         try:
             data = regular_file(path)
