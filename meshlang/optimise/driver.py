@@ -1,7 +1,8 @@
 """Which passes run, in which order, over which functions; and what tile programs share.
 
 A function is optimised after those it calls. It is known by a number that stands for all that its code depends on, so
-that the many tile programs of a layout, which differ in a role or a coordinate, have each function optimised once.
+that the many tile programs of a layout, which differ in a role, have each function optimised once. Those that differ in
+constants, as in a coordinate, share what variants.py keeps.
 """
 
 from __future__ import annotations
@@ -26,11 +27,16 @@ from .numbers import (
     JMP,
     JNZ,
     JZ,
+    LDI,
+    LDIH,
     RET,
     SYS,
 )
+from .variants import MOST_TEMPLATES, Filled, Symbol, Template, TooLong, Trace
 
 ROUNDS = 6  # of unrolling and evaluating
+
+WORDS = 6  # which part of what a function is known by are its words
 
 PASSES = (
     "inline",
@@ -58,10 +64,53 @@ class Done:
     frames: list[Frame]
     frame: int
     calls: list[tuple[int, int]]  # (number or -1 for a call through a pointer, base)
-    code: Code  # what others inline
     asked: dict[tuple[int, int, bool], int | None]
     size: int  # of the code
     others: list[int]  # numbers that stand for functions it calls and does not inline, in the order of its calls
+    noinline: bool
+    family: int  # the same for functions that differ in constants only
+    holes: list[tuple[int, int, int]]  # where the words have symbols: row, column, place of its value
+    code: Code | None = None  # what others inline; None: it is made of `filled` when it is wanted
+    filled: Filled | None = None
+
+    def body(self) -> Code:
+        if self.code is None:
+            assert self.filled is not None
+            self.code = self.filled.body()
+        return self.code
+
+
+@dataclass
+class Family:
+    """Functions that differ in constants only."""
+
+    number: int
+    first: list[int]  # the constants of one of them
+    vary: set[int] = field(default_factory=set)  # which are not the same in all
+    templates: list[tuple[Template, Done]] = field(default_factory=list)
+    most: int = MOST_TEMPLATES
+
+
+class Rows:
+    """Rows of a table of all tile programs, each once. Instructions name them by their number here while functions are
+    optimised, so that functions are the same that name the same rows."""
+
+    def __init__(self) -> None:
+        self.rows: list[list[int]] = []
+        self.numbers: dict[tuple[int, ...], int] = {}
+
+    def of(self, table: np.ndarray) -> list[int]:
+        """The numbers of a tile program's rows. Rows of one table that are the same have different ones."""
+        found: dict[tuple[int, ...], int] = {}
+        out = []
+        for row in table.tolist():
+            row.append(found.setdefault(tuple(row), 0))
+            found[tuple(row[:-1])] += 1
+            number = self.numbers.setdefault(tuple(row), len(self.rows))
+            if number == len(self.rows):
+                self.rows.append(row[:-1])
+            out.append(number)
+        return out
 
 
 @dataclass
@@ -73,8 +122,11 @@ class Optimiser:
     preloaded: bool = False  # PEs begin with memory of their own
     keys: dict[Any, list[int]] = field(default_factory=dict)  # what a function depends on -> numbers
     done: dict[int, Done] = field(default_factory=dict)  # by number
+    families: dict[Any, Family] = field(default_factory=dict)
     params: list[int] = field(default_factory=list)
     results: list[int] = field(default_factory=list)
+    dsd_ops: Rows = field(default_factory=lambda: Rows())
+    dsr_configs: Rows = field(default_factory=lambda: Rows())
 
     def tile(self, tile: TileProgram) -> TileProgram:
         return _Tile(self, tile).run()
@@ -94,7 +146,17 @@ class _Tile:
         self.end = [0] * len(starts)
         for k, i in enumerate(order):
             self.end[i] = starts[order[k + 1]] if k + 1 < len(order) else len(tile.code)
-        self.kind = tile.code[:, 0] & 0xFF
+        self.code = tile.code.copy()
+        self.kind = self.code[:, 0] & 0xFF
+        # (operation, column of the word that names a row, the numbers of the tile program's rows)
+        self.rows = [
+            (DSDOP, 1, optimiser.dsd_ops.of(tile.dsd_ops)),
+            (DSRLD, 3, optimiser.dsr_configs.of(tile.dsr_configs)),
+        ]
+        for op, column, numbers in self.rows:
+            where = np.flatnonzero((self.kind == op) & (self.code[:, column] >= 0))
+            if len(where):
+                self.code[where, column] = np.array(numbers, np.int32)[self.code[where, column]]
         self.numbers = [-1] * len(starts)
         self.stands: dict[int, int] = {}  # number that stands for a function -> the function
         self.facts = self.describe()
@@ -107,8 +169,8 @@ class _Tile:
             self.o.results,
             max((f.params for f in t.functions), default=0),
             max((f.results for f in t.functions), default=0),
-            t.dsd_ops.tolist(),
-            t.dsr_configs.tolist(),
+            self.o.dsd_ops.rows,
+            self.o.dsr_configs.rows,
             (memory + 7) & ~7,
             [(o.address, o.address + o.size) for o in t.objects if not o.mutable and not self.o.preloaded],
             t.image.tobytes(),
@@ -134,15 +196,13 @@ class _Tile:
         """Optimise function i, unless the same is done already."""
         t, o, facts = self.t, self.o, self.facts
         f, end = t.functions[i], self.end[i]
-        words, kind, spans = t.code[f.entry : end].copy(), self.kind[f.entry : end], t.spans[f.entry : end]
+        words, kind, spans = self.code[f.entry : end].copy(), self.kind[f.entry : end], t.spans[f.entry : end]
         words[kind == JMP, 1] -= f.entry
         words[(kind == JZ) | (kind == JNZ), 2] -= f.entry
         # what is not inlined matters by its parameters and results only: any function may stand there
         others = [c for c in dict.fromkeys(calls) if not self.inlines(c)]
         place = {c: -1 - k for k, c in enumerate(others)}
         words[kind == CALL, 1] = [place.get(c, self.numbers[c]) for c in calls]
-        ops = np.unique(words[kind == DSDOP, 1])
-        configs = np.unique(words[kind == DSRLD, 3])
         key = (
             f.name,
             f.params,
@@ -152,8 +212,6 @@ class _Tile:
             (facts.most_params, facts.most_results) if (kind == CALLR).any() else 0,
             words.tobytes(),
             array("q", map(id, spans)).tobytes(),
-            t.dsd_ops[ops].tobytes(),
-            t.dsr_configs[configs[configs >= 0]].tobytes(),
             tuple((t.functions[c].params, t.functions[c].results) for c in others),
         )
         same = o.keys.setdefault(key, [])
@@ -166,14 +224,106 @@ class _Tile:
                 return
         number = self.numbers[i] = self.number(f)
         same.append(number)
-        new = [self.number(t.functions[c]) for c in others]
-        self.stands.update(zip(new, others, strict=True))
+        o.done[number] = self.variant(f, words, kind, spans, key, calls, others)
+
+    def variant(
+        self,
+        f: Function,
+        words: np.ndarray,
+        kind: np.ndarray,
+        spans: list[Any],
+        key: tuple[Any, ...],
+        calls: list[int],
+        others: list[int],
+    ) -> Done:
+        """The function optimised, or made of one that differs in constants only."""
+        o = self.o
+        expanded = [self.numbers[c] for c in dict.fromkeys(calls) if c not in others]
+        loads = np.flatnonzero((kind == LDI) | (kind == LDIH))
+        constants = words[loads, 2].tolist()
+        shape = words.copy()
+        shape[loads, 2] = 0
         rows = np.flatnonzero(kind == CALL)
+        shape[rows, 1] = [n if n < 0 else o.done[n].family for n in words[rows, 1].tolist()]
+        name = tuple(shape.tobytes() if part is key[WORDS] else part for part in key)
+        family = o.families.get(name)
+        if family is None:
+            family = o.families[name] = Family(len(o.families), constants)
+            trace = None
+        else:
+            callees = [((d := o.done[n].filled) and d.template or n, d.inputs if d else ()) for n in expanded]
+            for template, done in family.templates:
+                stands = dict(zip(done.others, others, strict=True))
+                filled = template.fill(constants, callees)
+                if (
+                    filled is not None
+                    and all(self.stands.get(n, c) == c for n, c in stands.items())
+                    and self.facts.same(asked := filled.asked())
+                ):
+                    self.stands.update(stands)
+                    return replace(done, words=filled.words(), asked=asked, code=None, filled=filled)
+            family.vary |= {n for n, (x, y) in enumerate(zip(constants, family.first, strict=True)) if x != y}
+            trace = Trace() if len(family.templates) < family.most else None
+        new = [self.number(self.t.functions[c]) for c in others]
+        self.stands.update(zip(new, others, strict=True))
         words[rows, 1] = [n if n >= 0 else new[-1 - n] for n in words[rows, 1].tolist()]
-        facts.asked = {}
-        code = split(f, words.tolist(), spans, facts)
-        self.passes(code, {self.numbers[c] for c in calls if self.once[c]})
-        o.done[number] = finished(code, new)
+        once = {self.numbers[c] for c in calls if self.once[c]}
+        if trace is not None:
+            traced = self.traced(trace, family, f, words, spans, loads.tolist(), expanded, once, new)
+            if traced is not None:
+                return traced
+        self.facts.asked = {}
+        code = split(f, words.tolist(), spans, self.facts)
+        self.passes(code, once, {})
+        return finished(code, new, family.number)
+
+    def traced(
+        self,
+        trace: Trace,
+        family: Family,
+        f: Function,
+        words: np.ndarray,
+        spans: list[Any],
+        loads: list[int],
+        expanded: list[int],
+        once: set[int],
+        others: list[int],
+    ) -> Done | None:
+        """The function optimised, and a template made of it; None if that takes too long."""
+        o, facts = self.o, self.facts
+        vary = sorted(family.vary)
+        table = words.tolist()
+        constants = [table[row][2] for row in loads]
+        for n in vary:
+            table[loads[n]][2] = trace.input(constants[n])
+        filled = {n: o.done[n].filled for n in expanded}
+        inputs = {n: [trace.input(x) for x in d.inputs] for n, d in filled.items() if d is not None}
+        facts.asked, facts.trace = {}, trace
+        try:
+            bodies = {
+                n: d.template.body(d.template.trace.within(inputs[n])) for n, d in filled.items() if d is not None
+            }
+            code = split(f, table, spans, facts)
+            self.passes(code, once, bodies)
+            done = finished(code, others, family.number)
+        except TooLong:
+            family.most = 0
+            return None
+        finally:
+            facts.trace = None
+        trace.close()
+        callees = [d.template if (d := filled[n]) is not None else n for n in expanded]
+        asked = [(a, b, constant, answer) for (a, b, constant), answer in done.asked.items()]
+        assert done.code is not None
+        template = Template(trace, tuple(vary), constants, callees, done.code, done.holes, done.words, asked)
+        own = template.fill(constants, [(c, d.inputs if d is not None else ()) for c, d in zip(callees, filled.values())])
+        assert own is not None, f"{f.name}: asked again, other answers"
+        done.asked, done.code, done.filled = own.asked(), None, own
+        if any(n in o.done for n, _ in done.calls):
+            done.code, done.filled = own.body(), None  # it calls what others of the family would not
+        else:
+            family.templates.append((template, done))
+        return done
 
     def inlines(self, i: int) -> bool:
         """Is function i inlined where it is called? Of functions that call each other in a circle, each is inlined in those
@@ -182,19 +332,20 @@ class _Tile:
             return False
         done = self.o.done[self.numbers[i]]
         limit = inline.ONCE if self.once[i] else inline.SMALL
-        return "inline" in self.o.passes and not done.code.noinline and done.size <= limit
+        return "inline" in self.o.passes and not done.noinline and done.size <= limit
 
     def number(self, f: Function) -> int:
         self.o.params.append(f.params)
         self.o.results.append(f.results)
         return len(self.o.params) - 1
 
-    def passes(self, code: Code, once: set[int]) -> None:
+    def passes(self, code: Code, once: set[int], bodies: dict[int, Code]) -> None:
+        """`bodies`: of functions that have symbols in them."""
         on, check = self.o.passes, self.o.check
 
         def body(number: int) -> Code | None:
             done = self.o.done.get(number)
-            return None if done is None or done.code.noinline else done.code
+            return None if done is None or done.noinline else bodies.get(number) or done.body()
 
         def step(name: str, run: Callable[[Code], Any]) -> bool:
             if name not in on and name != "webs":
@@ -259,6 +410,7 @@ class _Tile:
         keep = list(range(len(t.functions))) if any(f.pointed for f in t.functions) else sorted(called)
         renumber = np.full(len(t.functions), -1, np.int32)
         renumber[keep] = np.arange(len(keep))
+        own = [(op, column, {number: k for k, number in enumerate(numbers)}) for op, column, numbers in self.rows]
         code: list[np.ndarray] = []
         spans: list[Any] = []
         functions: list[Function] = []
@@ -278,6 +430,10 @@ class _Tile:
             kind = words[:, 0] & 0xFF
             words[kind == JMP, 1] += entry
             words[(kind == JZ) | (kind == JNZ), 2] += entry
+            for op, column, place in own:
+                rows = np.flatnonzero((kind == op) & (words[:, column] >= 0))
+                if len(rows):
+                    words[rows, column] = [place[n] for n in words[rows, column].tolist()]
             rows = np.flatnonzero(kind == CALL)
             if len(rows):
                 targets = words[rows, 1].tolist()
@@ -326,8 +482,15 @@ class _Tile:
         return max((visit(i) for i in range(len(self.t.functions))), default=1) + 2
 
 
-def finished(code: Code, others: list[int]) -> Done:
+def finished(code: Code, others: list[int], family: int) -> Done:
     words, where = join(code)
+    holes = []
+    if code.facts.trace is not None:
+        for row, word in enumerate(words):
+            for column in (2, 3):
+                if type(word[column]) is Symbol:
+                    holes.append((row, column, word[column].place))
+                    word[column] = word[column].value
     used: dict[int, int] = {}
     for _, frame in where:
         while frame >= 0 and frame not in used:
@@ -349,10 +512,13 @@ def finished(code: Code, others: list[int]) -> Done:
         code.frames,
         code.frame,
         calls,
-        code,
         code.facts.asked,
         code.size(),
         others,
+        code.noinline,
+        family,
+        holes,
+        code,
     )
 
 

@@ -144,6 +144,7 @@ class Facts:
     image: bytes
     exceptions: bool  # float operations may stop the PE
     asked: dict[tuple[int, int, bool], int | None] = field(default_factory=dict)
+    trace: Any = None  # of variants.py, while a function is optimised for other constants, too
 
     def inside(self, low: int, high: int) -> bool:
         """Do addresses low to high - 1 lie in memory?"""

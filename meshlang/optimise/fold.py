@@ -81,8 +81,8 @@ def normal(v: int, ty: int) -> int:
 
 def _float(bits: int, ty: int) -> np.floating:
     if ty == F32:
-        return np.uint32(bits & 0xFFFFFFFF).view(np.float32)
-    return np.float32(np.uint16(bits & 0xFFFF).view(np.float16))
+        return np.uint32(int(bits) & 0xFFFFFFFF).view(np.float32)
+    return np.float32(np.uint16(int(bits) & 0xFFFF).view(np.float16))
 
 
 def _bits(value: float | np.floating, ty: int) -> int:
@@ -179,6 +179,7 @@ def unary(op: int, ty: int, a: int, c: int) -> int | None:
     if op == FUN1:
         return _function(c, ty, a)
     if op == I2F:
+        a = int(a)
         if ty == F16:
             if c == U64 and a < 0:
                 return 0x7C00

@@ -95,7 +95,6 @@ from .numbers import (
     XOR,
 )
 
-INT32 = range(-(1 << 31), 1 << 31)
 BOOLS = (0, 1)
 UNARY = frozenset((ADDI, MULI, WRAP, LNOT, NEG, NOT, FNEG, FUN1, I2F, F2I, F2F, F2B))
 COMPARES = frozenset((EQ, NE, LT, LE))
@@ -114,6 +113,11 @@ def run(code: Code) -> None:
 def forgets(i: Ins) -> bool:
     """Is nothing known about memory behind this instruction?"""
     return i.op in FORGETS or i.op == SYS and i.c != Sys.TSC and i.c not in CONSTANT
+
+
+def fits(value: int) -> bool:
+    """Into a word of an instruction."""
+    return -(1 << 31) <= value < 1 << 31
 
 
 def between(order: list[Block], preds: list[list[int]], first: int, last: int) -> list[Block] | None:
@@ -186,6 +190,8 @@ class Values:
             here = len(self.log)
             for child in children[n]:
                 stack.append((child, here, self.val, self.memory))
+        if self.facts.trace is not None:
+            self.facts.trace.differ(self.constants)
 
     def count(self) -> None:
         """How often each register is written, and the hull of what is written to it."""
@@ -510,18 +516,18 @@ class Values:
     def simpler(self, i: Ins, x: int, y: int, p: int | None, q: int | None) -> bool:
         """A simpler way to the same value. True if the instruction is done with."""
         op, ty = i.op, i.ty
-        if op == ADD and q is not None and q in INT32:
+        if op == ADD and q is not None and fits(q):
             i.op, i.c = ADDI, q
             self.unary(i)
             return True
-        if op == SUB and q is not None and -q in INT32:
+        if op == SUB and q is not None and fits(-q):
             i.op, i.c = ADDI, -q
             self.unary(i)
             return True
         if op == SUB and x == y:
             self.constant(i, 0)
             return True
-        if op == MUL and q is not None and q in INT32:
+        if op == MUL and q is not None and fits(q):
             i.op, i.c = MULI, q
             self.unary(i)
             return True
@@ -722,7 +728,7 @@ class Values:
             if form is not None and form[0] == op and (form[1] == ty or form[1] == I64):
                 inner = self.holder(form[2])
                 total = form[3] + c if op == ADDI else form[3] * c
-                if inner >= 0 and total in INT32:
+                if inner >= 0 and fits(total):
                     i.b, i.c = inner, total
                     self.unary(i)
                     return
@@ -730,7 +736,7 @@ class Values:
                 # (z + k) * c: z * c is often there already
                 again = self.table.get((MULI, I64, form[2], c))
                 h = -1 if again is None else self.holder(again)
-                if h > 0 and form[3] * c in INT32:
+                if h > 0 and fits(form[3] * c):
                     i.op, i.b, i.c = ADDI, h, form[3] * c
                     self.unary(i)
                     return
@@ -798,7 +804,7 @@ class Values:
         form = self.form[b]
         if form is not None and form[0] == ADDI and form[1] == I64:
             inner = self.holder(form[2])
-            if inner >= 0 and c + form[3] in INT32:
+            if inner >= 0 and fits(c + form[3]):
                 i.b, i.c = inner, c + form[3]
                 return self.place(i)
         return b, c, self.lo[b] + c, self.hi[b] + c
@@ -813,7 +819,7 @@ class Values:
     def load(self, i: Ins) -> None:
         base, offset, low, high = self.place(i)
         size = SIZE[i.ty]
-        if base < 0 and i.b and offset in INT32:
+        if base < 0 and i.b and fits(offset):
             i.b, i.c = 0, offset
         inside = self.facts.inside(*self.reach(i, low, high + size))
         i.safe = inside
@@ -839,7 +845,7 @@ class Values:
     def store(self, i: Ins) -> None:
         base, offset, low, high = self.place(i)
         size = SIZE[i.ty]
-        if base < 0 and i.b and offset in INT32:
+        if base < 0 and i.b and fits(offset):
             i.b, i.c = 0, offset
         self.out.append(i)
         low, end = self.reach(i, low, high + size)
