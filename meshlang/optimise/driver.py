@@ -20,6 +20,7 @@ from . import branches, dead, inline, invariants, loops, registers, stores, valu
 from .flow import Code, Facts, Frame, join, split
 from .loops import Shape
 from .numbers import (
+    ADDI,
     CALL,
     CALLR,
     DSDOP,
@@ -27,14 +28,21 @@ from .numbers import (
     JMP,
     JNZ,
     JZ,
+    LD,
     LDI,
     LDIH,
+    MULI,
     RET,
+    ST,
     SYS,
 )
 from .variants import MOST_TEMPLATES, Filled, Symbol, Template, TooLong, Trace
 
 ROUNDS = 6  # of unrolling and evaluating
+
+# [operation, word]: is it a constant that may be another in the same function of another tile program?
+CONSTANTS = np.zeros((256, 4), bool)
+CONSTANTS[[LDI, LDIH], 2] = CONSTANTS[[ADDI, MULI, LD, ST], 3] = True
 
 WORDS = 6  # which part of what a function is known by are its words
 
@@ -69,9 +77,13 @@ class Done:
     others: list[int]  # numbers that stand for functions it calls and does not inline, in the order of its calls
     noinline: bool
     family: int  # the same for functions that differ in constants only
-    holes: list[tuple[int, int, int]]  # where the words have symbols: row, column, place of its value
+    holes: list[tuple[int, int, int]]  # where the words had symbols: row, column, place of the value
     code: Code | None = None  # what others inline; None: it is made of `filled` when it is wanted
     filled: Filled | None = None
+
+    def template(self, number: int) -> tuple[Template | int, tuple[int, ...]]:
+        """What stands for it in the templates of functions that it is expanded in, and their inputs for it."""
+        return (number, ()) if self.filled is None else (self.filled.template, self.filled.inputs)
 
     def body(self) -> Code:
         if self.code is None:
@@ -87,7 +99,7 @@ class Family:
     number: int
     first: list[int]  # the constants of one of them
     vary: set[int] = field(default_factory=set)  # which are not the same in all
-    templates: list[tuple[Template, Done]] = field(default_factory=list)
+    templates: list[tuple[Template, Done]] = field(default_factory=list)  # and what each was made of
     most: int = MOST_TEMPLATES
 
 
@@ -125,8 +137,8 @@ class Optimiser:
     families: dict[Any, Family] = field(default_factory=dict)
     params: list[int] = field(default_factory=list)
     results: list[int] = field(default_factory=list)
-    dsd_ops: Rows = field(default_factory=lambda: Rows())
-    dsr_configs: Rows = field(default_factory=lambda: Rows())
+    dsd_ops: Rows = field(default_factory=Rows)
+    dsr_configs: Rows = field(default_factory=Rows)
 
     def tile(self, tile: TileProgram) -> TileProgram:
         return _Tile(self, tile).run()
@@ -239,19 +251,19 @@ class _Tile:
         """The function optimised, or made of one that differs in constants only."""
         o = self.o
         expanded = [self.numbers[c] for c in dict.fromkeys(calls) if c not in others]
-        loads = np.flatnonzero((kind == LDI) | (kind == LDIH))
-        constants = words[loads, 2].tolist()
+        where = np.nonzero(CONSTANTS[kind])  # rows, and columns
+        constants = words[where].tolist()
         shape = words.copy()
-        shape[loads, 2] = 0
+        shape[where] = 0
         rows = np.flatnonzero(kind == CALL)
         shape[rows, 1] = [n if n < 0 else o.done[n].family for n in words[rows, 1].tolist()]
-        name = tuple(shape.tobytes() if part is key[WORDS] else part for part in key)
+        name = (*key[:WORDS], shape.tobytes(), *key[WORDS + 1 :])
         family = o.families.get(name)
         if family is None:
             family = o.families[name] = Family(len(o.families), constants)
             trace = None
         else:
-            callees = [((d := o.done[n].filled) and d.template or n, d.inputs if d else ()) for n in expanded]
+            callees = [o.done[n].template(n) for n in expanded]
             for template, done in family.templates:
                 stands = dict(zip(done.others, others, strict=True))
                 filled = template.fill(constants, callees)
@@ -269,7 +281,9 @@ class _Tile:
         words[rows, 1] = [n if n >= 0 else new[-1 - n] for n in words[rows, 1].tolist()]
         once = {self.numbers[c] for c in calls if self.once[c]}
         if trace is not None:
-            traced = self.traced(trace, family, f, words, spans, loads.tolist(), expanded, once, new)
+            traced = self.traced(
+                trace, family, f, words, spans, np.argwhere(CONSTANTS[kind]).tolist(), expanded, once, new
+            )
             if traced is not None:
                 return traced
         self.facts.asked = {}
@@ -284,7 +298,7 @@ class _Tile:
         f: Function,
         words: np.ndarray,
         spans: list[Any],
-        loads: list[int],
+        places: list[list[int]],
         expanded: list[int],
         once: set[int],
         others: list[int],
@@ -293,9 +307,10 @@ class _Tile:
         o, facts = self.o, self.facts
         vary = sorted(family.vary)
         table = words.tolist()
-        constants = [table[row][2] for row in loads]
+        constants = [table[row][column] for row, column in places]
         for n in vary:
-            table[loads[n]][2] = trace.input(constants[n])
+            row, column = places[n]
+            table[row][column] = trace.input(constants[n])
         filled = {n: o.done[n].filled for n in expanded}
         inputs = {n: [trace.input(x) for x in d.inputs] for n, d in filled.items() if d is not None}
         facts.asked, facts.trace = {}, trace
@@ -312,11 +327,12 @@ class _Tile:
         finally:
             facts.trace = None
         trace.close()
-        callees = [d.template if (d := filled[n]) is not None else n for n in expanded]
+        callees = [o.done[n].template(n) for n in expanded]
         asked = [(a, b, constant, answer) for (a, b, constant), answer in done.asked.items()]
         assert done.code is not None
-        template = Template(trace, tuple(vary), constants, callees, done.code, done.holes, done.words, asked)
-        own = template.fill(constants, [(c, d.inputs if d is not None else ()) for c, d in zip(callees, filled.values())])
+        named = [c for c, _ in callees]
+        template = Template(trace, tuple(vary), constants, named, done.code, done.holes, done.words, asked)
+        own = template.fill(constants, callees)
         assert own is not None, f"{f.name}: asked again, other answers"
         done.asked, done.code, done.filled = own.asked(), None, own
         if any(n in o.done for n, _ in done.calls):
@@ -484,7 +500,7 @@ class _Tile:
 
 def finished(code: Code, others: list[int], family: int) -> Done:
     words, where = join(code)
-    holes = []
+    holes: list[tuple[int, int, int]] = []
     if code.facts.trace is not None:
         for row, word in enumerate(words):
             for column in (2, 3):

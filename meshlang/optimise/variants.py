@@ -287,7 +287,9 @@ class Template:
             twin.test = None if b.test is None else b.test.copy()
             twin.jump = None if b.jump is None else twins[id(b.jump)]
             twin.next = None if b.next is None else twins[id(b.next)]
-        new = Code(old.name, old.params, old.results, old.frame, list(twins.values()), old.facts, old.noinline, old.frames)
+        new = Code(
+            old.name, old.params, old.results, old.frame, list(twins.values()), old.facts, old.noinline, old.frames
+        )
         new.low, new.next, new.undefined, new.windows = old.low, old.next, old.undefined, old.windows
         return new
 

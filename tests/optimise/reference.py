@@ -80,7 +80,8 @@ HEAD = """# The optimiser
 `meshlang.compile`). Memory, outputs and faults with their source lines are the same at both levels, bit for bit; the number of instructions is not,
 and so neither are cycles. `meshlang check --listing` shows the optimised code, with `-O0` the code as the analysis emits it.
 
-Functions are optimised one by one, each after those it calls, and once for all tile programs in which it is the same. The passes are files of
+Functions are optimised one by one, each after those it calls, and once for all tile programs in which it is the same, but
+for constants such as coordinates (`variants.py`). The passes are files of
 `meshlang/optimise`; the code between them is in the instruction set of `ir/isa.py`. First every value gets a register of its own (`webs.py`), last
 values that are never needed at the same time share one again (`registers.py`). What a function that was expanded was is kept for every instruction:
 messages, breakpoints and profiles name it and its call.

@@ -4,7 +4,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
@@ -15,9 +14,10 @@ from reference_vm import ReferenceVM
 
 from meshlang.ir.verify import verify
 from meshlang.optimise import optimise, variants
-from meshlang.optimise.driver import PASSES, Optimiser
+from meshlang.optimise.driver import _Tile
 from tests.fuzz.programs import Generator
 
+EXPORTED = "comptime { @export_symbol(main); }\n"
 PARAMS = ("k0", "k1", "k2")
 
 
@@ -84,3 +84,54 @@ def test_generated_functions_are_what_each_is_for_itself(seed, tmp_path):
     assert count > 5
     for plain, one in zip(program.tiles, together.tiles):
         assert code(one) == code(optimise(replace(program, tiles=[plain])).tiles[0])
+
+
+COORDINATES = """
+param k0: i16; param k1: i16; param k2: i16;
+var n: i16; var a: [8]i16;
+fn turn(step: i16) i16 { return (k0 + step) % k2; }
+fn main() void { n = turn(1); if (k1 == 0) { a[k0 & 7] = turn(n); } else { a[0] = k1 * 5 + turn(2) * 3; } }
+"""
+
+
+def test_tile_programs_that_differ_in_coordinates_are_optimised_as_few(tmp_path, monkeypatch):
+    tiles = [(x, y, 200) for y in range(2) for x in range(1, 11)]
+    program = compile_files(
+        tmp_path, {"layout.csl": layout(tiles, ["main"]), "pe.csl": EXPORTED + COORDINATES}, optimise=0
+    )
+    runs = []
+    passes = _Tile.passes
+    monkeypatch.setattr(
+        _Tile, "passes", lambda self, code, *rest: (runs.append(code.name), passes(self, code, *rest))[1]
+    )
+    together = optimise(program)
+    verify(together)
+    assert len(program.tiles) == 20 and runs.count("main") <= 6
+    for plain, one in zip(program.tiles, together.tiles):
+        assert code(one) == code(optimise(replace(program, tiles=[plain])).tiles[0])
+        before, after = ReferenceVM(plain), ReferenceVM(one)
+        before.call("main")
+        after.call("main")
+        assert bytes(before.memory) == bytes(after.memory)
+
+
+def test_a_symbol_notes_what_is_asked_of_it():
+    trace = variants.Trace()
+    x, y = trace.input(3), trace.input(4)
+    total = (x + 2 * y) << 1
+    assert total == 22 and not x > y
+    trace.close()
+    values = trace.again([5, 3])
+    assert values is None, "x > y holds there"
+    assert trace.again([1, 5])[total.place] == 22
+    assert trace.again([1, 6]) is None, "the sum was asked for"
+    with pytest.raises(TypeError):
+        x**2
+
+
+def test_a_symbol_that_python_needs_as_a_number_keeps_its_value():
+    trace = variants.Trace()
+    x = trace.input(3)
+    assert [10, 11, 12, 13][x] == 13
+    trace.close()
+    assert trace.again([3]) is not None and trace.again([2]) is None
