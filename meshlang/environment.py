@@ -40,7 +40,11 @@ VARIABLES = (
     Variable("MESHLANG_PROFILE", "name or file", "timing profile of runs that SdkRuntime starts"),
     Variable("MESHLANG_QUIET", "1", "no progress on a terminal or in a notebook"),
     Variable("MESHLANG_STRICT", "1", "accesses past a variable stop a run, as with --strict"),
-    Variable("MESHLANG_THREADS", "number", "threads that run the engine, as with --threads"),
+    Variable(
+        "MESHLANG_THREADS",
+        "number",
+        "threads that run the engine, as with --threads; 2 is the default from 65,536 PEs on",
+    ),
     Variable("MESHLANG_TRACEBACK", "1", "the command line shows the traceback of an internal error"),
     Variable("MESHLANG_VERBOSE", "1", "SdkRuntime prints the cycles of a run also where stderr is no terminal"),
     Variable("CSL_IMPORT_PATH", "folders, : between", "where imports are looked up, after --import-path"),

@@ -84,7 +84,7 @@ def add_program_arguments(parser: argparse.ArgumentParser, lists: bool = False) 
         "--threads",
         type=int,
         metavar="N",
-        help="run large meshes on so many threads, with the same results and cycles (default MESHLANG_THREADS, else 1)",
+        help="run large meshes on so many threads, with the same results and cycles (default MESHLANG_THREADS, else 2 from 65,536 PEs on)",
     )
     _compile.add_arguments(parser, lists=("arch", "optimise") if lists else ())
 

@@ -161,8 +161,7 @@ def _fixed(args: argparse.Namespace) -> list[str]:
         out += [part for item in items or () for part in (option, item)]
     if args.max_cycles is not None:
         out += ["--max-cycles", str(args.max_cycles)]
-    if args.threads is not None:
-        out += ["--threads", str(args.threads)]
+    out += ["--threads", str(args.threads or 1)]  # points run side by side already
     return out + (["--strict"] if args.strict else []) + _compile.as_arguments(args, without=("arch", "optimise"))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import math
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,8 +31,17 @@ LEAST_CYCLES = 64  # a call for fewer does not pay
 ENOUGH_CYCLES = 16  # to say how much there is to do in one
 # nor do cycles with fewer visits for each band: they take less than what bands have to tell each other
 LEAST_VISITS = 1500
+LARGE = (
+    1 << 16
+)  # PEs of a mesh on which two threads are the default: a dense program is 1.6 times as fast from there on
 _COUNTERS = ("instr", "hops", "delivered", "visits_r", "visits_c", "vector", "steps", "expressing")
 _SUMS = ("hinleft",)  # what the first band begins with, and others count from 0
+
+
+def usual(pes: int) -> int:
+    """How many threads run a mesh of so many PEs if nobody says: two if it is large and there are processors for them."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 2 if pes >= LARGE and processors > 1 else 1
 
 
 def cuts(width: int, height: int, count: int) -> list[int]:

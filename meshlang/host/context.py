@@ -110,10 +110,13 @@ def open_session(
     threads: int | None = None,
 ) -> Session:
     """A Session as the command wants it, which gets to see it. strict, trace, threads: None is what the command says, or
-    MESHLANG_STRICT and MESHLANG_THREADS."""
+    MESHLANG_STRICT and MESHLANG_THREADS; if nothing says how many threads, the size of the mesh does."""
+    from meshlang.fabric.bands import usual
+
     from .session import Session
 
     strict = _current.strict if strict is None else strict
+    fabric = program.fabric
     session = Session(
         program,
         profile,
@@ -121,7 +124,7 @@ def open_session(
         sim_log,
         strict,
         _current.trace if trace is None else trace,
-        next((n for n in (threads, _current.threads) if n is not None), _threads()),
+        next(n for n in (threads, _current.threads, _threads(), usual(fabric.width * fabric.height)) if n is not None),
     )
     if _current.sessions is not None:
         _current.sessions.append(session)
@@ -130,11 +133,11 @@ def open_session(
     return session
 
 
-def _threads() -> int:
+def _threads() -> int | None:
     """MESHLANG_THREADS."""
     text = os.environ.get("MESHLANG_THREADS", "")
     if not text:
-        return 1
+        return None
     if not text.isdecimal() or int(text) < 1:
         raise MeshlangError(
             Diagnostic("MS0929", f"MESHLANG_THREADS is {text!r}", help="give a number of threads, 1 or more")

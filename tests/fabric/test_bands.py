@@ -7,6 +7,7 @@ from __future__ import annotations
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from asm import E, R, Tile, fabin, fabout, mem, program
 import meshlang
 from meshlang.cli import main
 from meshlang.diag import MeshlangError
+from meshlang.fabric import bands as several
 from meshlang.fabric import snapshot
 from meshlang.fabric.bands import LEAST_ROWS, Bands, cuts
 from meshlang.fabric.engine import loop
@@ -426,3 +428,30 @@ def test_numbers_of_threads_that_are_none(monkeypatch, capsys):
     monkeypatch.setenv("MESHLANG_THREADS", "many")
     assert main(["run", folder]) == 1
     assert "MESHLANG_THREADS is 'many'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("pes", "processors", "expected"), [(65535, 8, 1), (65536, 8, 2), (500_000, 2, 2), (500_000, 1, 1)]
+)
+def test_threads_if_nobody_says_how_many(pes, processors, expected, monkeypatch):
+    monkeypatch.setattr(several.os, "sched_getaffinity", lambda _: set(range(processors)), raising=False)
+    assert several.usual(pes) == expected
+
+
+def test_who_says_how_many_threads(monkeypatch):
+    """The call, else the command, else the variable, else the size of the mesh."""
+    from meshlang.host import context
+
+    built = meshlang.compile(ROOT / "programs/hello/layout.csl").ir
+    given = []
+    monkeypatch.setattr("meshlang.host.session.Session", lambda *a: given.append(a[-1]) or SimpleNamespace())
+    monkeypatch.setattr("meshlang.fabric.bands.usual", lambda pes: 100 + pes)
+    monkeypatch.setattr(context, "_current", context.RunContext())
+    monkeypatch.delenv("MESHLANG_THREADS", raising=False)
+    context.open_session(built)
+    monkeypatch.setenv("MESHLANG_THREADS", "5")
+    context.open_session(built)
+    context._current.threads = 4
+    context.open_session(built)
+    context.open_session(built, threads=3)
+    assert given == [102, 5, 4, 3]
