@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
 import meshlang
@@ -77,16 +77,14 @@ def test_any_heads(data):
         interleaved=draw(st.booleans()),
     )
     shift = draw(st.booleans())
-    mesh = Mesh(
-        config,
-        draw(st.integers(1, 6)),
-        draw(st.integers(1, 6)),
-        shift=shift,
-        arch=draw(st.sampled_from(["wse2", "wse3"])),
-        tree=draw(st.booleans()),
-        dtype=draw(st.sampled_from([np.float32, np.float16])),
-        seed=draw(st.integers(0, 99)),
-    )
+    H, W = draw(st.integers(1, 6)), draw(st.integers(1, 6))
+    arch, tree = draw(st.sampled_from(["wse2", "wse3"])), draw(st.booleans())
+    dtype, seed = draw(st.sampled_from([np.float32, np.float16])), draw(st.integers(0, 99))
+    try:
+        mesh = Mesh(config, H, W, shift=shift, arch=arch, tree=tree, dtype=dtype, seed=seed)
+    except meshlang.MeshlangError as refused:
+        assume(refused.diagnostics[0].code != "MS0992")  # too much for a PE's memory
+        raise
     for _ in range(5):
         assert mesh.step() <= mesh.bound()
 
