@@ -394,7 +394,9 @@ class _Tile:
             if changed:
                 step("branches", branches.run)
                 tidy()
-            if step("promote", stores.promote):
+            changed = step("promote", stores.promote)
+            changed |= step("unroll", loops.unroll_left)
+            if changed:
                 tidy()
         step("arms", branches.arms)
         step("moves", dead.moves)

@@ -216,7 +216,19 @@ def step(code: Code, i: Ins, value) -> int | None:  # type: ignore[no-untyped-de
 
 
 def unroll(code: Code) -> bool:
-    """A loop of few known rounds becomes its rounds, one after the other, inner loops first."""
+    """A loop of few known rounds becomes its rounds, one after the other, inner loops first.
+
+    Of a loop that is left in several places, the rounds come after each other once `promote` has put its stores behind it."""
+    return unrolled(code, False)
+
+
+def unroll_left(code: Code) -> bool:
+    """The same of those, too."""
+    return unrolled(code, True)
+
+
+def unrolled(code: Code, left: bool) -> bool:
+    """`left`: also where a loop may be left before the round ends."""
     shape = Shape.of(code)
     before = Before(code, shape)
     done: set[int] = set()
@@ -232,11 +244,12 @@ def unroll(code: Code) -> bool:
         rounds = counted(code, shape, before, loop, start)
         if rounds is None or size > LARGEST:
             continue
-        count = len(rounds[1]) - 1
-        if count * max(weight - 3, 1) > UNROLLED:
+        if rounds.below and not left and exits(shape, loop) > 1:
             continue
-        size += weight * len(rounds[1])
-        expand(code, shape, loop, start, *rounds)
+        if rounds.count * max(weight - 3, 1) > UNROLLED:
+            continue
+        size += weight * len(rounds.values)
+        expand(code, shape, loop, start, rounds)
         done |= loop.body
         changed = True
     if changed:
@@ -244,26 +257,55 @@ def unroll(code: Code) -> bool:
     return changed
 
 
-def counted(code: Code, shape: Shape, before: Before, loop: Loop, start: int) -> tuple[int, list[int], bool] | None:
-    """Counter of a loop, its value in each round and behind the last, if its test is at the top and all of that is
-    known. (The last value is the one with which the test fails.)"""
-    header = shape.order[loop.header]
-    t = header.test
-    if t is None or header.jump is None or header.next is None:
+def exits(shape: Shape, loop: Loop) -> int:
+    return sum(s.number not in loop.body for n in loop.body for s in shape.order[n].succs)
+
+
+@dataclass
+class Rounds:
+    """Of a loop whose rounds are known: its counter, the value with which each round begins, and the block that has the
+    test. The last round goes up to the test; `below`: which is behind the increment, so that it is a whole one."""
+
+    counter: int
+    values: list[int]
+    tested: Block
+    below: bool
+
+    @property
+    def count(self) -> int:
+        return len(self.values) - (not self.below)
+
+
+def counted(code: Code, shape: Shape, before: Before, loop: Loop, start: int) -> Rounds | None:
+    """The rounds of a loop, if all that they hang on is known. It may also be left elsewhere, in any of them."""
+    for n in sorted(loop.body):
+        if not dominates(shape.idom, n, loop.latches[0]):
+            continue
+        rounds = counted_at(code, shape, before, loop, start, n)
+        if rounds is not None:
+            return rounds
+    return None
+
+
+def counted_at(code: Code, shape: Shape, before: Before, loop: Loop, start: int, n: int) -> Rounds | None:
+    """The same by the test of one block that every round comes through."""
+    block = shape.order[n]
+    t = block.test
+    if t is None or block.jump is None or block.next is None:
         return None
-    leaves = [s.number not in loop.body for s in (header.next, header.jump)]
+    leaves = [s.number not in loop.body for s in (block.next, block.jump)]
     if leaves[0] == leaves[1]:
         return None
     stays = (t.op == JNZ) == leaves[0]  # the loop goes on while the register is nonzero
-    flag = next((i for i in reversed(header.ins) if code.writes(i) == t.a), None)
+    flag = next((i for i in reversed(block.ins) if code.writes(i) == t.a), None)
     writes: dict[int, list[tuple[int, Ins]]] = {}
-    for n in loop.body:
-        for i in shape.order[n].ins:
+    for k in loop.body:
+        for i in shape.order[k].ins:
             if i.op == CALL or i.op == CALLR:
                 continue
             w = code.writes(i)
             if w:
-                writes.setdefault(w, []).append((n, i))
+                writes.setdefault(w, []).append((k, i))
     operands = (t.a,) if flag is None else (flag.b, flag.c) if flag.op in (EQ, NE, LT, LE) else ()
     counters = [r for r in operands if r in writes]
     if len(counters) != 1 or not code.own(counters[0]):
@@ -272,10 +314,16 @@ def counted(code: Code, shape: Shape, before: Before, loop: Loop, start: int) ->
     if len(writes[r]) != 1:
         return None
     where, increment = writes[r][0]
-    if increment.op != ADDI or increment.b != r or where == loop.header:
+    if increment.op != ADDI or increment.b != r or not dominates(shape.idom, where, loop.latches[0]):
         return None
-    if not dominates(shape.idom, where, loop.latches[0]):
-        return None
+    if where == n:
+        if flag is not None and position(block, increment) > position(block, flag):
+            return None  # the test is of the value before, the exit has the value after
+        below = True
+    else:
+        below = dominates(shape.idom, where, n)
+        if not below and not dominates(shape.idom, n, where):
+            return None
     if any(where in inner.body for inner in shape.found if inner is not loop and inner.body < loop.body):
         return None
     first = before.known(start, r)
@@ -283,20 +331,22 @@ def counted(code: Code, shape: Shape, before: Before, loop: Loop, start: int) ->
         return None
     other = None
     if flag is not None:
-        if any(code.writes(i) == r for i in header.ins):
-            return None
         limit = flag.c if flag.b == r else flag.b
-        # a limit that is loaded in the header is known, too
-        other = next((i.b for i in reversed(header.ins) if code.writes(i) == limit and i.op == LDI), None)
-        if other is None:
-            if limit in writes:
-                return None
+        # a limit that is loaded beside the test is known, too
+        near = next((i for i in reversed(block.ins[: position(block, flag)]) if code.writes(i) == limit), None)
+        if near is not None and near.op == LDI:
+            other = near.b
+        elif limit in writes:
+            return None
+        else:
             other = before.known(start, limit)
         if other is None:
             return None
     values = [first]
     while True:
         v = values[-1]
+        if below:
+            v = fold.normal(v + increment.c, increment.ty)
         if flag is None:
             truth: int | None = v
         elif flag.b == r:
@@ -306,54 +356,59 @@ def counted(code: Code, shape: Shape, before: Before, loop: Loop, start: int) ->
         if truth is None:
             return None
         if (truth != 0) != stays:
-            return r, values, stays
+            return Rounds(r, values, block, below)
         if len(values) > ROUNDS:
             return None
-        values.append(fold.normal(v + increment.c, increment.ty))
+        values.append(v if below else fold.normal(v + increment.c, increment.ty))
 
 
-def expand(code: Code, shape: Shape, loop: Loop, start: int, r: int, values: list[int], stays: bool) -> None:
+def position(block: Block, ins: Ins) -> int:
+    return next(n for n, i in enumerate(block.ins) if i is ins)
+
+
+def expand(code: Code, shape: Shape, loop: Loop, start: int, rounds: Rounds) -> None:
     header = shape.order[loop.header]
     body = [shape.order[n] for n in sorted(loop.body)]
     latch = shape.order[loop.latches[0]]
-    assert header.test is not None and header.jump is not None and header.next is not None
-    inside, leave = (header.jump, header.next) if (header.test.op == JNZ) == stays else (header.next, header.jump)
-    entry = shape.order[start]
-    before, old = entry, header
-    at = code.blocks.index(header)
+    tested = rounds.tested
+    inside, leave = tested.next, tested.jump
+    assert tested.test is not None and inside is not None and leave is not None
+    if inside.number not in loop.body:
+        inside, leave = leave, inside
+    before, old = shape.order[start], header
+    place = code.blocks.index(header)
     fresh: list[Block] = []
-    rounds: dict[tuple[int, int], int] = {}  # (round, frame) -> the frame that stands for the round
+    frames: dict[tuple[int, int], int] = {}  # (round, frame) -> the frame that stands for the round
 
     def copied(i: Ins, n: int) -> Ins:
         new = i.copy()
         if n:
             span, frame = i.at
-            if (n, frame) not in rounds:
-                rounds[n, frame] = len(code.frames)
+            if (n, frame) not in frames:
+                frames[n, frame] = len(code.frames)
                 code.frames.append(Frame("", frame, None))
-            new.at = (span, rounds[n, frame])
+            new.at = (span, frames[n, frame])
         return new
 
-    for n, v in enumerate(values):
-        last = n == len(values) - 1
-        members = [header] if last else body
-        twins = {id(b): Block() for b in members}
-        for b in members:
+    for n, v in enumerate(rounds.values):
+        last = n == len(rounds.values) - 1
+        twins = {id(b): Block() for b in body}
+        for b in body:
             twin = twins[id(b)]
             twin.ins = [copied(i, n) for i in b.ins]
-            if b is header:
-                twin.ins.insert(0, Ins(LDI, 0, r, v, 0, 0, header.test.at))
+            if b is tested:
                 twin.next = leave if last else twins.get(id(inside), inside)
-                continue
-            twin.test = None if b.test is None else copied(b.test, n)
-            twin.jump = None if b.jump is None else twins.get(id(b.jump), b.jump)
-            twin.next = None if b.next is None else twins.get(id(b.next), b.next)
+            else:
+                twin.test = None if b.test is None else copied(b.test, n)
+                twin.jump = None if b.jump is None else twins.get(id(b.jump), b.jump)
+                twin.next = None if b.next is None else twins.get(id(b.next), b.next)
+        twins[id(header)].ins.insert(0, Ins(LDI, 0, rounds.counter, v, 0, 0, tested.test.at))
         # the way back of the round before leads here
         before.retarget(old, twins[id(header)])
         if not last:
             before, old = twins[id(latch)], twins[id(header)]
         fresh += twins.values()
-    code.blocks[at:at] = fresh
+    code.blocks[place:place] = fresh
 
 
 # ---------------------------------------------------------------- rotate

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import reference
 from compiling import compile_files
+from reference_vm import ReferenceVM
 
 from meshlang.ir.frames import function_name, inlined_at
 from meshlang.ir.isa import Op
@@ -145,6 +146,44 @@ def test_a_store_is_left_out_if_nothing_sees_it(tmp_path, code, stores):
     tile = compile_files(tmp_path, {"pe.csl": source}, arch="wse3").tiles[0]
     place = next(o.address for o in tile.objects if o.name == "total")
     assert sum(w & 0xFF == Op.ST and b == 0 and c == place for w, _, b, c in tile.code.tolist()) == stores
+
+
+COUNTED = """
+var n: u16 = 2; var total: u16 = 1; var a = [8]u16{ 1, 2, 3, 4, 5, 6, 7, 8 };
+fn sum(rounds: u16) void { %s }
+fn main() void { sum(4); other(); }
+noinline fn other() void { sum(n); }
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "stays"),
+    [
+        ("for (@range(u16, rounds)) |i| { total += a[i]; }", False),
+        ("for (@range(u16, rounds)) |i| { if (total > 9) { break; } total += a[i]; }", False),
+        ("for (@range(u16, rounds)) |i| { if (a[i] == 3) { continue; } total += a[i]; }", False),
+        ("var i: u16 = 0; while (true) { total += a[i]; i += 1; if (i == rounds) { break; } total ^= 3; }", False),
+        ("var i: u16 = 0; while (i < rounds) { total += a[i & 7]; i += 1 + (n & 1); }", True),
+        (
+            "var i: u16 = 0; while (i < rounds) : (i += 1) { if (total == 4) { total = 5; i = 0; } total += a[i]; }",
+            True,
+        ),
+    ],
+)
+def test_rounds_that_a_call_knows_are_known_in_the_expanded_function(tmp_path, body, stays):
+    """There the loop has its test at the end of a round, or in the middle."""
+    program = compile_files(tmp_path, {"pe.csl": COUNTED % body}, optimise=0)
+    tile = optimise(program).tiles[0]
+    verify(optimise(program))
+    start = next(f.entry for f in tile.functions if f.name == "main")
+    end = min((f.entry for f in tile.functions if f.entry > start), default=len(tile.code))
+    code = tile.code.tolist()
+    back = [w for pc, w in enumerate(code[start:end], start) if w[0] & 0xFF in (Op.JZ, Op.JNZ) and w[2] <= pc]
+    assert bool(back) == stays
+    before, after = ReferenceVM(program.tiles[0]), ReferenceVM(tile)
+    before.call("main")
+    after.call("main")
+    assert bytes(before.memory) == bytes(after.memory)
 
 
 def test_of_two_ways_on_the_one_of_the_source_comes_first(tmp_path):
