@@ -331,15 +331,8 @@ def counted_at(code: Code, shape: Shape, before: Before, loop: Loop, start: int,
         return None
     other = None
     if flag is not None:
-        limit = flag.c if flag.b == r else flag.b
-        # a limit that is loaded beside the test is known, too
-        near = next((i for i in reversed(block.ins[: position(block, flag)]) if code.writes(i) == limit), None)
-        if near is not None and near.op == LDI:
-            other = near.b
-        elif limit in writes:
-            return None
-        else:
-            other = before.known(start, limit)
+        # nothing in the loop writes it, it would be a counter, too
+        other = before.known(start, flag.c if flag.b == r else flag.b)
         if other is None:
             return None
     values = [first]

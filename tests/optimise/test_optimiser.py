@@ -2,8 +2,10 @@
 expanded code."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -15,7 +17,7 @@ from compiling import compile_files
 from reference_vm import ReferenceVM
 
 from meshlang.ir.frames import function_name, inlined_at
-from meshlang.ir.isa import Op
+from meshlang.ir.isa import Op, Ty
 from meshlang.ir.verify import verify
 from meshlang.optimise import PASSES, optimise
 from tests.fuzz.optimiser import FUNCTIONS, compare, compare_on_the_engine
@@ -181,6 +183,39 @@ def test_rounds_that_a_call_knows_are_known_in_the_expanded_function(tmp_path, b
     back = [w for pc, w in enumerate(code[start:end], start) if w[0] & 0xFF in (Op.JZ, Op.JNZ) and w[2] <= pc]
     assert bool(back) == stays
     before, after = ReferenceVM(program.tiles[0]), ReferenceVM(tile)
+    before.call("main")
+    after.call("main")
+    assert bytes(before.memory) == bytes(after.memory)
+
+
+@pytest.mark.parametrize("first", [0, 5])
+def test_a_limit_that_is_loaded_behind_the_test_is_that_of_the_next_round(tmp_path, first):
+    """No source gives such code; other passes may."""
+    source = (
+        "var total: u16; var n: u16;\nfn main() void { var i: u16 = 0; while (i < 3) { total += 1; i += 1; } n = i; }"
+    )
+    program = compile_files(tmp_path, {"pe.csl": source}, optimise=0)
+    tile = program.tiles[0]
+    (main,) = tile.functions
+    total, n = (next(o.address for o in tile.objects if o.name == name) for name in ("total", "n"))
+    words = [
+        (Op.LDI, 1, 0, 0),
+        (Op.LDI, 2, first, 0),
+        (Op.LT, 3, 1, 2),
+        (Op.LDI, 2, 3, 0),
+        (Op.JZ, 3, 8, 0),
+        (Op.ST | Ty.U16 << 8, 2, 0, total),
+        (Op.ADDI | Ty.U16 << 8, 1, 1, 1),
+        (Op.JMP, 2, 0, 0),
+        (Op.ST | Ty.U16 << 8, 1, 0, n),
+        (Op.RET, 0, 0, 0),
+    ]
+    assert main.entry == 0 and main.frame >= 4
+    tile = replace(tile, code=np.array(words, np.int32), spans=tile.spans[: len(words)])
+    program = replace(program, tiles=[tile])
+    verify(program)
+    optimised = optimise(program)
+    before, after = ReferenceVM(tile), ReferenceVM(optimised.tiles[0])
     before.call("main")
     after.call("main")
     assert bytes(before.memory) == bytes(after.memory)
