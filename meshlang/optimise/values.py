@@ -649,6 +649,8 @@ class Values:
         """The range of an operation's value."""
         a, b, c, d = self.lo[x], self.hi[x], self.lo[y], self.hi[y]
         whole = RANGE[ty]
+        if a > b or c > d:
+            return whole  # no value passed the tests before it: this is never executed
         if op == ADD:
             r = (a + c, b + d)
         elif op == SUB:
