@@ -333,7 +333,7 @@ def test_a_writer_that_fails_ends_the_load(path):
 
 def test_a_broken_connection_is_tried_again(tmp_path, monkeypatch):
     """So often, and then it is MS1620."""
-    import httpx
+    httpx = pytest.importorskip("httpx")
 
     from meshlang.serve.sources import TRIES, HttpSource
 
