@@ -379,9 +379,8 @@ class Bench:
         last = next(
             (line for line in reversed(out.splitlines()) if line.startswith(("FAILED", "ERROR"))), out.strip()[-200:]
         )
-        if process.returncode in (3, 4) and not out.count(
-            "ERROR tests/"
-        ):  # not the mutant's: a file that cannot be imported
+        # a test file that cannot be imported is the mutant's doing
+        if process.returncode in (3, 4) and "ERROR tests/" not in out:
             raise SystemExit(f"pytest could not run: {out[-500:]}")
         return "passed" if process.returncode == 0 else "failed", time.monotonic() - began, last
 
@@ -402,14 +401,7 @@ class Bench:
         if plain and not known:  # who executes it with the compiled engine may do so without
             tests = self.lines.tests(mutant)
         if lines.seconds and not tests:
-            return {
-                **asdict(mutant),
-                "tests": 0,
-                "fate": "survives",
-                "how": "no test executes it",
-                "seconds": 0,
-                "by": "no test executes it",
-            }
+            return outcome(mutant, 0, "survives", "no test executes it", 0, "no test executes it")
         if known:
             limit = max(5 * (5 + sum(lines.seconds[t] for t in tests)), 60)
         elif not tests:
@@ -426,14 +418,12 @@ class Bench:
             path.write_bytes(source)
         measured = known or not self.quick
         fate = {"passed": "survives", "failed": "killed", "time-out": "killed" if measured else "undecided"}[result]
-        return {
-            **asdict(mutant),
-            "tests": len(tests),
-            "fate": fate,
-            "how": result,
-            "seconds": round(seconds, 1),
-            "by": last,
-        }
+        return outcome(mutant, len(tests), fate, result, round(seconds, 1), last)
+
+
+def outcome(mutant: Mutant, tests: int, fate: str, how: str, seconds: float, by: str) -> dict[str, object]:
+    """A line of the file of results."""
+    return {**asdict(mutant), "tests": tests, "fate": fate, "how": how, "seconds": seconds, "by": by}
 
 
 def line_of(row: dict) -> str:
@@ -482,6 +472,7 @@ def main() -> None:
     rows = [json.loads(line) for line in args.out.read_text().splitlines()] if args.out.exists() else []
     if args.again:
         rows = [r for r in rows if r["fate"] == "killed"]
+        args.out.write_text("".join(json.dumps(row) + "\n" for row in rows))
     done = {f"{r['file']}:{r['start']}:{r['end']}:{r['text']}" for r in rows}
     first, last = map(int, args.between.split(":")) if args.between else (0, sys.maxsize)
     chosen = [
@@ -497,7 +488,8 @@ def main() -> None:
             if mutant.key in done:
                 continue
             rows.append(bench.tried(mutant))
-            args.out.write_text("".join(json.dumps(row) + "\n" for row in rows))
+            with args.out.open("a") as out:
+                out.write(json.dumps(rows[-1]) + "\n")
             print(line_of(rows[-1]), flush=True)
     print(report(rows))
 

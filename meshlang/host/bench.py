@@ -6,6 +6,7 @@ Rows are as those of fabric/bench.py. A tile-cycle is a cycle of one PE, whateve
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,38 +41,45 @@ def tile_cycles(what: str, machine: Machine, rate: float, compiling: float) -> d
 def gemm(programs: Path, side: int, tile: int, cycles: int) -> dict[str, Any]:
     """MeshGEMM: every PE sends, receives and multiplies all the time. Steady state: so many cycles of it, after the
     first product."""
-    params = {"P": side, "Mt": tile, "Kt": tile, "Nt": tile, "f32_data": False, "f32_sum": False, "interleave": True}
-    machine, compiling = loaded(programs, "meshgemm", params)
-    machine.launch("run", [1 + cycles // 1000])
-    machine.run("commands", max_cycles=4 * side + 400)  # the launch has reached all, and memory has been touched
-    best = 0.0
-    for _ in range(3):
-        first, began = machine.cycle, time.process_time()
-        machine.run("commands", max_cycles=cycles)
-        best = max(best, (machine.cycle - first) * side * side / (time.process_time() - began))
+    machine, compiling = loaded(programs, "meshgemm", _sizes(side, tile))
+    _begin(machine, side, 1 + cycles // 1000)
+    best = max(_rate(machine, side, cycles, time.process_time) for _ in range(3))
     return tile_cycles(f"MeshGEMM, tile {tile}, {side} x {side}", machine, best, compiling)
 
 
 def threads(programs: Path, side: int, count: int, cycles: int) -> list[dict[str, Any]]:
     """MeshGEMM as above on one thread and on several, in turn, by the clock on the wall: the machine has to be at rest."""
-    params = {"P": side, "Mt": 4, "Kt": 4, "Nt": 4, "f32_data": False, "f32_sum": False, "interleave": True}
-    program = compile_program(str(programs / "meshgemm" / "layout.csl"), params=params, cache=False)
-    best = dict.fromkeys((1, count), 0.0)
-    machines = {n: Machine(program.ir, threads=n) for n in best}
+    program = compile_program(str(programs / "meshgemm" / "layout.csl"), params=_sizes(side, 4), cache=False)
+    machines = {n: Machine(program.ir, threads=n) for n in (1, count)}
     for machine in machines.values():
-        machine.launch("run", [1 + cycles // 200])
-        machine.run("commands", max_cycles=4 * side + 400)
+        _begin(machine, side, 1 + cycles // 200)
+    best = dict.fromkeys(machines, 0.0)
     for _ in range(3):
         for n, machine in machines.items():
-            first, began = machine.cycle, time.perf_counter()
-            machine.run("commands", max_cycles=cycles)
-            best[n] = max(best[n], (machine.cycle - first) * side * side / (time.perf_counter() - began))
+            best[n] = max(best[n], _rate(machine, side, cycles, time.perf_counter))
     what = f"MeshGEMM, tile 4, {side} x {side}"
     return [
         {"what": f"{what}, {n} thread{'s' if n > 1 else ''}", "value": rate, "unit": "tile-cycles/s"}
         | {"ratio": rate / best[1], "to": "one thread, by the clock on the wall"}
         for n, rate in best.items()
     ]
+
+
+def _sizes(side: int, tile: int) -> dict[str, Any]:
+    return {"P": side, "Mt": tile, "Kt": tile, "Nt": tile, "f32_data": False, "f32_sum": False, "interleave": True}
+
+
+def _begin(machine: Machine, side: int, products: int) -> None:
+    """MeshGEMM, until the launch has reached all and memory has been touched."""
+    machine.launch("run", [products])
+    machine.run("commands", max_cycles=4 * side + 400)
+
+
+def _rate(machine: Machine, side: int, cycles: int, clock: Callable[[], float]) -> float:
+    """Tile-cycles a second of the next so many cycles."""
+    first, began = machine.cycle, clock()
+    machine.run("commands", max_cycles=cycles)
+    return (machine.cycle - first) * side * side / (clock() - began)
 
 
 def gemv(programs: Path, side: int) -> dict[str, Any]:

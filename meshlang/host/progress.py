@@ -206,9 +206,8 @@ class Progress:
 
     def __init__(self, label: str = "running"):
         self.label = label
-        self.enabled = (
-            bool(_open) or shown()
-        )  # an open line may stand in for stderr, and older versions of rich do not say that it is a terminal
+        # an open line may stand in for stderr, and older versions of rich do not say that it is a terminal
+        self.enabled = bool(_open) or shown()
         self._start = self._last = time.monotonic()
         self._first_cycle: int | None = None
         self._line: _Line | None = None

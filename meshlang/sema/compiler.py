@@ -72,9 +72,8 @@ class Compiler:
         self.effects = 0  # calls of builtins that do more than give a value
         self.space: Space | None = None  # the layout loops that are being evaluated at once
         self.apart: dict[int, str] = {}  # loops that cannot be, and why
-        self.reached: set[int] = (
-            set()
-        )  # the functions that have been analysed: ids of their ast.FnDecl, which `trees` keeps
+        # the functions that have been analysed: ids of their ast.FnDecl, which `trees` keeps
+        self.reached: set[int] = set()
         self.importing: list[str] = []  # the imports that are under way, outermost first
         self.fixed_literals: dict[int, dict[int, Any]] = {}
 

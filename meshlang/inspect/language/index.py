@@ -61,9 +61,8 @@ class Index:
         self.imports: list[Import] = []
         self.builtins: list[tuple[str, int, int]] = []
         self.fields: list[tuple[str, int, int]] = []  # names behind a dot that are no members of a module
-        self.unknown: list[
-            tuple[str, int, int]
-        ] = []  # names that no scope of the file has; predeclared ones are among them
+        # names that no scope of the file has; predeclared ones are among them
+        self.unknown: list[tuple[str, int, int]] = []
         self.exported: dict[
             Symbol, tuple[int, int]
         ] = {}  # `@export_symbol(x)` without a name of its own: where x stands
