@@ -87,22 +87,19 @@ class Trace:
 
     def again(self, inputs: Sequence[int]) -> list[int] | None:
         """All values for other inputs, or None if a question has another answer."""
-        values: list[Any] = [*inputs, *self.values[self.inputs :]]
-        at = self.computed
-        n = 0
-        for operation, a, b, answer in self.steps:
-            if answer is None:
-                values[at[n]] = operation(values[a], values[b])
-                n += 1
-            elif operation(values[a], values[b]) is not answer:
-                return None
-        for places in self.apart:
-            if len({values[p] for p in places}) != len(places):
-                return None
+        values = self._computed_of(inputs, True)
+        if values is not None and any(len({values[p] for p in places}) != len(places) for places in self.apart):
+            return None
         return values
 
     def within(self, inputs: Sequence[Any]) -> list[Any]:
         """All values for symbols of another trace. Its questions are known to have the same answers."""
+        values = self._computed_of(inputs, False)
+        assert values is not None
+        return values
+
+    def _computed_of(self, inputs: Sequence[Any], asking: bool) -> list[Any] | None:
+        """The values of all steps; `asking`: None if a question has another answer."""
         values: list[Any] = [*inputs, *self.values[self.inputs :]]
         at = self.computed
         n = 0
@@ -110,6 +107,8 @@ class Trace:
             if answer is None:
                 values[at[n]] = operation(values[a], values[b])
                 n += 1
+            elif asking and operation(values[a], values[b]) is not answer:
+                return None
         return values
 
     def close(self) -> None:
