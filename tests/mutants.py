@@ -13,13 +13,23 @@ down once which tests those are (tests/support/lines_of_tests.py):
 
     pytest -n 2 -p tests.support.lines_of_tests --lines-of-tests lines. tests
     NUMBA_DISABLE_JIT=1 pytest -n 2 -p tests.support.lines_of_tests --lines-of-tests plain. \\
-        $(python -m tests.mutants --concern meshlang/fabric/engine)
+        $(python -m tests.mutants --concern plain)
     python -m tests.mutants --count 200 --lines lines.gw0 lines.gw1 --plain-lines plain.gw0 plain.gw1 --out mutants.jsonl
 
 Tests are run with plain Python engine sources (NUMBA_DISABLE_JIT=1) for what Numba compiles, and with the compiled engine for the rest.
 A mutant is *killed* when a test fails, or when the tests take five times as long as without it (and at least a minute more).
 With --quick nobody measures how long they take without it, and what has not failed after --limit seconds is *undecided*.
-What survives is either a gap in the tests or means the same as the original; a person has to look.
+What survives is either a gap in the tests or means the same as the original; a person has to look. What somebody found to mean the same
+is in tests/mutants_alike.toml with the reason, by function and text, and the report says so behind it (*alike*; it counts as survived).
+
+No mutants are made of what cannot mean anything else in a program that mypy accepts:
+
+- annotations, decorators of functions (sizes of caches), `if TYPE_CHECKING`, `if __name__ == ...`: no value of a run comes from them;
+- `assert`, and `strict=True` of zip: they state what holds anyway, and say so if it does not;
+- what `raise` says: the words of messages are compared by their own tests, as texts;
+- `frozen`, `slots` and `repr` of dataclasses: what nobody may assign is checked by mypy, and the form is for whoever debugs;
+- `return False` made `return None`: the same in every condition (made `return True` it is a mutant);
+- `print()`, an empty line, and `indent=` of JSON: whoever reads the output reads the same.
 """
 
 from __future__ import annotations
@@ -35,12 +45,15 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cache
 from itertools import accumulate
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+ALIKE = Path(__file__).with_name("mutants_alike.toml")
 PARTS = ("meshlang", "stdlib", "programs", "tests", "docs", "pyproject.toml", "README.md", "LICENSE")
 
 # what runs for a file: the first row whose beginning fits; then test files that have the file's name in theirs come first
@@ -62,6 +75,10 @@ CONCERN: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     ("meshlang/optimise", ("tests/optimise", "tests/lang/test_expressions.py", "tests/lang/test_statements.py")),
+    (
+        "meshlang/fabric/engine/jit.py",  # each of its mutants compiles the engine
+        ("tests/fabric/test_engine_scalar.py", "tests/fabric/test_fifo.py", "tests/fabric/test_engine_cache.py"),
+    ),
     (
         "meshlang/fabric/engine",
         (
@@ -95,8 +112,10 @@ CONCERN: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("meshlang/host", ("tests/host", "tests/cli/test_cli.py")),
     ("meshlang/models", ("tests/models",)),
     ("meshlang/inspect/why", ("tests/inspect/test_why.py", "tests/inspect/test_why_programs.py")),
+    ("meshlang/inspect/report/counting.py", ("tests/inspect/test_report.py",)),
     ("meshlang/inspect", ("tests/inspect",)),
     ("meshlang/commands", ("tests/cli", "tests/inspect/test_transcripts.py")),
+    ("meshlang/serve/checksum.py", ("tests/serve/test_checksum.py",)),
     ("meshlang/serve", ("tests/serve",)),
     ("meshlang", ("tests/test_cache.py", "tests/test_files.py", "tests/test_environment.py", "tests/cli/test_cli.py")),
 )
@@ -106,6 +125,7 @@ PLAIN = (  # Numba compiles it, or anew when it changes: run as plain Python
     "meshlang/inspect/report/counting.py",
     "meshlang/serve/checksum.py",
 )
+COMPILES = "meshlang/fabric/engine/jit.py"  # does nothing in plain Python
 ENOUGH = 300  # tests that execute a line: what so many do not notice is taken to be unnoticed
 SKIPPED = (
     "meshlang/fabric/bench.py",
@@ -124,6 +144,13 @@ COMPARE = {
     "not in": "in",
     "is": "is not",
     "is not": "is",
+}
+SILENT = {  # keywords that say nothing: see above
+    "dataclass": ("frozen", "slots", "repr"),
+    "field": ("repr",),
+    "zip": ("strict",),
+    "dump": ("indent",),
+    "dumps": ("indent",),
 }
 BINARY = {"+": "-", "-": "+", "*": "//", "//": "*", "<<": ">>", ">>": "<<", "&": "|", "|": "&"}
 
@@ -235,12 +262,18 @@ class _Finder(ast.NodeVisitor):
     def visit_Return(self, node: ast.Return) -> None:
         if node.value is not None and not (isinstance(node.value, ast.Constant) and node.value.value is None):
             start, end = self.span(node.value)
-            if not any(self.file.startswith(p) for p in PLAIN):
+            falsehood = isinstance(node.value, ast.Constant) and node.value.value is False
+            if not any(self.file.startswith(p) for p in PLAIN) and not falsehood:
                 self.add("returned", node, start, end, "None")
             self.visit(node.value)
 
+    def visit_Call(self, node: ast.Call) -> None:
+        silent = SILENT.get(ast.unparse(node.func).rpartition(".")[2], ())
+        for part in (node.func, *node.args, *(k for k in node.keywords if k.arg not in silent)):
+            self.visit(part)
+
     def visit_Expr(self, node: ast.Expr) -> None:
-        if isinstance(node.value, ast.Call):
+        if isinstance(node.value, ast.Call) and ast.unparse(node.value) != "print()":
             self.add("statement", node, *self.span(node), "pass")
         if not isinstance(node.value, ast.Constant):
             self.generic_visit(node)
@@ -253,12 +286,15 @@ class _Finder(ast.NodeVisitor):
         if node.value is not None:
             self.visit(node.value)
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         for default in [*node.args.defaults, *node.args.kw_defaults]:
             if default is not None:
                 self.visit(default)
         for statement in node.body:
             self.visit(statement)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+        self.visit_FunctionDef(node)
 
     def visit_Assert(self, node: ast.Assert) -> None:
         """What is asserted should hold anyway."""
@@ -322,9 +358,12 @@ class Lines:
                 for source, bits in sources.items():
                     self.of.setdefault(source, []).append((test, int(bits, 16)))
 
-    def tests(self, mutant: Mutant) -> tuple[str, ...]:
+    def tests(self, mutant: Mutant, any_line: bool = False) -> tuple[str, ...]:
         """Those that execute the line of a mutant or, if a part of a statement is no line of its own, the statement's first: those
-        first that concern the file, by name and by room, of each kind the quick ones; no more than ENOUGH, and `most` seconds."""
+        first that concern the file, by name and by room, of each kind the quick ones; no more than ENOUGH, and `most` seconds.
+
+        any_line: what runs when the file is imported (tables, constants, what fills them) runs in no test. Then it is those that
+        execute anything of the file and, if there is nothing else in it, those that concern it."""
         files = concern(mutant.file)
         stem = Path(mutant.file).stem.strip("_")
 
@@ -332,8 +371,11 @@ class Lines:
             file = test.partition("::")[0]
             return (0 if stem in Path(file).stem else 1 if file in files else 2), self.seconds[test]
 
-        for line in (mutant.line, mutant.statement):
-            found = [test for test, bits in self.of.get(mutant.file, ()) if bits >> line & 1]
+        executing = self.of.get(mutant.file, ())
+        choices = [[t for t, bits in executing if bits >> line & 1] for line in (mutant.line, mutant.statement)]
+        if any_line:
+            choices += [[t for t, _ in executing], [t for t in self.seconds if t.partition("::")[0] in files]]
+        for found in choices:
             if found:
                 chosen = sorted(set(found), key=order)[:ENOUGH]
                 spent = list(accumulate(self.seconds[t] for t in chosen))
@@ -394,12 +436,15 @@ class Bench:
         return self.times[tests]
 
     def tried(self, mutant: Mutant) -> dict[str, object]:
-        plain = mutant.file.startswith(PLAIN)
-        lines = self.plain if plain else self.lines
+        plain = mutant.file.startswith(PLAIN) and mutant.file != COMPILES
+        lines = Lines([], 0) if mutant.file == COMPILES else self.plain if plain else self.lines
         tests, limit = lines.tests(mutant), self.limit
         known = bool(tests)
         if plain and not known:  # who executes it with the compiled engine may do so without
             tests = self.lines.tests(mutant)
+        if not tests:
+            tests = lines.tests(mutant, any_line=True)
+            known = bool(tests)
         if lines.seconds and not tests:
             return outcome(mutant, 0, "survives", "no test executes it", 0, "no test executes it")
         if known:
@@ -428,17 +473,54 @@ def outcome(mutant: Mutant, tests: int, fate: str, how: str, seconds: float, by:
 
 def line_of(row: dict) -> str:
     change = f"{row['kind']}: {row['was'][:50]!r} -> {row['text'][:50]!r}"
-    return f"{row['fate']:9} {row['seconds']:6} s  {row['file']}:{row['line']} {change}  {row['by'][:100]}"
+    why = alike(row)
+    told = f"alike: {why}" if why is not None and row["fate"] != "killed" else row["by"][:100]
+    return f"{row['fate']:9} {row['seconds']:6} s  {row['file']}:{row['line']} {change}  {told}"
+
+
+@cache
+def _known_alike() -> dict[tuple[str, str, str, str], str]:
+    found = tomllib.loads(ALIKE.read_text(encoding="utf-8")).get("mutant", [])
+    return {(m["file"], m["in"], m["was"], m["becomes"]): m["why"] for m in found}
+
+
+def alike(row: dict) -> str | None:
+    """Why a mutant means the same as the original, if somebody has found that it does."""
+    known = _known_alike()
+    key = (row["file"], enclosing(row["file"], row["line"]), row["was"], row["text"])
+    return known.get(key)
+
+
+def enclosing(file: str, line: int) -> str:
+    """The function or class that a line stands in, with those around it; "" at the top."""
+    names: list[str] = []
+    node: ast.AST = ast.parse((ROOT / file).read_bytes())
+    while True:
+        inner = next(
+            (
+                n
+                for n in ast.walk(node)
+                if n is not node
+                and isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+                and n.lineno <= line <= (n.end_lineno or 0)
+            ),
+            None,
+        )
+        if inner is None:
+            return ".".join(names)
+        names.append(inner.name)
+        node = inner
 
 
 def report(rows: list[dict]) -> str:
     rooms: dict[str, list[dict]] = {}
     for row in rows:
         rooms.setdefault(room(row["file"]), []).append(row)
-    lines = [f"{'room':28} killed survives undecided"]
+    lines = [f"{'room':28} killed survives undecided   alike"]
     for name, of in [*sorted(rooms.items()), ("all", rows)]:
         killed, survives, undecided = (sum(r["fate"] == f for r in of) for f in ("killed", "survives", "undecided"))
-        lines.append(f"{name:28} {killed:6} {survives:8} {undecided:9}")
+        same = sum(r["fate"] != "killed" and alike(r) is not None for r in of)
+        lines.append(f"{name:28} {killed:6} {survives:8} {undecided:9} {same:7}")
     lines += [line_of(r) for r in rows if r["fate"] != "killed"]
     return "\n".join(lines)
 
@@ -448,6 +530,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--file", action="append", help="only this file (may be given several times)")
+    parser.add_argument("--room", action="append", help="of what is drawn, only this room (may be given several times)")
     parser.add_argument("--between", help="FIRST:LAST, lines of one --file")
     parser.add_argument(
         "--out", type=Path, default=Path("mutants.jsonl"), help="results, one a line; what is there is not done again"
@@ -458,14 +541,19 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=40, help="of tests for a mutant, with --lines")
     parser.add_argument("--again", action="store_true", help="try what has survived once more")
     parser.add_argument("--plain-lines", nargs="+", type=Path, default=[], help="the same, with NUMBA_DISABLE_JIT=1")
-    parser.add_argument("--concern", metavar="FILE", help="only print the tests that concern a file or folder")
+    parser.add_argument(
+        "--concern",
+        metavar="FILE",
+        help="only print the tests that concern a file or folder, or what is run as plain Python (plain)",
+    )
     parser.add_argument("--report", type=Path, help="only print what is in a file of results")
     args = parser.parse_args()
     if args.report:
         print(report([json.loads(line) for line in args.report.read_text().splitlines()]))
         return
     if args.concern:
-        print(*concern(args.concern))
+        places = PLAIN if args.concern == "plain" else (args.concern,)
+        print(*dict.fromkeys(test for place in places for test in concern(place)))
         return
     every = [str(p.relative_to(ROOT)) for p in sorted((ROOT / "meshlang").rglob("*.py"))]
     files = args.file or [f for f in every if f not in SKIPPED]
@@ -480,6 +568,7 @@ def main() -> None:
         for m, _ in zip(
             (m for m in drawn(files, args.seed) if first <= m.line <= last), range(args.count), strict=False
         )
+        if not args.room or room(m.file) in args.room
     ]
     lines, plain = Lines(args.lines, args.seconds), Lines(args.plain_lines, args.seconds)
     with tempfile.TemporaryDirectory() as folder:

@@ -76,6 +76,47 @@ def test_others_may_not_write(folder, mode):
     assert cache.entry("thing-1") is None
 
 
+def test_an_entry_that_cannot_be_written_to(folder, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, how: how != os.W_OK)
+    assert cache.entry("thing-1") is None
+
+
+def test_without_a_home(tmp_path, monkeypatch):
+    def homeless():
+        raise RuntimeError
+
+    monkeypatch.delenv("MESHLANG_CACHE_DIR", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(cache.Path, "home", homeless)
+    monkeypatch.setattr(cache.tempfile, "gettempdir", lambda: str(tmp_path))
+    (only,) = cache.folders()
+    assert only.parent == tmp_path and cache.entry("thing") == only / "thing"
+
+
+def test_what_was_of_no_use_for_longest_goes_first(folder):
+    """Until the others take at most so many bytes; a use counts, subfolders do not."""
+    (folder / "below").mkdir()
+    for i, name in enumerate("abcd"):
+        (folder / name).write_bytes(bytes(10))
+        os.utime(folder / name, (1000 + i, 1000 + i))
+    cache.used(folder / "a")
+    cache.shrink(folder, 40)
+    assert sorted(p.name for p in folder.iterdir()) == ["a", "b", "below", "c", "d"]
+    cache.shrink(folder, 39)
+    assert sorted(p.name for p in folder.iterdir()) == ["a", "below", "c", "d"]
+    cache.shrink(folder, 20)
+    assert sorted(p.name for p in folder.iterdir()) == ["a", "below", "d"]
+
+
+def test_what_a_killed_writer_left_goes_after_an_hour(folder):
+    now = cache.time.time()
+    for name, age in ((".a.1-0.tmp", 3700), (".a.2-0.tmp", 3500), ("old", 3700)):
+        (folder / name).touch()
+        os.utime(folder / name, (now - age, now - age))
+    cache.store(folder / "new", b"x")
+    assert sorted(p.name for p in folder.iterdir()) == [".a.2-0.tmp", "new", "old"]
+
+
 @posix
 def test_a_foreign_owner(folder, monkeypatch):
     cache.store(folder / "a", b"content")

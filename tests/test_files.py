@@ -83,6 +83,55 @@ def test_replaced_in_one_step(tmp_path):
     assert os.listdir(tmp_path) == ["file"]
 
 
+def test_the_content_is_on_the_disk_before_the_name(tmp_path, monkeypatch):
+    """Else a machine that loses its power keeps a name for nothing."""
+    done = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *a, name=name, real=real: (done.append(name), real(*a))[1])
+    files.write_text(tmp_path / "file", "content")
+    assert done == ["fsync", "replace"]
+
+
+def test_a_file_that_may_not_be_written_is_not_replaced(tmp_path, monkeypatch):
+    target = tmp_path / "file"
+    target.write_text("old")
+    monkeypatch.setattr(os, "access", lambda path, how: how != os.W_OK)
+    with pytest.raises(MeshlangError, match="cannot write .*file: Permission denied"):
+        files.write_text(target, "new")
+    assert target.read_text() == "old" and os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "help"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "cannot go on: no space left on device", None),
+        (FileNotFoundError(2, "No such file", "/a"), "cannot reach /a: no such file", None),
+        (
+            PermissionError(13, "Permission denied", "/a"),
+            "cannot reach /a: permission denied",
+            "it, or a folder on the way to it, is not open to you: see `ls -ld`",
+        ),
+        (OSError("odd"), "cannot go on: odd", None),
+    ],
+)
+def test_what_the_system_refuses(error, message, help):
+    (d,) = files.refused(error).diagnostics
+    assert (d.code, d.message, d.help) == ("MS0901", message, help)
+
+
+def test_arrays_are_read_and_nothing_is_executed(tmp_path):
+    import numpy as np
+
+    np.savez(tmp_path / "a.npz", x=np.arange(3), y=np.zeros((2, 2)))
+    found = files.read_arrays((tmp_path / "a.npz").read_bytes())
+    assert list(found) == ["x", "y"] and found["x"].tolist() == [0, 1, 2] and found["y"].shape == (2, 2)
+    np.savez(tmp_path / "b.npz", x=np.array([print], object))
+    for content in ((tmp_path / "b.npz").read_bytes(), b"", b"PK\x03\x04"):
+        with pytest.raises(ValueError):
+            files.read_arrays(content)
+
+
 def test_an_error_leaves_the_old_file(tmp_path):
     target = tmp_path / "file"
     files.write_text(target, "old")

@@ -78,6 +78,86 @@ error[MS0103]: m
     )
 
 
+def test_a_line_between_two_marks_is_shown_from_its_beginning():
+    """However long it is; two lines between are dots."""
+    file = SourceFile("f.csl", "one\n" + "x" * 300 + "\nthree\n\nfive\n\n\neight")
+    d = Diagnostic("MS0103", "m", at(file, "one"), labels=[Label(at(file, w), w) for w in ("three", "five", "eight")])
+    assert to_text(d).splitlines()[2:] == [
+        "  |",
+        "1 | one",
+        "  | ^^^",
+        "2 | " + "x" * 240 + " ...",
+        "3 | three",
+        "  | ----- three",
+        "4 |",
+        "5 | five",
+        "  | ---- five",
+        "...",
+        "8 | eight",
+        "  | ----- eight",
+    ]
+
+
+def test_marks_of_one_line_stand_in_order_behind_the_first():
+    file = SourceFile("f.csl", "ab cd ef\ng\n")
+    d = Diagnostic("MS0401", "m", at(file, "cd"), labels=[Label(at(file, "ef"), "2"), Label(at(file, "ab"), "1")])
+    assert to_text(d).splitlines()[3:] == ["1 | ab cd ef", "  |    ^^", "  | -- 1", "  |       -- 2"]
+    # what goes on behind the end of its line is marked up to there; nothing is marked as one column
+    many = Span(file, 3, len(file.text))
+    assert to_text(Diagnostic("MS0401", "m", many)).splitlines()[3:] == ["1 | ab cd ef", "  |    ^^^^^"]
+    assert to_text(Diagnostic("MS0401", "m", Span(file, 0, 0))).splitlines()[3:] == ["1 | ab cd ef", "  | ^"]
+    # numbers of lines are as wide as the widest
+    long = SourceFile("g.csl", "\n" * 8 + "nine\nten")
+    d = Diagnostic("MS0401", "m", at(long, "nine"), labels=[Label(at(long, "ten"), "")], notes=["n\nmore"])
+    assert to_text(d).splitlines()[1:] == [
+        "  --> g.csl:9:1",
+        "   |",
+        " 9 | nine",
+        "   | ^^^^",
+        "10 | ten",
+        "   | ---",
+        "   = note: n",
+        "           more",
+    ]
+
+
+def test_marks_of_a_part_of_a_long_line():
+    """A mark before or behind the part that is shown stands at its edge."""
+    file = SourceFile("f.csl", "S" + "a" * 999 + "HERE" + "b" * 995 + "E")
+    assert len(file.text) == 2000
+    d = Diagnostic("MS0103", "m", at(file, "HERE"), labels=[Label(at(file, "S"), "s"), Label(at(file, "E", 1), "e")])
+    d.labels[1].span = Span(file, 1999, 2000)
+    lines = to_text(d).splitlines()
+    assert lines[3] == "1 | ... " + "a" * 60 + "HERE" + "b" * 176 + " ..." and lines[4] == "  | " + " " * 64 + "^^^^"
+    assert lines[5] == "  | - s" and lines[6].endswith("- e") and len(lines[6]) <= len(lines[3]) + 3
+    exact = SourceFile("f.csl", "x" * 240)
+    assert to_text(Diagnostic("MS0103", "m", at(exact, "x"))).splitlines()[3] == "1 | " + "x" * 240
+    more = SourceFile("f.csl", "x" * 241)
+    assert to_text(Diagnostic("MS0103", "m", Span(more, 61, 62))).splitlines()[3:] == [
+        "1 | ... " + "x" * 240,
+        "  | " + " " * 64 + "^",
+    ]
+    assert to_text(Diagnostic("MS0103", "m", Span(more, 60, 61))).splitlines()[3] == "1 | " + "x" * 240 + " ..."
+
+
+def test_what_a_terminal_would_not_print():
+    """A control character takes one column, as its sign does; a tab takes four; a combining character none."""
+    file = SourceFile("f.csl", "\x07a\tb e\N{COMBINING ACUTE ACCENT}c")
+    for text, before in (("a", 1), ("b", 6), ("c", 9)):
+        lines = to_text(Diagnostic("MS0103", "m", at(file, text))).splitlines()
+        assert lines[3] == "1 | \N{REPLACEMENT CHARACTER}a    b e\N{COMBINING ACUTE ACCENT}c"
+        assert lines[4] == "  | " + " " * before + "^"
+
+
+def test_of_a_list_that_is_printed_warnings_are_summed_up(capsys):
+    warnings = [Diagnostic("MS1010", str(i), severity="warning") for i in range(5)]
+    render_text(warnings, most=3)
+    assert capsys.readouterr().err.count("warning[MS1010]") == 4
+    render_text(warnings)
+    assert capsys.readouterr().err.count("warning[MS1010]") == 5
+    assert [d.message for d in summed_up(warnings)] == ["0", "1", "2", "2 more warnings of this kind"]
+
+
 def test_of_a_long_line_the_part_at_the_mark_is_shown():
     long = SourceFile("long.csl", "a" * 1000 + "HERE" + "b" * 1000 + "\n" + "c" * 500 + "END")
     middle = to_text(Diagnostic("MS0103", "m", at(long, "HERE"))).splitlines()

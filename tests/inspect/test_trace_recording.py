@@ -228,3 +228,97 @@ def test_waiting_for_an_element_takes_time(tmp_path):
     (end,) = mine[mine["kind"] == KINDS.index("end")]
     assert end["cycle"] > took[-1] and end["extra"] > waited["value"]
     assert m.stats()["busy"][0, 1] == end["extra"]
+
+
+def test_which_pes_are_traced(program):
+    """Rectangles are half open; several are joined; one that begins outside of the program is refused."""
+    m = Machine(program, trace=TraceOptions(pes=((0, 2, 1, 2), (3, 9, 3, 9))))
+    expected = np.zeros((4, 4), bool)
+    expected[1, :2] = expected[3, 3] = True
+    assert np.array_equal(m.recorder.mask, expected)
+    words = m.state.W[m.state.W[s.Globals.eventpes] :][:1].view(np.uint64)
+    assert int(words[0]) == sum(1 << pe for pe in np.flatnonzero(expected))
+    assert Machine(program, trace=TraceOptions()).recorder.mask.all()
+    for pes in ((4, 5, 0, 1), (0, 1, 4, 5)):
+        with pytest.raises(MeshlangError, match=r"MS1001.*4 x 4 PEs") as error:
+            Machine(program, trace=TraceOptions(pes=(pes,)))
+        assert error.value.exit_code == 2
+    assert Machine(program, trace=TraceOptions(pes=((3, 4, 3, 4),))).recorder.mask.sum() == 1
+
+
+def test_a_sink_gets_all_and_what_is_kept_ends_at_the_limit(program, traced):
+    every = traced.recorder.events
+    assert traced.recorder.count == len(every) and traced.recorder.lost == 0 and traced.recorder.full_at is None
+    batches = []
+
+    def recorded(keeps, limit):
+        batches.clear()
+        m = Machine(program, trace=TraceOptions(groups=ALL, limit=limit))
+        m.recorder.sink, m.recorder.keeps = lambda batch: batches.append(batch.copy()), keeps
+        m.state.W[s.Globals.eventcap] = s.EVENT_ROOM + 10
+        m.launch("run", (2,))
+        m.run("commands")
+        m.run()
+        assert np.array_equal(np.sort(np.concatenate(batches), order=EVENT.names), np.sort(every, order=EVENT.names))
+        return m.recorder
+
+    r = recorded(False, 500)
+    assert r.count == len(every) and len(r.events) == 0 and r.full_at is None
+    r = recorded(True, 500)
+    assert 500 <= len(r.events) < len(every) and r.full_at <= every["cycle"][600] and not r.keeps and r.active
+    r = recorded(True, len(every) + 1)
+    assert np.array_equal(r.events, every) and r.full_at is None and r.keeps
+
+
+def test_a_recording_that_was_stopped(program, traced):
+    """What was there is kept, nothing comes any more, the run goes on the same."""
+    m = Machine(program, trace=TraceOptions(groups=ALL))
+    m.launch("run", (2,))
+    m.run(max_cycles=300)
+    assert m.recording and m.recorder.active
+    m.recorder.stop()
+    kept = len(m.recorder.events)
+    assert kept > 0 and not m.recording and not m.recorder.active and m.state.W[s.Globals.eventkinds] == 0
+    m.run("commands")
+    m.run()
+    m.recorder.stop()
+    assert len(m.recorder.events) == m.recorder.count == kept and m.cycle == traced.cycle
+    mine, every = m.recorder.events, traced.recorder.events
+    assert np.array_equal(mine[mine["cycle"] < 300], every[every["cycle"] < 300]) and mine["cycle"].max() < 400
+
+
+@pytest.mark.parametrize("middle", [226, 228, 230, 232])
+def test_what_was_under_way_when_recording_began(program, middle):
+    """Wavelets in the routers of the traced PEs and of those beside them, in their queues, and running tasks: as the
+    machine has them in the cycle before."""
+    before = Machine(program)
+    before.step_by_step()
+    before.launch("run", (2,))
+    before.run(max_cycles=middle - before.cycle)
+    first = middle + 1
+    m = Machine(program, trace=TraceOptions(cycles=(first, first + 1), pes=((1, 3, 1, 2),), groups=ALL))
+    m.launch("run", (2,))
+    m.run("commands")
+    m.run()
+    start = m.recorder.start
+    traced = {5, 6}
+    beside = traced | {4, 7, 1, 2, 9, 10}
+    st, counts = before.state, s.ChannelState.count
+    channels = {}
+    for color, grid in st.channels.items():
+        for pe in range(16):
+            n = int(counts.get(st.buffer(grid[pe : pe + 1])["state"])[0]) if grid[pe] >= 0 else 0
+            if n and pe in beside:
+                channels[pe, color] = n
+    queues = [
+        {(pe, int(q["id"])): int(q["count"]) for pe in sorted(traced) for q in st.queues(pe, output) if q["count"]}
+        for output in (False, True)
+    ]
+    tasks = {
+        pe: (int(before.pes["task"][pe]), int(before.pes["busyfrom"][pe]))
+        for pe in sorted(traced)
+        if before.pes["st"][pe] != s.ST_IDLE
+    }
+    assert start.cycle == first
+    assert (start.channels, start.inputs, start.outputs, start.tasks) == (channels, *queues, tasks)
+    assert tasks and (channels or queues[0] or queues[1])
