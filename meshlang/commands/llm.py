@@ -195,9 +195,9 @@ def _image(args: argparse.Namespace) -> Image | None:
     if is_url(args.folder):
         image = _loader(args).open(args.folder)
     else:
-        from meshlang.serve.image import MappedImage
+        from meshlang.serve.image import FileImage
 
-        image = MappedImage(args.folder)
+        image = FileImage(args.folder)
     layers = getattr(args, "layers", "auto")
     image.expect(
         mesh=mesh_of(args.mesh) if args.mesh else None,
@@ -209,10 +209,11 @@ def _image(args: argparse.Namespace) -> Image | None:
     return image
 
 
-def _loader(args: argparse.Namespace) -> Loader:
+def _loader(args: argparse.Namespace, once: bool = False) -> Loader:
+    """once: nobody loads a chunk again."""
     from meshlang.serve.tiers import Loader
 
-    return Loader(getattr(args, "pool", 256) << 20, getattr(args, "keep", None))
+    return Loader(getattr(args, "pool", 256) << 20, getattr(args, "keep", None), once=once)
 
 
 # ------------------------------------------------------------ generate
@@ -536,7 +537,8 @@ def _load(args: argparse.Namespace) -> int:
     from meshlang.host.progress import stages
     from meshlang.serve.image import ImageStore
 
-    with stages("loading"), _loader(args) as loader:
+    once = len(args.images) == 1 and not args.again
+    with stages("loading"), _loader(args, once) as loader:
         images = [loader.open(where) for where in args.images]
         fabrics = [image.program.start() for image in images]
         rounds = []
@@ -569,7 +571,7 @@ def _move(args: argparse.Namespace) -> int:
     from meshlang.fabric.timing import load_profile
     from meshlang.host.progress import stages
     from meshlang.serve.crossover import crossover
-    from meshlang.serve.image import MappedImage
+    from meshlang.serve.image import FileImage
 
     if args.clock is not None and not 1 <= args.clock <= 1e5:
         raise usage_error(f"--clock {args.clock}: expected MHz, such as 850")
@@ -578,8 +580,8 @@ def _move(args: argparse.Namespace) -> int:
         raise usage_error(f"--at {args.at}: expected numbers, such as 32,64")
     counts = [int(n) for n in args.at.split(",")]
     with stages("reading the images"):
-        source = MappedImage(args.source)
-        costs = crossover(source, MappedImage(args.target), prompt, counts)
+        source = FileImage(args.source)
+        costs = crossover(source, FileImage(args.target), prompt, counts)
     clock = 1e6 * float(args.clock or load_profile(source.header.arch)["machine.clock_mhz"])
     if args.json:
         from dataclasses import asdict

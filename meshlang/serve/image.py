@@ -1,7 +1,7 @@
 """Wafer images: reading them, and a model's weights from them straight into the memories of PEs.
 
-The payload of an image lies as the memories of the PEs do (image_format.py), so loading permutes nothing: the file is mapped, chunk by
-chunk is checked, and its rows are copied into the fabric, each byte once. Several threads do that at the same time.
+The payload of an image lies as the memories of the PEs do (image_format.py), so loading permutes nothing: a chunk is read, checked and
+copied into the fabric while it is in the processor's cache, by several threads, each with one place for all its chunks.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import hashlib
 import inspect
 import json
 import math
-import mmap
 import os
+import weakref
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -35,7 +36,8 @@ from meshlang.version import __version__
 from .checksum import checksum
 from .image_format import FORMAT, LONGEST_HEADER, MAGIC, PREFIX, Chunk, Header, Part, Segment, aligned, decode
 
-THREADS = 4  # that check and copy chunks: some wait for pages while others copy
+# Threads that read, check and copy chunks. No more than processors: their places share caches.
+THREADS = max(2, min(4, os.cpu_count() or 1))
 
 
 def image_error(code: str, message: str, help: str | None = None) -> MeshlangError:
@@ -46,6 +48,19 @@ def image_error(code: str, message: str, help: str | None = None) -> MeshlangErr
 def damaged(name: str | Path, what: str) -> MeshlangError:
     """MS1611."""
     return image_error("MS1611", f"{name} is damaged: {what}", "place the model again, or fetch the image again")
+
+
+def fill(file: int, offset: int, out: np.ndarray, name: str | Path) -> None:
+    """Bytes of an open file, from `offset` on, into `out` (uint8). MS1610 if it cannot be read, MS1611 if it ends too early."""
+    done = 0
+    while done < len(out):
+        try:
+            n = os.preadv(file, [out[done:].data], offset + done)
+        except OSError as error:
+            raise image_error("MS1610", f"cannot read {name}: {error.strerror}") from None
+        if not n:
+            raise damaged(name, f"it ends after {offset + done:,} bytes")
+        done += n
 
 
 def read_header(read: Callable[[int, int], bytes], size: int, name: str | Path) -> tuple[Header, str]:
@@ -102,27 +117,12 @@ class Image(ABC):
     def data(self, chunk: Chunk) -> np.ndarray:
         """The bytes of a chunk, uint8, checked. MS1613 if they are not those that were written."""
 
-    @abstractmethod
-    def release(self, chunk: Chunk) -> None:
-        """The bytes that `data` has given are not needed any more."""
-
     def chunks_of(self, *segments: Segment) -> list[Chunk]:
         return [chunk for segment in segments for chunk in self._of[segment]]
 
+    @abstractmethod
     def transfer(self, chunks: Sequence[Chunk], write: Callable[[Chunk, np.ndarray], None]) -> None:
-        """Call `write` with each chunk's bytes, in threads."""
-
-        def one(chunk: Chunk) -> None:
-            write(chunk, self.data(chunk))
-            self.release(chunk)
-
-        if len(chunks) < 2 * THREADS:
-            for chunk in chunks:
-                one(chunk)
-            return
-        with ThreadPoolExecutor(THREADS) as pool:
-            for _ in pool.map(one, chunks):
-                pass
+        """Call `write` with each chunk's bytes, checked, in threads."""
 
     def check(self, chunk: Chunk, data: Any) -> None:
         """MS1613 if these are not the bytes that were written."""
@@ -137,7 +137,6 @@ class Image(ABC):
         """Check all of it, as loading does part by part."""
         for chunk in self.chunks:
             self.data(chunk)
-            self.release(chunk)
         self.verify_program()
 
     def verify_program(self) -> None:
@@ -149,11 +148,7 @@ class Image(ABC):
         segment = self.header.find(kind)
         if segment is None:
             return None
-        parts = []
-        for chunk in self._of[segment]:
-            parts.append(self.data(chunk).tobytes())
-            self.release(chunk)
-        data = b"".join(parts)
+        data = b"".join(self.data(chunk).tobytes() for chunk in self._of[segment])
         if any(data[segment.bytes :]):
             raise damaged(self.name, f"there is something behind {segment.name}")
         return data[: segment.bytes]
@@ -263,42 +258,50 @@ class Image(ABC):
         return Runner(self.placement, ImageStore(self), self.header.arch, profile, program, pipeline)
 
 
-class MappedImage(Image):
-    """An image in a file, mapped into memory. MS1610 if it cannot be read, and as `read_header`."""
+class FileImage(Image):
+    """An image in a file. It is read and not mapped: what has been checked is what is used, and a file that is cut off meanwhile is an
+    error (a mapped one would end the process). MS1610 if it cannot be read, and as `read_header`."""
 
     def __init__(self, path: str | Path):
         try:
-            with open(path, "rb") as file:
-                size = os.fstat(file.fileno()).st_size
-
-                def read(at: int, n: int) -> bytes:
-                    file.seek(at)
-                    return file.read(n)
-
-                header, identity = read_header(read, size, path)
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise image_error("MS1610", f"cannot read {path}: {reason}") from None
+            self._file = os.open(path, os.O_RDONLY)
+            weakref.finalize(self, os.close, self._file)
+            size = os.fstat(self._file).st_size
+            header, identity = read_header(lambda at, n: os.pread(self._file, n, at), size, path)
+        except OSError as error:
+            raise image_error("MS1610", f"cannot read {path}: {error.strerror}") from None
         super().__init__(str(path), header, identity)
-        self._bytes = np.frombuffer(self._map, np.uint8)
-        self._checked = np.zeros(len(self.chunks), bool)
 
     def data(self, chunk: Chunk) -> np.ndarray:
-        data = self._bytes[chunk.offset : chunk.offset + chunk.size]
-        if not self._checked[chunk.number]:
-            self.check(chunk, data)
-            self._checked[chunk.number] = True
+        return self._read(chunk, np.empty(chunk.size, np.uint8))
+
+    def _read(self, chunk: Chunk, place: np.ndarray) -> np.ndarray:
+        """The chunk's bytes, checked, at the beginning of `place`."""
+        data = place[: chunk.size]
+        fill(self._file, chunk.offset, data, self.name)
+        self.check(chunk, data)
         return data
 
-    def release(self, chunk: Chunk) -> None:
-        pass  # they stay mapped
-
     def transfer(self, chunks: Sequence[Chunk], write: Callable[[Chunk, np.ndarray], None]) -> None:
-        if chunks and hasattr(self._map, "madvise"):  # they are side by side in the file
-            start = chunks[0].offset
-            self._map.madvise(mmap.MADV_WILLNEED, start, chunks[-1].offset + chunks[-1].size - start)
-        super().transfer(chunks, write)
+        left = deque(chunks)
+        largest = max((chunk.size for chunk in chunks), default=0)
+
+        def work() -> None:
+            place = np.empty(largest, np.uint8)
+            while True:
+                try:
+                    chunk = left.popleft()
+                except IndexError:
+                    return
+                try:
+                    write(chunk, self._read(chunk, place))
+                except BaseException:
+                    left.clear()  # the others need not go on
+                    raise
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            for done in [pool.submit(work) for _ in range(min(THREADS, len(chunks)))]:
+                done.result()
 
 
 class ImageStore(Store):
@@ -338,20 +341,17 @@ class ImageStore(Store):
         place = self.image.placement
         row = place.config.hidden_size * place.dtype.itemsize
         out = np.empty((len(tokens), row), np.uint8)
-        for i, token in enumerate(tokens):
-            self._table_bytes(token * row, out[i])
+        have, data = -1, np.empty(0, np.uint8)
+        for i in np.argsort(tokens, kind="stable"):  # so that each chunk is read once
+            done = 0
+            while done < row:  # a row may lie in several chunks
+                number, at = divmod(int(tokens[i]) * row + done, self._table[0].size)
+                if number != have:
+                    have, data = number, self.image.data(self._table[number])
+                part = data[at : at + row - done]
+                out[i, done : done + len(part)] = part
+                done += len(part)
         return out.view(place.dtype)
-
-    def _table_bytes(self, start: int, out: np.ndarray) -> None:
-        """Bytes of the table from `start` on; a row may lie in several chunks."""
-        done = 0
-        while done < len(out):
-            chunk = self._table[(start + done) // self._table[0].size]
-            at = start + done - (chunk.offset - self._table[0].offset)
-            part = self.image.data(chunk)[at : at + len(out) - done]
-            out[done : done + len(part)] = part
-            self.image.release(chunk)
-            done += len(part)
 
     def _write(self, fabric: FabricHandle, chunks: list[Chunk]) -> None:
         self.image.transfer(chunks, ChunkWriter(self.image.header, fabric).write)

@@ -43,10 +43,11 @@ class Frame:
 
 
 class Pool:
-    """size: bytes. locked: the memory cannot be paged out (where the system allows that much). MS1622 if there is no room for
-    the chunks of one load."""
+    """size: bytes. locked: the memory cannot be paged out (where the system allows that much). once: a chunk that nobody needs any more
+    goes at once, and its frame, which is still in the processor's cache, is the next one. MS1622 if there is no room for the chunks
+    of one load."""
 
-    def __init__(self, size: int):
+    def __init__(self, size: int, once: bool = False):
         count = size // FRAME
         if count < LEAST:
             raise image_error(
@@ -55,6 +56,7 @@ class Pool:
                 f"it needs at least {LEAST * FRAME:,} bytes",
             )
         self.size = count * FRAME
+        self._once = once
         # memory that children share takes three times as long to be used for the first time
         private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_ANONYMOUS") else {}
         self._memory = mmap.mmap(-1, self.size, **private)
@@ -135,6 +137,9 @@ class Pool:
             frame.pins -= 1
             if not frame.pins:
                 if frame.error is not None:
+                    self._free.append(frame.index)
+                elif self._once:
+                    del self._frames[frame.key]
                     self._free.append(frame.index)
                 self._changed.notify_all()
 

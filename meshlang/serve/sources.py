@@ -15,7 +15,7 @@ import numpy as np
 from meshlang import files
 
 from .extras import needs
-from .image import image_error
+from .image import fill, image_error
 from .image_format import Chunk, Header
 
 TRIES = 3  # of a request whose connection breaks
@@ -53,15 +53,7 @@ class FileSource(Source):
             raise image_error("MS1610", f"cannot read {path}: {error.strerror}") from None
 
     def read_into(self, offset: int, out: np.ndarray) -> None:
-        done = 0
-        while done < len(out):
-            try:
-                n = os.preadv(self._file, [out[done:].data], offset + done)
-            except OSError as error:
-                raise image_error("MS1610", f"cannot read {self.name}: {error.strerror}") from None
-            if not n:
-                raise image_error("MS1611", f"{self.name} is damaged: it ends after {offset + done:,} bytes")
-            done += n
+        fill(self._file, offset, out, self.name)
 
     def close(self) -> None:
         os.close(self._file)
@@ -148,6 +140,8 @@ class Kept:
         self.path = Path(folder) / f"{identity}.wimg"
         self._part, self._marks = self.path.with_suffix(".part"), self.path.with_suffix(".have")
         self._lock = threading.Lock()
+        self._closed = False
+        self._mark_file: int | None = None  # while it is not complete
         self._count = header.count()
         self.complete = self.path.is_file()
         self._have = np.zeros(self._count, np.uint8)
@@ -178,15 +172,15 @@ class Kept:
     def forget(self, chunk: Chunk) -> None:
         """What is there is not the chunk."""
         self._have[chunk.number] = 0
-        if not self.complete:
+        if self._mark_file is not None:
             os.pwrite(self._mark_file, b"\0", chunk.number)
 
     def keep(self, chunk: Chunk, data: np.ndarray) -> None:
-        """A full disk only means that nothing is kept."""
+        """A full disk only means that nothing is kept, and so does `close`."""
         with contextlib.suppress(OSError), self._lock:
-            if os.pwrite(self._file, data.data, chunk.offset) != len(data):
+            if self._closed or os.pwrite(self._file, data.data, chunk.offset) != len(data):
                 return
-            if self.complete:  # it was damaged
+            if self._mark_file is None:  # it was damaged
                 self._have[chunk.number] = 1
                 return
             os.pwrite(self._mark_file, b"\1", chunk.number)
@@ -202,9 +196,13 @@ class Kept:
             self._marks.unlink()
 
     def close(self) -> None:
-        os.close(self._file)
-        if not self.complete:
-            os.close(self._mark_file)
+        with (
+            self._lock
+        ):  # a chunk that is being written, or comes later, must not go to whatever has the file's number then
+            self._closed = True
+            os.close(self._file)
+            if self._mark_file is not None:
+                os.close(self._mark_file)
 
 
 @cache

@@ -9,16 +9,18 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 Owner = TypeVar("Owner")
+Then = Callable[[], None]
 
 
 class Station(Generic[Owner]):
-    """work: called in a thread with an owner and one of its items; returns the bytes that it has moved. Of the owners with
-    something to do, the one that has had fewest bytes is next; one that comes later begins where the others are.
+    """work: called in a thread with an owner and one of its items; returns the bytes that it has moved, and what this thread does next,
+    outside the station. Of the owners with something to do, the one that has had fewest bytes is next; one that comes later begins
+    where the others are.
 
     Bandwidth is bytes by the time in which some thread was at work.
     """
 
-    def __init__(self, name: str, threads: int, work: Callable[[Owner, Any], int]):
+    def __init__(self, name: str, threads: int, work: Callable[[Owner, Any], tuple[int, Then | None]]):
         self.name = name
         self._work = work
         self._queues: dict[Owner, deque[tuple[Any, int]]] = {}
@@ -35,11 +37,23 @@ class Station(Generic[Owner]):
 
     def submit(self, owner: Owner, item: Any, size: int) -> None:
         with self._changed:
-            if owner not in self._queues:
-                self._queues[owner] = deque()
-                self._served[owner] = min((self._served[o] for o in self._queues if o is not owner), default=0)
+            self._know(owner)
             self._queues[owner].append((item, size))
             self._changed.notify()
+
+    def carry(self, owner: Owner, item: Any, size: int) -> None:
+        """Like `submit`; the calling thread does the work itself if nothing waits and a thread of the station is idle: what it
+        has just brought is in its processor's cache, and nobody has to be woken."""
+        with self._changed:
+            here = self._active < len(self._threads) and not any(self._queues.values()) and not self._closed
+            if here:
+                self._know(owner)
+                self._begin(owner, size)
+        if not here:
+            self.submit(owner, item, size)
+            return
+        if (then := self._do(owner, item)) is not None:
+            then()
 
     def drop(self, owner: Owner) -> list[Any]:
         """Forget an owner; what it still had to do."""
@@ -72,24 +86,36 @@ class Station(Generic[Owner]):
                 if ready:
                     owner = min(ready, key=lambda o: self._served[o])
                     item, size = self._queues[owner].popleft()
-                    self._served[owner] += size
-                    if not self._active:
-                        self._since = time.monotonic()
-                    self._active += 1
+                    self._begin(owner, size)
                     return owner, item
                 if self._closed:
                     return None
                 self._changed.wait()
 
+    def _know(self, owner: Owner) -> None:
+        if owner not in self._queues:
+            self._queues[owner] = deque()
+            self._served[owner] = min((self._served[o] for o in self._queues if o is not owner), default=0)
+
+    def _begin(self, owner: Owner, size: int) -> None:
+        self._served[owner] += size
+        if not self._active:
+            self._since = time.monotonic()
+        self._active += 1
+
+    def _do(self, owner: Owner, item: Any) -> Then | None:
+        moved, then = 0, None
+        try:
+            moved, then = self._work(owner, item)
+        finally:
+            with self._changed:
+                self._active -= 1
+                self._bytes += moved
+                if not self._active:
+                    self._busy += time.monotonic() - self._since
+        return then
+
     def _run(self) -> None:
         while (task := self._next()) is not None:
-            owner, item = task
-            moved = 0
-            try:
-                moved = self._work(owner, item)
-            finally:
-                with self._changed:
-                    self._active -= 1
-                    self._bytes += moved
-                    if not self._active:
-                        self._busy += time.monotonic() - self._since
+            if (then := self._do(*task)) is not None:
+                then()

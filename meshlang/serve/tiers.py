@@ -1,6 +1,7 @@
 """Loading images through tiers: a server, the disk, host memory, the fabric.
 
-Each tier is a station with threads of its own, and a chunk goes from one to the next as soon as it can, so all tiers are at work at once:
+Each tier is a station with threads of its own, and a chunk goes from one to the next as soon as it can, so all tiers are at work at once
+(where the next station is idle, by the same thread):
 
     remote   fetch a range from the server into a frame of the pool        keep     write it to the folder of kept images
     disk     read a chunk of a file into a frame                            fabric   copy it into the memories of the PEs
@@ -26,11 +27,11 @@ import numpy as np
 
 from meshlang.diag import MeshlangError
 
-from .image import Image, MappedImage, image_error, read_header
+from .image import FileImage, Image, image_error, read_header
 from .image_format import Chunk
 from .pool import FRAME, LEAST, Frame, Pool
 from .sources import FileSource, HttpSource, Kept, Source, is_url, source_of
-from .station import Station
+from .station import Station, Then
 
 TIERS = ("remote", "disk", "fabric")
 THREADS = {"remote": 4, "keep": 1, "disk": 2, "fabric": 2}
@@ -122,9 +123,6 @@ class TieredImage(Image):
     def data(self, chunk: Chunk) -> np.ndarray:
         return self.loader.now(self, chunk)
 
-    def release(self, chunk: Chunk) -> None:
-        pass  # `data` has made a copy
-
     def transfer(self, chunks: Sequence[Chunk], write: Write) -> None:
         self.last = self.loader.load(self, chunks, write)
         self.last.wait()
@@ -168,10 +166,16 @@ class _Beginning:
 
 class Loader:
     """pool: bytes of host memory for chunks (MS1622). kept_in: a folder for what comes from servers; None: nothing is kept on
-    disk. threads: of each station. Leave it as a context manager, or `close` it."""
+    disk. threads: of each station. once: nobody loads a chunk again. Leave it as a context manager, or `close` it."""
 
-    def __init__(self, pool: int = 256 << 20, kept_in: str | Path | None = None, threads: dict[str, int] | None = None):
-        self.pool = Pool(pool)
+    def __init__(
+        self,
+        pool: int = 256 << 20,
+        kept_in: str | Path | None = None,
+        threads: dict[str, int] | None = None,
+        once: bool = False,
+    ):
+        self.pool = Pool(pool, once)
         self.kept_in = Path(kept_in) if kept_in is not None else None
         counts = THREADS | (threads or {})
         self.remote = Station[Load]("remote", counts["remote"], self._fetch)
@@ -295,24 +299,25 @@ class Loader:
 
     # ------------------------------------------------------------ stations
 
-    def _fetch(self, load: Load, chunk: Chunk) -> int:
+    def _fetch(self, load: Load, chunk: Chunk) -> tuple[int, Then | None]:
         return self._fill(load, chunk, "remote")
 
-    def _read(self, load: Load, chunk: Chunk) -> int:
+    def _read(self, load: Load, chunk: Chunk) -> tuple[int, Then | None]:
         return self._fill(load, chunk, "disk")
 
-    def _fill(self, load: Load, chunk: Chunk, tier: str) -> int:
-        """The chunk into a frame, unless somebody has done that or is doing it; then on to the fabric. Bytes that came
-        here."""
+    def _fill(self, load: Load, chunk: Chunk, tier: str) -> tuple[int, Then | None]:
+        """The chunk into a frame, unless somebody has done that or is doing it; then on to the fabric. Bytes that came here, and how it
+        goes on."""
         key = (load.image.identity, chunk.number)
         claimed = None if load.ended else self.pool.claim(key, chunk.size, lambda: not load.ended)
         if claimed is None:
-            return 0
+            return 0, None
         frame, mine = claimed
         if mine:
             self._read_into(load, chunk, frame, tier)
-        self.pool.when_settled(frame, lambda: self._arrived(load, chunk, frame, mine))
-        return chunk.size if mine and frame.full else 0
+            return chunk.size if frame.full else 0, lambda: self._arrived(load, chunk, frame, True)
+        self.pool.when_settled(frame, lambda: self._arrived(load, chunk, frame, False))
+        return 0, None
 
     def _read_into(self, load: Load, chunk: Chunk, frame: Frame, tier: str) -> None:
         """Fill a frame and settle it. What comes from a server goes to the disk, too."""
@@ -332,8 +337,10 @@ class Loader:
         self.pool.settle(frame)
 
     def _arrived(self, load: Load, chunk: Chunk, frame: Frame, mine: bool) -> None:
+        """mine: this thread has filled the frame."""
         if frame.full and not load.ended:
-            self.fabric.submit(load, (chunk, frame), chunk.size)
+            on = self.fabric.carry if mine else self.fabric.submit
+            on(load, (chunk, frame), chunk.size)
         else:
             self.pool.unpin(frame)
             if mine and frame.error is not None:
@@ -343,13 +350,13 @@ class Loader:
         if load.ended:  # meanwhile
             self._drop(load)
 
-    def _keep(self, kept: Kept, item: tuple[Chunk, Frame]) -> int:
+    def _keep(self, kept: Kept, item: tuple[Chunk, Frame]) -> tuple[int, None]:
         chunk, frame = item
         kept.keep(chunk, frame.data)
         self.pool.unpin(frame)
-        return chunk.size
+        return chunk.size, None
 
-    def _write(self, load: Load, item: tuple[Chunk, Frame]) -> int:
+    def _write(self, load: Load, item: tuple[Chunk, Frame]) -> tuple[int, None]:
         chunk, frame = item
         try:
             if not load.ended:
@@ -364,7 +371,7 @@ class Loader:
             complete = not load._left
         if complete:
             self._end(load, None)
-        return chunk.size
+        return chunk.size, None
 
     # ------------------------------------------------------------ prediction
 
@@ -410,7 +417,7 @@ class Loader:
 def opened(where: str | Path) -> Iterator[Image]:
     """An image to look into: a file, or as much of one on a server as is asked for. Errors as `Loader.open`."""
     if not is_url(where):
-        yield MappedImage(where)
+        yield FileImage(where)
         return
     with Loader(LEAST * FRAME) as loader:
         image = loader.open(where)

@@ -35,7 +35,7 @@ from meshlang.models.checkpoint import Checkpoint
 from meshlang.models.fit import place
 from meshlang.models.llama import MODEL
 from meshlang.models.runner import Store, Weights
-from meshlang.serve.image import ImageStore, MappedImage
+from meshlang.serve.image import FileImage, ImageStore
 from meshlang.serve.tiers import Loader
 
 PIECE = 4 << 20  # bytes of a sequential read
@@ -98,7 +98,7 @@ def image(folder: Path, name: str, mesh: str, *more: Any) -> Path:
 def usable(path: Path) -> bool:
     """Not if an older version wrote it."""
     try:
-        MappedImage(path).verify_program()
+        FileImage(path).verify_program()
     except MeshlangError:
         return False
     return True
@@ -176,7 +176,7 @@ def start_once(args: argparse.Namespace) -> None:
         program = api.compile(MODEL, params=where.model_params())
         store: Store = Weights(where, checkpoint)
     else:
-        opened = MappedImage(args.folder)
+        opened = FileImage(args.folder)
         program, store = opened.program, ImageStore(opened)
     mark()
     fabric = program.start()
@@ -191,7 +191,7 @@ def start_once(args: argparse.Namespace) -> None:
 
 def payload(args: argparse.Namespace) -> None:
     path = large(args.folder)
-    opened = MappedImage(path)
+    opened = FileImage(path)
     chunks = ImageStore(opened).payload()
     begin, size = chunks[0].offset, chunks[-1].offset + chunks[-1].size - chunks[0].offset
     fabric = opened.program.start()
@@ -200,16 +200,16 @@ def payload(args: argparse.Namespace) -> None:
     other = image(args.folder, "other", "96x96", "--context", 1536)
     worker = Loader()  # as that of `meshlang serve`, whose pool is in use
 
-    def sequential() -> None:
-        """Into memory of the payload's size, where it has to be in the end, too."""
+    def sequential(buffer: np.ndarray = buffer) -> None:
+        """Into memory of the payload's size, where it has to be in the end, too. It has been touched, as the fabric's has."""
         with path.open("rb", buffering=0) as file:
             file.seek(begin)
             done = 0
             while done < size:
                 done += file.readinto(memoryview(buffer)[done : done + PIECE])
 
-    def mapped() -> None:
-        ImageStore(MappedImage(path)).write_model(fabric)
+    def direct() -> None:
+        ImageStore(FileImage(path)).write_model(fabric)
 
     def through(loader: Loader, what: Path) -> None:
         image = loader.open(what)
@@ -217,14 +217,15 @@ def payload(args: argparse.Namespace) -> None:
         image.close()
 
     def first() -> None:
-        with Loader() as loader:
+        with Loader(once=True) as loader:  # as that of `meshlang llm load`
             through(loader, path)
 
     ways: dict[str, Callable[[], None]] = {
         "sequential": sequential,
-        "image mapped": mapped,
-        "through the tiers": lambda: through(worker, path),
-        "through new tiers": first,
+        "the same, memory not yet touched": lambda: sequential(np.empty(size, np.uint8)),
+        "image": direct,
+        "tiers": lambda: through(worker, path),
+        "new tiers": first,
     }
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for way in ways.values():  # memory is touched and code loaded
@@ -233,7 +234,7 @@ def payload(args: argparse.Namespace) -> None:
         for state in ("cold", "warm"):
             # each is first in turn: what one has read, others may find in a cache that is not ours
             for name, way in [*ways.items()][r % len(ways) :] + [*ways.items()][: r % len(ways)]:
-                if name == "through the tiers":
+                if name == "tiers":
                     through(worker, other)  # nothing of the image is in the pool
                 if state == "cold":
                     drop(path)
@@ -243,23 +244,19 @@ def payload(args: argparse.Namespace) -> None:
                 read = from_disk() - before
                 assert (read > 0.9 * size) == (state == "cold"), f"{name}, {state}: {read:,} bytes came from the disk"
                 found.setdefault((state, name), []).append(seconds)
-    print(
-        f"{size / 1e6:.0f} MB of payload in {len(chunks)} chunks; medians of {args.rounds} rounds (best); CPU: processor seconds"
-    )
-    print(f"| | sequential | CPU | {' '.join(f'{name} | of the medium | CPU |' for name in [*ways][1:])}")
-    print("|" + "---|" * 3 * len(ways))
+    print(f"{size / 1e6:.0f} MB of payload in {len(chunks)} chunks; medians of {args.rounds} rounds")
+    print("| | way | bandwidth | of the medium | processor s |\n|---|---|---|---|---|")
     for state in ("cold", "warm"):
-        cells = []
         for name in ways:
             rows = found[state, name]
-            cells.append(
-                f"{size / median(s for s, _ in rows) / 1e6:,.0f} ({size / min(s for s, _ in rows) / 1e6:,.0f}) MB/s"
-            )
+            times = [seconds for seconds, _ in rows]
+            speed = f"{size / median(times) / 1e6:,.0f} ({size / min(times) / 1e6:,.0f}) MB/s"
+            share = ""
             if name != "sequential":  # of the same round: the medium and those who share it change
                 shares = [s / w for (s, _), (w, _) in zip(found[state, "sequential"], rows)]
-                cells.append(f"{median(shares):.0%} ({min(shares):.0%} to {max(shares):.0%})")
-            cells.append(f"{median(c for _, c in rows):.2f}")
-        print(f"| {state} | {' | '.join(cells)} |")
+                share = f"{median(shares):.0%} ({100 * min(shares):.0f} to {100 * max(shares):.0f})".replace("%", " %")
+            first_cell = state if name == "sequential" else ""
+            print(f"| {first_cell} | {name} | {speed} | {share} | {median(c for _, c in rows):.2f} |")
 
 
 # ------------------------------------------------------------ tiers

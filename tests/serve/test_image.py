@@ -22,7 +22,7 @@ from meshlang.models.fit import place
 from meshlang.models.llama import Placement
 from meshlang.models.runner import Weights
 from meshlang.serve import image_format
-from meshlang.serve.image import Image, ImageStore, MappedImage, joined
+from meshlang.serve.image import FileImage, Image, ImageStore, joined
 from meshlang.serve.image_format import PAGE, PREFIX, Part
 from meshlang.serve.image_write import write_image
 
@@ -107,7 +107,7 @@ def test_text_and_end_come_with_the_image(folder, small, tmp_path, capsys):
     pytest.importorskip("tokenizers", reason="the extra llm is not installed")
     got = json.loads(run(capsys, "generate", small, "--prompt", "cab", "--new", 2, "--json").out)
     assert got["turns"][0]["prompt"] == [1, 6, 4, 5] and len(got["text"]) <= 2
-    assert MappedImage(small).header.ends == (2,)
+    assert FileImage(small).header.ends == (2,)
     bare = tmp_path / "bare"
     shutil.copytree(folder, bare)
     (bare / "tokenizer.json").unlink()
@@ -117,7 +117,7 @@ def test_text_and_end_come_with_the_image(folder, small, tmp_path, capsys):
 
 
 def test_layers_are_apart_and_as_placed(folder, small):
-    image = MappedImage(small)
+    image = FileImage(small)
     store = Weights(image.placement, Checkpoint(folder))
     for layer in range(2):
         for settled in (False, True):
@@ -136,18 +136,18 @@ def test_layers_are_apart_and_as_placed(folder, small):
 
 def test_chunks_of_rows_and_of_parts_of_rows(folder, small, tmp_path, monkeypatch):
     """With tiny chunks an image has rows of PEs in several of them; what is read back is the same."""
-    plain = MappedImage(small).runner().feed(PROMPT[:5])
+    plain = FileImage(small).runner().feed(PROMPT[:5])
     for size in (256, 40_000):
         monkeypatch.setattr(image_format, "CHUNK", size)
         path = make(folder, tmp_path / f"{size}.wimg", 2, 2, tokens=8, prompt=4, mode="streamed")
-        image = MappedImage(path)
+        image = FileImage(path)
         assert any(c.columns == 1 for c in image.chunks) == (size == 256)
         assert sum(c.size for c in image.chunks) == image.header.end - image.chunks[0].offset
         assert np.array_equal(image.runner().feed(PROMPT[:5]), plain)
 
 
 def test_memories_that_are_not_evenly_spaced(small, monkeypatch):
-    image = MappedImage(small)
+    image = FileImage(small)
     fabrics = [image.program.start() for _ in range(3)]
     ImageStore(image).write_layer(fabrics[0], 1, settled=True)
     monkeypatch.setattr(Machine, "window", lambda *_: None)
@@ -175,7 +175,7 @@ def test_an_image_for_something_else(small, folder, capsys):
     assert "MS1610" in run(capsys, "generate", folder / "config.json", "--tokens", "5", code=1).err
     assert "--mesh is missing" in run(capsys, "generate", folder, "--tokens", "5", code=2).err
     text = run(capsys, "info", small).out
-    assert "2 x 2 PEs" in text and MappedImage(small).identity in text
+    assert "2 x 2 PEs" in text and FileImage(small).identity in text
     found = json.loads(run(capsys, "info", small, "--json").out)
     assert found["weights_sha256"] == Checkpoint(folder).digest()
 
@@ -194,7 +194,7 @@ def test_an_image_is_written_whole_or_not_at_all(folder, tmp_path):
 
 def test_killed_while_writing(folder, small, tmp_path, monkeypatch):
     """kill -9 at twenty moments: what was there before, or the whole image."""
-    image = MappedImage(small)
+    image = FileImage(small)
     program = image.program
     monkeypatch.setattr("meshlang.serve.image_write.api.compile", lambda *_, **__: program)
     path = tmp_path / "model.wimg"
@@ -216,8 +216,8 @@ def test_killed_while_writing(folder, small, tmp_path, monkeypatch):
         os.waitpid(child, 0)
         whole = time.monotonic() - began if not trial else whole
         if path.read_bytes() != b"before":
-            assert MappedImage(path).identity == image.identity
-            MappedImage(path).verify()
+            assert FileImage(path).identity == image.identity
+            FileImage(path).verify()
         seen.add(path.stat().st_size)
     assert seen == {6, small.stat().st_size}
 
@@ -225,16 +225,16 @@ def test_killed_while_writing(folder, small, tmp_path, monkeypatch):
 def test_arguments_are_all_of_a_placement(small):
     """What is added to `Placement` belongs into images."""
     named = set(inspect.signature(Placement).parameters) - {"config", "advise"}
-    assert set(MappedImage(small).placement.arguments()) == named
+    assert set(FileImage(small).placement.arguments()) == named
 
 
 def test_versions(small, tmp_path, monkeypatch):
     monkeypatch.setattr("meshlang.serve.image.VERSION", 99)
-    assert refused(lambda: MappedImage(small).runner()) == "MS1612"
+    assert refused(lambda: FileImage(small).runner()) == "MS1612"
     data = bytearray(small.read_bytes())
     data[8] = 7
     (tmp_path / "x.wimg").write_bytes(data)
-    assert refused(lambda: MappedImage(tmp_path / "x.wimg")) == "MS1612"
+    assert refused(lambda: FileImage(tmp_path / "x.wimg")) == "MS1612"
 
 
 # ------------------------------------------------------------ damage
@@ -255,8 +255,9 @@ class Bytes(Image):
         self.check(chunk, data)
         return data
 
-    def release(self, chunk):
-        pass
+    def transfer(self, chunks, write):
+        for chunk in chunks:
+            write(chunk, self.data(chunk))
 
 
 def test_every_flipped_bit_and_cut_is_refused(small, tmp_path):
@@ -279,11 +280,31 @@ def test_every_flipped_bit_and_cut_is_refused(small, tmp_path):
             changed[at] ^= 1 << rng.randrange(8)
         codes.add(refused(lambda changed=changed: Bytes(bytes(changed)).verify()))
     assert codes - {"MS1612"} == {"MS1610", "MS1611", "MS1613"}
-    # the file itself, mapped
+    # the file itself
     cut = tmp_path / "cut.wimg"
     for size in (0, 7, 40, PAGE, len(data) - 1):
         cut.write_bytes(data[:size])
-        assert refused(lambda: MappedImage(cut)) in ("MS1610", "MS1611")
+        assert refused(lambda: FileImage(cut)) in ("MS1610", "MS1611")
+
+
+@pytest.mark.parametrize("mode", ["resident", "streamed"])
+def test_what_goes_to_the_fabric_is_refused(folder, tmp_path, mode):
+    """A flipped bit of the payload, and a file that is cut off after it was opened, before anything is computed from it."""
+    path = make(folder, tmp_path / "x.wimg", 2, 2, tokens=8, mode=mode)
+    data = path.read_bytes()
+    rng = random.Random(7)
+    chunks = [chunk for chunk in FileImage(path).chunks if chunk.segment.mesh]
+    for chunk in rng.sample(chunks, min(6, len(chunks))):
+        changed = bytearray(data)
+        changed[chunk.offset + rng.randrange(chunk.size)] ^= 1 << rng.randrange(8)
+        path.write_bytes(changed)
+        assert refused(lambda: FileImage(path).runner().feed(PROMPT[:2])) == "MS1613"
+    path.write_bytes(data)
+    image = FileImage(path)
+    runner = image.runner()
+    for chunk in (chunks[-1], chunks[0]):
+        os.truncate(path, chunk.offset + 10)
+        assert refused(lambda: runner.feed(PROMPT[:2]) if mode == "streamed" else image.runner()) == "MS1611"
 
 
 def test_headers_that_lie(small):

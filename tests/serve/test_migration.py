@@ -23,7 +23,7 @@ from meshlang.models.checkpoint import Checkpoint
 from meshlang.models.fit import place
 from meshlang.models.runner import Runner
 from meshlang.models.sampling import Sampling
-from meshlang.serve.image import MappedImage
+from meshlang.serve.image import FileImage
 from meshlang.serve.image_write import write_image
 from meshlang.serve.ledger import Ledger, Presence, alive
 from meshlang.serve.migration import Decoding, Link, Worker, connect, hand_over, take_over
@@ -114,7 +114,7 @@ def images(tmp_path_factory):
         path = folder / f"{height}.wimg"
         placement = place(checkpoint.config, height, width, tokens=24, prompt=prompt, dtype=np.float32, mode=mode)
         write_image(path, checkpoint, placement)
-        image = MappedImage(path)
+        image = FileImage(path)
         assert image.program and image.placement.prompt
         found.append(image)
     return found

@@ -18,7 +18,7 @@ from meshlang import MeshlangError
 from meshlang.models.checkpoint import Checkpoint
 from meshlang.models.fit import place
 from meshlang.serve import image_format
-from meshlang.serve.image import MappedImage
+from meshlang.serve.image import FileImage
 from meshlang.serve.image_write import write_image
 from meshlang.serve.pool import FRAME, LEAST, Pool
 from meshlang.serve.station import Station
@@ -72,7 +72,7 @@ def code_of(action):
 
 
 def test_a_model_through_tiers_computes_the_same(path, server):
-    want = MappedImage(path).runner().feed(PROMPT)
+    want = FileImage(path).runner().feed(PROMPT)
     with Loader(64 * FRAME) as loader:
         for where in (path, f"{server.address}/model.wimg"):
             image = loader.open(where)
@@ -162,7 +162,7 @@ def test_a_station_serves_by_bytes():
     def work(owner, item):
         gate.wait()
         order.append(owner)
-        return 1
+        return 1, None
 
     station = Station("test", 1, work)
     station.submit("first", 0, 1)
@@ -177,6 +177,79 @@ def test_a_station_serves_by_bytes():
         large, small = order[:n].count("large") * 20, order[:n].count("small") * 10
         assert abs(large - small) <= 20 or order[:n].count("small") == 6
     assert station.work_done()[0] == len(order) == 13
+
+
+def test_who_brings_something_carries_it_on():
+    """The same thread does the next station's work while that is idle; the first station does not count its time."""
+    gates = [threading.Event() for _ in range(4)]
+    who: dict[int, str] = {}
+
+    def after(owner, item):
+        who[item] = threading.current_thread().name
+        gates[item].wait()
+        return 10, None
+
+    second = Station("second", 1, after)
+    first = Station("first", 2, lambda owner, item: (1, lambda: second.carry(owner, item, 10)))
+    first.submit("a", 0, 1)
+    until(lambda: 0 in who)
+    busy = first.work_done()
+    assert busy[0] == 1 and second.work_done()[0] == 0
+    first.submit("a", 1, 1)  # as many are at work in the second station as it has threads: its own does this
+    until(lambda: 1 in who)
+    second.submit("b", 2, 10)
+    first.submit("a", 3, 1)  # somebody waits there: this does, too
+    until(lambda: second.waiting()["a"] == 10)
+    assert set(who) == {0, 1}
+    for gate in gates:
+        gate.set()
+    first.close()
+    second.close()
+    assert who == {0: who[0], 1: "second-0", 2: "second-0", 3: "second-0"} and who[0].startswith("first")
+    assert second.work_done()[0] == 40 and first.work_done()[0] == 3 and first.work_done()[1] < second.work_done()[1]
+
+
+def until(condition):
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def test_a_pool_that_nobody_uses_again(path):
+    """A frame is free as soon as nobody needs it, and it is the next one: few are ever touched."""
+    pool = Pool(LEAST * FRAME, once=True)
+    frame, mine = pool.claim(("a", 0), 10, lambda: True)
+    pool.settle(frame)
+    other, again = pool.claim(("a", 0), 10, lambda: True)
+    assert mine and not again and other is frame
+    pool.unpin(frame)
+    assert pool.holds(("a", 0))  # somebody still needs it
+    pool.unpin(frame)
+    assert not pool.holds(("a", 0))
+    assert pool.claim(("a", 1), 10, lambda: True)[0].index == frame.index
+    with Loader(256 * FRAME, once=True) as loader:
+        image = loader.open(path)
+        for _ in range(2):
+            load, found = gather(loader, image)
+            assert same(image, found, path) and set(load.bytes) == {"disk"}
+        assert loader.pool.used() == (0, 0)
+        touched = loader.pool._bytes.any(axis=1).sum()
+        assert 0 < touched < min(len(image.chunks), 16)
+
+
+def test_what_comes_after_closing_is_not_kept(path, server, tmp_path):
+    """The number of the folder's file may belong to another file by then."""
+    with Loader(64 * FRAME, tmp_path) as loader:
+        image = loader.open(f"{server.address}/model.wimg")
+        kept = image.kept
+        image.close()
+        other = tmp_path / "other"
+        with other.open("wb+") as file:
+            os.dup2(file.fileno(), kept._file)
+            kept.keep(image.chunks[0], np.ones(image.chunks[0].size, np.uint8))
+            os.close(kept._file)
+        assert other.read_bytes() == b"" and not kept.has(image.chunks[0])
 
 
 def test_parallel_loads_share(path, server, tmp_path):
