@@ -133,7 +133,7 @@ def rarely_collected() -> Iterator[None]:
     """Compiling makes many objects that live long and few circles: looking for these as often as Python does takes an eighth of
     the time."""
     thresholds = gc.get_threshold()
-    gc.set_threshold(max(50_000, thresholds[0]) if thresholds[0] else 0, *thresholds[1:])
+    gc.set_threshold(max(200_000, thresholds[0]) if thresholds[0] else 0, *thresholds[1:])
     try:
         yield
     finally:

@@ -52,14 +52,22 @@ def run(code: Code) -> None:
 
 def moves(code: Code) -> None:
     """Compute a value where it is wanted: r9 = r2 + r3; r20 = r9 becomes r20 = r2 + r3 if r9 is read nowhere else."""
-    uses: dict[int, int] = {}
-    writes: dict[int, int] = {}
+    moved = {i.b for block in code.blocks for i in block.ins if i.op == MOV and i.b}
+    if not moved:
+        return
+    uses: dict[int, int] = dict.fromkeys(moved, 0)
+    writes: dict[int, int] = dict.fromkeys(moved, 0)
     for i in code.instructions():
         for r in code.reads(i):
-            uses[r] = uses.get(r, 0) + 1
+            if r in moved:
+                uses[r] += 1
         w = code.writes(i)
-        writes[w] = writes.get(w, 0) + 1
+        if w in moved:
+            writes[w] += 1
+    moved = {r for r in moved if uses[r] == writes[r] == 1 and code.own(r)}
     for block in code.blocks:
+        if not any(i.op == MOV and i.b in moved for i in block.ins):
+            continue
         where: dict[int, int] = {}  # register -> index of the instruction here that wrote it
         touched: dict[int, int] = {}  # register -> index of the last instruction that read or wrote it
         gone: set[int] = set()
@@ -67,14 +75,7 @@ def moves(code: Code) -> None:
         for n, i in enumerate(block.ins):
             if i.op == MOV and i.b:
                 at = where.get(i.b, -1)
-                if (
-                    at >= 0
-                    and uses.get(i.b) == 1
-                    and writes.get(i.b) == 1
-                    and code.own(i.b)
-                    and touched.get(i.a, -1) <= at
-                    and clobbered < at
-                ):
+                if at >= 0 and i.b in moved and touched.get(i.a, -1) <= at and clobbered < at:
                     source = block.ins[at]
                     if source.op not in IN_PLACE:
                         if source.op == DSDOP:

@@ -44,6 +44,9 @@ ROUNDS = 6  # of unrolling and evaluating
 CONSTANTS = np.zeros((256, 4), bool)
 CONSTANTS[[LDI, LDIH], 2] = CONSTANTS[[ADDI, MULI, LD, ST], 3] = True
 
+# passes that say whether they have changed anything
+TELL = frozenset(("evaluate", "unroll", "rotate", "invariants", "promote"))
+
 WORDS = 6  # which part of what a function is known by are its words
 
 PASSES = (
@@ -367,6 +370,10 @@ class _Tile:
             if name not in on and name != "webs":
                 return False
             changed = bool(run(code))
+            if name == "moves" and code.shape is not None:
+                code.shape.other_instructions()
+            elif changed or name not in TELL:
+                code.shape = None
             if check is not None:
                 check(name, code)
             return changed
@@ -517,7 +524,7 @@ def finished(code: Code, others: list[int], family: int) -> Done:
     for n, old in enumerate(sorted(used)):
         used[old] = n
     # frames of which nothing is left are forgotten
-    code.frames = [replace(f, caller=used.get(f.caller, -1)) for k, f in enumerate(code.frames) if k in used]
+    code.frames = [f._replace(caller=used.get(f.caller, -1)) for k, f in enumerate(code.frames) if k in used]
     for i in code.instructions():
         i.at = (i.at[0], used.get(i.at[1], -1))
     calls = [(i.a if i.op == CALL else -1, i.b) for i in code.instructions() if i.op in (CALL, CALLR)]

@@ -6,9 +6,9 @@ a constant is one LDI whatever its size, and the last jumps of a block are the b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..ir import isa
 from ..ir.isa import Flow, Op, Operand, Role, Sys, Ty
@@ -117,8 +117,7 @@ class Block:
             self.jump = new
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """A function that was inlined: its name, in which frame of the same table it stands (-1: in the function itself),
     and where it was called. One without a name is another round of an unrolled loop."""
 
@@ -185,6 +184,7 @@ class Code:
     next: int = 0
     undefined: frozenset[int] = frozenset()  # registers that may be read before they are written
     windows: int = 0
+    shape: Any = None  # what loops.py knows of it, until a pass changes something
 
     def fresh(self) -> int:
         """A register that nothing uses; 0 if there is none before the next renaming."""
@@ -220,20 +220,20 @@ class Code:
 
     def order(self) -> list[Block]:
         """Reachable blocks in reverse postorder, of two successors `next` first, as in the source; numbers them."""
-        seen: set[int] = set()
+        seen: set[Block] = set()
         out: list[Block] = []
-        stack: list[tuple[Block, Iterator[Block]]] = [(self.entry, reversed(self.entry.succs))]
-        seen.add(id(self.entry))
+        stack: list[Block | None] = [self.entry]  # None: the block behind it has all its successors in `out`
         while stack:
-            block, rest = stack[-1]
-            for succ in rest:
-                if id(succ) not in seen:
-                    seen.add(id(succ))
-                    stack.append((succ, reversed(succ.succs)))
-                    break
-            else:
-                out.append(block)
-                stack.pop()
+            block = stack.pop()
+            if block is None:
+                out.append(stack.pop())  # type: ignore[arg-type]
+            elif block not in seen:
+                seen.add(block)
+                stack += (block, None)
+                if block.next is not None:
+                    stack.append(block.next)
+                    if block.jump is not None:
+                        stack.append(block.jump)
         out.reverse()
         for n, block in enumerate(out):
             block.number = n
@@ -241,8 +241,8 @@ class Code:
 
     def clean(self) -> None:
         """Forget blocks that cannot be reached; the others keep their order."""
-        reached = set(map(id, self.order()))
-        self.blocks = [b for b in self.blocks if id(b) in reached]
+        reached = set(self.order())
+        self.blocks = [b for b in self.blocks if b in reached]
 
     # ------------------------------------------------------------ registers
 
@@ -501,29 +501,32 @@ def loops(order: list[Block], preds: list[list[int]], idom: list[int]) -> list[L
 
 def use_def(code: Code, block: Block) -> tuple[int, int]:
     """Masks: registers read before they are written, and registers written (or clobbered)."""
-    use, written = 0, 1  # r0 is never read for its value, nor written
-    reads = code.reads
+    written: set[int] = {0}  # r0 is never read for its value, nor written
+    use: set[int] = set()
+    above = 1 << 62  # registers from there on have been written, or clobbered
     for i in block.ins:
-        kind = READS[i.op]
+        op = i.op
+        kind = READS[op]
         if kind == 1:
-            bit = 1 << i.b
-            if not written & bit:
-                use |= bit
-        elif kind:
-            for r in reads(i):
-                bit = 1 << r
-                if not written & bit:
-                    use |= bit
-        kind = WRITES[i.op]
-        if kind == 1:
-            written |= 1 << i.a
+            if i.b not in written and i.b < above:
+                use.add(i.b)
         elif kind == 2:
-            written |= 1 << i.c
-        elif i.op == CALL or i.op == CALLR:
-            written |= -1 << (i.b - 1)
-    if block.test is not None and not written >> block.test.a & 1:
-        use |= 1 << block.test.a
-    return use & ~1, written
+            if i.b not in written and i.b < above:
+                use.add(i.b)
+            if i.c not in written and i.c < above:
+                use.add(i.c)
+        elif kind:
+            use.update([r for r in code.reads(i) if r not in written and r < above])
+        kind = WRITES[op]
+        if kind == 1:
+            written.add(i.a)
+        elif kind == 2:
+            written.add(i.c)
+        elif op == CALL or op == CALLR:
+            above = min(above, i.b - 1)
+    if block.test is not None and block.test.a not in written and block.test.a < above:
+        use.add(block.test.a)
+    return mask(use), mask(written) if above == 1 << 62 else mask(written) | -1 << above
 
 
 def liveness(code: Code, order: list[Block]) -> tuple[list[int], list[int]]:
@@ -545,6 +548,13 @@ def liveness(code: Code, order: list[Block]) -> tuple[list[int], list[int]]:
                 enter[k] = new
                 changed = True
     return enter, leave
+
+
+def mask(registers: Iterable[int]) -> int:
+    found = 0
+    for r in registers:
+        found |= 1 << r
+    return found
 
 
 def bits(mask: int) -> Iterator[int]:

@@ -10,7 +10,7 @@ operation in the background writes.
 from __future__ import annotations
 
 from . import fold
-from .flow import IN_PLACE, PURE, WINDOWS, Block, Code, Ins, liveness
+from .flow import IN_PLACE, PURE, WINDOWS, Block, Code, Ins
 from .loops import Before, Shape
 from .numbers import (
     ASSERT,
@@ -31,8 +31,9 @@ QUIET = PURE | {LD, ST, CHK, ASSERT, DIV, REM, SHL, SHR}
 
 def run(code: Code) -> bool:
     shape = Shape.of(code)
-    before = Before(code, shape)
-    enter, _ = liveness(code, shape.order)
+    if not shape.found:
+        return False
+    before, enter = shape.before, shape.enter
     changed = False
     for loop in reversed(shape.found):
         changed |= hoist(code, shape, before, loop.header, loop.body, enter[loop.header])

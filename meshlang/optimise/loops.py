@@ -7,6 +7,7 @@ rotate      while (c) body            if (c) { do body while (c) }: one jump a r
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from . import fold
@@ -29,8 +30,6 @@ from .numbers import (
     ADDI,
     ASSERT,
     BINS,
-    CALL,
-    CALLR,
     CHK,
     DCOUNT,
     ELD,
@@ -54,26 +53,44 @@ STEPS = 20_000  # of an evaluation
 LARGEST = 4000  # a function does not grow beyond
 
 
-@dataclass
 class Shape:
-    order: list[Block]
-    preds: list[list[int]]
-    idom: list[int]
-    found: list[Loop]
+    """Blocks, dominators and loops of a function, and what was asked about it, until a pass changes something."""
+
+    def __init__(self, code: Code):
+        self.code = code
+        self.order = code.order()
+        code.blocks = list(self.order)
+        self.preds = predecessors(self.order)
+        self.idom = dominators(self.order, self.preds)
+        self.found = loops(self.order, self.preds, self.idom)
 
     @staticmethod
     def of(code: Code) -> Shape:
-        order = code.order()
-        code.blocks = list(order)
-        preds = predecessors(order)
-        idom = dominators(order, preds)
-        return Shape(order, preds, idom, loops(order, preds, idom))
+        """That of the function as it is: passes say if they change anything (driver.py)."""
+        if code.shape is None:
+            code.shape = Shape(code)
+        return code.shape
+
+    def other_instructions(self) -> None:
+        """Blocks and jumps are the same, instructions are not."""
+        self.__dict__.pop("before", None)
+        self.__dict__.pop("enter", None)
+
+    @functools.cached_property
+    def before(self) -> Before:
+        return Before(self)
+
+    @functools.cached_property
+    def enter(self) -> list[int]:
+        """By block: mask of the registers that are live where it begins."""
+        return liveness(self.code, self.order)[0]
 
 
 class Before:
     """What registers hold where a loop is entered, as far as constants go."""
 
-    def __init__(self, code: Code, shape: Shape):
+    def __init__(self, shape: Shape):
+        code = shape.code
         self.code, self.shape = code, shape
         self.constant: dict[int, int | None] = {}
         for i in code.instructions():
@@ -118,18 +135,18 @@ def evaluate(code: Code) -> bool:
     changed = False
     while True:
         shape = Shape.of(code)
-        before = Before(code, shape)
-        enter, _ = liveness(code, shape.order)
         for loop in reversed(shape.found):
             start = outside(shape, loop)
-            if start >= 0 and replace(code, shape, before, loop, start, enter):
+            if start >= 0 and replace(code, shape, loop, start):
+                code.shape = None
                 changed = True
                 break
         else:
             return changed
 
 
-def replace(code: Code, shape: Shape, before: Before, loop: Loop, start: int, enter: list[int]) -> bool:
+def replace(code: Code, shape: Shape, loop: Loop, start: int) -> bool:
+    before = shape.before
     registers: dict[int, int] = {}
     written: set[int] = set()
 
@@ -164,7 +181,7 @@ def replace(code: Code, shape: Shape, before: Before, loop: Loop, start: int, en
             return False
         else:
             block = block.next
-    live = enter[block.number]
+    live = shape.enter[block.number]
     bridge = Block()
     for r in sorted(written):
         if live >> r & 1:
@@ -230,9 +247,8 @@ def unroll_left(code: Code) -> bool:
 def unrolled(code: Code, left: bool) -> bool:
     """`left`: also where a loop may be left before the round ends."""
     shape = Shape.of(code)
-    before = Before(code, shape)
     done: set[int] = set()
-    size = code.size()
+    size = -1
     changed = False
     for loop in shape.found:
         start = outside(shape, loop)
@@ -241,8 +257,12 @@ def unrolled(code: Code, left: bool) -> bool:
         weight = sum(code.weight(i) for n in loop.body for i in shape.order[n].ins) + len(loop.body)
         if weight > UNROLLED:
             continue
-        rounds = counted(code, shape, before, loop, start)
-        if rounds is None or size > LARGEST:
+        rounds = counted(code, shape, loop, start)
+        if rounds is None:
+            continue
+        if size < 0:
+            size = code.size()
+        if size > LARGEST:
             continue
         if rounds.below and not left and exits(shape, loop) > 1:
             continue
@@ -276,19 +296,28 @@ class Rounds:
         return len(self.values) - (not self.below)
 
 
-def counted(code: Code, shape: Shape, before: Before, loop: Loop, start: int) -> Rounds | None:
+def counted(code: Code, shape: Shape, loop: Loop, start: int) -> Rounds | None:
     """The rounds of a loop, if all that they hang on is known. It may also be left elsewhere, in any of them."""
+    writes: dict[int, list[tuple[int, Ins]]] = {}
+    for k in loop.body:
+        for i in shape.order[k].ins:
+            w = code.writes(i)
+            if w:
+                writes.setdefault(w, []).append((k, i))
     for n in sorted(loop.body):
         if not dominates(shape.idom, n, loop.latches[0]):
             continue
-        rounds = counted_at(code, shape, before, loop, start, n)
+        rounds = counted_at(code, shape, loop, start, n, writes)
         if rounds is not None:
             return rounds
     return None
 
 
-def counted_at(code: Code, shape: Shape, before: Before, loop: Loop, start: int, n: int) -> Rounds | None:
-    """The same by the test of one block that every round comes through."""
+def counted_at(
+    code: Code, shape: Shape, loop: Loop, start: int, n: int, writes: dict[int, list[tuple[int, Ins]]]
+) -> Rounds | None:
+    """The same by the test of one block that every round comes through. `writes`: in the loop, by register, with their
+    blocks."""
     block = shape.order[n]
     t = block.test
     if t is None or block.jump is None or block.next is None:
@@ -298,14 +327,6 @@ def counted_at(code: Code, shape: Shape, before: Before, loop: Loop, start: int,
         return None
     stays = (t.op == JNZ) == leaves[0]  # the loop goes on while the register is nonzero
     flag = next((i for i in reversed(block.ins) if code.writes(i) == t.a), None)
-    writes: dict[int, list[tuple[int, Ins]]] = {}
-    for k in loop.body:
-        for i in shape.order[k].ins:
-            if i.op == CALL or i.op == CALLR:
-                continue
-            w = code.writes(i)
-            if w:
-                writes.setdefault(w, []).append((k, i))
     operands = (t.a,) if flag is None else (flag.b, flag.c) if flag.op in (EQ, NE, LT, LE) else ()
     counters = [r for r in operands if r in writes]
     if len(counters) != 1 or not code.own(counters[0]):
@@ -326,6 +347,7 @@ def counted_at(code: Code, shape: Shape, before: Before, loop: Loop, start: int,
             return None
     if any(where in inner.body for inner in shape.found if inner is not loop and inner.body < loop.body):
         return None
+    before = shape.before
     first = before.known(start, r)
     if first is None:
         return None
@@ -426,5 +448,6 @@ def rotate(code: Code) -> bool:
         last = max(loop.latches)
         code.blocks.insert(code.blocks.index(shape.order[last]) + 1, twin)
         changed = True
-    code.clean()
+    if changed:
+        code.clean()
     return changed

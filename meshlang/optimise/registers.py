@@ -7,7 +7,7 @@ them, and a copy whose ends can share a register is left out.
 from __future__ import annotations
 
 from ..ir.isa import Op
-from .flow import SLOTS, WINDOWS, Code, Ins, bits, liveness
+from .flow import NAMES, READS, WINDOWS, WRITES, Code, Ins, bits, liveness
 from .numbers import (
     CALL,
     CALLR,
@@ -27,60 +27,66 @@ def run(code: Code) -> None:
     own = ((1 << windows) - 1) & ~1
     near: dict[int, int] = {}  # register -> those it cannot share with
     copies: list[tuple[int, int]] = []
-    first: list[int] = []
     for block, live in zip(order, leave, strict=True):
-        live &= own
         if block.test is not None:
             live |= 1 << block.test.a
         live &= own
         needed: list[Ins] = []
         for i in reversed(block.ins):
-            w = code.writes(i)
+            op = i.op
+            kind = WRITES[op]
+            w = i.a if kind == 1 else i.c if kind else 0
             if w and w < windows:
                 bit = 1 << w
-                if not live & bit and not code.effects(i):
+                if live & bit:
+                    live ^= bit
+                elif not code.effects(i):
                     continue  # on no way from here the value is read
-                rest = live & ~bit
-                if i.op == MOV:
-                    rest &= ~(1 << i.b)
-                near[w] = near.get(w, 0) | rest
-                live &= ~bit
-            if i.op == MOV and i.a < windows and i.b < windows and i.b:
+                near[w] = near.get(w, 0) | (live & ~(1 << i.b) if op == MOV else live)
+            if op == MOV and i.a < windows and i.b < windows and i.b:
                 copies.append((i.a, i.b))
-            for r in code.reads(i):
-                if r and r < windows:
-                    live |= 1 << r
+            kind = READS[op]
+            if kind == 1:
+                if i.b < windows:
+                    live |= 1 << i.b
+            elif kind:
+                for r in code.reads(i):
+                    if r < windows:
+                        live |= 1 << r
             needed.append(i)
-        block.ins = needed[::-1]
-    for r, mask in list(near.items()):
-        for other in bits(mask):
-            near[other] = near.get(other, 0) | 1 << r
-    one = shared(near, copies, low)
+        needed.reverse()
+        block.ins = needed
+    one, members = shared(near, copies, low)
     # parameters and results keep their places
-    color: dict[int, int] = {r: r for r in range(1, low + 1)}
-    seen: set[int] = set(color)
+    color: dict[int, int] = {r: r for r in range(low + 1)}
+    first: dict[int, None] = {}
     for block in order:
         for i in block.ins:
-            for r in (*code.reads(i), code.writes(i)):
-                r = one.get(r, r)
-                if r and r < windows and r not in seen:
-                    seen.add(r)
-                    first.append(r)
-        if block.test is not None and block.test.a:
-            r = one.get(block.test.a, block.test.a)
-            if r not in seen and r < windows:
-                seen.add(r)
-                first.append(r)
+            for r in code.reads(i):
+                first[r] = None
+            first[code.writes(i)] = None
+        if block.test is not None:
+            first[block.test.a] = None
     highest = low
+    # by color: masks of the registers that have it, and of those that these cannot share with
+    having, kept_off = [0], [0]
+    for r in range(1, low + 1):
+        having.append(members.get(r, 1 << r))
+        kept_off.append(near.get(r, 0))
     for r in first:
-        taken = 0
-        for other in bits(near.get(r, 0)):
-            c = color.get(one.get(other, other))
-            if c is not None:
-                taken |= 1 << c
-        c = 1
-        while taken >> c & 1:
-            c += 1
+        r = one.get(r, r)
+        if r in color or r >= windows:
+            continue
+        ours, off = members.get(r, 1 << r), near.get(r, 0)
+        for c in range(1, len(having)):
+            if not (having[c] & off or kept_off[c] & ours):
+                having[c] |= ours
+                kept_off[c] |= off
+                break
+        else:
+            c = len(having)
+            having.append(ours)
+            kept_off.append(off)
         color[r] = c
         highest = max(highest, c)
     lowest = min(
@@ -89,49 +95,53 @@ def run(code: Code) -> None:
     shift = highest + 1 - lowest
     frame = highest + 1
 
+    at = color | {r: color[other] for r, other in one.items() if other in color}
+
     def place(r: int) -> int:
-        return 0 if r == 0 else color[one.get(r, r)] if r < windows else r + shift
+        return at[r] if r < windows else r + shift
 
     for block in order:
-        kept: list[Ins] = []
         for i in block.ins:
-            for word in SLOTS[i.op] if i.op not in WINDOWS else "":
-                setattr(i, word, place(getattr(i, word)))
-            if i.op in WINDOWS:
-                if i.op == CALLR:
+            op = i.op
+            if op in WINDOWS:
+                if op in (CALLR, FUN2, SYS):
                     i.a = place(i.a)
-                elif i.op in (FUN2, SYS):
-                    i.a = place(i.a)
-                elif i.op == DSDOP:
+                elif op == DSDOP:
                     i.c = place(i.c)
                 i.b = place(i.b)
-                if i.op == DSDOP:
+                if op == DSDOP:
                     frame = max(frame, i.b + Op.DSDOP.words[1].count)
-                elif i.op == DSRLD:
+                elif op == DSRLD:
                     frame = max(frame, i.b + 3)
-                elif i.op == CALL:
+                elif op == CALL:
                     frame = max(frame, i.b + 1 + max(code.facts.params[i.a], code.facts.results[i.a]) + 1)
-                elif i.op == CALLR:
+                elif op == CALLR:
                     frame = max(frame, i.b + 1 + max(code.facts.most_params, code.facts.most_results) + 1)
-                elif i.op in (FUN2, SYS):
+                elif op in (FUN2, SYS):
                     frame = max(frame, i.b + 2)
-            elif (w := code.writes(i)) and "a" not in SLOTS[i.op]:
-                i.a = place(w)
-            if i.op != MOV or i.a != i.b:
-                kept.append(i)
-            frame = max(frame, (i.a if code.writes(i) and i.op != DSDOP else 0) + 1)
-        block.ins = kept
+            else:
+                names = NAMES[op]
+                if "a" in names:
+                    i.a = at[i.a] if i.a < windows else i.a + shift
+                if "b" in names:
+                    i.b = at[i.b] if i.b < windows else i.b + shift
+                if "c" in names:
+                    i.c = at[i.c] if i.c < windows else i.c + shift
+            if i.a >= frame and WRITES[op] == 1:
+                frame = i.a + 1
+        block.ins = [i for i in block.ins if i.op != MOV or i.a != i.b]
         if block.test is not None:
             block.test.a = place(block.test.a)
     code.frame = frame
     code.windows = code.next = 0
 
 
-def shared(near: dict[int, int], copies: list[tuple[int, int]], low: int) -> dict[int, int]:
-    """Both ends of a copy share a register unless both are needed at a time: of each register, the one that stands for it.
+def shared(near: dict[int, int], copies: list[tuple[int, int]], low: int) -> tuple[dict[int, int], dict[int, int]]:
+    """Both ends of a copy share a register unless both are needed at a time: of each register, the one that stands for it,
+    and of that one, a mask of all for which it does.
 
-    near: which cannot share, as masks; of those that stand for others it has all of theirs. Registers up to `low` have
-    their places.
+    near: which cannot share, as masks, each pair at one of the two at least; of those that stand for others it has all of
+    theirs. Registers up to `low` have their places.
     """
     one: dict[int, int] = {}
     members: dict[int, int] = {}
@@ -146,7 +156,7 @@ def shared(near: dict[int, int], copies: list[tuple[int, int]], low: int) -> dic
         members[a] = ours | theirs
         for r in bits(theirs):
             one[r] = a
-    return one
+    return one, members
 
 
 def bottom(code: Code, i: Ins) -> int:

@@ -71,15 +71,15 @@ def promote(code: Code) -> bool:
     """
     changed = False
     while one_loop(code):
+        code.shape = None
         changed = True
     return changed
 
 
 def one_loop(code: Code) -> bool:
     shape = Shape.of(code)
-    before = Before(code, shape)
     for loop in shape.found:
-        places = eligible(code, shape, before, loop)
+        places = eligible(code, shape, shape.before, loop)
         if places:
             keep_in_registers(code, shape, loop, places)
             return True

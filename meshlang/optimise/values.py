@@ -147,7 +147,8 @@ class Values:
         self.holders: dict[int, list[int]] = {0: [0]}
         self.table: dict[tuple[int, ...], int] = {}
         self.log: list[tuple[object, object, object]] = []  # what to put back when the walk leaves a subtree
-        self.val: dict[int, int] = {}
+        self.val: dict[int, int] = {0: 0}  # register -> number of what it holds here
+        self.loose: set[int] = set()  # of these, registers that are not written exactly once
         self.memory: dict[Place, int] = {}  # -> number
         self.out: list[Ins] = []
         self.at: Ins
@@ -167,29 +168,31 @@ class Values:
             children[idom[n]].append(n)
         self.count()
         floors = self.floors(order, preds, idom)
-        stack: list[tuple[int, int, dict[int, int], dict[Place, int]]] = [(0, 0, {}, {})]
+        stack: list[tuple[int, int, set[int], dict[Place, int]]] = [(0, 0, set(), {})]
         while stack:
-            n, mark, val, memory = stack.pop()
+            n, mark, loose, memory = stack.pop()
             self.restore(mark)
             block = order[n]
             if n == 0:
-                self.val, self.memory = {0: 0}, {}
+                pass
             elif len(preds[n]) == 1:
-                self.val, self.memory = dict(val), dict(memory)
+                self.loose, self.memory = set(loose), dict(memory)
                 self.learn(order[idom[n]], block)
             else:
-                single = self.defs
-                self.val = {r: v for r, v in val.items() if single.get(r) == 1 or not r}
+                before = {r: self.val.get(r) for r in floors.get(n, ())}
+                for r in loose:
+                    self.drop(r)
+                self.loose = set()
                 self.memory = self.kept(memory, between(order, preds, idom[n], n))
                 for r, floor in floors.get(n, {}).items():
                     lo, hi = self.hull.get(r, (LOW, HIGH))
-                    before = val.get(r)
-                    v = self.new(max(lo, min(floor, self.lo[before])) if before is not None else lo, hi)
+                    old = before[r]
+                    v = self.new(max(lo, min(floor, self.lo[old])) if old is not None else lo, hi)
                     self.put(r, v)
             self.walk(block)
             here = len(self.log)
             for child in children[n]:
-                stack.append((child, here, self.val, self.memory))
+                stack.append((child, here, self.loose, self.memory))
         if self.facts.trace is not None:
             self.facts.trace.differ(self.constants)
 
@@ -228,20 +231,13 @@ class Values:
         for loop in loops(order, preds, idom):
             if sum(p not in loop.body for p in preds[loop.header]) != 1:
                 continue
-            written: dict[int, list[Ins]] = {}
-            for n in loop.body:
-                for i in order[n].ins:
-                    r = code.writes(i)
-                    if r:
-                        written.setdefault(r, []).append(i)
             header = order[loop.header]
             body = [order[n] for n in loop.body]
+            written = [code.writes(i) for block in body for i in block.ins]
             rows: dict[int, int] = {}
-            for r, ins in written.items():
-                if len(ins) != 1 or not code.own(r):
-                    continue
-                i = ins[0]
-                if i.op != ADDI or i.b != r or i.c <= 0 or i in header.ins:
+            for i in [i for block in body if block is not header for i in block.ins if i.op == ADDI and i.a == i.b]:
+                r = i.a
+                if not code.own(r) or written.count(r) != 1 or i.c <= 0:
                     continue
                 if i.ty == I64 or i.c == 1 and header.jump not in body and self.guarded(header, r, i.ty):
                     rows[r] = HIGH
@@ -345,7 +341,11 @@ class Values:
         return v
 
     def put(self, r: int, v: int) -> None:
-        self.val[r] = v
+        val = self.val
+        self.log.append((val, r, val.get(r)))
+        val[r] = v
+        if self.defs.get(r) != 1:
+            self.loose.add(r)
         held = self.holders.get(v)
         if held is None:
             self.holders[v] = [r]
@@ -357,6 +357,12 @@ class Values:
         if c is None and self.lo[v] == self.hi[v]:
             return self.lo[v]
         return c
+
+    def drop(self, r: int) -> None:
+        """What register r holds is not known any more."""
+        old = self.val.pop(r, None)
+        if old is not None:
+            self.log.append((self.val, r, old))
 
     def holder(self, v: int) -> int:
         """A register of its own that holds the value here, or -1."""
@@ -908,8 +914,9 @@ class Values:
         self.out.append(i)
         first = clobbers(i)
         if first:
-            for r in [r for r in self.val if r >= first]:
-                del self.val[r]
+            for r in self.loose:
+                if r >= first:
+                    self.drop(r)
             return
         r = code.writes(i)
         if r:

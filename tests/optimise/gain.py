@@ -1,24 +1,35 @@
-"""What the optimiser gives on programs of csl-examples: `python tests/optimise/gain.py [--runs N]`.
+"""What the optimiser gives, and what it costs: `python tests/optimise/gain.py [--compile] [--runs N]`.
 
-Instructions that the PEs execute, and seconds of the run from its start to its stop (the best of N, by turns), at -O0 and
--O1. Needs MESHLANG_CSL_EXAMPLES.
+On programs of csl-examples (MESHLANG_CSL_EXAMPLES): instructions that the PEs execute, and seconds of the run from its start
+to its stop (the best of N, by turns), at -O0 and -O1. With --compile, on the folders of `programs/`: processor seconds of
+the compilation at both levels (the best of N, by turns), each in a process that has compiled nothing yet
+(but has its modules loaded).
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import multiprocessing
+import os
+import struct
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "timing"))
 
-from runs import checkout, published
+from runs import ROOT, checkout, published
 
+from meshlang.host import build
+from meshlang.host.kept import Kept
+from meshlang.host.script import run_arguments
 from meshlang.host.sdk.runtime import SdkRuntime
+from meshlang.sema.model.options import CompileOptions
 
 MEMCPY = ["--memcpy", "--channels=1", "--width-west-buf=0", "--width-east-buf=0"]
 SPARSE = "--params=ncols:16,nrows:16,pcols:4,prows:4,max_local_nnz:8,max_local_nnz_cols:4,max_local_nnz_rows:4"
@@ -82,10 +93,69 @@ def once(name: str, level: int) -> Run:
     return out
 
 
+def compilation(program: str) -> tuple[str, CompileOptions]:
+    """What the script of a folder of `programs/` compiles first: the layout, and what the compilation is told."""
+    seen: list[tuple[str, CompileOptions]] = []
+
+    def found(path: str, options: CompileOptions) -> NoReturn:
+        seen.append((os.path.abspath(path), options))
+        raise SystemExit(0)
+
+    original, place = build._compiled, Kept.place
+    build._compiled, Kept.place = found, staticmethod(lambda *_: None)  # type: ignore[assignment, method-assign]
+    try:
+        with contextlib.chdir(ROOT / "programs" / program):
+            run_arguments(["run.py"])
+    finally:
+        build._compiled, Kept.place = original, place  # type: ignore[method-assign]
+    return seen[0]
+
+
+def cold(path: str, options: CompileOptions) -> float:
+    """Processor seconds of a compilation by a process that has compiled nothing yet."""
+    import meshlang.builtins
+    import meshlang.ir.verify
+    import meshlang.optimise
+    import meshlang.sema.compiler  # noqa: F401
+
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        start = time.process_time()
+        build.compile_program(path, options)
+        os.write(write, struct.pack("d", time.process_time() - start))
+        os._exit(0)
+    os.close(write)
+    seconds = os.read(read, 8)
+    os.close(read)
+    os.waitpid(child, 0)
+    return struct.unpack("d", seconds)[0]
+
+
+def compile_times(runs: int) -> None:
+    """Print processor seconds of the compilation of every folder of `programs/` at both levels."""
+    folders = sorted(p.parent.name for p in (ROOT / "programs").glob("*/run.py"))
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool, contextlib.redirect_stdout(None):
+        compilations = list(pool.map(compilation, folders))
+    print("| program | seconds -O0 | -O1 | ratio |")
+    print("|---|---:|---:|---:|")
+    ratios = []
+    for folder, (path, options) in zip(folders, compilations, strict=True):
+        pairs = [[cold(path, replace(options, optimise=level)) for level in (0, 1)] for _ in range(runs)]
+        plain, optimised = (min(column) for column in zip(*pairs, strict=True))
+        ratios.append(optimised / plain)
+        print(f"| {folder} | {plain:.3f} | {optimised:.3f} | {ratios[-1]:.2f} |", flush=True)
+    print(f"\nmean of {len(ratios)} programs: {sum(ratios) / len(ratios):.2f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--compile", action="store_true", help="the compilation, not the run")
     args = parser.parse_args()
+    if args.compile:
+        compile_times(args.runs)
+        return
     print("| program | instructions -O0 | -O1 | share | seconds -O0 | -O1 | share |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     for name in PROGRAMS:
