@@ -46,7 +46,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", metavar="ADDRESS", help="where to listen (default: the file's, or 127.0.0.1)")
     parser.add_argument("--port", type=int, metavar="N", help="where to listen (default: the file's, or 8343); 0: any")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="use the workers of this Dask scheduler")
-    parser.add_argument("--check", action="store_true", help="read the file and look at the models, and end")
+    parser.add_argument(
+        "--check", action="store_true", help="read the file and all of the models, say what is wrong, and end"
+    )
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -59,7 +61,7 @@ def execute(args: argparse.Namespace) -> int:
     if args.port is not None and not 0 <= args.port <= 65535:
         raise usage_error(f"--port {args.port}: expected 0 to 65535")
     config = replace(config, host=args.host or config.host, port=config.port if args.port is None else args.port)
-    models = [inspect_model(spec) for spec in config.models]
+    models = [inspect_model(spec, all_of_it=args.check) for spec in config.models]
     if args.check:
         for model in models:
             print(_describe(model))

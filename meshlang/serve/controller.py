@@ -13,6 +13,7 @@ import contextlib
 import itertools
 import sys
 import time
+import traceback
 from collections import deque
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,7 @@ AGAIN = 15.0  # seconds after which a worker that was lost is taken again, if it
 ANY = 10**18  # bytes: what is on a worker's disk is said by the worker
 LINK = 1e8  # bytes a second between workers, until requests have moved
 TIERS = {"host": Tier.MEMORY, "disk": Tier.DISK, "remote": Tier.REMOTE}  # as loaders call them
+DEFECT = "internal error; the server's log has more"
 JOIN = 60.0  # seconds in which the workers of a scheduler have to be there
 
 
@@ -131,11 +133,11 @@ class Served:
     key_bytes: int
 
 
-def inspect_model(spec: ServedModel) -> Served:
-    """Everything that can be wrong with a model is found here, before anything runs."""
+def inspect_model(spec: ServedModel, all_of_it: bool = False) -> Served:
+    """What can be wrong with a model is found here, before anything runs. all_of_it: the weights of an image, too, which a load checks."""
     if spec.folder is None:
         with opened(spec.path) as image:
-            image.verify_program()
+            (image.verify if all_of_it else image.verify_program)()
             size = sum(chunk.size for chunk in ImageStore(image).payload())
             keys = _key_bytes(image.placement)
             ends = frozenset(image.header.ends)
@@ -223,16 +225,18 @@ class Controller:
         self._client = await distributed.Client(target, asynchronous=True, timeout=timeout, direct_to_workers=True)
 
     async def finish(self) -> None:
-        """What runs gets `grace` seconds to end; then it is told that the server stops. What waits is told at once."""
+        """What runs gets `grace` seconds to end; then it is told that the server stops. What waits is told at once, but for what has lost
+        its worker meanwhile, which runs elsewhere if there is time."""
         self.stopping = True
         for request in list(self.waiting):
             self._fail(request, Stopping("the server stops"))
         self.waiting.clear()
         until = time.monotonic() + self.config.grace
-        while self.running and time.monotonic() < until:
+        while (self.running or self.waiting) and time.monotonic() < until:
             await asyncio.sleep(0.02)
-        for request in list(self.running):
+        for request in [*self.running, *self.waiting]:
             self._fail(request, Stopping("the server stops"))
+        self.waiting.clear()
 
     async def close(self) -> None:
         """After `finish`: everything ends."""
@@ -265,6 +269,8 @@ class Controller:
             except OSError:  # the scheduler is gone, and with it all workers; perhaps it comes again
                 for number in range(len(self._slots)):
                     self._lose(number)
+            except Exception as error:  # Dask's: without this loop nobody would ever notice anything again
+                self._note(f"workers cannot be looked for: {type(error).__name__}: {error}")
             now = time.monotonic()
             for request in [r for r in self.waiting if now > r.deadline]:
                 self.waiting.remove(request)
@@ -377,7 +383,7 @@ class Controller:
             raise _WorkerLost from None
         if "defect" in answer:
             print(answer["defect"], file=sys.stderr)
-            raise Failed("internal error; the server's log has more")
+            raise Failed(DEFECT)
         if "diagnostics" in answer:
             first = answer["diagnostics"][0]
             raise Failed(first["message"], first["code"])
@@ -479,6 +485,9 @@ class Controller:
                 self._fail(request, Failed("no place could be made for it"))
         except Failed as error:
             self._fail(request, error)
+        except Exception:  # a mistake of ours: whoever waits for the request is told all the same
+            traceback.print_exc()
+            self._fail(request, Failed(DEFECT))
         finally:
             self.running.discard(request)
             if request.switch is not None:

@@ -264,5 +264,7 @@ class Ledger:
                 request.owners.append(request.owner)
             elif op == "end":
                 request.ended = True
+            else:
+                raise KeyError(op)
         except (KeyError, TypeError) as error:
             raise serve_error("MS1632", f"{self.path} has a record that is none: {error}") from None

@@ -279,7 +279,9 @@ class Worker:
 
 
 def connect(address: tuple[str, int] | str, timeout: float = 10.0) -> Link:
-    """A link to a worker's door: (host, port), or the path of a socket. MS1635 if nobody is there."""
+    """A link to a worker's door: (host, port), or the path of a socket. MS1635 if nobody is there, or nobody could be."""
+    if not isinstance(address, str) and not (isinstance(address[1], int) and 1 <= address[1] <= 65535):
+        raise serve_error("MS1635", f"no worker can be at {address}", "expected a host and a port from 1 to 65535")
     kind = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
     connection = socket.socket(kind, socket.SOCK_STREAM)
     try:

@@ -290,7 +290,7 @@ def run_points(
     MS1652 if the scheduler does not answer. An exception (Ctrl-C) ends the points that are under way.
     """
     wanted = [p for p in points if p.key not in journal.records]
-    with _on_cluster(scheduler, limit) if scheduler else _local(jobs, limit) as submit:
+    with _on_cluster(scheduler, limit) if scheduler is not None else _local(jobs, limit) as submit:
         for point, record in submit(wanted):
             record = {"key": point.key, "values": point.values, **record}
             journal.add(record)

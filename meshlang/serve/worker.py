@@ -73,6 +73,7 @@ class WaferHost:
         self._compiled: OrderedDict[ServedModel, tuple[Checkpoint, Placement, Any]] = OrderedDict()
         self._images: dict[ServedModel, TieredImage] = {}
         self._threads = ThreadPoolExecutor(_THREADS)
+        self._changing = Lock()  # of the two above
         self._loading = Lock()  # one after the other, as the scheduler's estimates have it
 
     async def survey(self, models: Sequence[ServedModel]) -> dict[str, Any]:
@@ -99,15 +100,18 @@ class WaferHost:
                 payload = image.last.report() if image is not None and image.last is not None else None
                 state = self._state()
             runner.fabric.run()
-            if number not in self._unloaded:
-                self._rectangles[number] = _Rectangle(runner, _take(runner))
+            rectangle = _Rectangle(runner, _take(runner))
+            with self._changing:
+                if number not in self._unloaded:
+                    self._rectangles[number] = rectangle
             return {"seconds": time.monotonic() - began, "payload": payload, **state}
 
         return await self._do(work)
 
     async def unload(self, number: int) -> dict[str, Any]:
-        self._unloaded.add(number)
-        self._rectangles.pop(number, None)
+        with self._changing:
+            self._unloaded.add(number)
+            self._rectangles.pop(number, None)
         return {}
 
     async def begin(

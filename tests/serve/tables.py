@@ -4,9 +4,11 @@
     python -m tests.serve.tables payload       # how much of the medium's bandwidth a payload gets
     python -m tests.serve.tables tiers         # meshlang llm load, from each tier
     python -m tests.serve.tables move          # meshlang llm move
+    python -m tests.serve.tables costs         # meshlang/serve/costs.toml, which `meshlang simulate` reads: an hour
     python -m tests.serve.tables simulate      # meshlang simulate, means of five seeds
 
-Models have random weights. They and their images are made at the first time, in --folder, and used again then.
+Models have random weights. They and their images are made at the first time, in --folder, and used again then;
+so are the measurements of `costs`, which may be interrupted.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ from meshlang.host import api
 from meshlang.models.checkpoint import Checkpoint
 from meshlang.models.fit import place
 from meshlang.models.llama import MODEL
+from meshlang.models.llama_config import LlamaConfig
 from meshlang.models.runner import Store, Weights
+from meshlang.serve import costs as costs_module
 from meshlang.serve.image import FileImage, ImageStore
 from meshlang.serve.tiers import Loader
 
@@ -330,6 +334,88 @@ def move(args: argparse.Namespace) -> None:
             )
 
 
+# ------------------------------------------------------------ costs
+
+SIMULATED: tuple[dict[str, Any], ...] = (
+    {
+        "name": "135m", "as": "SmolLM-135M", "share": 3, "mesh": 96, "layers": 30, "hidden": 576, "heads": 9, "kv_heads": 3, "head_size": 64,
+        "feed": 1536, "capacity": 16, "vocabulary": 49152, "tied": True, "prefill": (96, 192),
+    },
+    {
+        "name": "0.5b", "as": "Qwen2.5-0.5B", "share": 2, "mesh": 192, "layers": 24, "hidden": 896, "heads": 14, "kv_heads": 2, "head_size": 64,
+        "feed": 4864, "capacity": 8, "vocabulary": 151936, "tied": True,
+    },
+    {
+        "name": "1.1b", "as": "TinyLlama-1.1B", "share": 1, "mesh": 256, "layers": 22, "hidden": 2048, "heads": 32, "kv_heads": 4, "head_size": 64,
+        "feed": 5632, "capacity": 8, "vocabulary": 32000, "tied": False,
+    },
+)  # fmt: skip
+CONTEXT = 2048  # tokens, of the images whose size is counted
+COSTS = """\
+# What the models of `meshlang simulate` cost: three sizes, in cycles of this project's own runs. Written by `python -m tests.serve.tables costs`.
+# Cycles are those of one layer; embedding and output projection are not in them. Every entry says where its numbers come from.
+
+profile = "wse3"    # machine.clock_mhz of this timing profile makes seconds of cycles
+
+# name; share: of the models of a cluster; mesh: columns and rows of PEs; bytes_per_pe: weights, what an image holds for each PE;
+# layers; decode: cycles of a layer for the first token of an empty cache (the first of `results.cycles`, not the run's, which has two
+# tokens); prefill: [tokens, cycles of a layer], a line is fitted
+"""
+
+
+def costs(args: argparse.Namespace) -> None:
+    args.folder.mkdir(parents=True, exist_ok=True)
+    text = COSTS
+    for m in SIMULATED:
+        sizes = [f"{k}={m[k]}" for k in ("hidden", "heads", "kv_heads", "head_size", "feed")]
+        sizes += [f"W={m['mesh']}", f"H={m['mesh']}"]
+        decode, decoded = swept(
+            args.folder, f"{m['name']}-decode", "decoder", *sizes, "tokens=2", f"capacity={m['capacity']}"
+        )
+        source = [
+            f"bytes: of a placement with a context of {CONTEXT} tokens, all of which may be prefilled (`meshlang llm info FOLDER --mesh "
+            f"{m['mesh']}x{m['mesh']} --context {CONTEXT}`).",
+            f"decode: `{decode}`.",
+        ]
+        if "prefill" in m:
+            counts = ",".join(map(str, m["prefill"]))
+            prefill, points = swept(args.folder, f"{m['name']}-prefill", "prefill", *sizes, f"tokens={counts}")
+            line = f"prefill = {[[p['values']['tokens'], p['results']['cycles']] for p in points]}"
+            source.append(f"prefill: `{prefill}`.")
+        else:
+            line = f'prefill_like = "{SIMULATED[0]["name"]}"'
+            source.append(
+                f"prefill: not measured (hours); that of {SIMULATED[0]['name']}, times the ratio of the cycles of a decoded token."
+            )
+        text += (
+            f'\n[[model]]\nname = "{m["name"]}"       # {m["layers"]} layers of {m["hidden"]} elements, as {m["as"]}\n'
+            f"share = {m['share']}\nmesh = [{m['mesh']}, {m['mesh']}]\nbytes_per_pe = {placed_bytes(m)}\nlayers = {m['layers']}\n"
+            f"decode = {decoded[0]['results']['cycles'][0]}\n{line}\n"
+            + 'source = """\n' + "\n".join(source) + '"""\n'
+        )  # fmt: skip
+    Path(costs_module.__file__).with_name("costs.toml").write_text(text, encoding="utf-8")
+
+
+def swept(folder: Path, name: str, program: str, *params: str) -> tuple[str, list[dict[str, Any]]]:
+    """A sweep: its command, and its points in the order of the last parameter's values. It is not run if its results are there."""
+    arguments = ["sweep", f"programs/{program}", *(word for p in params for word in ("-p", p)), "--arch", "wse3"]
+    results = folder / f"{name}.json"
+    if not results.exists():
+        meshlang(*arguments, "--jobs", 1, "--no-plot", "-o", results)
+    return f"meshlang {' '.join(arguments)}", json.loads(results.read_text())["points"]
+
+
+def placed_bytes(m: dict[str, Any]) -> int:
+    """Of weights, on each PE."""
+    config = LlamaConfig(
+        hidden_size=m["hidden"], heads=m["heads"], kv_heads=m["kv_heads"], head_size=m["head_size"], feed_forward_size=m["feed"],
+        layers=m["layers"], vocabulary=m["vocabulary"], tied_embeddings=m["tied"],
+    )  # fmt: skip
+    return int(
+        place(config, m["mesh"], m["mesh"], tokens=CONTEXT, prompt=CONTEXT, dtype=np.float16).memory()["weights"]
+    )
+
+
 # ------------------------------------------------------------ simulate
 
 
@@ -371,6 +457,7 @@ TABLES: dict[str, Callable[[argparse.Namespace], None]] = {
     "payload": payload,
     "tiers": tiers,
     "move": move,
+    "costs": costs,
     "simulate": simulate,
 }
 

@@ -444,6 +444,56 @@ def test_stopping():
     run(scenario, workers=1, grace=0.5)
 
 
+def test_stopping_while_a_worker_is_lost():
+    """What ran there goes on elsewhere in the time that is left, or is told; nobody waits for ever."""
+
+    async def scenario(controller):
+        quick, endless = submit(controller, [1], 100), submit(controller, [2], 10**6)
+        tasks = [asyncio.ensure_future(tokens_of(controller, r)) for r in (quick, endless)]
+        await asyncio.sleep(0.05)
+        stopping = asyncio.ensure_future(controller.finish())
+        await asyncio.sleep(0.01)
+        controller.kill(0)
+        await asyncio.sleep(0.05)
+        controller.revive(0)
+        assert await tasks[0] == expected([1], 100)
+        controller.kill(0)  # nobody comes back this time
+        await stopping
+        with pytest.raises(Stopping):
+            await asyncio.wait_for(tasks[1], 1)
+        assert not controller.waiting and not controller.running
+
+    run(scenario, workers=1, grace=2)
+
+
+def test_our_mistakes_are_told(capsys):
+    """Neither a request nor the loop that looks for workers ends without a word."""
+
+    async def scenario(controller):
+        looks = []
+
+        async def look():
+            looks.append(1)
+            raise RuntimeError("of the library")
+
+        controller._look = look
+        controller.hosts[0].advance = controller.hosts[1].advance = nothing
+        with pytest.raises(Failed, match="log has more"):
+            await asyncio.wait_for(tokens_of(controller, submit(controller, [1], 10)), 5)
+        until = time.monotonic() + 5
+        while len(looks) < 2 and time.monotonic() < until:
+            await asyncio.sleep(0.01)
+        assert len(looks) >= 2
+        await settled(controller)
+
+    async def nothing(*arguments):
+        return {}
+
+    run(scenario)
+    said = capsys.readouterr().err
+    assert "KeyError: 'tokens'" in said and "RuntimeError: of the library" in said
+
+
 def test_what_is_measured_is_learned():
     async def scenario(controller):
         before = controller.scheduler.loading(0, 0)

@@ -98,6 +98,10 @@ def test_a_ledger_survives_half_a_line_and_refuses_others(tmp_path):
         ledger.path.write_bytes(data)
         if data[-1:] == b"\n":
             assert code_of(lambda: Ledger(tmp_path)) == "MS1632"
+    ledger.path.write_bytes(whole)
+    ledger = Ledger(tmp_path)
+    ledger._append({"op": "token", "id": "r", "epoch": 1, "index": 0, "token": 3})
+    assert code_of(lambda: ledger._append({"op": "pause", "id": "r"})) == code_of(lambda: Ledger(tmp_path)) == "MS1632"
 
 
 # ------------------------------------------------------------ moving
@@ -346,7 +350,8 @@ def test_no_such_way_and_nobody_there(images, tmp_path):
     decoding = Decoding(ledger, "a", ledger.new("r", PROMPT, 2, "a"), images[0].runner())
     a, b = socket.socketpair()
     assert code_of(lambda: hand_over(decoding, Link(a), "b", "post")) == "MS1634"
-    assert code_of(lambda: connect(str(tmp_path / "nobody"))) == "MS1635"
+    for nobody in (str(tmp_path / "nobody"), "/" + 200 * "x", *(("127.0.0.1", port) for port in (0, -1, 99999, "80"))):
+        assert code_of(lambda nobody=nobody: connect(nobody)) == "MS1635"
     b.close()
     assert hand_over(decoding, Link(a), "b") is None
     decoding.finish()

@@ -360,6 +360,11 @@ def test_check(folder, capsys, monkeypatch):
     monkeypatch.setenv("TEST_KEY", KEY)
     out = serve(folder, capsys, CONFIG, "--check", code=0)
     assert "first: 4 x 4 PEs, f32, 128 tokens" in out and "second: 3 x 3 PEs" in out
+    image = folder / "damaged.wimg"
+    whole = (folder / "image.wimg").read_bytes()
+    image.write_bytes(whole[:-100] + bytes([whole[-100] ^ 1]) + whole[-99:])
+    damaged = CONFIG.replace(SECOND, 'path = "damaged.wimg"')
+    assert "MS1613" in serve(folder, capsys, damaged, "--check")
     assert main(["serve", str(folder / "nothing.toml")]) == 1
     assert "MS0901" in capsys.readouterr().err
 

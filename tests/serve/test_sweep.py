@@ -287,3 +287,4 @@ def test_no_scheduler_there(folder, capsys):
     err = sweep(capsys, "host.py", "-p", "a=1", "-o", "r.csv", "--scheduler", f"tcp://127.0.0.1:{port}", code=1)[1]
     assert "MS1652" in err and f"no Dask scheduler answers at tcp://127.0.0.1:{port}" in err
     assert not list(folder.glob("*.points"))  # none without a point
+    assert "'' is no address" in sweep(capsys, "host.py", "-p", "a=1", "-o", "r.csv", "--scheduler", "", code=1)[1]
