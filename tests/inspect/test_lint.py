@@ -81,6 +81,15 @@ def test_unused_color(tmp_path):
     )
 
 
+def test_a_color_that_only_a_queue_names_is_used(tmp_path):
+    """WSE-3: a DSD without a color has that of its queue, of its own side."""
+    pe = PE.replace(".fabric_color = link, .input_queue = @get_input_queue(2)", ".input_queue = @get_input_queue(3)")
+    pe = pe.replace(".fabric_color = link, .output_queue", ".output_queue").replace(
+        "@initialize_queue(@get_input_queue(2)", "@initialize_queue(@get_input_queue(3)"
+    )
+    assert found(tmp_path, pe=pe, arch="wse3") == []
+
+
 def test_several_receive_directions(tmp_path):
     layout = LAYOUT.replace(".{ .rx = .{WEST}, .tx = .{RAMP} }", ".{ .rx = .{ WEST, EAST }, .tx = .{RAMP} }")
     (warning,) = found(tmp_path, layout=layout, arch="wse3")
@@ -225,6 +234,8 @@ SEND = "@fmovs(out, x_dsd, .{ .async = true, .activate = done });"
         (RECEIVE, "if (role == 1) { y[0] = x[1]; }", None),  # role may say that the operation is over
         (RECEIVE, "for (@range(i16, 4)) |i| { y[i] = x[i]; }", "reads x"),  # unrolled
         (RECEIVE, "@fmovs(y_dsd, in3); @fmovs(y_dsd, x_dsd);", None),  # what is waited for may come behind the first
+        # what a DSR holds is not known: it may be something that waits
+        (RECEIVE, "@load_to_dsr(source, x_dsd); @fmovs(y_dsd, source); @fmovs(y_dsd, x_dsd);", None),
         (RECEIVE.replace(".async = true, .activate = done", ""), "@activate(done); @fmovs(y_dsd, x_dsd);", None),
         (RECEIVE, "@fmovs(even_dsd, odd_dsd);", "reads x"),
         (RECEIVE.replace("x_dsd", "even_dsd"), "@fmovs(odd_dsd, 1.0);", None),
@@ -237,6 +248,7 @@ var role: i16 = 0;
 const y_dsd = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{4} -> y[i] });
 const even_dsd = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{2} -> x[2 * i] });
 const odd_dsd = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{2} -> x[2 * i + 1] });
+const source = @get_dsr(dsr_src1, 3);
 const in3 = @get_dsd(fabin_dsd, .{ .extent = 4, .fabric_color = link, .input_queue = @get_input_queue(2) });
 fn main()"""
     pe = PE.replace("fn main()", more).replace(before if before in PE else RECEIVE, f"{before} {behind}")

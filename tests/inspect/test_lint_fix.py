@@ -3,6 +3,7 @@
 import pytest
 
 from meshlang.cli import main
+from meshlang.diag import Diagnostic
 from meshlang.inspect.lint import fixes
 
 LAYOUT = """const memcpy = @import_module("<memcpy/get_params>", .{ .width = 1, .height = 1 });
@@ -61,6 +62,24 @@ def test_it_mends(folder, capsys):
     new = new.replace("@bind_task(", "@bind_local_task(").replace("  x[0] + 1.0;", "  _ = x[0] + 1.0;")
     assert (folder / "pe.csl").read_text() == new
     assert main(["run", "layout.csl", "--arch", "wse3", "--launch", "main"]) == 0
+
+
+def test_a_number_that_the_file_names_is_not_free(folder, capsys):
+    """Whether or not anything is bound to it; of the same sort only, queues of both sides being one."""
+    (folder / "pe.csl").write_text(
+        PE + "const spare = @get_local_task_id(9);\nconst third = @get_input_queue(3);\n"
+        "const sixth = @get_output_queue(5);\nconst far = @get_local_task_id(4);\n"
+    )
+    assert main(["lint", "layout.csl", "--arch", "wse3", "--fix"]) == 0
+    said = capsys.readouterr().err
+    assert "output queue 0 becomes 4" in said and "local task id 28 becomes 10" in said
+
+
+def test_a_finding_of_a_kind_of_which_there_are_more_is_new():
+    one, other = Diagnostic("MS0327", "a"), Diagnostic("MS1010", "b")
+    assert fixes._is_new([one], [other]) and fixes._is_new([one, other], [one, one])
+    assert not fixes._is_new([one, one, other], [one, other]) and not fixes._is_new([one], [])
+    assert not fixes._is_new([one, other], [other, one])
 
 
 def test_what_does_not_help_is_taken_back(folder, capsys, monkeypatch):

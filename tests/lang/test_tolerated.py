@@ -392,3 +392,37 @@ def test_a_role_that_does_not_receive(tmp_path, role):
     fabric.launch("main")
     fabric.run()
     assert fabric.read("y")[0, :, 0].tolist() == [0, 6 if role else 0]
+
+
+@BOTH
+def test_an_operation_that_is_put_off_is_noted_once(tmp_path, arch):
+    """Scalar code has run ahead of the fabric: the operation comes back in its cycle, and what it reads past its array is one
+    access."""
+    y, warnings = launched(
+        tmp_path,
+        """
+    var small = [4]u32{1, 2, 3, 4};
+    var behind = [4]u32{5, 6, 7, 8};
+    var six = @zeros([6]u32);
+    const small_dsd = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{4} -> small[i] });
+    const behind_dsd = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{4} -> behind[i] });
+    const past = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{6} -> small[i] });
+    const six_dsd = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{6} -> six[i] });
+    const six_out = @get_dsd(fabout_dsd, .{ .extent = 6, .fabric_color = c, .output_queue = oq });
+    const six_in = @get_dsd(fabin_dsd, .{ .extent = 6, .fabric_color = c, .input_queue = iq });
+    fn main() void {
+      @mov32(small_dsd, small_dsd); @mov32(behind_dsd, behind_dsd);
+      if (sender) {
+        for (@range(u32, 9)) |i| { y[i & 3] += y[(i + 1) & 3] * 3 + i; }
+        @mov32(six_out, past);
+      } else {
+        @mov32(six_dsd, six_in);
+        y[0] = six[3]; y[1] = six[4]; y[2] = six[5];
+      }
+      sys.unblock_cmd_stream();
+    }
+    """,
+        arch,
+    )
+    assert y[1] == [4, 5, 6, 0] and set(warnings) == {"MS0852"}
+    assert "1 time on 1 PE" in warnings["MS0852"].notes, warnings["MS0852"].notes
