@@ -21,6 +21,7 @@ from meshlang.diag import MeshlangError
 from meshlang.fabric.machine import Machine
 from meshlang.fabric.recording import GROUPS, KINDS, NO_END, TraceOptions
 from meshlang.host.build import build
+from meshlang.inspect.names import COMMAND
 from meshlang.inspect.trace import ENDINGS, Trace, export, trace_options, wire, writer_for
 from meshlang.inspect.trace.flows import wavelets
 
@@ -251,6 +252,30 @@ def test_vcd(hello, tmp_path):
         assert high == (moves["pe"] == pe).sum()
     stalled = [t for t, v in signals["fabric.pe_1_0.stalled"] if v == "1"]
     assert stalled == of_kind(hello, "stall")["cycle"].tolist()
+
+
+def test_vcd_begins_with_all_signals(hello, tmp_path):
+    """One dump of every signal at the first cycle, before any change; the last time is the end of the recording."""
+    lines = written(hello, ".vcd", tmp_path).decode().splitlines()
+    at = lines.index("$enddefinitions $end") + 1
+    signals = sum(line.startswith("$var") for line in lines[:at])
+    assert lines[at : at + 2] == [f"#{hello.first}", "$dumpvars"] and lines.count("$dumpvars") == 1
+    assert lines[at + 2 + signals] == "$end" and lines[at + 3 + signals].startswith("#")
+    assert lines[-1] == f"#{hello.last}"
+
+
+def test_places_of_instructions(hello):
+    """Each instruction of a tile program has its line, the first and the last as well; beside them is nothing."""
+    tile = hello.tile(0)
+    base = hello.code_base[int(hello.tile_of[0])]
+    places = [hello.place(0, base + i) for i in range(len(tile.spans))]
+    assert all(places) and "left.csl" in {Path(path).name for path, _ in places}
+    assert places[0][1] == tile.spans[0].line_col()[0]
+    for f in tile.functions:
+        assert hello.task_name(0, COMMAND, base + f.entry) == f.name
+    assert hello.task_name(0, COMMAND) == hello.task_name(0, COMMAND, base + len(tile.spans)) == "launched function"
+    assert hello.task_name(0, 9) == "task 9" and hello.task_name(0, 64 + 9) == "task 9"
+    assert hello.place(0, -1) is hello.place(0, base + len(tile.spans)) is None
 
 
 def test_vcd_with_pyvcd(mesh, tmp_path):

@@ -17,6 +17,7 @@ from meshlang.fabric.machine import Machine
 from meshlang.fabric.recording import EVENT, GROUPS, KINDS, TraceOptions
 from meshlang.fabric.recording.flight import flight
 from meshlang.host.build import build
+from meshlang.ir.isa import Op
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL = tuple(GROUPS)
@@ -78,6 +79,18 @@ def test_operations_name_the_color_and_queue_of_their_wavelets(traced):
 
     assert len(places("issue")) > 16
     assert places("issue") == places("done") == places("send", "take")
+
+
+def test_events_stand_at_their_instruction(traced):
+    """Operations of the main thread and of microthreads at the vector operation that they are of; tasks at a function's entry."""
+    events, code = traced.recorder.events, traced.state.C.reshape(-1, 4)
+    operations = events[np.isin(events["kind"], [KINDS.index(k) for k in ("op", "issue", "done")])]
+    at = code[operations["pc"], 0] & 255
+    assert len(np.unique(operations["pc"])) > 20 and (at == Op.DSDOP).all()
+    entries = {
+        traced.state.code_base[t] + f.entry for t, tile in enumerate(traced.program.tiles) for f in tile.functions
+    }
+    assert set(events["pc"][events["kind"] == KINDS.index("task")].tolist()) <= entries
 
 
 def test_flight_recorder(program, traced):

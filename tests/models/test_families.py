@@ -14,6 +14,7 @@ import pytest
 import meshlang
 from meshlang import llama, llama_reference
 from meshlang.models.checkpoint import Checkpoint
+from meshlang.models.families import FAMILIES
 
 SIZES = {
     "hidden_size": 32,
@@ -249,3 +250,13 @@ def test_right_or_refused(name, tmp_path):
         want = model(torch.tensor([tokens])).logits[0].numpy()
     got = reference.logits(reference.decode(reference.embed(tokens)))
     assert meshlang.largest_error(got, want, relative=True) < 1e-5  # transformers' frequencies are float32
+
+
+def test_fields_that_families_with_experts_read():
+    """Of the experts, of what chooses them, and of what only training reads."""
+    router = {"num_experts_per_tok", "output_router_logits", "router_aux_loss_coef", "router_jitter_noise"}
+    own = {"num_experts", "num_local_experts", "moe_intermediate_size", "norm_topk_prob"}
+    for name in ("qwen2_moe", "qwen3_moe"):
+        assert router | own | {"decoder_sparse_step", "mlp_only_layers"} <= FAMILIES[name].fields
+    assert router <= FAMILIES["mixtral"].fields and router <= FAMILIES["olmoe"].fields
+    assert not own & FAMILIES["qwen3"].fields

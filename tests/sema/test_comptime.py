@@ -155,6 +155,20 @@ comptime {
     )
 
 
+def test_constants_behind_pointers_have_their_value(tmp_path):
+    holds(
+        tmp_path,
+        """
+const a: i16 = 5;
+const p = &a;
+comptime {
+  @comptime_assert(p.* == 5);
+}""",
+    )
+    with pytest.raises(MeshlangError, match="MS0311"):
+        holds(tmp_path, "var a: i16 = 5;\nconst p = &a;\ncomptime { @comptime_assert(p.* == 5); }")
+
+
 def test_types_are_values(tmp_path):
     holds(
         tmp_path,

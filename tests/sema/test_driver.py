@@ -231,6 +231,28 @@ def test_memory_to_the_last_byte(tmp_path):
         compile_files(tmp_path, sized(fits + 2))
 
 
+def test_a_color_that_gets_routes_at_run_time_has_none_before(tmp_path):
+    """It has a place in the routers of the PEs whose code sets them, and no others."""
+    files = {
+        "layout.csl": """layout {
+  @set_rectangle(2, 1);
+  @set_tile_code(0, 0, "pe.csl");
+  @set_tile_code(1, 0, "other.csl");
+  @export_name("main", fn()void);
+}
+""",
+        "pe.csl": """const tile_config = @import_module("<tile_config>");
+fn main() void { tile_config.color_config.reset_routes(@get_color(7), .{ .rx = .{ RAMP }, .tx = .{ EAST } }); }
+comptime { @export_symbol(main); }
+""",
+        "other.csl": "fn main() void {}\ncomptime { @export_symbol(main); }\n",
+    }
+    fabric = compile_files(tmp_path, files).fabric
+    assert list(fabric.color) == [7]
+    (number, none) = fabric.color[7][0].tolist()
+    assert none == -1 and (fabric.configs[number].rx, fabric.configs[number].tx) == (0, 0)
+
+
 def test_functions_that_nothing_reaches(tmp_path):
     """Of the program's own files, not of libraries; what is called, exported or bound is reached."""
     code = """const m = @import_module("<math>");
