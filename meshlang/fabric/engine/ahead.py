@@ -15,8 +15,8 @@ from .jit import ctz, jit, prefetch
 from .state import *
 
 LINE = np.int64(8)  # words of W
-LINES_OF_PE = np.int64(5)  # those of a PE record that most visits need
-LINES_OF_THREAD = np.int64(5)  # those of a thread record that a step needs
+LINES_OF_PE = np.int64(3)  # those of a PE record that most visits need
+LINES_OF_THREAD = np.int64(3)  # those of a thread record that a step needs
 LINES_OF_FRAME = np.int64(3)
 
 

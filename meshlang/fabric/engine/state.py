@@ -142,6 +142,7 @@ class ThreadFlags(Packed, name="thread", prefix="F"):
     checked = flag("an exception may stop the PE")
     steady = flag("until it ends, only its queues can stop it")
     open = flag("a control wavelet may end it before it leaves a memory vector that is shorter than the operation")
+    plain = flag("it moves elements from memory to the fabric, or back, and nothing else (threads.plain_step)")
 
 
 class Stalled(Packed, name="stalled", prefix="ST", word=64):
@@ -242,35 +243,38 @@ class FlightWhere(Packed, name="flight", prefix="FL", word=64):
 
 
 class Operand(Record, prefix="O", size="OK", array="W"):
-    """An operand of a running operation."""
+    """An operand of a running operation. Kind and address come first (Thread)."""
 
+    kind = word("K_NONE, K_MEM, ...")
     addr = word(
         "memory: address of the next element; a scalar's value; the held half of a packed wavelet; a FIFO's record"
     )
     stride = word("memory: bytes from one element to the next; output: slot of its color; input: color it wants")
     size = word("bytes of an element")
-    kind = word("K_NONE, K_MEM, ...")
     queue = word("fabric: queue record in U; mem4d, FIFO: row in T")
-    len = word("its own length in elements")
     aux = word("fabric: `Transfer`; mem4d: `Counters`; FIFO: the PE")
+    len = word("its own length in elements")
 
 
 K_NONE, K_MEM, K_MEM4, K_SCALAR, K_POINTER, K_IN, K_OUT, K_FIFO = range(8)
 
 
 class Thread(Record, prefix="V", size="TK", array="W", lines=True):
-    """A running vector operation: of the main thread, or of a microthread."""
+    """A running vector operation: of the main thread, or of a microthread.
 
-    k = word("elements done", line=True)
-    n = word("elements in all")
-    last = word("cycle of the last step")
-    step = word("elements a step")
-    operands = parts(Operand, 4, "destination, sources")
+    Who chooses among threads needs the first line only, a step of a plain operation the first three.
+    """
+
     start = word("cycle from which on it moves", line=True)
     rank = word("priority: 6, 4, 3 (main thread), 2")
+    last = word("cycle of the last step")
+    step = word("elements a step")
     rate = word("cycles an element * 65536")
-    code = word("`DsdOpCode`")
+    k = word("elements done")
+    n = word("elements in all")
     flags = word("what is special about it", ThreadFlags)
+    code = word("`DsdOpCode`", line=True)
+    operands = parts(Operand, 4, "destination, sources")
     zero = word("source that is cleared as it is read, 1 or 2, or 0")
     onctrl = word("what a control wavelet does, or 0", ir_words.Act)
     acc = word("value of an accumulated scalar")
@@ -414,58 +418,60 @@ class Band(Record, prefix="B", size="BK", array="W", lines=True):
 
 
 class Pe(Record, prefix="P", size="PK", array="W", lines=True):
-    """A PE: its compute element."""
+    """A PE: its compute element. The first lines are what most visits need, in this order (ahead.py)."""
 
-    st = word("ST_IDLE, ST_RUN, or ST_OP: the main thread waits for its operation", line=True)
-    pc = word("next instruction")
-    fp = word("frame, in W")
+    tile = word("tile record in T, -1: no code", line=True)
+    st = word("ST_IDLE, ST_RUN, or ST_OP: the main thread waits for its operation")
     time = word("cycle up to which the main thread has run")
-    active = word("mask of activated task ids")
-    blocked = word("mask of blocked task ids")
-    rr = word("id of the task that was started last, for round robin")
-    cmd = word("function row + 1 to start, or 0")
-    cmdtime = word("when", line=True)
-    cmdopen = word("1 while the command is not finished")
-    tsc = word("time stamp counter: when it was 0, or its value while it stands")
-    tscon = word("1: it runs")
-    tscval = word("value sampled last")
-    busy = word("cycles that tasks took, up to the last end")
-    sent = word("wavelets put into output queues")
-    express = word("1: the running operations are in express mode")
-    tasks = word("tasks started", line=True)
-    tile = word("tile record in T, -1: no code")
-    mem = word("where its memory begins")
-    memsize = word("bytes of it")
-    reg = word("where its registers begin")
-    regend = word("where they end")
-    dsr = word("its DSRs")
-    ut = word("thread records: dense 0 is the main thread's")
-    iq = word("first input queue record", line=True)
-    oq = word("first output queue record")
     utmask = word("mask of running threads")
     utblock = word("mask of blocked ones")
     noexpress = word("mask of threads that have to go step by step")
     vbusy = word("cycle up to which the vector unit is busy")
-    task = word("running task: 0..63 data or local, 64.. control, 128 command, -1 none")
-    carry = word("carry flag of 16-bit additions")
-    prng = word("state of the generator, 0: not used yet", line=True)
-    taskprio = word("mask of task ids of high priority")
+    express = word("1: the running operations are in express mode")
+    # a step of the vector unit, and the main thread
+    ut = word("thread records: dense 0 is the main thread's", line=True)
+    mem = word("where its memory begins")
+    oq = word("first output queue record")
+    sent = word("wavelets put into output queues")
+    pc = word("next instruction")
+    fp = word("frame, in W")
+    memsize = word("bytes of it")
     stall = word("1: the instruction at pc waits (ELD, EST)")
-    misc = word("low half of a packed wavelet whose other element scalar code has not sent yet")
-    busyfrom = word("start of the running task")
-    torn = word("mask of colors whose teardown was not taken notice of")
-    system = word("1: the program has a task 29")
-    fifo = word("first FIFO record", line=True)
-    flushed = word("mask of queues that were flushed and ran empty: inputs, then outputs from bit 8 on")
-    rotate = words(2, "starts of a rotating task since its alternate")
-    plain = word("address in M8 of the words of the configuration space that are plain storage, or 0")
-    transform = word("what control_transform adds to the payload of a control wavelet")
+    # operations in memory; work, of scalar instructions, and of vector operations when they end
+    dsr = word("its DSRs", line=True)
     unmasked = word("exceptions that stop the PE: bits as isa.EXCEPTIONS numbers them")
-    again = word("how often an active local task is to run once more: two bits, at its id and 32 above")
-    # of scalar instructions, and of vector operations when they end
-    read = word("bytes read from memory", line=True)
+    read = word("bytes read from memory")
     written = word("bytes written to memory")
     flops = word("floating-point additions, subtractions, multiplications and divisions")
+    iq = word("first input queue record")
+    reg = word("where its registers begin")
+    regend = word("where they end")
+    # tasks
+    active = word("mask of activated task ids", line=True)
+    blocked = word("mask of blocked task ids")
+    again = word("how often an active local task is to run once more: two bits, at its id and 32 above")
+    taskprio = word("mask of task ids of high priority")
+    rr = word("id of the task that was started last, for round robin")
+    cmd = word("function row + 1 to start, or 0")
+    cmdtime = word("when")
+    task = word("running task: 0..63 data or local, 64.. control, 128 command, -1 none")
+    busy = word("cycles that tasks took, up to the last end", line=True)
+    busyfrom = word("start of the running task")
+    tasks = word("tasks started")
+    cmdopen = word("1 while the command is not finished")
+    tsc = word("time stamp counter: when it was 0, or its value while it stands")
+    tscon = word("1: it runs")
+    tscval = word("value sampled last")
+    torn = word("mask of colors whose teardown was not taken notice of")
+    carry = word("carry flag of 16-bit additions", line=True)
+    prng = word("state of the generator, 0: not used yet")
+    misc = word("low half of a packed wavelet whose other element scalar code has not sent yet")
+    system = word("1: the program has a task 29")
+    fifo = word("first FIFO record")
+    flushed = word("mask of queues that were flushed and ran empty: inputs, then outputs from bit 8 on")
+    rotate = words(2, "starts of a rotating task since its alternate")
+    plain = word("address in M8 of the words of the configuration space that are plain storage, or 0", line=True)
+    transform = word("what control_transform adds to the payload of a control wavelet")
 
 
 ST_IDLE, ST_RUN, ST_OP = range(3)

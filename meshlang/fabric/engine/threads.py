@@ -15,7 +15,7 @@ from .express import may_express
 from .faults import Fault
 from .fifos import fifo_action, fifo_fault, fifo_push, fifo_ready, fifo_stopped
 from .jit import ctz, inline, jit
-from .memory import beyond, next_element, store_bits
+from .memory import beyond, load_bits, next_element, store_bits
 from .opcodes import *
 from .prepare import overrun
 from .queues import bind_input, head_entry, pop_input, push_output
@@ -30,7 +30,7 @@ FQUEUE_BUSY, FQUEUE_COLOR, FENDLESS = (
     np.int64(Fault.QUEUE_COLOR),
     np.int64(Fault.ENDLESS_WALK),
 )
-ZERO = np.int64(0)
+ZERO, ONE, TWO = (np.int64(i) for i in range(3))
 
 
 @jit
@@ -95,6 +95,30 @@ def may_run_ahead(W, v):
 
 
 @jit
+def is_plain(W, T, v):
+    """Does a thread only move elements, from a memory vector into the fabric or from the fabric into one?"""
+    d = v + V_OPERANDS
+    s = d + OK
+    kernel = np.int64(T[W[v + V_CODE] * OI + OI_KERNEL])
+    if W[d + O_KIND] == K_OUT and W[s + O_KIND] == K_MEM:
+        aux = W[d + O_AUX]
+    elif W[d + O_KIND] == K_MEM and W[s + O_KIND] == K_IN:
+        aux = W[s + O_AUX]
+    else:
+        return False
+    return (
+        (kernel == CLASS_MOVE16 or kernel == CLASS_MOVE32)
+        and W[s + OK + O_KIND] == K_NONE
+        and W[d + 3 * OK + O_KIND] == K_NONE
+        and W[d + O_SIZE] == W[s + O_SIZE]
+        and aux & (A_WIO | A_TRANSFORM) == 0
+        and W[v + V_FLAGS] & (F_ACCUMULATE | F_ENDLESS | F_OPEN | F_CHECKED) == 0
+        and W[v + V_ONCTRL] == 0
+        and W[v + V_ZERO] == 0
+    )
+
+
+@jit
 def undisturbed(W, U, pe, now):
     """Do the vector unit's next cycles, as many as the ramp takes, depend on nothing that is not known now?
 
@@ -145,6 +169,8 @@ def start_thread(W, U, T, pe, scratch, dense, at):
     W[p + P_UTMASK] |= bit
     if may_run_ahead(W, v):
         W[v + V_FLAGS] |= F_STEADY
+    if is_plain(W, T, v):
+        W[v + V_FLAGS] |= F_PLAIN
     if may_express(W, T, v):
         W[p + P_NOEXPRESS] &= ~bit
     else:
@@ -203,10 +229,62 @@ def fetch_fabric(W, U, T, M8, M16, M32, pe, o, mem, k, last, now):
 
 
 @inline
+def plain_step(W, U, M8, M16, M32, pe, v, now):
+    """thread_step of a plain operation (is_plain), which looks at its destination and its source only: PROGRESS, STALLED
+    or FINISHED, and then it has still to be ended."""
+    p = P0 + pe * PK
+    d = v + V_OPERANDS
+    s = d + OK
+    k = W[v + V_K]
+    rest = W[v + V_N] - k
+    step = W[v + V_STEP]
+    size = W[d + O_SIZE]
+    both = step == 2 and rest > 1  # two elements in the wavelet
+    if W[d + O_KIND] == K_OUT:
+        q = W[d + O_QUEUE]
+        if U[q + Q_COUNT] >= U[q + Q_CAP]:
+            U[q + Q_WAITER] = np.uint32(np.int64(U[q + Q_WAITER]) | WAIT_ROOM)
+            return STALLED
+        at = W[p + P_MEM] + W[s + O_ADDR]
+        value = load_bits(M8, M16, M32, at, size)
+        if both:
+            value |= load_bits(M8, M16, M32, at + W[s + O_STRIDE], size) << 16
+            W[s + O_ADDR] += W[s + O_STRIDE]
+        W[s + O_ADDR] += W[s + O_STRIDE]
+        aux = W[d + O_AUX]
+        flags = entry_with_slot(transfer_control(aux), W[d + O_STRIDE])
+        if rest <= step:
+            flags = entry_with_advance(flags, transfer_advance(aux))
+        push_output(W, U, pe, q, value, flags, now)
+    else:
+        q = W[s + O_QUEUE]
+        e = head_entry(U, q, now)
+        if e < 0:
+            return STALLED
+        value = np.int64(U[e + E_VALUE])
+        pop_input(W, U, pe, q, now)
+        at = W[p + P_MEM] + W[d + O_ADDR]
+        store_bits(M8, M16, M32, at, size, value)
+        if both:
+            store_bits(M8, M16, M32, at + W[d + O_STRIDE], size, value >> 16)
+            W[d + O_ADDR] += W[d + O_STRIDE]
+        W[d + O_ADDR] += W[d + O_STRIDE]
+    done = TWO if both else ONE
+    W[G_VECTOR] += done
+    W[v + V_K] = k + done
+    return PROGRESS if done < rest else FINISHED
+
+
+@inline
 def thread_step(W, U, T, M8, M16, M32, pe, dense, now):
     """Try to move one step of a fabric operation: PROGRESS, STALLED, FINISHED or FAILED."""
     p = P0 + pe * PK
     v = W[p + P_UT] + dense * TK
+    if W[v + V_FLAGS] & F_PLAIN != 0:
+        r = plain_step(W, U, M8, M16, M32, pe, v, now)
+        if r == FINISHED:
+            finish_thread(W, U, T, M8, M16, M32, pe, dense, W[v + V_ACTION], now)
+        return r
     d = v + V_OPERANDS
     k = W[v + V_K]
     n = W[v + V_N]
