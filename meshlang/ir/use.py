@@ -36,8 +36,14 @@ class Tables(Protocol):
     def functions(self) -> Sequence[Parameters]: ...
 
 
+# asking an enumeration for a member by its number takes ten times as long, and every pass asks for every instruction
+_OPS: dict[int, Op] = {int(op): op for op in Op}
+
+
 def op_of(instruction: Instruction) -> Op:
-    return Op(instruction[0] & 0xFF)
+    number = instruction[0] & 0xFF
+    op = _OPS.get(number)
+    return Op(number) if op is None else op
 
 
 def type_of(instruction: Instruction) -> Ty:
@@ -54,6 +60,7 @@ def target(instruction: Instruction) -> int | None:
     return None if word is None else instruction[word]
 
 
+@functools.cache
 def target_word(op: Op) -> int | None:
     """Which word of the instruction (1 to 3) is its target; None if it has none."""
     return next((i for i, word in enumerate(op.words, 1) if word.role is Role.TARGET), None)
@@ -82,15 +89,17 @@ def reads(instruction: Instruction, tables: Tables) -> tuple[int, ...]:
 def writes(instruction: Instruction, tables: Tables) -> tuple[int, ...]:
     """The registers that hold something of it afterwards. A call also leaves anything in the others of `clobbers`."""
     op = op_of(instruction)
-    found = [
-        number
-        for word, number in zip(op.words, instruction[1:], strict=True)
-        if word.role.is_written and not (word.role is Role.RESULT and number == 0)
-    ]
+    found = [instruction[i] for i, optional in _written(op) if not (optional and instruction[i] == 0)]
     if op.row.flow is Flow.CALL:
         base = instruction[2]
         found += range(base + 1, base + 1 + _callee(instruction, tables, "results"))
     return tuple(found)
+
+
+@functools.cache
+def _written(op: Op) -> tuple[tuple[int, bool], ...]:
+    """Which words of an instruction (1 to 3) name registers that it writes; is 0 there no register?"""
+    return tuple((i, word.role is Role.RESULT) for i, word in enumerate(op.words, 1) if word.role.is_written)
 
 
 def clobbers(instruction: Instruction) -> int | None:

@@ -7,7 +7,7 @@ does not divide is padded with zeros, which stay zeros in every layer.
     config = llama.LlamaConfig.from_json("config.json")
     place = llama.Placement(config, height=8, width=8, capacity=16)
     program = meshlang.compile("programs/decoder", params=place.params())
-    for name, array in place.weights(weights).items():
+    for name, array in place.each_weight(weights):
         fabric.write(name, array)
 
 Weights are named and shaped as in Hugging Face's Llama (`model.layers.0.self_attn.q_proj.weight`, [outputs, inputs]).
@@ -452,6 +452,17 @@ class Placement:
             out |= dict(self.head_weights(weights))
         return out
 
+    def each_weight(self, weights: Mapping[str, Any], settled: bool = False) -> Iterator[tuple[str, np.ndarray]]:
+        """What `weights` returns, one array after the other: those of one layer do not stand side by side in the host's
+        memory, which for a model of true size is half a gigabyte."""
+        if self.layers != 1:
+            yield from self.weights(weights, settled).items()
+            return
+        self.config.check_names(weights)
+        yield from self.layer_weights(weights, 0, settled)
+        if self.head:
+            yield from self.head_weights(weights)
+
     def layer_weights(
         self, weights: Mapping[str, Any], layer: int, settled: bool = False
     ) -> Iterator[tuple[str, np.ndarray]]:
@@ -583,7 +594,7 @@ class Placement:
     def converted(self, name: str, array: np.ndarray) -> np.ndarray:
         """In the model's type. MS1402 for what is no finite number in it."""
         with np.errstate(over="ignore", invalid="ignore"):
-            out = array.astype(self.dtype)
+            out = array.astype(self.dtype, copy=False)
         if not np.isfinite(out).all():
             finite = np.isfinite(array)
             if finite.all():
@@ -609,8 +620,12 @@ class Placement:
     def stand_side_by_side(self, matrices: Sequence[tuple[np.ndarray, np.ndarray]], turned: bool = False) -> np.ndarray:
         """[H, W, hidden * n]: matrices [outputs, hidden] and which outputs each column has [W, n_i]; hidden over the
         rows."""
-        tiles = [_take(m.T, self._weight_rows(turned), index) for m, index in matrices]
-        return np.concatenate(tiles, 3).reshape(self.height, self.width, -1)
+        rows = self._weight_rows(turned)
+        widths = [index.shape[1] for _, index in matrices]
+        out = np.empty((self.height, self.width, rows.shape[2], sum(widths)), self.dtype)
+        for at, (matrix, index) in zip(np.cumsum([0, *widths]), matrices):
+            out[..., at : at + index.shape[1]] = _take(matrix.T, rows, index)
+        return out.reshape(self.height, self.width, -1)
 
     def columns_to_rows(self, matrix: np.ndarray, index: np.ndarray, turned: bool = False) -> np.ndarray:
         """[H, W, n * hidden]: a matrix [hidden, inputs], inputs over the columns [W, n], hidden over the rows; turned:

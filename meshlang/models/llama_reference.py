@@ -33,17 +33,34 @@ def gelu(x: np.ndarray) -> np.ndarray:
     return x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
 
 
+LARGE = 1 << 26  # elements of all weights, half a gigabyte in float64
+_PIECE = 1 << 22  # elements of a matrix that are widened at a time
+
+
+def times(v: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """v [..., inputs] with a matrix [outputs, inputs] of any float type, in float64: [..., outputs]."""
+    if matrix.dtype == np.float64:
+        return v @ matrix.T
+    step = max(1, _PIECE // matrix.shape[1])
+    return np.concatenate([v @ matrix[i : i + step].astype(np.float64).T for i in range(0, len(matrix), step)], -1)
+
+
 class Reference:
     """The model with its keys and values so far.
 
-    weights: as in `LlamaConfig.shapes`, in any float type; MS1401 for others. layers: how many of the model's layers (all). keys and
-    values: a float64 array [kv_heads, tokens, head_size] for each layer.
+    weights: as in `LlamaConfig.shapes`, in any float type; MS1401 for others. Matrices of large models stay in theirs, and become
+    float64 piece by piece where they are used. layers: how many of the model's layers (all). keys and values: a float64 array
+    [kv_heads, tokens, head_size] for each layer.
     """
 
     def __init__(self, config: LlamaConfig, weights: Mapping[str, Any], layers: int | None = None):
         config.check_names(weights)
         self.config = config
-        self.weights = {name: np.asarray(w, np.float64) for name, w in weights.items()}
+        large = sum(np.size(w) for w in weights.values()) > LARGE
+        self.weights = {
+            name: np.asarray(w) if large and np.ndim(w) > 1 else np.asarray(w, np.float64)
+            for name, w in weights.items()
+        }
         self.layers = config.layers if layers is None else layers
         self._begin()
 
@@ -68,7 +85,8 @@ class Reference:
 
     def embed(self, tokens: Any) -> np.ndarray:
         """Token numbers [n] -> their hidden states [n, hidden_size], float64."""
-        return self.weights["model.embed_tokens.weight"][np.asarray(tokens)] * self.config.embedding_scale
+        rows = self.weights["model.embed_tokens.weight"][np.asarray(tokens)]
+        return rows.astype(np.float64) * self.config.embedding_scale
 
     def decode(self, x: Any) -> np.ndarray:
         """The next n tokens through all layers: hidden states [n, hidden_size] in and out, float64; their keys and
@@ -84,7 +102,7 @@ class Reference:
         projection."""
         head = self.weights["model.embed_tokens.weight" if self.config.tied_embeddings else "lm_head.weight"]
         gamma = self.weights["model.norm.weight"] + self.config.norm_offset
-        return rms_norm(x, gamma, self.config.norm_epsilon) @ head.T
+        return times(rms_norm(x, gamma, self.config.norm_epsilon), head)
 
     def _layer(self, i: int, x: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> np.ndarray:
         c = self.config
@@ -122,7 +140,7 @@ class Reference:
 
     def _project(self, i: int, v: np.ndarray, name: str) -> np.ndarray:
         full = f"model.layers.{i}.{name}"
-        return v @ self.weights[full + ".weight"].T + self.weights.get(full + ".bias", 0.0)
+        return times(v, self.weights[full + ".weight"]) + self.weights.get(full + ".bias", 0.0)
 
     def _feed(self, i: int, v: np.ndarray, names: tuple[str, str, str]) -> np.ndarray:
         gate, up, down = names

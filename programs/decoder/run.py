@@ -60,7 +60,7 @@ rng = np.random.default_rng(context.seed or 0)
 program = meshlang.compile("layout.csl", params=place.params(tree=not args["serial"]))
 cycles, error, largest = [], 0.0, 0.0
 with program.start() as fabric:
-    for name, array in place.weights(weights).items():
+    for name, array in place.each_weight(weights):
         fabric.write(name, array)
     if args["context"]:
         fabric.launch("reset", args["context"])

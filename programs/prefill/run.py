@@ -47,7 +47,7 @@ x = np.random.default_rng(context.seed or 0).uniform(-1, 1, (tokens, config.hidd
 
 program = meshlang.compile("layout.csl", params=place.prefill_params())
 with program.start() as fabric:
-    for name, array in place.weights(weights).items():
+    for name, array in place.each_weight(weights):
         if name != "norms":  # those of decoding
             fabric.write(name.removeprefix("turned_"), array)
     fabric.write("prompt", place.prompt_vectors(x))

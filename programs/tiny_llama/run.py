@@ -80,7 +80,7 @@ program = meshlang.compile(llama.MODEL, params=place.model_params())
 bound, error, agreed, decode_cycles, prefill_cycles = llama.tolerance(config, dtype), 0.0, 0, [], 0
 with program.start() as fabric, progress() as bar:
     job = bar.add_task("prompt", total=total) if bar else None
-    for name, array in place.weights(weights).items():
+    for name, array in place.each_weight(weights):
         fabric.write(name, array)
     if length > 1:
         fabric.write("prompt", place.prompt_vectors(embeddings[tokens[:-1]]))

@@ -232,3 +232,21 @@ def test_a_prefill_that_does_not_fit_names_a_rectangle_that_does():
     with pytest.raises(meshlang.MeshlangError) as found:  # without panels there is nothing to advise
         llama.Placement(config, 2, 2, capacity=20)
     assert found.value.diagnostics[0].help.startswith("use a larger mesh")
+
+
+def test_matrices_of_large_models_stay_narrow_in_the_reference(monkeypatch):
+    """... and become float64 a few rows at a time: the same hidden states and logits, without a matrix in double precision."""
+    config = llama.LlamaConfig(
+        hidden_size=32, heads=4, kv_heads=2, head_size=8, feed_forward_size=48, layers=2, vocabulary=50
+    )
+    weights = config.random_weights(3, np.float16)
+    plain = llama_reference.Reference(config, weights)
+    monkeypatch.setattr(llama_reference, "LARGE", 0)
+    monkeypatch.setattr(llama_reference, "_PIECE", 5 * 32)
+    narrow = llama_reference.Reference(config, weights)
+    assert {w.dtype for w in narrow.weights.values() if w.ndim > 1} == {np.dtype(np.float16)}
+    x = plain.embed([3, 1, 4])
+    assert (narrow.embed([3, 1, 4]) == x).all()
+    y, other = plain.decode(x), narrow.decode(x)
+    np.testing.assert_allclose(other, y, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(narrow.logits(other), plain.logits(y), rtol=1e-12, atol=1e-12)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,6 +169,7 @@ def receives_without_ramp(subject: Subject) -> Found:
     Code that serves PEs in several roles has receives that run on some of them only. So what a condition of run time
     may leave out is reported only if it cannot receive on any PE.
     """
+    reached = functools.cache(lambda color: _reaches_ramp(subject.program, color))
     # place, who, color, PEs without a route, certain
     receives: list[tuple[Any, str, int, np.ndarray, bool]] = []
     # places of receives that some PE has a route for
@@ -190,7 +192,7 @@ def receives_without_ramp(subject: Subject) -> Found:
                 if color is not None:
                     wanted.append((color, task.span, f"data task {task.name} waits for wavelets", True))
         for color, span, who, certain in wanted:
-            missing = pes[~_reaches_ramp(subject.program, color)[pes[:, 1], pes[:, 0]]]
+            missing = pes[~reached(color)[pes[:, 1], pes[:, 0]]]
             if len(missing) < len(pes):
                 served.add(str(span))
             if len(missing):

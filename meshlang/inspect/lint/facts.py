@@ -6,6 +6,7 @@ Registers that hold constants are followed along straight code, and forgotten at
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,8 @@ from meshlang.ir import use, words
 from meshlang.ir.isa import TY_SIZE, Action, DsdKind, Effect, Flow, Op, Operand
 from meshlang.ir.program import TileProgram
 from meshlang.ir.words import DsrConfig, FifoRow, OperationRow
+
+_KINDS = frozenset(int(kind) for kind in DsdKind) - {int(DsdKind.NONE)}
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,12 @@ class Dsd:
     indexed: bool
 
     @staticmethod
+    @functools.lru_cache(4096)  # tile programs of one layout have mostly the same
     def of(packed: int) -> Dsd | None:
-        f = words.Dsd.unpack(packed)
-        kind = f["kind"]
-        if kind not in DsdKind.__members__.values() or kind == DsdKind.NONE:
+        kind = words.Dsd.kind.get(packed)
+        if kind not in _KINDS:
             return None
+        f = words.Dsd.unpack(packed)
         return Dsd(
             DsdKind(kind),
             f["base"],
@@ -97,7 +101,7 @@ class Facts:
 def facts_of(tile: TileProgram) -> Facts:
     facts = Facts(tile)
     code = use.code_of(tile).tolist()
-    ops = OperationRow.rows(tile.dsd_ops)
+    ops = OperationRow.rows(tile.dsd_ops).tolist()
     configs = DsrConfig.rows(tile.dsr_configs)
     leaders = {f.entry for f in tile.functions}
     leaders |= {where for word in code if (where := use.target(word)) is not None}
