@@ -277,9 +277,9 @@ class Placement:
             together = hidden * max(q, 2 * feeds if e else feeds) if self.down > 1 else 0
             weights += self.layers * 2 * across * panel
             buffers += rows * ((2 * across + 2) * panel + max(qkv, 2 * active) + max(q, active) + 4 * kv + n)
-            buffers += max(spare, together) + q + kv + heads * rows * (rows + 1)
+            buffers += max(spare, together) + q + kv + heads * rows * (rows + n + 2)
             singles += (
-                heads * rows * (n + 1)
+                heads * rows * (n + 2)
                 + panel
                 + rows
                 + _vector_block(rows * (e.chosen * self.feed + self.shared) if e else self.feed)
