@@ -35,6 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="FOLDER", help="config.json, *.safetensors")
     parser.add_argument("--mesh", required=True, metavar="WxH", help="columns x rows of PEs")
     parser.add_argument("--dtype", choices=("f16", "f32"), default="f16", help="of weights and vectors (default f16)")
+    parser.add_argument("--sums", choices=("f32",), help="as in meshlang llm generate")
     parser.add_argument(
         "--regions",
         type=int,
@@ -99,7 +100,7 @@ def execute(args: argparse.Namespace) -> int:
         prompts = _prompts(args, checkpoint.config.vocabulary)
         placement = place(
             checkpoint.config, height, width, tokens=max(map(len, prompts)) + args.new, prompt=max(map(len, prompts)),
-            dtype=dtype_of(args.dtype), mode=args.layers, regions=args.regions, batch=args.batch,
+            dtype=dtype_of(args.dtype), mode=args.layers, regions=args.regions, batch=args.batch, f32_sums=args.sums == "f32",
         )  # fmt: skip
         runner = Runner(placement, checkpoint, args.arch, args.profile)
         measured = measure(runner, checkpoint, prompts, args.new, not args.no_accuracy)

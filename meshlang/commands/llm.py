@@ -32,6 +32,7 @@ examples:
   meshlang llm info FOLDER --mesh 96x96                                 what fits where
   meshlang llm generate FOLDER --prompt "The capital of France is" --new 20 --mesh 16x16
   meshlang llm generate FOLDER --tokens 5,9,11 --new 12 --mesh 4x4 --dtype f32 --json
+  meshlang llm generate FOLDER --tokens 5,9 --new 12 --mesh 4x4 --sums f32                data of f16, sums of f32
   meshlang llm generate FOLDER --prompt "Once" --new 50 --mesh 16x16 --temperature 0.8 --top-p 0.9 --seed 1
   meshlang llm generate FOLDER --prompt "Hello." --prompt "And now?" --new 20 --mesh 16x16     two turns
   meshlang llm generate FOLDER --prompt "One" --prompt "Another one" --batch --mesh 16x16        two sequences at the same time
@@ -147,6 +148,11 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mesh", metavar="WxH", help="columns x rows of PEs (an image has its own)")
     parser.add_argument("--dtype", choices=("f16", "f32"), help="of weights and vectors (default f16)")
     parser.add_argument(
+        "--sums",
+        choices=("f32",),
+        help="with f16: of products, softmax and SiLU, and logits (default: the type of the data)",
+    )
+    parser.add_argument(
         "--regions",
         type=int,
         metavar="R",
@@ -205,6 +211,7 @@ def _image(args: argparse.Namespace) -> Image | None:
         arch=getattr(args, "arch", None),
         layers={"auto": None, "pipeline": "streamed"}.get(layers, layers),
         regions=args.regions,
+        sums=args.sums,
     )
     return image
 
@@ -298,6 +305,7 @@ def _from_folder(
         dtype=dtype_of(args.dtype),
         mode=args.layers,
         regions=_regions(args),
+        f32_sums=args.sums == "f32",
         batch=len(prompts) if args.batch else 1,
     )
     runner = Runner(placement, checkpoint, args.arch or "wse3", args.profile, pipeline=args.layers == "pipeline")
@@ -376,6 +384,7 @@ def _result(runner: Any, turns: list[Turn]) -> dict[str, Any]:
         "mesh": [place.width, place.height],
         "batch": place.batch,
         "dtype": _name(place),
+        "sums": "f32" if place.f32_sums else _name(place),
         "layers": _mode(runner),
         "output_pieces": place.pieces,
         "memory": place.memory(),
@@ -437,6 +446,7 @@ def _info(args: argparse.Namespace) -> int:
         tokens=_tokens(args, height),
         dtype=dtype_of(dtype),
         regions=_regions(args),
+        f32_sums=args.sums == "f32",
     )
     if args.json:
         from dataclasses import asdict
@@ -507,6 +517,7 @@ def _place(args: argparse.Namespace) -> int:
             dtype=dtype_of(args.dtype),
             mode=args.layers,
             regions=_regions(args),
+            f32_sums=args.sums == "f32",
         )
         header = write_image(args.output, checkpoint, placement, args.arch or "wse3")
     if args.json:

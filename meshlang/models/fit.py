@@ -37,6 +37,7 @@ def place(
     mode: str = "auto",
     regions: int = 1,
     batch: int = 1,
+    f32_sums: bool = False,
 ) -> Placement:
     """For `tokens` tokens in all, the first `prompt` of which are there at the beginning; of each of `batch` sequences.
 
@@ -51,7 +52,7 @@ def place(
         )
 
     def attempt(sequences: int) -> Placement:
-        return _place(config, height, width, tokens, prompt, dtype, mode, regions, sequences)
+        return _place(config, height, width, tokens, prompt, dtype, mode, regions, sequences, f32_sums)
 
     try:
         return attempt(batch)
@@ -78,13 +79,16 @@ def _place(
     mode: str,
     regions: int,
     batch: int,
+    f32_sums: bool,
 ) -> Placement:
     refused: MeshlangError | None = None
     for layers in {"auto": (config.layers, 1), "resident": (config.layers,), "streamed": (1,), "pipeline": (1,)}[mode]:
         found = []
         for length in prompts(prompt if min(height, width) > 1 and batch == 1 else 1, height):
             try:
-                found.append(_fewest_pieces(config, height, width, tokens, length, dtype, layers, regions, batch))
+                found.append(
+                    _fewest_pieces(config, height, width, tokens, length, dtype, layers, regions, batch, f32_sums)
+                )
             except MeshlangError as error:
                 if not _takes_too_much(error):
                     raise
@@ -106,11 +110,12 @@ def _fewest_pieces(
     layers: int,
     regions: int,
     batch: int,
+    f32_sums: bool,
 ) -> Placement:
     def attempt(pieces: int) -> Placement:
         found = Placement(
             config, height, width, capacity=-(-tokens // height), dtype=dtype, layers=layers, head=True, prompt=prompt,
-            pieces=pieces, regions=regions, batch=batch, advise=False,
+            pieces=pieces, regions=regions, batch=batch, advise=False, f32_sums=f32_sums,
         )  # fmt: skip
         found.check_tokens(tokens, prompt)
         return found
@@ -139,6 +144,7 @@ def report(
     dtype: Any,
     prompt: int | None = None,
     regions: int = 1,
+    f32_sums: bool = False,
 ) -> dict[str, Any]:
     """What fits where: for each mode a dictionary with `fits`, and what is placed (memory by part, pieces, prefill, the
     most tokens) or `why` not; and how many layers can be resident."""
@@ -146,7 +152,17 @@ def report(
     for mode in ("resident", "streamed"):
 
         def attempt(total: int, mode: str = mode, first: int = 1) -> Placement:
-            return place(config, height, width, tokens=total, prompt=first, dtype=dtype, mode=mode, regions=regions)
+            return place(
+                config,
+                height,
+                width,
+                tokens=total,
+                prompt=first,
+                dtype=dtype,
+                mode=mode,
+                regions=regions,
+                f32_sums=f32_sums,
+            )
 
         try:
             found = attempt(tokens, first=tokens if prompt is None else prompt)
@@ -160,7 +176,16 @@ def report(
         }  # fmt: skip
 
     def layers(n: int) -> Placement:
-        return Placement(config, height, width, capacity=-(-tokens // height), dtype=dtype, layers=n, regions=regions)
+        return Placement(
+            config,
+            height,
+            width,
+            capacity=-(-tokens // height),
+            dtype=dtype,
+            layers=n,
+            regions=regions,
+            f32_sums=f32_sums,
+        )
 
     out["layers_resident"] = _largest(0, config.layers, lambda n: _fits(lambda: layers(n)))
     return out

@@ -66,7 +66,8 @@ class Placement:
     placed for <llm/prefill>. pieces: of the output projection, of which a PE holds one at a time. regions: of a
     model with experts, blocks of columns, each with as many of the experts to itself; 1: all experts are spread over all
     columns (<llm/moe>). batch: sequences that are decoded at the same time, each with `capacity` tokens on a PE. advise: a
-    refusal names a rectangle in which it would fit. With fewer layers than the model has and `head`, the output
+    refusal names a rectangle in which it would fit. f32_sums: products of f16, their sums along rows and columns, scores, softmax,
+    SiLU and logits are f32 (with float32 they always are). With fewer layers than the model has and `head`, the output
     projection lies over a layer's matrices (`overlaid`): the host brings each in its turn. MS0991 for shapes that cannot
     be placed, MS0992 when a PE's memory is too small.
     """
@@ -87,6 +88,7 @@ class Placement:
         regions: int = 1,
         batch: int = 1,
         advise: bool = True,
+        f32_sums: bool = False,
     ):
         self.config, self.height, self.width = config, height, width
         self.capacity, self.shift, self.head = capacity, shift, head
@@ -110,6 +112,13 @@ class Placement:
         self.head_elements = 2 * pairs
         self.group = -(-(c.head_size // 2) // pairs)  # no more columns than have elements: their sums are as long
         self.regions, self.batch = regions, batch
+        self.f32_sums = f32_sums and self.dtype == np.float16
+        if self.f32_sums and c.experts:
+            raise llama_error(
+                "MS0991",
+                "a model with experts has no sums of float32 with data of float16 yet",
+                "leave the option out, or use float32",
+            )
         if not isinstance(batch, int) or batch < 1:
             raise llama_error("MS1432", f"a batch has at least one sequence, found {batch!r}")
         if batch > 1 and prompt:
@@ -179,7 +188,7 @@ class Placement:
         return {
             "height": self.height, "width": self.width, "capacity": self.capacity, "dtype": self.dtype.name, "layers": self.layers,
             "shift": self.shift, "head": self.head, "prompt": self.prompt, "pieces": self.pieces, "regions": self.regions,
-            "batch": self.batch,
+            "batch": self.batch, "f32_sums": self.f32_sums,
         }  # fmt: skip
 
     def _check_regions(self) -> None:
@@ -292,6 +301,15 @@ class Placement:
                 singles += self.layers * 2 * rows * e.chosen + 2 * rows * min(e.chosen, self.region_experts)
                 if size == 2:
                     singles += _vector_block(e.chosen if e.renormalise else e.count)
+        if self.f32_sums:  # what is f32 in the place of an element, and what is there twice
+            singles += b * max(qkv, hidden, gate_up) + heads * (self.capacity + n + 1)
+            buffers -= b * self.feed
+            if self.head:
+                singles += b * self.vocabulary
+                buffers -= b * self.vocabulary
+            if rows:
+                singles += rows * ((self.across + 2) * self.panel + max(qkv, gate_up) + heads * (rows + 1))
+                buffers -= rows * self.panel
         scalars = 320 if rows else 256  # pointers, counters
         return {
             "weights": weights * size,
@@ -337,7 +355,7 @@ class Placement:
                     Placement(
                         self.config, height, width, capacity=-(-self.capacity * self.height // height), dtype=self.dtype,
                         layers=self.layers, shift=self.shift, head=self.head, prompt=self.prompt, pieces=self.pieces,
-                        regions=self.regions, batch=self.batch, advise=False,
+                        regions=self.regions, batch=self.batch, advise=False, f32_sums=self.f32_sums,
                     )  # fmt: skip
                 except MeshlangError:
                     continue
@@ -425,7 +443,7 @@ class Placement:
     def _common_params(self, tree: bool) -> dict[str, Any]:
         c, size = self.config, (line_group if tree else int)
         return {
-            "W": self.width, "H": self.height, "f32_data": self.dtype == np.float32, "layers": self.layers,
+            "W": self.width, "H": self.height, "f32_data": self.dtype == np.float32, "f32_sums": self.f32_sums, "layers": self.layers,
             "hidden_size": c.hidden_size, "epsilon": c.norm_epsilon, "kv_heads": self.kv_heads, "queries": c.queries,
             "head_elements": self.head_elements, "group": self.group, "head_scale": 1 / math.sqrt(c.head_size),
             "interleaved": c.interleaved, "feed": self.feed, "capacity": self.capacity,

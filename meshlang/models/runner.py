@@ -305,7 +305,7 @@ class Runner:
         if routes:
             self.routes.append(np.concatenate(routes))
         self.tokens += 1
-        out = np.zeros(0, place.dtype)
+        out = np.zeros(0, np.float32 if place.f32_sums else place.dtype)
         if logits:
             out, taken = self._project(elements)
             cycles += taken

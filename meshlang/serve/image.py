@@ -233,7 +233,7 @@ class Image(ABC):
         return None if text is None else Tokenizer(text.decode(errors="replace"), f"the tokenizer of {self.name}")
 
     def expect(self, **wanted: Any) -> None:
-        """MS1614 if it was made for something else. wanted: mesh (width, height), arch, dtype, regions, layers ("resident" or
+        """MS1614 if it was made for something else. wanted: mesh (width, height), arch, dtype, sums, regions, layers ("resident" or
         "streamed"); None: whatever it is."""
         place = self.placement
         have = {
@@ -242,6 +242,7 @@ class Image(ABC):
             "dtype": place.dtype.name,
             "layers": "resident" if place.layers == self.config.layers else "streamed",
             "regions": place.regions,
+            "sums": "f32" if place.f32_sums or place.dtype.itemsize == 4 else "f16",
         }
         for name, value in wanted.items():
             if value is not None and value != have[name]:

@@ -4,7 +4,7 @@ config: a Hugging Face config.json, whose sizes replace hidden, heads, kv_heads,
 them, one after the other on the same PEs. tokens: how many are decoded into a cache of `capacity` tokens per PE, in
 which there are `context` tokens already, whose keys and values are zeros.
 concat: the cache concatenates instead of shifting. interleaved: Meta's pairing of the rotary embedding. serial: the
-lines are chains instead of trees.
+lines are chains instead of trees. f32_sum: f16 data with sums of f32.
 """
 
 import dataclasses
@@ -32,6 +32,7 @@ args = meshlang.params(
     concat=False,
     interleaved=False,
     serial=False,
+    f32_sum=False,
 )
 if args["config"]:
     config = dataclasses.replace(llama.LlamaConfig.from_json(args["config"]), layers=args["layers"])
@@ -46,7 +47,15 @@ else:
         interleaved=args["interleaved"],
     )
 dtype = np.float32 if args["f32"] else np.float16
-place = llama.Placement(config, args["H"], args["W"], capacity=args["capacity"], dtype=dtype, shift=not args["concat"])
+place = llama.Placement(
+    config,
+    args["H"],
+    args["W"],
+    capacity=args["capacity"],
+    dtype=dtype,
+    shift=not args["concat"],
+    f32_sums=args["f32_sum"],
+)
 context.check(
     min(args["context"], args["tokens"] - 1) >= 0, "context is 0 or positive, and there is at least one token"
 )

@@ -2,6 +2,7 @@
 
 tokens: the prompt's length. layers: how many, one after the other on the same PEs. config: a Hugging Face config.json,
 whose sizes replace hidden, heads, kv_heads, head_size and feed. interleaved: Meta's pairing of the rotary embedding.
+f32_sum: f16 data with sums of f32.
 """
 
 import dataclasses
@@ -25,6 +26,7 @@ args = meshlang.params(
     config="",
     f32=False,
     interleaved=False,
+    f32_sum=False,
 )
 if args["config"]:
     config = dataclasses.replace(llama.LlamaConfig.from_json(args["config"]), layers=args["layers"])
@@ -41,7 +43,7 @@ else:
 W, H, tokens = args["W"], args["H"], args["tokens"]
 context.check(min(W, H, tokens) >= 1, f"W, H and tokens must be positive, found {W}, {H} and {tokens}")
 dtype = np.float32 if args["f32"] else np.float16
-place = llama.Placement(config, H, W, capacity=-(-tokens // H), dtype=dtype, prompt=tokens)
+place = llama.Placement(config, H, W, capacity=-(-tokens // H), dtype=dtype, prompt=tokens, f32_sums=args["f32_sum"])
 weights = config.random_weights(context.seed or 0, dtype, vocabulary=False)
 x = np.random.default_rng(context.seed or 0).uniform(-1, 1, (tokens, config.hidden_size)).astype(dtype)
 
