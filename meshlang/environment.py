@@ -47,6 +47,11 @@ VARIABLES = (
     ),
     Variable("MESHLANG_TRACEBACK", "1", "the command line shows the traceback of an internal error"),
     Variable("MESHLANG_VERBOSE", "1", "SdkRuntime prints the cycles of a run also where stderr is no terminal"),
+    Variable(
+        "MESHLANG_WAFERLLM",
+        "folder",
+        "a checkout of WaferLLM, whose programs `meshlang paper waferllm` and tests run as they are",
+    ),
     Variable("CSL_IMPORT_PATH", "folders, : between", "where imports are looked up, after --import-path"),
     Variable("FORCE_COLOR", "1", "colors also where the output is no terminal; NO_COLOR: none anywhere"),
     Variable("NUMBA_DISABLE_JIT", "1", "Numba's own: the engine runs as plain Python, to the same bits"),
@@ -61,7 +66,6 @@ OF_TESTS = (
         "MESHLANG_CSL_EXAMPLES", "folder", "a checkout of the vendor's examples ([conformance.md](conformance.md))"
     ),
     Variable("MESHLANG_SDK_EXAMPLES", "folder", "a checkout of the vendor's older examples"),
-    Variable("MESHLANG_WAFERLLM", "folder", "a checkout of WaferLLM"),
     Variable("MESHLANG_WAFERLLM_LARGE", "1", "WaferLLM's programs at larger sizes, too"),
     Variable(
         "MESHLANG_SERVE_LARGE",

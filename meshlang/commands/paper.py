@@ -18,6 +18,8 @@ examples:
   meshlang paper table4 --mesh 64 --models 8B,72B    on 64 x 64 PEs; what that means for 420 x 420 is extrapolated
   meshlang paper table4 --mesh 420                   one layer at true scale (memory and hours)
   meshlang paper --all --minutes 30                  all of them, each at the largest scale that fits
+  MESHLANG_WAFERLLM=FOLDER meshlang paper waferllm   WaferLLM's own programs, from a checkout, beside those here
+  meshlang paper energy --energy op=0.9              energy of a GEMV by its wavelets and operations, with your number for an operation
   meshlang paper --all --page paper.md --plot paper.svg --json > paper.json
 """
 LARGEST = 750  # PEs along a side
@@ -33,6 +35,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="for all that is asked for: each at the largest mesh that fits in its share (--all: 30 unless --mesh is given)",
     )  # fmt: skip
     parser.add_argument("--models", metavar="NAME,...", help="of 8B, 13B, 34B, 72B (default 8B)")
+    parser.add_argument(
+        "--energy",
+        metavar="NAME=PJ,...",
+        help="picojoules of a wavelet over a link (hop) and of a floating-point operation (op), for `energy`",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     parser.add_argument("--page", metavar="FILE", help="write a page in Markdown")
     parser.add_argument("--plot", metavar="FILE", help="draw values and published values (.svg, .png, .pdf)")
@@ -57,8 +64,9 @@ def execute(args: argparse.Namespace) -> int:
 
     if args.list:
         return _list(args.json)
-    names = list(CONTENTS) if args.all else args.names
+    names = _all() if args.all else args.names
     models = _checked(args, names)
+    energy = _energy(args.energy)
     if args.page:
         output("--page", args.page)
     if args.plot:
@@ -72,9 +80,9 @@ def execute(args: argparse.Namespace) -> int:
 
     try:
         if minutes is not None:
-            outcomes = within(names, 60 * minutes, lambda limit: runner(child, limit), models, told)
+            outcomes = within(names, 60 * minutes, lambda limit: runner(child, limit), models, told, energy)
         else:
-            lab = Lab(runner(child, None))
+            lab = Lab(runner(child, None), energy)
             for name in names:
                 try:
                     outcomes.append(at(name, lab, args.mesh, models))
@@ -95,6 +103,16 @@ def execute(args: argparse.Namespace) -> int:
         record = {"ok": code == 0, "exit_code": code, "minutes": round(taken, 2), "machine": _machine()}
         print(json.dumps({**record, "entries": [o.record() for o in outcomes]}, indent=2))
     return code
+
+
+def _all() -> list[str]:
+    """All that can be run: without a checkout of WaferLLM its own programs cannot."""
+    import os
+
+    from meshlang.models.paper.contents import CONTENTS
+    from meshlang.serve.checkout import VARIABLE
+
+    return [name for name in CONTENTS if name != "waferllm" or os.environ.get(VARIABLE)]
 
 
 def _checked(args: argparse.Namespace, names: list[str]) -> tuple[str, ...] | None:
@@ -132,6 +150,22 @@ def _checked(args: argparse.Namespace, names: list[str]) -> tuple[str, ...] | No
     return models
 
 
+def _energy(text: str | None) -> dict[str, float]:
+    from meshlang.diag import usage_error
+    from meshlang.models.paper.energy import PARTS
+
+    out: dict[str, float] = {}
+    for part in text.split(",") if text else []:
+        name, _, value = part.partition("=")
+        try:
+            out[name] = float(value)
+        except ValueError:
+            out[name] = -1.0
+        if name not in PARTS or not 0 <= out[name] < 1e9:
+            raise usage_error(f"--energy {part}: expected picojoules of {' or '.join(PARTS)}, such as hop=1.1,op=0.9")
+    return out
+
+
 def _list(as_json: bool) -> int:
     from meshlang.models.paper.contents import CONTENTS
 
@@ -151,6 +185,7 @@ def _list(as_json: bool) -> int:
 def _command(args: argparse.Namespace) -> str:
     parts = ["meshlang paper", *(["--all"] if args.all else args.names)]
     parts += [f"--{name} {value:g}" for name in ("mesh", "minutes") if (value := getattr(args, name)) is not None]
+    parts += [f"--energy {args.energy}"] if args.energy else []
     return " ".join(parts + ([f"--models {args.models}"] if args.models else []) + ["--page docs/paper.md"])
 
 

@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from meshlang import files
-from meshlang.models.paper.lab import NotRun, Runner
+from meshlang.models.paper.lab import THEIRS, NotRun, Runner
 from meshlang.models.paper.schedule import Outcome
 from meshlang.paths import programs_dir
 
+from . import checkout
 from .extras import needs
 from .sweep import Child
 
 
 def runner(child: Child, limit: float | None) -> Runner:
-    """Runs programs of MeshLang in processes, which end after `limit` seconds (None: never)."""
+    """Runs programs of MeshLang, and those of a checkout of WaferLLM, in processes, which end after `limit` seconds (None: never)."""
 
     def run(name: str, params: Mapping[str, Any], arch: str, profile: str) -> Mapping[str, Any]:
+        if name.startswith(THEIRS):
+            return checkout.run(name.removeprefix(THEIRS), params, arch, profile, limit)
         arguments = ["run", str(programs_dir() / name), "--arch", arch, "--profile", profile, "--json"]
         for key, value in params.items():
             arguments += ["-p", f"{key}={str(value).lower() if isinstance(value, bool) else value}"]

@@ -44,7 +44,9 @@ program = meshlang.compile(
 with program.start() as fabric:
     fabric.write("x", (placement.block_columns if args["rows"] else placement.block_rows)(x, P, P))
     fabric.write("W", (placement.transposed if args["rows"] else placement.block)(W, P, P))
+    before = fabric.stats()
     fabric.launch("run", args["repeat"])
+    after = fabric.stats()
     y_all = fabric.read("y", count=Nt)
     ticks = fabric.read("ticks", count=6).astype(np.int64)
 
@@ -68,4 +70,6 @@ print(
     f"{M} x {N} on {P} x {P} PEs, {tree}: {cycles:.0f} cycles per GEMV, largest error {error:.2e} (bound {bound:.2e})"
 )
 context.check_error(error, bound)
-context.result(y=y, cycles_per_gemv=cycles, max_error=error)
+# of a GEMV, of all PEs: wavelets over links, floating-point operations
+work = {name: (after[name] - before[name]) / args["repeat"] for name in ("hops", "flops")}
+context.result(y=y, cycles_per_gemv=cycles, max_error=error, **work)

@@ -25,6 +25,7 @@ from meshlang.models.paper.lab import (
     published,
 )
 from meshlang.paths import programs_dir
+from meshlang.serve import checkout
 
 MODELS = ("8B", "13B", "34B", "72B")
 GEMM, GEMV = (
@@ -45,7 +46,11 @@ def stand_in(factor):
             }
         if name == "kv_cache":
             return {"shift": n * params["H"], "concatenate": n}
-        return {"meshgemv": {"cycles_per_gemv": n}, "decoder": {"cycles": [1, n]}}.get(name, {"cycles": n})
+        if name.startswith("waferllm/"):
+            return {"mean": n, "max": n}
+        return {"meshgemv": {"cycles_per_gemv": n, "hops": n, "flops": n}, "decoder": {"cycles": [1, n]}}.get(
+            name, {"cycles": n}
+        )
 
     return run
 
@@ -118,7 +123,7 @@ def test_published_numbers_are_whole():
         for side, values in kernel["cycles"].items():
             assert int(side) % 16 == 0 and len(values) == len(kernel["tiles"]) and values == sorted(values)
     for entry in p["energy"].values():
-        assert entry["source"] and entry["evidence"] in ("published", "assumption")
+        assert entry["source"] and entry["evidence"] in ("published", "assumption", "second-hand")
     for model in MODELS:
         assert p["models"][model]["heads"] % p["models"][model]["kv_heads"] == 0
 
@@ -155,6 +160,56 @@ def test_loads_of_a_pe():
     assert shape("13B", 375, 18, 18)["kv_heads"] == 2
     tokens, layers, regions = capacity(published()["models"]["8B"], 360)
     assert (layers, regions) == (6, 6) and tokens > 100
+
+
+def test_energy_of_what_is_done():
+    """Hops have a derived energy, operations one that the caller gives; the two are added."""
+    function, scale = CONTENTS["energy"].function, Scale(16)
+    plain = {r.what: r for r in function(Lab(stand_in(1)), scale)}
+    hops, flops = (next(r.value for what, r in plain.items() if what.endswith(name)) for name in (", hops", ", flops"))
+    hop = plain["energy of a wavelet over a link"].value
+    assert 1.0 < hop < 1.3 and "energy of a floating-point operation" not in plain  # 32 x 0.15 x about 0.23
+    assert next(r.value for what, r in plain.items() if what.endswith("of its hops")) == pytest.approx(hop * hops)
+    given = {r.what: r for r in function(Lab(stand_in(1), {"hop": 2.0, "op": 0.5}), scale)}
+    assert next(r.value for what, r in given.items() if what.endswith(", energy")) == pytest.approx(
+        2 * hops + flops / 2
+    )
+    assert main(["paper", "energy", "--energy", "watt=3"]) == 2
+    assert main(["paper", "energy", "--energy", "op=-1"]) == 2
+
+
+def test_programs_of_a_checkout(tmp_path, monkeypatch, capsys):
+    """Folders are compiled and run as they are, cycles read from what they print; what is wrong with a checkout is said."""
+    folder = tmp_path / "MeshGEMV" / "WSE-2"
+    (folder / "src").mkdir(parents=True)
+    (folder / "src" / "layout.csl").write_text(
+        "param P: i16;\nparam Mt: i16;\nparam Nt: i16;\nparam pe_num_group: i16;\nparam root_1st_phase: i16;\nparam root_2nd_phase: i16;\n"
+        "layout { @comptime_assert(Mt == 2 and pe_num_group == 2 and root_1st_phase == 1 and root_2nd_phase == 3);\n"
+        '@set_rectangle(1, 1); @set_tile_code(0, 0, "pe.csl", .{}); }\n'
+    )
+    (folder / "src" / "pe.csl").write_text("fn main() void {}\n")
+    (folder / "launch_sim.py").write_text(
+        "import sys\nprint('Mean cycle count: 12.5')\nprint('Max Cycle count:', sys.argv.index('--N') + 10)\n"
+    )
+    sizes = {"P": 4, "M": 8, "N": 8, "group_num": 2}
+
+    def run(kernel="MeshGEMV", limit=300.0):
+        return checkout.run(kernel, sizes, "wse2", "wse2", limit)
+
+    monkeypatch.delenv("MESHLANG_WAFERLLM", raising=False)
+    with pytest.raises(NotRun, match="names no checkout"):
+        run()
+    assert main(["paper", "waferllm"]) == 1 and "names no checkout of WaferLLM" in capsys.readouterr().err
+    monkeypatch.setenv("MESHLANG_WAFERLLM", str(tmp_path))
+    assert run() == {"mean": 12.5, "max": 15.0}
+    with pytest.raises(NotRun, match="no MeshGEMM/WSE-2/launch_sim.py"):
+        run("MeshGEMM")
+    (folder / "launch_sim.py").write_text("raise SystemExit('it does not work')")
+    with pytest.raises(NotRun, match="ended with code 1: it does not work"):
+        run()
+    (folder / "launch_sim.py").write_text("import time\ntime.sleep(1000)")
+    with pytest.raises(NotRun, match="its time was over"):
+        run(limit=20.0)
 
 
 def test_differences():

@@ -2,9 +2,14 @@
 
 Energy is power times time: the wafer's and the GPUs' power are numbers of published.toml. A ratio is energy of the GPUs over
 that of the wafer.
+
+Or it is what was done: wavelets over links and floating-point operations of a run, each times an energy. That of a hop can be derived from
+published numbers; for that of an operation there is no public source, so it is the caller's or there is none.
 """
 
 from __future__ import annotations
+
+import math
 
 from meshlang.ir.isa import PE_MEMORY
 
@@ -85,3 +90,50 @@ def table7(lab: Lab, scale: Scale) -> list[Row]:
 
 def table8(lab: Lab, scale: Scale) -> list[Row]:
     return _phase(lab, scale, "table8", "table4")
+
+
+PARTS = {"hop": "a wavelet over a link", "op": "a floating-point operation"}
+
+
+def hop_picojoules() -> tuple[float, str]:
+    """Of a wavelet over a link, and how it is derived."""
+    e = published()["energy"]
+    pes = int(table()["machine"]["wse2"]["pes"]["value"])
+    pitch = math.sqrt(e["wafer_mm2"]["value"] / pes)
+    bits, wire = e["wavelet_bits"]["value"], e["wire_pj_per_bit_mm"]["value"]
+    return (
+        bits * wire * pitch,
+        f"{bits} bits x {wire} pJ per bit and mm x {pitch:.3f} mm, the side of a PE: {e['wafer_mm2']['value']:,} mm2 for {pes:,}",
+    )
+
+
+def counted(lab: Lab, scale: Scale) -> list[Row]:
+    """A GEMV's energy by what it does."""
+    P, tile = scale.mesh, 8
+    found = lab.program("meshgemv", P=P, M=P * tile, N=P * tile)
+    what = f"GEMV of {P * tile} x {P * tile} on {P} x {P} PEs"
+    how = "programs/meshgemv, counted in the run, of all PEs"
+    derived, why = hop_picojoules()
+    each = {"hop": lab.energy.get("hop", derived), "op": lab.energy.get("op")}
+    if each["op"] is None:
+        why += "; an operation: no public source, --energy op=PJ gives one"
+    reasons = {"hop": why, "op": ""} | dict.fromkeys(lab.energy, "--energy")
+    out = [Row(f"{what}, {name}", found[name], None, name, MEASURED, how) for name in ("hops", "flops")]
+    total = 0.0
+    for name, count in (("hop", found["hops"]), ("op", found["flops"])):
+        value = each[name]
+        if value is None:
+            continue
+        total += count * value
+        out.append(Row(f"energy of {PARTS[name]}", value, None, "pJ", DERIVED, reasons[name]))
+        out.append(
+            Row(f"{what}, energy of its {name}s", count * value, None, "pJ", DERIVED, "count times energy of each")
+        )
+    if each["op"] is not None:
+        e = published()["energy"]
+        pes = int(table()["machine"]["wse2"]["pes"]["value"])
+        power = e["wafer_watts"]["value"] * P * P / pes * found["cycles_per_gemv"] / clock() * 1e12
+        out.append(Row(f"{what}, energy", total, None, "pJ", DERIVED, "hops and operations, nothing else"))
+        out.append(Row(f"{what}, energy by power and time", power, None, "pJ", DERIVED,
+                       f"{e['wafer_watts']['value']} W x {P * P} of {pes:,} PEs x {found['cycles_per_gemv']:,.0f} cycles"))  # fmt: skip
+    return out

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .lab import DERIVED, MEASURED, Lab, Row, Scale, published
+from .lab import CHECKOUT, DERIVED, MEASURED, THEIRS, Lab, Row, Scale, published
 
 # figure 8's formulas in N, the PEs of a line; K is 2. An order of growth stays a text.
 FORMULAS: dict[str, Callable[[int], float]] = {
@@ -113,4 +113,60 @@ def silicon(lab: Lab, scale: Scale) -> list[Row]:
                 Row(f"MeshGEMV, {P} x {P} PEs, tiles of {tile}", found["cycles_per_gemv"], said, "cycles", MEASURED,
                     "programs/meshgemv, profile wse3-silicon")
             )  # fmt: skip
+    return out
+
+
+def waferllm(lab: Lab, scale: Scale) -> list[Row]:
+    """WaferLLM's own programs, of the checkout that MESHLANG_WAFERLLM names, beside ours at the same sizes, on a WSE-2."""
+    P = scale.mesh
+    groups = max(g for g in range(1, P + 1) if P % g == 0 and g * g <= P)
+    layer = {
+        "P": P,
+        "dim": 8 * P,
+        "n_heads": 1,
+        "n_kv_heads": 1,
+        "head_dim": 8 * P,
+        "seq_len": 8 * P,
+        "ffn_dim": 16 * P,
+    }
+    ours: dict[str, Any] = {
+        "W": P,
+        "H": P,
+        "hidden": 8 * P,
+        "heads": 1,
+        "kv_heads": 1,
+        "head_size": 8 * P,
+        "feed": 16 * P,
+    }
+    out: list[Row] = []
+
+    def beside(what: str, kernel: str, sizes: dict[str, Any], cycles: float, how: str) -> None:
+        theirs = lab.program(THEIRS + kernel, **sizes)
+        out.extend([
+            Row(f"{what}, WaferLLM's", theirs["max"], None, "cycles", CHECKOUT, f"{kernel}/WSE-2 of the checkout, its own timer"),
+            Row(f"{what}, here", cycles, None, "cycles", MEASURED, how),
+            Row(f"{what}, WaferLLM's over here", theirs["max"] / cycles, None, "times", DERIVED, "ratio of the two"),
+        ])  # fmt: skip
+
+    for tile in (1, 4, 8):
+        sizes: dict[str, Any] = {"M": P * tile, "K": P * tile, "N": P * tile}
+        found = lab.program("meshgemm", P=P, **sizes)["cycles"]
+        beside(f"MeshGEMM, {P} x {P} PEs, tiles of {tile}", "MeshGEMM", {"P": P, **sizes}, found, "programs/meshgemm")
+    for tile in (1, 8, 16):
+        sizes = {"M": P * tile, "N": P * tile}
+        found = lab.program("meshgemv", P=P, **sizes, groups=groups)["cycles_per_gemv"]
+        beside(f"MeshGEMV, {P} x {P} PEs, tiles of {tile}, {groups} groups", "MeshGEMV", {"P": P, **sizes, "group_num": groups}, found,
+               "programs/meshgemv, a GEMV of several one after the other")  # fmt: skip
+    what = f"{P} x {P} PEs, {8 * P} elements, one head, feed-forward {16 * P}, {8 * P} tokens"
+    left_out = "WaferLLM's published code leaves parts of a layer out (docs/conformance.md)"
+    found = lab.program("decoder", **ours, tokens=1, context=8 * P - 1, capacity=8)["cycles"][-1]
+    beside(
+        f"decoding layer, {what}",
+        "Decode",
+        {**layer, "bsz": 1, "group_num": groups},
+        found,
+        f"programs/decoder; {left_out}",
+    )
+    found = lab.program("prefill", **ours, tokens=8 * P)["cycles"]
+    beside(f"prefill layer, {what}", "Prefill", layer, found, f"programs/prefill; {left_out}")
     return out

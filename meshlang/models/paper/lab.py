@@ -19,7 +19,10 @@ ONE_LAYER = "one layer"  # one layer measured at the true mesh, times the layers
 EXTRAPOLATED = "extrapolated"  # runs at two smaller meshes, and a straight line through them
 DERIVED = "derived"  # a formula
 QUOTED = "quoted"  # published only: nothing of ours stands beside it
-KINDS = (MEASURED, ONE_LAYER, EXTRAPOLATED, DERIVED, QUOTED)
+CHECKOUT = "WaferLLM's"  # a run of a program of a checkout of WaferLLM
+KINDS = (MEASURED, CHECKOUT, ONE_LAYER, EXTRAPOLATED, DERIVED, QUOTED)
+
+THEIRS = "waferllm/"  # before the name of a program of the checkout
 
 # name of a program, its parameters, machine, timing profile -> what the program recorded. NotRun if it gave nothing.
 Runner = Callable[[str, Mapping[str, Any], str, str], Mapping[str, Any]]
@@ -77,9 +80,11 @@ class Scale:
 
 @dataclass
 class Lab:
-    """Runs programs; the same run is made once. runs: all that were made: program, parameters, machine and profile."""
+    """Runs programs; the same run is made once. energy: names as in `energy.PARTS`. runs: all that were made: program, parameters,
+    machine and profile."""
 
     run: Runner
+    energy: Mapping[str, float] = field(default_factory=dict)  # pJ that the caller gave: of a hop, of an op
     runs: list[dict[str, Any]] = field(default_factory=list)
     _kept: dict[Any, Mapping[str, Any]] = field(default_factory=dict)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,11 +56,12 @@ def within(
     limited: Limited,
     models: tuple[str, ...] | None,
     told: Callable[[Outcome], None],
+    energy: Mapping[str, float] | None = None,
 ) -> list[Outcome]:
     """Each entry at the largest of its meshes that fits, `seconds` for all: what one leaves is shared among those after it.
-    told: called with each outcome as it comes."""
+    told: called with each outcome as it comes. energy: of the Lab."""
     end, outcomes = time.monotonic() + seconds, []
-    lab = Lab(limited(None))
+    lab = Lab(limited(None), energy or {})
     for number, name in enumerate(names):
         share = max(end - time.monotonic(), 0.0) / (len(names) - number)
         outcome = _largest(name, lab, share, limited, models)
