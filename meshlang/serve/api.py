@@ -6,6 +6,7 @@ name: nothing is ignored silently.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hmac
 import json
@@ -50,6 +51,7 @@ _COMMON = (
     "model", "max_tokens", "temperature", "top_p", "top_k", "seed", "stop", "stream", "stream_options", "ignore_eos",
     "return_token_ids",
 )  # fmt: skip
+LOOK = 0.25  # seconds between two looks whether a client is still there
 COMPLETION_TOKENS = 16  # what OpenAI's completions add unless told otherwise
 
 
@@ -416,10 +418,18 @@ def build(controller: Controller) -> Any:
 
 
 async def _until_gone(request: Any, texts: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
-    """The parts of an answer that is sent as a whole, as long as somebody waits for it."""
+    """The parts of an answer that is sent as a whole, as long as somebody waits for it, be it in the queue."""
     async with contextlib.aclosing(texts) as parts:
-        async for part in parts:
-            if await request.is_disconnected():
+        while True:
+            following = asyncio.ensure_future(anext(parts, None))
+            try:
+                while not (await asyncio.wait([following], timeout=LOOK))[0]:
+                    if await request.is_disconnected():
+                        return
+            finally:
+                following.cancel()
+                await asyncio.wait([following])
+            if (part := following.result()) is None or await request.is_disconnected():
                 return
             yield part
 

@@ -114,7 +114,7 @@ class Instance:
 @dataclass
 class Move:
     """A running request leaves `source` for `target`, which is loaded first unless it was idle. ready: when the target will be
-    loaded, done: when the request will have been handed over, by the estimate. waits_for: the placement that wants its place."""
+    loaded, done: when the request will have been handed over, by the estimate."""
 
     source: Instance
     target: Instance
@@ -330,7 +330,10 @@ class Scheduler:
         self._stale.add(instance.worker)
 
     def loaded(self, instance: Instance, now: float) -> None:
-        """Its image is on the fabric."""
+        """Its image is on the fabric. If that was the last load of its worker, nothing waits there any more, whatever was expected."""
+        worker = instance.worker
+        if not any(i.state == "loading" for i in self.instances[worker].values() if i is not instance):
+            self.queue_end[worker] = min(self.queue_end[worker], now)
         if instance.request is None:
             self.finish(instance, now)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import json
 import os
@@ -156,30 +157,36 @@ def test_choices_are_those_of_the_same_seed(server, folder):
     assert server.complete([5, 9, 11], 12, **asked | {"seed": 6}) != want
 
 
-def test_many_at_once_are_equal_to_single_runs(server, folder):
+@pytest.fixture
+def busy(server, folder):
+    """The server; MESHLANG_SERVE_LARGE=1: another one, in whose queue 200 may wait."""
+    if not os.environ.get("MESHLANG_SERVE_LARGE"):
+        yield server
+        return
+    (folder / "cluster.toml").write_text(CONFIG.replace("queue = 40", "queue = 200"))
+    found = Server(folder)
+    yield found
+    (folder / "cluster.toml").write_text(CONFIG + IMAGE)
+    found.process.send_signal(signal.SIGTERM)
+    assert found.process.wait(60) == 0
+
+
+def test_many_at_once_are_equal_to_single_runs(busy, folder):
     """Streams of two models on two workers; MESHLANG_SERVE_LARGE=1: two hundred."""
-    large = bool(os.environ.get("MESHLANG_SERVE_LARGE"))
-    count = 200 if large else 24
+    count = 200 if os.environ.get("MESHLANG_SERVE_LARGE") else 24
     wanted = {}
     for k in range(8):
         name, prompt = ("first", "second")[k % 2], [3 + k, 9, 11 + 2 * k]
         wanted[k] = (name, prompt, greedy(folder / name, prompt, 12))
-    if large:
-        (folder / "cluster.toml").write_text(CONFIG.replace("queue = 40", "queue = 200"))
-        server = Server(folder)
 
     def one(k):
         name, prompt, want = wanted[k % 8]
-        return list(server.stream(prompt, 12, name)) == want
+        return list(busy.stream(prompt, 12, name)) == want
 
     with concurrent.futures.ThreadPoolExecutor(count) as pool:
         assert all(pool.map(one, range(count)))
-    status, health = server.ask("/health", key=None)
+    status, health = busy.ask("/health", key=None)
     assert (status, health["status"], health["workers"], health["waiting"]) == (200, "ok", 2, 0)
-    if large:
-        server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(60) == 0
-        (folder / "cluster.toml").write_text(CONFIG + IMAGE)
 
 
 def test_too_many_are_told_so(server):
@@ -275,6 +282,54 @@ def test_refused(server, path, body, status, text):
 def test_keys(server):
     assert server.ask("/v1/models", key=None)[0] == server.ask("/v1/models", key="no")[0] == 401
     assert server.ask("/metrics", key=None)[0] == 401 and server.ask("/health", key=None)[0] == 200
+
+
+def test_somebody_hangs_up_in_the_queue():
+    """An answer that has no part yet is given up, too, and what was to make it is told."""
+    from meshlang.serve import api
+
+    class Client:
+        looks = 0
+
+        async def is_disconnected(self):
+            self.looks += 1
+            return self.looks >= self.until
+
+    closed = []
+
+    async def texts(count):
+        try:
+            for k in range(count):
+                yield f"part {k}", [k], None
+            if count < 3:
+                await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            closed.append("told")
+            raise
+        finally:
+            closed.append(count)
+
+    async def main(count, until):
+        client = Client()
+        client.until = until
+        return [k async for _, (k,), _ in api._until_gone(client, texts(count))]
+
+    async def fails():
+        raise api.Failed("no")
+        yield
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(api, "LOOK", 0.01)
+        assert asyncio.run(asyncio.wait_for(main(0, 3), 10)) == [] and closed == ["told", 0]
+        assert asyncio.run(asyncio.wait_for(main(2, 4), 10)) == [0, 1] and closed == ["told", 0, "told", 2]
+        assert asyncio.run(asyncio.wait_for(main(3, 99), 10)) == [0, 1, 2] and closed[4:] == [3]
+        assert asyncio.run(asyncio.wait_for(main(3, 2), 10)) == [0] and closed[5:] == [3]
+
+        async def mistaken():
+            return [x async for x in api._until_gone(Client(), fails())]
+
+        with pytest.raises(api.Failed):
+            asyncio.run(mistaken())
 
 
 def test_somebody_hangs_up(server):

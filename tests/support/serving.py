@@ -12,6 +12,7 @@ import urllib.request
 from pathlib import Path
 
 KEY = "a secret"
+PATIENCE = 660  # seconds without a byte: longer than the server lets a request take, which then says so
 PLAIN = {"temperature": 0, "ignore_eos": True, "return_token_ids": True}
 
 
@@ -49,7 +50,9 @@ class Server:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         try:
-            with urllib.request.urlopen(urllib.request.Request(self.url + path, data, headers), timeout=120) as answer:
+            with urllib.request.urlopen(
+                urllib.request.Request(self.url + path, data, headers), timeout=PATIENCE
+            ) as answer:
                 text = answer.read().decode()
                 return answer.status, json.loads(text) if text.startswith("{") else text
         except urllib.error.HTTPError as error:
@@ -77,7 +80,7 @@ class Server:
         request = urllib.request.Request(
             self.url + "/v1/completions", json.dumps(body).encode(), {"Authorization": f"Bearer {KEY}"}
         )
-        with urllib.request.urlopen(request, timeout=120) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             for line in answer:
                 if line.startswith(b"data: {"):
                     event = json.loads(line[6:])
