@@ -7,7 +7,7 @@ A load stays if its address may be outside of memory, and a division if its divi
 
 from __future__ import annotations
 
-from .flow import IN_PLACE, Code, Ins
+from .flow import IN_PLACE, READS, WRITES, Code, Ins
 from .numbers import (
     CALL,
     CALLR,
@@ -18,36 +18,40 @@ from .numbers import (
 
 def run(code: Code) -> None:
     needed: set[int] = set()
-    defs: dict[int, list[Ins]] = {}
     todo: list[int] = []
-    live: set[int] = set()  # ids of instructions that stay
-
-    def need(i: Ins) -> None:
-        for r in code.reads(i):
-            if r and r not in needed:
-                needed.add(r)
-                todo.append(r)
-
+    defs: dict[int, list[Ins]] = {}  # what only gives the value of a register, as long as nothing needs that
+    flags: list[Ins] = []  # vector operations that say if they are complete
+    still = False  # something copies a register to itself
     for block in code.blocks:
         for i in block.ins:
             r = code.writes(i)
             if r and not code.effects(i):
-                defs.setdefault(r, []).append(i)
-            else:
-                need(i)
+                found = defs.get(r)
+                if found is None:
+                    defs[r] = [i]
+                else:
+                    found.append(i)
+                if i.op == MOV and i.b == r:
+                    still = True
+                continue
+            todo += code.reads(i)
+            if i.op == DSDOP and r:
+                flags.append(i)
         if block.test is not None:
-            need(block.test)
+            todo += code.reads(block.test)
     while todo:
-        for i in defs.get(todo.pop(), ()):
-            if id(i) not in live:
-                live.add(id(i))
-                need(i)
-    for block in code.blocks:
-        block.ins = [i for i in block.ins if not (w := code.writes(i)) or w in needed or code.effects(i)]
-        for i in block.ins:
-            if i.op == DSDOP and i.c and i.c not in needed:
-                i.c = 0
-        block.ins = [i for i in block.ins if not (i.op == MOV and i.a == i.b)]
+        r = todo.pop()
+        if r not in needed:
+            needed.add(r)
+            for i in defs.pop(r, ()):
+                todo += code.reads(i)
+    for i in flags:
+        if i.c not in needed:
+            i.c = 0
+    if defs or still:
+        gone = {i for found in defs.values() for i in found}
+        for block in code.blocks:
+            block.ins = [i for i in block.ins if i not in gone and (i.op != MOV or i.a != i.b)]
 
 
 def moves(code: Code) -> None:
@@ -58,12 +62,19 @@ def moves(code: Code) -> None:
     uses: dict[int, int] = dict.fromkeys(moved, 0)
     writes: dict[int, int] = dict.fromkeys(moved, 0)
     for i in code.instructions():
-        for r in code.reads(i):
-            if r in moved:
-                uses[r] += 1
-        w = code.writes(i)
-        if w in moved:
-            writes[w] += 1
+        kind = READS[i.op]
+        if kind == 1:
+            if i.b in uses:
+                uses[i.b] += 1
+        elif kind:
+            for r in code.reads(i):
+                if r in uses:
+                    uses[r] += 1
+        kind = WRITES[i.op]
+        if kind:
+            w = i.a if kind == 1 else i.c
+            if w in writes:
+                writes[w] += 1
     moved = {r for r in moved if uses[r] == writes[r] == 1 and code.own(r)}
     for block in code.blocks:
         if not any(i.op == MOV and i.b in moved for i in block.ins):

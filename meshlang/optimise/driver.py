@@ -7,7 +7,6 @@ constants, as in a coordinate, share what variants.py keeps.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -172,6 +171,14 @@ class _Tile:
             where = np.flatnonzero((self.kind == op) & (self.code[:, column] >= 0))
             if len(where):
                 self.code[where, column] = np.array(numbers, np.int32)[self.code[where, column]]
+        # jumps count from the start of their function
+        entries = np.array(sorted(starts) or [0], np.int32)
+        first = entries[np.searchsorted(entries, np.arange(len(self.code)), side="right") - 1]
+        jumps, branches = self.kind == JMP, (self.kind == JZ) | (self.kind == JNZ)
+        self.code[jumps, 1] -= first[jumps]
+        self.code[branches, 2] -= first[branches]
+        self.places = np.fromiter(map(id, tile.spans), np.int64, len(tile.spans))
+        self.through = np.flatnonzero(self.kind == CALLR)
         self.numbers = [-1] * len(starts)
         self.stands: dict[int, int] = {}  # number that stands for a function -> the function
         self.facts = self.describe()
@@ -211,22 +218,21 @@ class _Tile:
         """Optimise function i, unless the same is done already."""
         t, o, facts = self.t, self.o, self.facts
         f, end = t.functions[i], self.end[i]
-        words, kind, spans = self.code[f.entry : end].copy(), self.kind[f.entry : end], t.spans[f.entry : end]
-        words[kind == JMP, 1] -= f.entry
-        words[(kind == JZ) | (kind == JNZ), 2] -= f.entry
+        words, kind, spans = self.code[f.entry : end], self.kind[f.entry : end], t.spans[f.entry : end]
         # what is not inlined matters by its parameters and results only: any function may stand there
         others = [c for c in dict.fromkeys(calls) if not self.inlines(c)]
-        place = {c: -1 - k for k, c in enumerate(others)}
-        words[kind == CALL, 1] = [place.get(c, self.numbers[c]) for c in calls]
+        if calls:
+            place = {c: -1 - k for k, c in enumerate(others)}
+            words[kind == CALL, 1] = [place.get(c, self.numbers[c]) for c in calls]
         key = (
             f.name,
             f.params,
             f.results,
             f.noinline,
             facts.exceptions,
-            (facts.most_params, facts.most_results) if (kind == CALLR).any() else 0,
+            (facts.most_params, facts.most_results) if self.calls_through(f.entry, end) else 0,
             words.tobytes(),
-            array("q", map(id, spans)).tobytes(),
+            self.places[f.entry : end].tobytes(),
             tuple((t.functions[c].params, t.functions[c].results) for c in others),
         )
         same = o.keys.setdefault(key, [])
@@ -240,6 +246,11 @@ class _Tile:
         number = self.numbers[i] = self.number(f)
         same.append(number)
         o.done[number] = self.variant(f, words, kind, spans, key, calls, others)
+
+    def calls_through(self, entry: int, end: int) -> bool:
+        """Do these instructions call through a pointer?"""
+        a, b = np.searchsorted(self.through, (entry, end)).tolist() if len(self.through) else (0, 0)
+        return a < b
 
     def variant(
         self,

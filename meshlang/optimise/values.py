@@ -23,6 +23,7 @@ from .flow import (
     COMMUTES,
     CONSTANT,
     READS_BC,
+    WRITES,
     Block,
     Code,
     Ins,
@@ -98,6 +99,7 @@ from .numbers import (
 BOOLS = (0, 1)
 UNARY = frozenset((ADDI, MULI, WRAP, LNOT, NEG, NOT, FNEG, FUN1, I2F, F2I, F2F, F2B))
 COMPARES = frozenset((EQ, NE, LT, LE))
+WRAPPING = frozenset((ADDI, MULI, WRAP, LD, NEG, NOT, SHL))  # their results are reduced to the type
 # what changes memory behind the back of the walk, or lets time pass in which it may change
 FORGETS = frozenset((COPY, CALL, CALLR, DSDOP, ELD, EST))
 MOST_MEMORY = 64  # places whose contents are followed
@@ -199,22 +201,24 @@ class Values:
     def count(self) -> None:
         """How often each register is written, and the hull of what is written to it."""
         code = self.code
-        defs, hull = self.defs, self.hull
+        defs, hull, low, windows = self.defs, self.hull, code.low, code.windows
         for block in code.blocks:
             for i in block.ins:
-                r = code.writes(i)
-                if not code.own(r):
+                op = i.op
+                kind = WRITES[op]
+                r = i.a if kind == 1 else i.c if kind else 0
+                if not low < r < windows:
                     continue
                 defs[r] = defs.get(r, 0) + 1
-                if i.op == LDI:
+                if op == LDI:
                     span = (i.b, i.b)
-                elif i.op in COMPARES or i.op == LNOT or i.op == WRAP and i.c == 1 or i.op == F2B:
+                elif op in COMPARES or op == LNOT or op == WRAP and i.c == 1 or op == F2B:
                     span = BOOLS
-                elif i.op == MOV and i.b == 0:
+                elif op == MOV and i.b == 0:
                     span = (0, 0)
-                elif ADD <= i.op <= MUL or i.op in (ADDI, MULI, WRAP, LD, NEG, NOT, SHL):
+                elif ADD <= op <= MUL or op in WRAPPING:
                     span = RANGE[i.ty]
-                elif i.op == DSDOP:
+                elif op == DSDOP:
                     span = BOOLS
                 else:
                     span = (LOW, HIGH)
@@ -368,18 +372,24 @@ class Values:
         """A register of its own that holds the value here, or -1."""
         if self.known(v) == 0:
             return 0
-        val, own = self.val, self.code.own
+        val, low, windows = self.val, self.code.low, self.code.windows
         for r in self.holders.get(v, ()):
-            if val.get(r) == v and own(r):
+            if val.get(r) == v and low < r < windows:
                 return r
         return -1
 
     def best(self, r: int) -> int:
-        v = self.val.get(r)
+        val = self.val
+        v = val.get(r)
         if v is None:
             v = self.of(r)
-        h = self.holder(v)
-        return r if h < 0 else h
+        if self.known(v) == 0:
+            return 0
+        low, windows = self.code.low, self.code.windows
+        for h in self.holders.get(v, ()):
+            if val.get(h) == v and low < h < windows:
+                return h
+        return r
 
     # ------------------------------------------------------------ instructions
 
