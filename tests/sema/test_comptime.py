@@ -169,6 +169,24 @@ comptime {
         holds(tmp_path, "var a: i16 = 5;\nconst p = &a;\ncomptime { @comptime_assert(p.* == 5); }")
 
 
+def test_a_choice_at_run_time_ends_with_its_branches(tmp_path):
+    """What comes behind one is under no run-time control any more, and what stands in the next one is."""
+    code = """var n: i16 = 1;
+fn main() void {
+  comptime var k = 1;
+  const a = if (n > 0) @as(i16, 1) else 2;
+  k = 2;
+  const b = switch (n) { 1 => @as(i16, 3), else => 4 };
+  k = 3;
+  if (n > 1) { n = a + b; MORE }
+  @comptime_assert(k == 3);
+}
+"""
+    holds(tmp_path, code.replace("MORE", ""))
+    with pytest.raises(MeshlangError, match="'k' is a comptime variable: it cannot change under run-time control flow"):
+        holds(tmp_path, code.replace("MORE", "k = 4;"))
+
+
 def test_types_are_values(tmp_path):
     holds(
         tmp_path,
