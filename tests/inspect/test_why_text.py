@@ -108,26 +108,33 @@ def test_three_causes_are_said_and_a_help_that_is_there_stays():
     assert d.help == RULES[RULE].change
 
 
-def test_where_code_sends(tmp_path):
+@pytest.mark.parametrize("arch", ["wse2", "wse3"])
+def test_where_code_sends(tmp_path, arch):
+    """A DSD without a color has that of its queue, of its own side."""
     (tmp_path / "layout.csl").write_text("""layout {
   @set_rectangle(1, 1);
   @set_tile_code(0, 0, "pe.csl");
   @export_name("main", fn()void);
 }
 """)
-    (tmp_path / "pe.csl").write_text("""const a = @get_color(3);
-const in = @get_dsd(fabin_dsd, .{ .extent = 1, .fabric_color = @get_color(5), .input_queue = @get_input_queue(2) });
-const out = @get_dsd(fabout_dsd, .{ .extent = 1, .fabric_color = a, .output_queue = @get_output_queue(3) });
+    (tmp_path / "pe.csl").write_text(
+        """const iq = @get_input_queue(2);
+const oq = @get_output_queue(3);
+const in = @get_dsd(fabin_dsd, .{ .extent = 1, COLOR5 .input_queue = iq });
+const out = @get_dsd(fabout_dsd, .{ .extent = 1, COLOR3 .output_queue = oq });
 fn main() void {
   @mov32(out, 1);
   @mov32(out, in);
 }
-comptime { @initialize_queue(@get_input_queue(2), .{ .color = @get_color(5) }); @export_symbol(main); }
-""")
-    (tile,) = build(str(tmp_path / "layout.csl"), arch="wse2").tiles
+comptime { @initialize_queue(iq, .{ .color = @get_color(5) }); OUTPUT @export_symbol(main); }
+""".replace("COLOR5", ".fabric_color = @get_color(5)," if arch == "wse2" else "")
+        .replace("COLOR3", ".fabric_color = @get_color(3)," if arch == "wse2" else "")
+        .replace("OUTPUT", "@initialize_queue(oq, .{ .color = @get_color(3) });" if arch == "wse3" else "")
+    )
+    (tile,) = build(str(tmp_path / "layout.csl"), arch=arch).tiles
     assert senders(tile, 5) == step("sends_nothing", color=5)  # it only receives on it
     found = senders(tile, 3)
-    assert found.what == "sends_in" and found.value("color") == 3 and "pe.csl:5" in step_text(found)
+    assert found.what == "sends_in" and found.value("color") == 3 and "pe.csl:6" in step_text(found)
 
 
 def test_places_in_words():
