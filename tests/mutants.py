@@ -369,7 +369,7 @@ class Lines:
         first that concern the file, by name and by room, of each kind the quick ones; no more than ENOUGH, and `most` seconds.
 
         What runs when the file is imported (tables, constants, defaults) runs in the test that happens to be the first, or in none.
-        Then, and with any_line, it is those that execute anything of the file and, if there is nothing else in it, those that
+        Then, and with any_line, it is those that execute anything of the file or have its name and, if there are none, those that
         concern it."""
         files = concern(mutant.file)
         stem = Path(mutant.file).stem.strip("_")
@@ -383,7 +383,13 @@ class Lines:
         if mutant.at_import:
             choices = []
         if any_line or mutant.at_import:
-            choices += [[t for t, _ in executing], [t for t in self.seconds if t.partition("::")[0] in files]]
+            named = [
+                t for t in self.seconds if stem in Path(t.partition("::")[0]).stem
+            ]  # they may only read what is there
+            choices += [
+                [*(t for t, _ in executing), *named],
+                [t for t in self.seconds if t.partition("::")[0] in files],
+            ]
         for found in choices:
             if found:
                 chosen = sorted(set(found), key=order)[:ENOUGH]
