@@ -64,7 +64,7 @@ def execute(args: argparse.Namespace) -> int:
 
     if args.list:
         return _list(args.json)
-    names = _all() if args.all else args.names
+    names = _all(args.energy) if args.all else args.names
     models = _checked(args, names)
     energy = _energy(args.energy)
     if args.page:
@@ -105,14 +105,15 @@ def execute(args: argparse.Namespace) -> int:
     return code
 
 
-def _all() -> list[str]:
-    """All that can be run: without a checkout of WaferLLM its own programs cannot."""
+def _all(energy: str | None) -> list[str]:
+    """All but what needs something that the caller has not given."""
     import os
 
     from meshlang.models.paper.contents import CONTENTS
     from meshlang.serve.checkout import VARIABLE
 
-    return [name for name in CONTENTS if name != "waferllm" or os.environ.get(VARIABLE)]
+    has = {"waferllm": os.environ.get(VARIABLE), "energy": energy}
+    return [name for name, entry in CONTENTS.items() if not entry.given or has[name]]
 
 
 def _checked(args: argparse.Namespace, names: list[str]) -> tuple[str, ...] | None:
