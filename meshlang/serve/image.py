@@ -300,8 +300,11 @@ class FileImage(Image):
                     left.clear()  # the others need not go on
                     raise
 
+        if len(chunks) < 2 * THREADS:  # a layer of a small model, say
+            work()
+            return
         with ThreadPoolExecutor(THREADS) as pool:
-            for done in [pool.submit(work) for _ in range(min(THREADS, len(chunks)))]:
+            for done in [pool.submit(work) for _ in range(THREADS)]:
                 done.result()
 
 

@@ -1,7 +1,7 @@
 """A cluster of wafers in simulated time: the scheduler that `meshlang serve` uses, with events in the place of workers.
 
 A request arrives, gets an instance (at once, after a load, after others have moved, or when something ends), computes its prompt, and
-generates its tokens. Costs are those of `costs.Class`: measured cycles and bytes. Events are a heap of (time, number,
+generates its tokens. Costs are those of `costs.models`: measured cycles and bytes. Events are a heap of (time, number,
 function): a request that moves changes its end, which is simpler here than in processes that wait for each other.
 """
 
