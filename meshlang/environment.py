@@ -55,6 +55,11 @@ VARIABLES = (
     Variable("CSL_IMPORT_PATH", "folders, : between", "where imports are looked up, after --import-path"),
     Variable("FORCE_COLOR", "1", "colors also where the output is no terminal; NO_COLOR: none anywhere"),
     Variable("NUMBA_DISABLE_JIT", "1", "Numba's own: the engine runs as plain Python, to the same bits"),
+    Variable(
+        "SIMFABRIC_DEBUG",
+        "names of events",
+        "a run that SdkRuntime starts is recorded in sim.log and simfab_traces ([traces.md](traces.md))",
+    ),
     Variable("XDG_CACHE_HOME", "folder", "where user caches are (default ~/.cache), without MESHLANG_CACHE_DIR"),
     Variable("XDG_STATE_HOME", "folder", "where the REPL's history is kept (default ~/.local/state)"),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +27,7 @@ DESCRIPTION = """\
 Compile a program and run it on the fabric interpreter.
 
 PATH is a folder with a layout.csl (and a run.py, if it needs a host), a layout file, a folder that cslc wrote, or a
-Python script that uses MeshLang's host API. Without a run.py, --launch says what to start, and --set and --get what to
+Python script that uses MeshLang's host API, or the vendor's. Without a run.py, --launch says what to start, and --set and --get what to
 copy to and from the PEs.
 """
 EXAMPLES = """\
@@ -36,6 +37,7 @@ examples:
   meshlang run layout.csl --set x=x.npy --set A=random --launch main --get y=y.npy
   meshlang run layout.csl --launch compute,3,0.5 --get y        arguments of a launch follow its name
   meshlang run my_host.py -p size=32 --arch wse3
+  meshlang run run.py --args '--name out' --trace run.csv       a script of the vendor's, with arguments of its own
   meshlang run programs/meshgemv --json                         results, cycles and resources for a script
   meshlang run programs/meshgemv --html mesh.html               record what the fabric does, and look at it in a browser
   meshlang run my_program --strict                              stop at what the machine would let pass
@@ -56,6 +58,7 @@ def add_program_arguments(parser: argparse.ArgumentParser, lists: bool = False) 
     """What to run and how: for every command that runs a program (`perform`). `lists`: profile, seed, arch and -O take
     texts, lists of values with commas."""
     parser.add_argument("path", metavar="PATH", help="program folder, layout file, compiled folder, or host script")
+    parser.add_argument("--args", metavar="TEXT", help="arguments of a host script, as in a shell")
     parser.add_argument("--profile", help="timing profile: wse2, wse2-silicon, wse3, wse3-silicon, or a .toml file")
     parser.add_argument(
         "--launch", action="append", metavar="NAME[,ARGS]", help="call an exported function (repeatable)"
@@ -180,6 +183,10 @@ def perform(args: argparse.Namespace, context: RunContext) -> int:
     path = Path(args.path)
     script = path if path.suffix == ".py" else path / "run.py" if (path / "run.py").is_file() else None
     if script is None:
+        if getattr(args, "args", None) is not None:
+            raise usage_error(
+                f"--args has no use here: {path} is no host script", help="-p NAME=VALUE sets params of a program"
+            )
         _check_files(args.get)
         with _stdout_to_stderr(args.json):
             _run_layout(args, path, context)
@@ -198,11 +205,16 @@ def perform(args: argparse.Namespace, context: RunContext) -> int:
 
 
 def _run_script(args: argparse.Namespace, script: Path, context: RunContext) -> int:
+    from meshlang.diag import usage_error
     from meshlang.host.context import unknown_param
-    from meshlang.host.script import run_script
+    from meshlang.host.script import is_of_the_vendor, run_arguments
 
+    try:
+        more = shlex.split(getattr(args, "args", None) or "")
+    except ValueError as error:
+        raise usage_error(f"--args {args.args!r}: {error}", help="quotation marks come in pairs") from None
     with _stdout_to_stderr(args.json):
-        code = run_script(script)
+        code = run_arguments([str(script), *more], vendor=is_of_the_vendor(script))
     ignored = [name for name in context.params if name not in context.used]
     if not code and ignored:
         raise unknown_param(ignored[0], context.used)

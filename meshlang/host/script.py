@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import os
 import platform
@@ -97,6 +98,26 @@ def _run(arguments: Sequence[str], compiler: Compiler) -> int:
         sys.argv = rest
         return _guard(lambda: runpy.run_module(rest[0], run_name="__main__", alter_sys=True), None)
     return run_script(first, rest, compiler)
+
+
+def is_of_the_vendor(path: str | Path) -> bool:
+    """Does a script import `cerebras...`? (False for one that cannot be read.)"""
+    try:
+        tree = ast.parse(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError):
+        return False
+    names = [
+        name
+        for node in ast.walk(tree)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    ]
+    return any(name.partition(".")[0] == "cerebras" for name in names)
 
 
 def _plain(source: str, path: str) -> CodeType:

@@ -8,12 +8,13 @@ is its C order, COL_MAJOR its Fortran order. With MEMCPY_16BIT each 32-bit word 
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from meshlang import files
 from meshlang.diag import Diagnostic, MeshlangError, usage_error
 from meshlang.fabric.wording import wait_text
 from meshlang.host import arguments
-from meshlang.host.context import open_session, show_warnings
+from meshlang.host.context import open_session, run_context, show_warnings
 from meshlang.host.memory import Region
 from meshlang.host.session import Session, Task
 from meshlang.ir import serial
@@ -31,6 +32,9 @@ from .debug import read_variable, stopped
 from .layout.artifacts import Port, read_ports
 from .layout.platform import platform_of
 from .unsupported import not_yet
+
+if TYPE_CHECKING:
+    from meshlang.fabric.recording import TraceOptions
 
 
 class MemcpyDataType(Enum):
@@ -50,9 +54,24 @@ class MemcpyOrder(Enum):
 REST_CYCLES = 20_000_000  # how long stop() waits for a program that takes no commands to come to rest
 
 
+class Recording(Protocol):
+    """What records a run as the vendor's simulator does (inspect/trace/vendor.py)."""
+
+    def options(self, suppress: bool | None) -> TraceOptions | None:
+        """What to record, None for nothing. suppress: the script's suppress_simfab_trace, None if it does not say."""
+
+    def write(self, session: Session, folder: Path) -> None:
+        """Write sim.log and the folder simfab_traces."""
+
+
 class SdkRuntime:
-    """A program folder on a machine. Options of the vendor's simulator (threads, traces, message level) have no
-    effect."""
+    """A program folder on a machine. Of the options of the vendor's simulator, threads and message level have no effect.
+
+    suppress_simfab_trace: False records the run, and so does the environment variable SIMFABRIC_DEBUG if nothing is said: when
+    it ends, sim.log has every event, and there is a folder simfab_traces.
+    """
+
+    recording: Recording | None = None  # handed in by the vendor's modules, which stand above all rooms
 
     def __init__(
         self,
@@ -60,7 +79,7 @@ class SdkRuntime:
         platform: Any = None,
         *,
         cmaddr: str | None = None,
-        suppress_simfab_trace: bool = False,
+        suppress_simfab_trace: bool | None = None,
         simfab_numthreads: int = 5,
         msg_level: str = "WARNING",
         memcpy_required: bool = True,
@@ -88,6 +107,8 @@ class SdkRuntime:
         self._ports = read_ports(self.bindir)
         self._session: Session | None = None
         self._running = False
+        self._suppress = suppress_simfab_trace
+        self._write_trace: Callable[[], None] | None = None
         self._files: list[Callable[[], None]] = []  # receive_tofile, to be done when the run ends
         from meshlang.host.symbols import Symbols
 
@@ -97,8 +118,24 @@ class SdkRuntime:
 
     def load(self) -> None:
         """Put the program on the fabric, and begin a new sim.log in the current directory."""
-        profile = os.environ.get("MESHLANG_PROFILE") or None
-        self._session = open_session(self._program, profile, _max_cycles(), sim_log=Path.cwd() / "sim.log")
+        profile = run_context().profile or os.environ.get("MESHLANG_PROFILE") or None
+        trace = self.recording.options(self._suppress) if self.recording is not None else None
+        folder = Path.cwd()
+        session = self._session = open_session(
+            self._program, profile, _max_cycles(), sim_log=folder / "sim.log", trace=trace
+        )
+        if trace is not None:
+            assert self.recording is not None
+            write = self.recording.write
+            self._write_trace = lambda: write(session, folder)
+            atexit.register(self._traced)  # also where the script ends without stop()
+
+    def _traced(self) -> None:
+        """Write what was recorded, once."""
+        write, self._write_trace = self._write_trace, None
+        if write is not None:
+            atexit.unregister(self._traced)
+            write()
 
     def run(self) -> None:
         """Start: commands are taken from here on."""
@@ -108,6 +145,12 @@ class SdkRuntime:
 
     def stop(self) -> None:
         """Complete all commands, and end the run. A second time nothing happens: in a `with` its end stops, too."""
+        try:
+            self._stop()
+        finally:
+            self._traced()
+
+    def _stop(self) -> None:
         if self._session is not None and not self._running and self._was_stopped():
             return
         session = self._live("stop")
@@ -156,6 +199,8 @@ class SdkRuntime:
     def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
         if kind is None:
             self.stop()
+        else:
+            self._traced()
 
     def _live(self, what: str) -> Session:
         if self._session is None or not self._running:

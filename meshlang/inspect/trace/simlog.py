@@ -16,6 +16,7 @@ Tiles have fabric coordinates: with --fabric-offsets 4,1 the first PE is P4.1.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -33,7 +34,8 @@ LINKS = "NSEWRH"  # the side a wavelet comes from; R the ramp, H the host
 ARCHITECTURES = {"wse2": "FYN"}  # as published logs name it; no log of a WSE-3 run was found
 
 
-def write_simlog(trace: Trace, file: BinaryIO) -> None:
+def write_simlog(trace: Trace, file: BinaryIO, printed: Sequence[tuple[int, str]] = ()) -> None:
+    """printed: lines of <simprint>, (cycle, text), to stand among the events."""
     offset_x, offset_y = trace.program.fabric_offsets or (0, 0)
     dims = trace.program.fabric_dims or (trace.width + 2 * offset_x, trace.height + 2 * offset_y)
     names = {
@@ -70,7 +72,7 @@ def write_simlog(trace: Trace, file: BinaryIO) -> None:
         "Simtile is: hwtile",
     ]
     file.write("".join(f"@0 {line}\n" for line in head).encode())
-    lines = _lines(trace, names)
+    lines = [*_lines(trace, names), *printed]
     lines.sort(key=lambda pair: pair[0])
     file.write("".join(f"@{cycle} {text}\n" for cycle, text in lines).encode())
     stats = (

@@ -1,5 +1,7 @@
 """SdkRuntime, SdkLayout, and what goes with them."""
 
+import os
+
 from meshlang.host.sdk.layout.artifacts import SdkCompileArtifacts
 from meshlang.host.sdk.layout.color import Color
 from meshlang.host.sdk.layout.directions import Edge, EdgeRouteInfo, Route, RoutingPosition, get_edge_routing
@@ -16,6 +18,27 @@ from meshlang.host.sdk.layout.region import CodeRegion, PortHandle
 from meshlang.host.sdk.layout.sdklayout import SdkLayout
 from meshlang.host.sdk.runtime import MemcpyDataType, MemcpyOrder, SdkRuntime
 from meshlang.host.session import Task
+
+
+class _Recording:
+    """inspect/trace/vendor.py, imported where it is wanted."""
+
+    @staticmethod
+    def options(suppress):
+        if suppress is None and os.environ.get("SIMFABRIC_DEBUG", "") in ("", "0"):
+            return None
+        from meshlang.inspect.trace import vendor
+
+        return vendor.options(suppress)
+
+    @staticmethod
+    def write(session, folder):
+        from meshlang.inspect.trace import vendor
+
+        vendor.write(session, folder)
+
+
+SdkRuntime.recording = _Recording()
 
 __all__ = [
     "FP16TYPE",
