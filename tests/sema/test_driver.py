@@ -251,6 +251,11 @@ comptime { @export_symbol(main); }
     assert list(fabric.color) == [7]
     (number, none) = fabric.color[7][0].tolist()
     assert none == -1 and (fabric.configs[number].rx, fabric.configs[number].tx) == (0, 0)
+    # one that the layout gives stays, at the PE that has it
+    routes = "@set_color_config(0, 0, @get_color(7), .{ .routes = .{ .rx = .{ RAMP }, .tx = .{ SOUTH } } });"
+    files["layout.csl"] = files["layout.csl"].replace("  @export_name", f"  {routes}\n  @export_name")
+    fabric = compile_files(tmp_path, files).fabric
+    assert fabric.color[7].tolist() == [[0, -1]] and (fabric.configs[0].rx, fabric.configs[0].tx) != (0, 0)
 
 
 def test_functions_that_nothing_reaches(tmp_path):
