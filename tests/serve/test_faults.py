@@ -24,7 +24,7 @@ import pytest
 from checkpoints import write_model
 from killing import kills, seed
 from references import greedy
-from serving import Server, processes
+from serving import PATIENCE, Server, processes
 
 from meshlang.models.checkpoint import Checkpoint
 from meshlang.models.fit import place
@@ -128,9 +128,9 @@ def test_workers_are_killed(folder, wanted, start):
         try:
             for kill in range(kills(3)):
                 come.clear()
-                assert kill % 2 or come.wait(120), "no token comes"
+                assert kill % 2 or come.wait(PATIENCE), "no token comes"
                 time.sleep(draw.uniform(0.2, 3.0))
-                until = time.monotonic() + 120
+                until = time.monotonic() + PATIENCE
                 while not (there := server.workers()):
                     assert time.monotonic() < until, "no worker comes again"
                     time.sleep(0.1)
