@@ -9,7 +9,7 @@ import pytest
 
 from meshlang.commands import llm
 
-COMMON = {"mesh": None, "dtype": None, "regions": None, "json": False}
+COMMON = {"mesh": None, "dtype": None, "sums": None, "regions": None, "json": False}
 TIERS = {"pool": 256, "keep": None}
 GENERATE = {
     **COMMON,
@@ -69,11 +69,20 @@ def parsed(line):
         ),
         (
             "generate F --tokens 1 --tokens 2 --new 3 --batch --layers pipeline --temperature 0.5 --top-k 4 --top-p 0.6 --seed 7 "
-            "--stop x --stop y --ignore-eos --arch wse2 --profile wse2 --mesh 2x3 --dtype f32 --regions 2 --json --pool 8 --keep K",
+            "--stop x --stop y --ignore-eos --arch wse2 --profile wse2 --mesh 2x3 --dtype f16 --sums f32 --regions 2 --json --pool 8 --keep K",
             GENERATE
             | {"tokens": ["1", "2"], "prompt": None, "new": 3, "batch": True, "layers": "pipeline", "temperature": 0.5}
             | {"top_k": 4, "top_p": 0.6, "seed": 7, "stop": ["x", "y"], "ignore_eos": True, "arch": "wse2"}
-            | {"profile": "wse2", "mesh": "2x3", "dtype": "f32", "regions": 2, "json": True, "pool": 8, "keep": "K"},
+            | {
+                "profile": "wse2",
+                "mesh": "2x3",
+                "dtype": "f16",
+                "sums": "f32",
+                "regions": 2,
+                "json": True,
+                "pool": 8,
+                "keep": "K",
+            },
         ),
         (
             "place F -o m --context 9 --prefill 4 --layers streamed --arch wse3 --json",
