@@ -26,6 +26,7 @@ ALONE = {
     "serve/sweep.py": "the journal of a sweep grows by a line a point; half a last line is dropped when it is read",
     "serve/image_write.py": "the file that the helper is about to put in place, mapped",
     "models/demo.py": "what is downloaded, into a fresh temporary folder",
+    "serve/checkout.py": "a copy in a fresh temporary folder",
     "cache.py": "the caches: written beside and renamed there",
 }
 
