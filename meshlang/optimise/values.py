@@ -225,7 +225,8 @@ class Values:
                 old = hull.get(r)
                 hull[r] = span if old is None else (min(old[0], span[0]), max(old[1], span[1]))
         for r in code.undefined:
-            defs[r] = defs.get(r, 0) + 1
+            if low < r < windows:  # results of calls are read, too, and nothing writes them: they are loose
+                defs[r] = defs.get(r, 0) + 1
 
     def floors(self, order: list[Block], preds: list[list[int]], idom: list[int]) -> dict[int, dict[int, int]]:
         """Counters of loops by header: registers that only grow there, with the most that they can have started from
@@ -634,6 +635,8 @@ class Values:
                 i.op, i.c = AND, mask
             self.binary(i)
             return True
+        if op == REM and not fits(d):
+            return False  # the quotient times d is one MULI
         # x * m >> k with m = ceil(2**k / d) is exact while x * (m * d - 2**k) < 2**k
         for k in range(shift + 1, 48):
             m = -(-(1 << k) // d)

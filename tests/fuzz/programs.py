@@ -19,6 +19,9 @@ def bounds(t: str) -> tuple[int, int]:
     return (-(1 << bits - 1), (1 << bits - 1) - 1) if t[0] == "i" else (0, (1 << bits) - 1)
 
 
+STEPS = "steps"  # instead of a type: how often a function calls itself
+
+
 class Generator:
     """`faults`: how often something may fault. `vectors`: vector operations too (not for the reference interpreter)."""
 
@@ -76,8 +79,9 @@ class Generator:
                     self.lines.append(
                         f"const d{k}_{t} = @get_dsd(mem1d_dsd, .{{ .tensor_access = |i|{{8}} -> m{k}_{t}[i + {k}] }});"
                     )
-        for _ in range(4):
+        for _ in range(6):
             self.helper()
+        self.recursive()
         self.ring()
         for k in range(functions):
             self.function(k)
@@ -89,13 +93,30 @@ class Generator:
         ret = self.pick((*INTS, *FLOATS, "void", "bool"))
         names = {self.fresh("p"): t for t in params}
         scope = dict(names)
-        kind = self.pick(("fn", "fn", "fn", "noinline fn", "inline fn"))
+        kind = self.pick(("fn", "fn", "noinline fn", "noinline fn", "inline fn"))
         body = self.block(scope, 1, set(names), 3)
         if ret != "void":
             body.append(f"return {self.expr(ret, scope, 2)};")
         head = ", ".join(f"{n}: {t}" for n, t in names.items())
         self.lines += [f"{kind} {name}({head}) {ret} {{", *("  " + b for b in body), "}"]
         self.helpers.append((name, params, ret))
+
+    def recursive(self) -> None:
+        """A function that calls itself up to two times, with results, so often as its first argument says."""
+        name, t = self.fresh("again"), self.pick(INTS)
+        scope = {"x": t}
+        first, second = (f"{name}(steps - 1, {self.expr(t, scope, 1)})" for _ in range(2))
+        body = self.block(scope, 1, {"x"}, 2)
+        ends = f"  if (steps == 0) {{ return {self.expr(t, {'x': t}, 1)}; }}"
+        if self.chance(0.5):
+            back = f"const a = {first}; const b = {second}; return {self.pick(('a + b', 'a - b', 'b - a', 'a ^ b', 'a'))};"
+        else:
+            back = f"return {first} {self.pick(('+', '-', '^', '|'))} {self.expr(t, scope, 1)};"
+        self.lines += [f"fn {name}(steps: u16, x: {t}) {t} {{", ends, *("  " + b for b in body), f"  {back}", "}"]
+        self.helpers.append((name, [STEPS, t], t))
+
+    def argument(self, kind: str, scope: dict[str, str], depth: int = 0) -> str:
+        return f"@as(u16, {self.rng.randrange(4)})" if kind == STEPS else self.expr(kind, scope, depth)
 
     def ring(self) -> None:
         """Functions that call each other in a circle, `left` times altogether."""
@@ -317,7 +338,7 @@ class Generator:
             calls = [h for h in self.helpers if h[2] == t]
             if calls:
                 name, params, _ = self.pick(calls)
-                return f"{name}({', '.join(self.expr(p, scope, 0) for p in params)})"
+                return f"{name}({', '.join(self.argument(p, scope) for p in params)})"
         if self.chance(0.1):
             other = self.pick((*INTS, *FLOATS))
             x = self.expr(other, scope, depth - 1)

@@ -135,3 +135,12 @@ def test_a_symbol_that_python_needs_as_a_number_keeps_its_value():
     assert [10, 11, 12, 13][x] == 13
     trace.close()
     assert trace.again([3]) is not None and trace.again([2]) is None
+
+
+def test_remainders_by_large_divisors(tmp_path):
+    """A divisor of more than 31 bits is no word of an instruction."""
+    text = "var n: u32 = 4294967290; var m: u32;\nfn main() void { m = n % 2147516417; n = n / 2147516417; }\n"
+    program = compile_files(tmp_path, {"layout.csl": layout([()], ["main"]), "pe.csl": text + EXPORTED}, optimise=0)
+    vm = ReferenceVM(optimise(program).tiles[0])
+    vm.call("main")
+    assert (vm.read("m")[0], vm.read("n")[0]) == (4294967290 % 2147516417, 1)
