@@ -159,7 +159,8 @@ class Machine(Loaded):
         until: "commands" (the launched function is done on all PEs), ("stream", color, x0, y0, w, h, n) (that many
         wavelets of the color can be taken from every PE of the region), "streams" (all that the host streams in is on
         the fabric), or None (until nothing happens any more).
-        max_cycles: run at most so many cycles beyond this one, which counts besides (snapshot.py goes by it). Raises
+        max_cycles: run at most so many cycles beyond this one, which counts besides: stopped so, the clock stands at
+        `cycle + max_cycles + 1`, whether something was to be done up to there or not. Raises
         MeshlangError for a fault, and (exit_code 3) for a deadlock: nothing can happen, but `until` is not reached.
         """
         W = self.state.W

@@ -118,19 +118,8 @@ def digest(machine: Machine) -> str:
 
 def advance_to(machine: Machine, cycle: int) -> bool:
     """Run so that `cycle` is the next cycle to run. False if the machine came to rest before (the clock then stands
-    where it did).
-
-    Machine.run(max_cycles=n) includes the cycle n from here and may stop one short of the next: here the clock is
-    exact, which replaying commands at their cycles needs.
-    """
-    if machine.cycle >= cycle:
-        return True
-    stop = machine.run(None, cycle - 1 - machine.cycle)
-    if stop.reason == "quiescent":
-        return False
-    if machine.cycle < cycle:
-        machine.state.W[s.Globals.now] = cycle  # nothing is to do in the cycle between
-    return True
+    where it did)."""
+    return machine.cycle >= cycle or machine.run(None, cycle - 1 - machine.cycle).reason != "quiescent"
 
 
 # ---------------------------------------------------------------- files

@@ -254,8 +254,6 @@ class Debugger:
                     stop = machine.run("commands", end - 1 - machine.cycle)
                     if stop.reason == "commands_done":
                         return Outcome("done", self.cycle)
-                    if machine.cycle < end:
-                        machine.state.W[s.Globals.now] = end
                 elif not snapshot.advance_to(machine, end):
                     if machine.commands_outstanding:
                         raise deadlock_error(machine, "commands")

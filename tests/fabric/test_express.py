@@ -157,6 +157,18 @@ def test_same_as_step_by_step(first):
     assert saved > 1000
 
 
+@pytest.mark.parametrize("seed", (90417001212, 90417002245, 90417002975, 90417006873))
+def test_the_clock_stops_at_the_same_cycle(seed):
+    """Whether something is visited in the last cycle of a run differs, also in vain; where the clock stands then does not."""
+    parts = np.random.default_rng(seed).integers(1, 60, 6).tolist()
+    fast, slow = Machine(build(seed)), Machine(build(seed))
+    slow.step_by_step()
+    ends = fast.cycle + np.cumsum(parts) + np.arange(1, 7)  # none of the six comes to rest
+    found = outcome(fast, parts)
+    assert found == outcome(slow, parts)
+    assert found[0][:6] == ends.tolist()
+
+
 @pytest.mark.parametrize("what", [(Op.SYS, isa.Sys.IQ_STATUS), (Op.UTBLOCK, 0), (Op.UTUNBLOCK, 0)])
 def test_programs_that_look_at_queues_do_without(what):
     tile = Tile()

@@ -34,7 +34,7 @@ def next_cycle(W, occupied, expressed):
         # an express arrival counts as if it had been visited: in its cycle, and once more in vain
         last = expressed + 1
         limited = last > W[G_LIMIT]
-        last = W[G_LIMIT] if limited else last + 1
+        last = (W[G_LIMIT] if limited else last) + 1
         if last > now:
             W[G_NOW] = last
         return STOP_LIMIT if limited else STOP_QUIET
@@ -45,7 +45,8 @@ def next_cycle(W, occupied, expressed):
         rotated = ((occupied >> turn) & ((np.int64(1) << (64 - turn)) - 1)) | (occupied << (64 - turn))
     at = now + ctz(rotated)
     if at > W[G_LIMIT]:
-        W[G_NOW] = W[G_LIMIT] if W[G_LIMIT] > now else now
+        # behind the limit, whether something was visited in that cycle or not: there are visits in vain (wheel.py)
+        W[G_NOW] = W[G_LIMIT] + 1 if W[G_LIMIT] >= now else now
         return STOP_LIMIT
     W[G_NOW] = at
     W[G_STEPS] += 1
