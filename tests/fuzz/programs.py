@@ -109,7 +109,9 @@ class Generator:
         body = self.block(scope, 1, {"x"}, 2)
         ends = f"  if (steps == 0) {{ return {self.expr(t, {'x': t}, 1)}; }}"
         if self.chance(0.5):
-            back = f"const a = {first}; const b = {second}; return {self.pick(('a + b', 'a - b', 'b - a', 'a ^ b', 'a'))};"
+            back = (
+                f"const a = {first}; const b = {second}; return {self.pick(('a + b', 'a - b', 'b - a', 'a ^ b', 'a'))};"
+            )
         else:
             back = f"return {first} {self.pick(('+', '-', '^', '|'))} {self.expr(t, scope, 1)};"
         self.lines += [f"fn {name}(steps: u16, x: {t}) {t} {{", ends, *("  " + b for b in body), f"  {back}", "}"]

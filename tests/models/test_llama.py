@@ -221,7 +221,7 @@ def test_reference_one_by_one_or_at_once():
 def test_a_prefill_that_does_not_fit_names_a_rectangle_that_does():
     """15 rows and 16 columns have 240 panels of two elements, most of them padded; 14 and 16 have 112 of three."""
     config = llama.LlamaConfig(hidden_size=256, heads=8, kv_heads=8, head_size=32, feed_forward_size=512)
-    sizes = {"capacity": 20, "dtype": np.float32, "prompt": 300}
+    sizes = {"capacity": 20, "dtype": np.float32, "prompt": 280}
     with pytest.raises(meshlang.MeshlangError) as found:
         llama.Placement(config, 15, 16, **sizes)
     (refused,) = found.value.diagnostics
