@@ -51,8 +51,10 @@ def place(
             "MS1422", f"a prompt of {prompt} tokens, and {tokens} tokens in all: there must be at least one"
         )
 
+    options = {"dtype": dtype, "regions": regions, "f32_sums": f32_sums}
+
     def attempt(sequences: int) -> Placement:
-        return _place(config, height, width, tokens, prompt, dtype, mode, regions, sequences, f32_sums)
+        return _place(config, height, width, tokens, prompt, mode, sequences, options)
 
     try:
         return attempt(batch)
@@ -75,20 +77,17 @@ def _place(
     width: int,
     tokens: int,
     prompt: int,
-    dtype: Any,
     mode: str,
-    regions: int,
     batch: int,
-    f32_sums: bool,
+    options: dict[str, Any],
 ) -> Placement:
+    """options: what `Placement` gets as it is."""
     refused: MeshlangError | None = None
     for layers in {"auto": (config.layers, 1), "resident": (config.layers,), "streamed": (1,), "pipeline": (1,)}[mode]:
         found = []
         for length in prompts(prompt if min(height, width) > 1 and batch == 1 else 1, height):
             try:
-                found.append(
-                    _fewest_pieces(config, height, width, tokens, length, dtype, layers, regions, batch, f32_sums)
-                )
+                found.append(_fewest_pieces(config, height, width, tokens, length, layers, batch, options))
             except MeshlangError as error:
                 if not _takes_too_much(error):
                     raise
@@ -106,16 +105,14 @@ def _fewest_pieces(
     width: int,
     tokens: int,
     prompt: int,
-    dtype: Any,
     layers: int,
-    regions: int,
     batch: int,
-    f32_sums: bool,
+    options: dict[str, Any],
 ) -> Placement:
     def attempt(pieces: int) -> Placement:
         found = Placement(
-            config, height, width, capacity=-(-tokens // height), dtype=dtype, layers=layers, head=True, prompt=prompt,
-            pieces=pieces, regions=regions, batch=batch, advise=False, f32_sums=f32_sums,
+            config, height, width, capacity=-(-tokens // height), layers=layers, head=True, prompt=prompt, pieces=pieces, batch=batch,
+            advise=False, **options,
         )  # fmt: skip
         found.check_tokens(tokens, prompt)
         return found
@@ -148,21 +145,12 @@ def report(
 ) -> dict[str, Any]:
     """What fits where: for each mode a dictionary with `fits`, and what is placed (memory by part, pieces, prefill, the
     most tokens) or `why` not; and how many layers can be resident."""
+    options: dict[str, Any] = {"dtype": dtype, "regions": regions, "f32_sums": f32_sums}
     out: dict[str, Any] = {"mesh": [width, height], "tokens": tokens}
     for mode in ("resident", "streamed"):
 
         def attempt(total: int, mode: str = mode, first: int = 1) -> Placement:
-            return place(
-                config,
-                height,
-                width,
-                tokens=total,
-                prompt=first,
-                dtype=dtype,
-                mode=mode,
-                regions=regions,
-                f32_sums=f32_sums,
-            )
+            return place(config, height, width, tokens=total, prompt=first, mode=mode, **options)
 
         try:
             found = attempt(tokens, first=tokens if prompt is None else prompt)
@@ -176,16 +164,7 @@ def report(
         }  # fmt: skip
 
     def layers(n: int) -> Placement:
-        return Placement(
-            config,
-            height,
-            width,
-            capacity=-(-tokens // height),
-            dtype=dtype,
-            layers=n,
-            regions=regions,
-            f32_sums=f32_sums,
-        )
+        return Placement(config, height, width, capacity=-(-tokens // height), layers=n, **options)
 
     out["layers_resident"] = _largest(0, config.layers, lambda n: _fits(lambda: layers(n)))
     return out

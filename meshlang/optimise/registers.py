@@ -122,11 +122,11 @@ def run(code: Code) -> None:
             else:
                 names = NAMES[op]
                 if "a" in names:
-                    i.a = at[i.a] if i.a < windows else i.a + shift
+                    i.a = place(i.a)
                 if "b" in names:
-                    i.b = at[i.b] if i.b < windows else i.b + shift
+                    i.b = place(i.b)
                 if "c" in names:
-                    i.c = at[i.c] if i.c < windows else i.c + shift
+                    i.c = place(i.c)
             if i.a >= frame and WRITES[op] == 1:
                 frame = i.a + 1
         block.ins = [i for i in block.ins if i.op != MOV or i.a != i.b]

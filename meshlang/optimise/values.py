@@ -380,17 +380,11 @@ class Values:
         return -1
 
     def best(self, r: int) -> int:
-        val = self.val
-        v = val.get(r)
+        v = self.val.get(r)
         if v is None:
             v = self.of(r)
-        if self.known(v) == 0:
-            return 0
-        low, windows = self.code.low, self.code.windows
-        for h in self.holders.get(v, ()):
-            if val.get(h) == v and low < h < windows:
-                return h
-        return r
+        h = self.holder(v)
+        return r if h < 0 else h
 
     # ------------------------------------------------------------ instructions
 

@@ -23,6 +23,7 @@ from runs import NoCheckout, checkout, published
 
 import programs
 from meshlang.fabric.timing import profile_names
+from meshlang.serve.checkout import run as run_checkout
 
 DATA = Path(__file__).parent / "published"
 
@@ -81,22 +82,10 @@ def stream(target: str) -> Callable[[str, Wanted], Found]:
 
 # ---------------------------------------------------------------- WaferLLM
 
-MEAN = re.compile(r"Mean cycle count: ([-0-9.]+)")
 
-
-def waferllm(program: str, P: int, sizes: str, compiler: dict[str, int], profile: str) -> float:
-    place = checkout("MESHLANG_WAFERLLM") / program / "WSE-3"
-    params = ",".join(f"{k}:{v}" for k, v in compiler.items())
-    options = ["--arch=wse3", "./src/layout.csl", f"--fabric-dims={P + 7},{P + 2}", "--fabric-offsets=4,1"]
-    printed, _ = published(
-        place,
-        [*options, f"--params={params}", "--memcpy", "--channels", "1"],
-        ["launch_sim.py", "--P", str(P), *sizes.split()],
-        profile,
-    )
-    found = MEAN.search(printed)
-    assert found is not None, printed[-500:]
-    return float(found.group(1))
+def waferllm(kernel: str, profile: str, **sizes: int) -> float:
+    checkout("MESHLANG_WAFERLLM")
+    return run_checkout(kernel, sizes, "wse3", profile, None)["mean"]
 
 
 def gemv(profile: str, wanted: Wanted) -> Found:
@@ -105,11 +94,7 @@ def gemv(profile: str, wanted: Wanted) -> Found:
         what = f"P = {P}, tile {M // P}, {groups} groups"
         if not wanted(what):
             continue
-        each = P // groups
-        first = each // 2
-        params = {"P": P, "Mt": M // P, "Nt": N // P, "pe_num_group": each, "root_1st_phase": first}
-        params["root_2nd_phase"] = groups // 2 * each + first
-        yield what, float(line["cycles"]), waferllm("MeshGEMV", P, f"--M {M} --N {N}", params, profile)
+        yield what, float(line["cycles"]), waferllm("MeshGEMV", profile, P=P, M=M, N=N, group_num=groups)
 
 
 def gemm(profile: str, wanted: Wanted) -> Found:
@@ -118,8 +103,7 @@ def gemm(profile: str, wanted: Wanted) -> Found:
         what = f"P = {P}, tile {M // P}"
         if not wanted(what):
             continue
-        params = {"P": P, "Mt": M // P, "Kt": M // P, "Nt": M // P}
-        yield what, float(line["cycles"]), waferllm("MeshGEMM", P, f"--M {M} --K {M} --N {M}", params, profile)
+        yield what, float(line["cycles"]), waferllm("MeshGEMM", profile, P=P, M=M, K=M, N=M)
 
 
 # ---------------------------------------------------------------- csl-examples, WSE-3 simulator

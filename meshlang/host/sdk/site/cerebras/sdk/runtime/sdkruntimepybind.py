@@ -25,7 +25,7 @@ class _Recording:
 
     @staticmethod
     def options(suppress):
-        if suppress is None and os.environ.get("SIMFABRIC_DEBUG", "") in ("", "0"):
+        if suppress is None and not os.environ.get("SIMFABRIC_DEBUG"):
             return None
         from meshlang.inspect.trace import vendor
 
