@@ -105,6 +105,21 @@ def test_every_number_comes_from_a_run_or_a_formula(name):
         assert name == "table1"
 
 
+def test_what_is_compared_is_of_the_same_pes():
+    """MeshGEMM and MeshGEMV print their mean over the PEs, layers their maximum: WaferLLM's figure is the same of its PEs."""
+
+    def run(name, params, arch, profile):
+        if name.startswith("waferllm/"):
+            return {"mean": 300, "max": 500}
+        return {"meshgemv": {"cycles_per_gemv": 100}, "decoder": {"cycles": [7, 100]}}.get(name, {"cycles": 100})
+
+    rows = CONTENTS["waferllm"].function(Lab(run), Scale(8, ("8B",)))
+    ratios = {row.what: row.value for row in rows if row.unit == "times"}
+    assert len(ratios) == 8
+    for what, ratio in ratios.items():
+        assert ratio == (3 if what.startswith("MeshGEM") else 5), what
+
+
 def test_published_numbers_are_whole():
     p = published()
     for name, table in p.items():
