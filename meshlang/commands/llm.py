@@ -293,8 +293,8 @@ def _from_folder(
     from meshlang.models.fit import place
     from meshlang.models.runner import Runner
 
-    width, height = mesh_of(args.mesh)
     checkpoint = Checkpoint(args.folder)
+    width, height = mesh_of(args.mesh)
     prompts = _prompts(args, tokenizer)
     placement = place(
         checkpoint.config,
@@ -436,8 +436,8 @@ def _info(args: argparse.Namespace) -> int:
     image = _image(args)
     if image is not None:
         return _image_info(args, image)
-    width, height = mesh_of(args.mesh)
     checkpoint = Checkpoint(args.folder)
+    width, height = mesh_of(args.mesh)
     dtype = args.dtype or "f16"
     found = report(
         checkpoint.config,
@@ -499,6 +499,7 @@ def _place(args: argparse.Namespace) -> int:
 
     from ._outputs import output
 
+    checkpoint = Checkpoint(args.folder)
     width, height = mesh_of(args.mesh)
     tokens = _tokens(args, height)
     if args.prefill is not None and args.prefill < 0:
@@ -507,7 +508,6 @@ def _place(args: argparse.Namespace) -> int:
     prompt = tokens if args.prefill is None else min(args.prefill + 1, tokens)
     began = time.monotonic()
     with stages("placing the model"):
-        checkpoint = Checkpoint(args.folder)
         placement = place(
             checkpoint.config,
             height,

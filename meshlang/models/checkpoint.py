@@ -53,9 +53,8 @@ class Checkpoint(Mapping[str, np.ndarray]):
         self.folder = Path(folder)
         try:
             if not self.folder.is_dir():
-                raise model_error(
-                    "MS1410", f"{folder} is no folder", "name the folder that holds the model's config.json"
-                )
+                what = "is no folder" if self.folder.exists() else "does not exist"
+                raise model_error("MS1410", f"{folder} {what}", "name the folder that holds the model's config.json")
             if not (self.folder / "config.json").is_file():
                 raise model_error("MS1410", f"{folder} has no config.json", f"it has: {_listing(self.folder)}")
         except OSError as error:

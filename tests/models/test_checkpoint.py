@@ -10,6 +10,7 @@ from checkpoints import CONFIG, write_model, write_safetensors
 
 import meshlang
 from meshlang import llama
+from meshlang.cli import main
 from meshlang.models.checkpoint import Checkpoint
 
 
@@ -176,3 +177,11 @@ def test_wrong_folders(tmp_path, change, code, message):
 
 def test_no_folder(tmp_path):
     assert refusal(tmp_path / "none")[0] == "MS1410"
+
+
+@pytest.mark.parametrize("command", [["generate", "--tokens", "5"], ["info"], ["place", "-o", "m.wimg"]])
+def test_a_mistyped_path_is_said_first(tmp_path, monkeypatch, capsys, command):
+    """Not that an option is missing which the image that was meant would not have needed."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["llm", *command, "model.wimg"]) == 1
+    assert "error[MS1410]: model.wimg does not exist" in capsys.readouterr().err
