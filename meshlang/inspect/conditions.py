@@ -166,7 +166,7 @@ class OnWavelet(Condition):
             return ""
         self._seen = now.copy()
         pe = int(self._where[new[0]])
-        more = f", and {len(new) - 1} more routers" if len(new) > 1 else ""
+        more = f", and {names.counted(len(new) - 1, 'more router')}" if len(new) > 1 else ""
         return f"a wavelet of color {self.color} came into the router of PE {pe % machine.width},{pe // machine.width}{more}"
 
 

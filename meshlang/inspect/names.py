@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 COMMAND = 128  # P_TASK of a launched function
 
 
+def counted(value: float, noun: str = "") -> str:
+    """ "1,234", "1 hop", "2 hops"."""
+    return f"{value:,.0f}" + (f" {noun}{'' if value == 1 else 's'}" if noun else "")
+
+
 def tile_of(machine: Machine, pe: int) -> TileProgram | None:
     """The tile program of a PE, None where there is no code."""
     t = int(machine.state.tile_of[pe])

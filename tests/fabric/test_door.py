@@ -12,8 +12,11 @@ from meshlang.diag import MeshlangError
 from meshlang.fabric import snapshot
 from meshlang.fabric.engine import state as s
 from meshlang.fabric.machine import Machine
+from meshlang.ir.isa import Op
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "support")]
+from asm import R, Tile, W, fabin, mem  # noqa: E402
+from asm import program as assembled  # noqa: E402
 from host_programs import write_program  # noqa: E402
 from mode_program import build  # noqa: E402
 
@@ -54,6 +57,31 @@ def test_states_of_a_run_are_let_in(compiled, name, tmp_path):
         other = Machine(program)
         snapshot.restore(path, other)
         assert snapshot.digest(other) == snapshot.digest(machine), f"cycle {machine.cycle}"
+
+
+@pytest.mark.parametrize("frames", [(10,), (10, 23), (10, 23, 11, 38)])
+def test_a_state_within_calls_is_let_in(frames, tmp_path):
+    """Frames are followed from the innermost outwards, whatever the distance of each: main calls a function, which calls the
+    next, and the last waits for a wavelet that does not come."""
+    tile = Tile()
+    tile.inputs, tile.blocked = [(3, 6)], 1 << 3 | 1 << 6
+    tile.function(f"f{len(frames)}")
+    tile.op("fmovs", ("dsd", mem(tile.var("x", 1), 1)), ("dsd", fabin(1, 3, 6)))
+    tile.ret()
+    for k in range(len(frames) - 1, -1, -1):
+        this = tile.function(f"f{k}", export=not k)
+        tile.emit(Op.CALL, this - 1, frames[k])
+        tile.done()
+        tile.ret()
+    machine = Machine(assembled([[0]], [tile], {6: {(0, 0): (W, R)}}))
+    machine.launch("f0")
+    machine.run(max_cycles=500)
+    pe = machine.state.pes[0]
+    assert pe["fp"] - pe["reg"] - 2 == sum(frames)
+    snapshot.save(tmp_path / "state", machine)
+    other = Machine(machine.program)
+    snapshot.restore(tmp_path / "state", other)
+    assert snapshot.digest(other) == snapshot.digest(machine)
 
 
 def word(field, value, pe=0):

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from meshlang.diag import MeshlangError
+from meshlang.fabric.engine import state as s
 from meshlang.fabric.machine import Machine
 from meshlang.host.build import build
 from meshlang.inspect import arguments
 from meshlang.inspect import conditions as c
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "fabric"))
+from asm import E, Tile, W, program  # noqa: E402
 
 LAYOUT = """const memcpy = @import_module("<memcpy/get_params>", .{ .width = 2, .height = 1 });
 layout {
@@ -100,3 +107,32 @@ def test_lines_without_code(machine, text, message, help):
         arguments.condition(machine, text)
     (d,) = error.value.diagnostics
     assert d.message == message and (help is None or d.help == help)
+
+
+@pytest.fixture
+def row():
+    """Five PEs in a row, with a color that goes through all routers."""
+    tile = Tile()
+    tile.function("main", export=True)
+    tile.done()
+    tile.ret()
+    return Machine(program([[0] * 5], [tile], {3: {(x, 0): (W, E) for x in range(5)}}))
+
+
+@pytest.mark.parametrize(
+    ("came", "said"),
+    [
+        ((), ""),
+        ((2,), "a wavelet of color 3 came into the router of PE 2,0"),
+        ((0, 4), "a wavelet of color 3 came into the router of PE 0,0, and 1 more router"),
+        ((1, 2, 4), "a wavelet of color 3 came into the router of PE 1,0, and 2 more routers"),
+    ],
+)
+def test_wavelets_that_come_at_the_same_time(row, came, said):
+    condition = c.OnWavelet(3, "", (0, 0, 5, 1), row)
+    condition.start(row)
+    assert condition.check(row) == ""
+    for x in came:
+        row.state.U[row.state.channels[3][x] + s.Channel.push] += 1
+    assert condition.check(row) == said
+    assert condition.check(row) == ""

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import colorsys
 import io
+import sys
+from pathlib import Path
 
 import pytest
 
-from meshlang.inspect import registry
+from meshlang.inspect import draw, names, registry
+from meshlang.inspect.completion import completions
+from meshlang.inspect.debugger import Debugger
 from meshlang.inspect.repl import Repl
+from meshlang.ir.isa import Op, Ty
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "fabric"))
+from asm import E, R, Tile, program  # noqa: E402
 
 LAYOUT = """param n: i16 = 3;
 param unused: i16 = 1;
@@ -110,3 +119,71 @@ def test_info(repl):
     out = said(repl, "info")
     assert out[-2:] == ["  export main: fn()void", "  export v: i16"]
     assert "2 x 1 rectangle, 2 PEs with code" in out[0]
+
+
+def assembled(repl, program):
+    """The REPL with a program that is put together by hand."""
+    repl.debugger = Debugger(program)
+    return repl
+
+
+@pytest.mark.parametrize(("broken", "more"), [(8, None), (9, "1 more broken link"), (11, "3 more broken links")])
+def test_links_that_end_nowhere(repl, broken, more):
+    """Eight of them are shown."""
+    tile = Tile()
+    tile.function("main", export=True)
+    tile.done()
+    tile.ret()
+    routes = {3: {(2 * x, 0): (R, E) for x in range(broken)}}  # to a neighbour that does not take it
+    out = said(assembled(repl, program([[0] * (2 * broken)], [tile], routes)), "color 3")
+    assert sum(line.startswith("broken: ") for line in out) == 8
+    assert [line for line in out if line.startswith("and ")] == ([f"and {more}"] if more else [])
+
+
+def test_why_after_a_fault(repl):
+    """It says that nothing waits, and then the fault."""
+    tile = Tile()
+    tile.function("main", export=True)
+    tile.emit(Op.DIV, 1, 2, 3, Ty.I32)
+    tile.done()
+    tile.ret()
+    assembled(repl, program([[0]], [tile]))
+    said(repl, "launch main", "run")
+    out = said(repl, "why")
+    assert out[0] == (
+        f"cycle {repl.debugger.cycle}: a fault has stopped the fabric, so nothing waits: it says itself what to change"
+    )
+    assert out[1].startswith("error[MS0804]: ")
+
+
+@pytest.mark.parametrize("seen", [63, 64])
+def test_variables_of_the_first_tile_programs_complete(repl, seen):
+    """Of a program with many tile programs, those of the first 64."""
+    common, other = Tile(), Tile("other.csl")
+    for tile, name in ((common, "common"), (other, "other")):
+        tile.var(name, 1)
+        tile.function("main", export=True)
+        tile.done()
+        tile.ret()
+    assembled(repl, program([[0, 1]], [common, other]))
+    tiles = repl.debugger.program.tiles
+    repl.debugger.program.tiles = [tiles[0]] * seen + [tiles[1]]
+    found = {text for text, _, _ in completions(repl, "print ")}
+    assert "common" in found and ("other" in found) == (seen < 64)
+
+
+def test_heat_goes_from_blue_to_red():
+    """Pure colours of a terminal's cube, each redder or brighter than the one before."""
+    keys = []
+    for number in draw._RAMP:
+        assert 16 <= number < 232
+        rgb = [(number - 16) // k % 6 for k in (36, 6, 1)]
+        assert min(rgb) == 0, f"{number} is pale"
+        hue, _, bright = colorsys.rgb_to_hsv(*rgb)
+        keys.append((-hue, bright))
+    assert keys == sorted(set(keys)) and keys[0][0] == -2 / 3 and keys[-1] == (0, 5)
+
+
+def test_so_many_of_a_noun():
+    assert [names.counted(n, "hop") for n in (0, 1, 2, 1234)] == ["0 hops", "1 hop", "2 hops", "1,234 hops"]
+    assert names.counted(1234.4) == "1,234"

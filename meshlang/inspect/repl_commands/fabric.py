@@ -89,7 +89,7 @@ def color(repl: Shell, text: str) -> None:
     for wrong in broken[:8]:
         repl.say(f"broken: {step_text(wrong)}", "red")
     if len(broken) > 8:
-        repl.say(f"and {len(broken) - 8} more broken links", "red")
+        repl.say(f"and {names.counted(len(broken) - 8, 'more broken link')}", "red")
 
 
 @command(

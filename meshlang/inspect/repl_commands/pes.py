@@ -51,7 +51,7 @@ def shown(repl: Shell, groups: list[query.Group]) -> Iterator[query.Group]:
     rest = groups[MOST_GROUPS:]
     if rest:
         repl.say(
-            f"and {len(rest)} more groups of {sum(len(g.pes) for g in rest)} PEs; name a smaller place to see them",
+            f"and {names.counted(len(rest), 'more group')} of {names.counted(sum(len(g.pes) for g in rest), 'PE')}; name a smaller place to see them",
             "dim",
         )
 

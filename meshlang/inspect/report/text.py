@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from meshlang.inspect.names import counted as _count
+
 from .summary import PARTS
 from .wafer import FULL, LETTERS
 
@@ -75,11 +77,6 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f}%"
 
 
-def _count(value: float, noun: str = "") -> str:
-    """ "1,234", "1 hop", "2 hops"."""
-    return f"{value:,.0f}" + (f" {noun}{'' if value == 1 else 's'}" if noun else "")
-
-
 # ---------------------------------------------------------------- one fabric
 
 
@@ -126,9 +123,9 @@ def _cycles(console: Console, r: dict[str, Any]) -> None:
         for name, (starts, compute, waiting) in most[:SHOWN_TASKS]:
             rows.append((f"  {name}", "", _count(compute), "", _count(waiting), "", "", _count(starts)))
         if len(most) > SHOWN_TASKS:
-            rows.append((f"  and {len(most) - SHOWN_TASKS} more tasks", *[""] * 7))
+            rows.append((f"  and {_count(len(most) - SHOWN_TASKS, 'more task')}", *[""] * 7))
     if len(groups) > SHOWN_PHASES:
-        rows.append((f"  and {len(groups) - SHOWN_PHASES} more commands", *[""] * 7))
+        rows.append((f"  and {_count(len(groups) - SHOWN_PHASES, 'more command')}", *[""] * 7))
     total = r["total"]
     rows.append(("all", _count(total["cycles"]), *(_percent(total[part] / total["cycles"]) for part in PARTS), ""))
     _table(console, ("command of the host", "cycles", *PARTS, "starts"), rows)

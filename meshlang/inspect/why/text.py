@@ -26,7 +26,7 @@ def explanation_lines(e: Explanation) -> Iterator[tuple[str, str | None]]:
         for n, said in enumerate(f.steps):
             yield f"  {'' if said.what == 'closes' else 'and ' if n else 'because '}{step_text(said)}", None
     if len(e.findings) > 12:
-        yield f"and {len(e.findings) - 12} more groups", None
+        yield f"and {names.counted(len(e.findings) - 12, 'more group')}", None
     if e.held:
         yield (
             "and so: "
@@ -52,7 +52,7 @@ def annotate(diagnostic: Any, e: Explanation) -> None:
                 f"{query.places(f.pes)}: {f.text}" + (f" ({names.place(f.span)})" if f.span is not None else "")
             )
         if len(e.findings) > 12:
-            diagnostic.notes.append(f"and {len(e.findings) - 12} more groups")
+            diagnostic.notes.append(f"and {names.counted(len(e.findings) - 12, 'more group')}")
         diagnostic.notes += [*(f"cause: {RULES[name].title}" for name in causes), e.last]
         if causes:
             diagnostic.help = "; ".join(RULES[name].change for name in causes)
