@@ -4,10 +4,13 @@ import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from meshlang.cli import main
+from meshlang.commands._limits import resident_megabytes
 
 PE = 'const n = 3; var y = [1]u16{ n }; var p: [*]u16 = &y; comptime { @export_symbol(p, "y"); }'
 LAYOUT = 'layout { @set_rectangle(1, 1); @set_tile_code(0, 0, "pe.csl"); @export_name("y", [*]u16, true); }\n'
@@ -139,3 +142,24 @@ def test_work_at_compile_time_ends(folder, capsys, monkeypatch):
 def test_absurd_fabrics(folder, capsys, dims):
     assert main(["check", str(folder / "layout.csl"), "--fabric-dims", dims]) == 2
     assert "--fabric-dims" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("system", "reported"), [("linux", 3 << 10), ("freebsd13", 3 << 10), ("darwin", 3 << 20)])
+def test_memory_where_there_is_no_proc(monkeypatch, system, reported):
+    """getrusage says kilobytes, and on macOS bytes."""
+    resource = pytest.importorskip("resource")
+
+    def nothing(*_, **__):
+        raise FileNotFoundError
+
+    monkeypatch.setattr("builtins.open", nothing)
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(resource, "getrusage", lambda _: SimpleNamespace(ru_maxrss=reported))
+    assert resident_megabytes() == 3
+
+
+def test_memory_that_this_process_holds(monkeypatch):
+    """About what numpy has just filled more than before."""
+    before = resident_megabytes()
+    block = np.ones(64 << 20, np.uint8)
+    assert before is not None and 60 <= resident_megabytes() - before <= 70 and block[0]

@@ -314,6 +314,16 @@ def test_long_chains_and_deep_nesting():
     assert [d.code for d in e.value.diagnostics] == ["MS0129"]
 
 
+def test_numbers_as_long_as_python_takes_them():
+    """Python refuses to convert more than 4300 digits; the zeros of a number count."""
+    nines = "9" * 4000
+    assert parse_expression(nines).value == parse_expression("_".join(nines)).value == 10**4000 - 1
+    for text in (nines + "9", "0" * 3999 + "12"):
+        with pytest.raises(MeshlangError) as e:
+            parse_expression(text)
+        assert [(d.code, d.message) for d in e.value.diagnostics] == [("MS0108", "this number is too long")]
+
+
 def test_parse_expression_wants_one_expression():
     for text in ("", "1 2", "1;", "x = 1", "const a = 1;"):
         with pytest.raises(MeshlangError) as e:
