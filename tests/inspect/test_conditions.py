@@ -15,7 +15,7 @@ from meshlang.inspect import arguments
 from meshlang.inspect import conditions as c
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "fabric"))
-from asm import E, Tile, W, program  # noqa: E402
+from asm import E, Tile, W, program
 
 LAYOUT = """const memcpy = @import_module("<memcpy/get_params>", .{ .width = 2, .height = 1 });
 layout {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,16 @@ from meshlang.fabric.engine import state as s
 from meshlang.fabric.machine import Machine
 from meshlang.host.build import build
 from meshlang.inspect.profile import Collector, listing, profile_options, report, speedscope
-from meshlang.inspect.profile.report import as_data, by_function, by_line, by_operation, by_pe, by_stall, by_task
+from meshlang.inspect.profile.report import (
+    _someone,
+    as_data,
+    by_function,
+    by_line,
+    by_operation,
+    by_pe,
+    by_stall,
+    by_task,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 PE = """\
@@ -229,3 +239,14 @@ def test_profile_of_a_fault(tmp_path, capsys):
     assert main(["profile", str(tmp_path / "layout.csl")]) == 1
     captured = capsys.readouterr()
     assert "leaf" in captured.out and "error[" in captured.err
+
+
+def test_an_instruction_is_of_the_tile_program_that_holds_it():
+    """Where PEs are not told apart, the first PE of that tile program stands for it."""
+    tiles = [SimpleNamespace(spans=[None] * n) for n in (4, 3, 5)]
+    trace = SimpleNamespace(
+        code_base=[0, 4, 7], program=SimpleNamespace(tiles=tiles), tile_of=np.array([-1, 2, 0, 1, 1, 2])
+    )
+    profile = SimpleNamespace(trace=trace)
+    assert [_someone(profile, -1, pc) for pc in range(12)] == [2] * 4 + [3] * 3 + [1] * 5
+    assert _someone(profile, 4, 0) == 4

@@ -16,7 +16,7 @@ from meshlang.inspect.repl import Repl
 from meshlang.ir.isa import Op, Ty
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "fabric"))
-from asm import E, R, Tile, program  # noqa: E402
+from asm import E, R, Tile, program
 
 LAYOUT = """param n: i16 = 3;
 param unused: i16 = 1;

@@ -11,7 +11,7 @@ import os
 import re
 import subprocess
 import sys
-from collections import defaultdict
+from collections import defaultdict, deque
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ from meshlang.fabric.engine import state as s
 from meshlang.fabric.recording import KINDS
 from meshlang.host.context import RunContext, set_context
 from meshlang.host.script import run_script
-from meshlang.inspect.report import Collector, summarize
+from meshlang.inspect.report import Collector, counting, summarize
 from meshlang.inspect.report.collect import SIDES
 from meshlang.ir.dsdops import DSD_OPS, DsdOpCode
 from meshlang.ir.words import OperationRow
@@ -397,6 +397,10 @@ def test_bottlenecks():
     five = base | {"queues": [{"inputs": 2, "outputs": 5}]}
     assert plmr(five, WAFERS["wse2"])["letters"]["R"]["scarce"] == "output queues"  # 6, of which memcpy takes one
     assert plmr(five, WAFERS["wse2"])["bottleneck"] == "R" and plmr(five, WAFERS["wse3"])["bottleneck"] == "P"
+    for system, limits in ((4176, (7, 5)), (0, (8, 6))):  # memcpy takes a queue of each, where it is
+        routing = plmr(base | {"memory": [{"used": 20_000, "system": system}]}, WAFERS["wse2"])["letters"]["R"]["all"]
+        assert routing["input queues"] == {"used": 2, "limit": limits[0]}
+        assert routing["output queues"] == {"used": 2, "limit": limits[1]}
     large = plmr(base | {"width": 800, "memory": [{"used": 50_000, "system": 4176}]}, WAFERS["wse2"])
     assert large["exceeded"] == ["memory: 50000 of 49152", "PEs: 800 x 8 of 750 x 994"]
 
@@ -457,6 +461,25 @@ for name, function in (("hello", "main"), ("gemv", "compute"), ("hello", "main")
     assert main(["report", str(script), "--fabric", "2"]) == 0
     text = capsys.readouterr().out
     assert "programs/gemv/layout.csl" in text and "longest way" in text and "fabrics;" not in text
+
+
+@pytest.mark.parametrize("capacity", [1, 2, 5])
+def test_histories_leave_a_queue_in_the_order_in_which_they_came(capacity):
+    """The shadow of a queue against a deque, for any order of putting and getting; what does not fit replaces nothing."""
+    queue, entries = 8, 40
+    U, Z = np.zeros(200, np.uint32), np.zeros(200, np.int64)
+    U[queue + s.Queue.FIELDS["buf"]], U[queue + s.Queue.FIELDS["cap"]] = entries, capacity
+    put, get = (getattr(f, "py_func", f) for f in (counting.put, counting.get))
+    expected, rng = deque(), np.random.default_rng(capacity)
+    for history in range(1, 200):
+        if len(expected) < capacity and rng.random() < 0.6:
+            put(U, Z, queue, history)
+            expected.append(history)
+        elif expected:
+            place = get(U, Z, queue)
+            assert place >= entries and Z[place] == expected.popleft()
+        else:
+            assert get(U, Z, queue) == 0
 
 
 def test_uncompiled_counts_the_same(tmp_path):
