@@ -43,29 +43,24 @@ def folders(seed: int, until: float) -> Outcome:
     return done, wrong
 
 
-def _programs(seed: int, until: float, on_the_engine: bool) -> Outcome:
-    from .optimiser import Difference, Refused, compare, compare_on_the_engine
+def optimiser(seed: int, until: float) -> Outcome:
+    """Random functions at -O0 and -O1 on the engine, some on the reference interpreter and the uncompiled engine, too."""
+    from .optimiser import Difference, Refused, compare, compare_uncompiled
 
     done, wrong = 0, []
     with tempfile.TemporaryDirectory() as name:
-        number = seed * 1_000_000
+        first = number = seed * 1_000_000
         while time.monotonic() < until:
             try:
-                done += compare_on_the_engine(number, Path(name)) if on_the_engine else compare(number, Path(name))[0]
+                done += compare(number, Path(name))[0]
             except (Difference, Refused) as failure:
                 wrong.append(str(failure))
             number += 1
+            if number - first == 500:
+                wrong += compare_uncompiled(range(first, number), Path(name))
+                first = number
+        wrong += compare_uncompiled(range(first, number)[:20], Path(name))
     return done, wrong
-
-
-def optimiser(seed: int, until: float) -> Outcome:
-    """Random functions of scalars and memory at -O0 and -O1, on the reference interpreter."""
-    return _programs(seed, until, False)
-
-
-def vectors(seed: int, until: float) -> Outcome:
-    """Random functions with vector operations at -O0 and -O1, on the engine."""
-    return _programs(seed, until, True)
 
 
 def express(seed: int, until: float) -> Outcome:
@@ -114,7 +109,7 @@ def kills(seed: int, until: float) -> Outcome:
     return done, wrong
 
 
-KINDS: dict[str, Kind] = {f.__name__: f for f in (sources, folders, optimiser, vectors, express, devices, calls, kills)}
+KINDS: dict[str, Kind] = {f.__name__: f for f in (sources, folders, optimiser, express, devices, calls, kills)}
 
 
 def run(minutes: float, seed: int, kinds: list[str]) -> list[str]:

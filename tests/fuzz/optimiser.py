@@ -2,18 +2,24 @@
 
     python -m tests.fuzz.optimiser --count 50000 --seed 1
 
-Every function of a program runs on the reference interpreter, on fresh memory, at both levels: memory afterwards, and
-the fault and its source line, must be the same. With --engine the functions run one after the other on the engine
-instead, with vector operations among them (compiled, or not, with NUMBA_DISABLE_JIT=1).
+Every function of a program runs on the engine, on fresh memory, at both levels: memory afterwards, and the fault and its
+source line, must be the same. Every second program has vector operations; every tenth has parameters and lies on several
+PEs, so that functions are made of others that differ in constants. Of every twentieth the functions run on the
+reference interpreter, too, and of another twentieth on the uncompiled engine. A program is compiled once, and
+loaded once for each level.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import os
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
@@ -22,20 +28,19 @@ from compiling import compile_files
 from reference_vm import Fault, ReferenceVM
 
 from meshlang.diag import MeshlangError
+from meshlang.fabric import snapshot
+from meshlang.fabric.machine import Machine
 from meshlang.ir.program import Program, TileProgram
 from meshlang.optimise import optimise
 
 from .programs import Generator
 
 FUNCTIONS = 20  # of one program
-LAYOUT = """
-const memcpy = @import_module("<memcpy/get_params>", .{ .width = 1, .height = 1 });
-layout {
-  @set_rectangle(1, 1);
-  @set_tile_code(0, 0, "pe.csl", .{ .memcpy_params = memcpy.get_params(0) });
-  @export_name("run", fn()void);
-}
-"""
+LONGEST = 3_000_000  # cycles of a function at -O0
+LONGEST_SLOW = 30_000  # of a function that also runs uncompiled, or on the reference interpreter
+SAMPLE = 20  # of so many programs one is compared on the reference interpreter, and one on the uncompiled engine
+PARAMS = ("k0", "k1", "k2")
+TILES = [(0, 1, 5), (1, 1, 5), (3, 2, 6), (7, 2, 120)]  # values of the parameters on each PE
 
 
 class Difference(AssertionError):
@@ -46,77 +51,161 @@ class Refused(Exception):
     """A mistake that the analysis sees: the generator is to make few of them."""
 
 
-def source(generator: Generator, functions: int) -> str:
-    exports = "".join(f"  @export_symbol(run{k});\n" for k in range(functions))
-    return f"{generator.program(functions)}\ncomptime {{\n{exports}}}\n"
+@dataclass(frozen=True)
+class Outcome:
+    """Of a call on fresh memory. What faulted, and the line of the instruction that did."""
+
+    memory: bytes
+    fault: str
+    line: int
+
+    def short(self) -> str:
+        return hashlib.sha256(repr((self.memory, self.fault, self.line)).encode()).hexdigest()
 
 
-def plain(folder: Path, text: str, layout: str) -> Program:
-    return compile_files(folder, {"pe.csl": text, "layout.csl": layout}, optimise=0)
+@dataclass(frozen=True)
+class Case:
+    """What a seed stands for."""
+
+    seed: int
+    functions: int = FUNCTIONS
+    faults: float = 0.1
+
+    @property
+    def vectors(self) -> bool:
+        return self.seed % 2 == 1
+
+    @property
+    def params(self) -> tuple[str, ...]:
+        return PARAMS if self.seed % 10 == 3 else ()
+
+    @property
+    def interpreted(self) -> bool:
+        """Also on the reference interpreter, which has no vectors."""
+        return self.seed % SAMPLE == 0
+
+    @property
+    def uncompiled(self) -> bool:
+        return self.seed % SAMPLE == SAMPLE // 2 + 1
+
+    def source(self) -> str:
+        faults = 0.0 if self.params else self.faults  # which PE is the first to fault hangs on cycles
+        text = Generator(self.seed, faults, self.vectors, self.params).program(self.functions)
+        exports = "".join(f"  @export_symbol(run{k});\n" for k in range(self.functions))
+        return f"{text}\ncomptime {{\n{exports}}}\n"
+
+    def layout(self) -> str:
+        tiles = TILES if self.params else [()]
+        places = "".join(
+            f'  @set_tile_code({x}, 0, "pe.csl", .{{ {", ".join(f".{n} = {v}" for n, v in zip(PARAMS, values))} }});\n'
+            for x, values in enumerate(tiles)
+        )
+        names = "".join(f'  @export_name("run{k}", fn()void);\n' for k in range(self.functions))
+        return f"layout {{\n  @set_rectangle({len(tiles)}, 1);\n{places}{names}}}\n"
+
+    def plain(self, folder: Path) -> Program:
+        try:
+            return compile_files(folder, {"pe.csl": self.source(), "layout.csl": self.layout()}, optimise=0)
+        except MeshlangError as error:
+            raise Refused(f"seed {self.seed}: {error}") from None
 
 
-def outcome(tile: TileProgram, name: str) -> tuple[bytes, str, int]:
-    """Memory after a call, the fault, and the line of the instruction that faulted."""
-    vm = ReferenceVM(tile)
+def on_the_engine(program: Program, functions: int, most: int) -> list[Outcome | None]:
+    """What each function leaves; None: it does not end in that many cycles."""
+    machine = Machine(program)
+    fresh = snapshot.take(machine)
+    out: list[Outcome | None] = []
+    for k in range(functions):
+        if k:
+            snapshot.put(machine, fresh)
+        machine.launch(f"run{k}")
+        fault, line = "", 0
+        try:
+            stop = machine.run(max_cycles=most)
+        except MeshlangError as error:
+            d = error.diagnostics[0]
+            fault, line = f"{d.code} {d.message}", d.span.line_col()[0] if d.span is not None else -1
+        else:
+            if stop.reason == "max_cycles":
+                out.append(None)
+                continue
+        out.append(Outcome(machine.memory.tobytes(), fault, line))
+    return out
+
+
+def interpreted(tile: TileProgram, name: str) -> Outcome | None:
+    """A function on the reference interpreter."""
+    vm = ReferenceVM(tile, LONGEST_SLOW)
     try:
         vm.call(name)
     except Fault as fault:
         if "does not end" in str(fault):
-            return b"", str(fault), 0
+            return None
         span = tile.spans[vm.pc]
-        return bytes(vm.memory), str(fault), span.line_col()[0] if span is not None else -1
-    return bytes(vm.memory), "", 0
+        return Outcome(bytes(vm.memory), str(fault), span.line_col()[0] if span is not None else -1)
+    return Outcome(bytes(vm.memory), "", 0)
+
+
+def same(case: Case, k: int, how: str, before: Outcome | None, after: Outcome | None) -> None:
+    """Raises Difference. What is too long at -O0 may be short enough at -O1."""
+    if before is not None and before != after:
+        if after is None:
+            raise Difference(f"seed {case.seed}, run{k}, {how}: ends at -O0 only")
+        where = [i for i, (x, y) in enumerate(zip(before.memory, after.memory)) if x != y]
+        raise Difference(
+            f"seed {case.seed}, run{k}, {how}: {before.fault!r} at {before.line} and {after.fault!r} at {after.line}, "
+            f"memory differs at {where[:8]}"
+        )
 
 
 def compare(seed: int, folder: Path, functions: int = FUNCTIONS, faults: float = 0.1) -> tuple[int, int]:
-    """Compare the functions of one program. How many there were, and how many of them faulted."""
-    text = source(Generator(seed, faults), functions)
-    names = "".join(f'  @export_name("run{k}", fn()void);\n' for k in range(functions))
-    try:
-        program = plain(
-            folder, text, f'layout {{\n  @set_rectangle(1, 1);\n  @set_tile_code(0, 0, "pe.csl");\n{names}}}\n'
-        )
-    except MeshlangError as error:
-        raise Refused(f"seed {seed}: {error}") from None
-    optimised = optimise(program)
-    faulted = 0
+    """Compare the functions of one program at both levels. How many there were, and how many of them faulted."""
+    case = Case(seed, functions, faults)
+    programs = [case.plain(folder)]
+    programs.append(optimise(programs[0]))
+    before, after = (on_the_engine(p, functions, LONGEST) for p in programs)
     for k in range(functions):
-        before, after = (outcome(p.tiles[0], f"run{k}") for p in (program, optimised))
-        faulted += bool(before[1])
-        if before != after:
-            where = [i for i, (x, y) in enumerate(zip(before[0], after[0])) if x != y]
-            raise Difference(f"seed {seed}, run{k}: {before[1:]} and {after[1:]}, memory differs at {where[:8]}")
-    return functions, faulted
+        same(case, k, "engine", before[k], after[k])
+    if case.interpreted:
+        for k in range(functions):
+            same(case, k, "reference", *(interpreted(p.tiles[0], f"run{k}") for p in programs))
+    return functions, sum(o is not None and bool(o.fault) for o in before)
 
 
-def compare_on_the_engine(seed: int, folder: Path, functions: int = FUNCTIONS) -> int:
-    """The functions of one program, without faults, one after the other on the engine."""
-    import meshlang
+def digests(seed: int, folder: Path, functions: int = FUNCTIONS) -> list[list[str]]:
+    """By level and function, a hash of what it leaves on the engine as this process runs it; "" for long ones."""
+    case = Case(seed, functions)
+    program = case.plain(folder)
+    return [
+        ["" if o is None else o.short() for o in on_the_engine(p, functions, LONGEST_SLOW)]
+        for p in (program, optimise(program))
+    ]
 
-    text = Generator(seed, 0.0, vectors=True).program(functions)
-    calls = " ".join(f"run{k}();" for k in range(functions))
-    text = (
-        'param memcpy_params;\nconst sys = @import_module("<memcpy/memcpy>", memcpy_params);\n'
-        f"{text}\nfn run() void {{ {calls} sys.unblock_cmd_stream(); }}\ncomptime {{ @export_symbol(run); }}\n"
-    )
-    (folder / "layout.csl").write_text(LAYOUT, encoding="utf-8")
-    (folder / "pe.csl").write_text(text, encoding="utf-8")
-    results = []
-    for level in (0, 1):
-        program = meshlang.compile(str(folder / "layout.csl"), optimise=level)
-        with program.start() as fabric:
-            fault = ""
-            try:
-                fabric.launch("run")
-            except MeshlangError as error:
-                d = error.diagnostics[0]
-                fault = f"{d.code} {d.message} {d.span.line_col() if d.span is not None else None}"
-            machine = fabric.session.machine
-            results.append((machine.memory.tobytes(), fault))
-    if results[0] != results[1]:
-        where = [i for i, (x, y) in enumerate(zip(results[0][0], results[1][0])) if x != y]
-        raise Difference(f"seed {seed}: {results[0][1]!r} and {results[1][1]!r}, memory differs at {where[:8]}")
-    return functions
+
+def compare_uncompiled(some: Iterable[int], folder: Path) -> list[str]:
+    """Programs on the engine as plain Python, in a process of its own, and compiled: what differs."""
+    wanted = [seed for seed in some if Case(seed).uncompiled]
+    if not wanted:
+        return []
+    command = [sys.executable, "-m", "tests.fuzz.optimiser", "--digests", *map(str, wanted)]
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(root)}
+    plain = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+    lines = plain.stdout.splitlines()
+    if plain.returncode or len(lines) != len(wanted):
+        return [f"uncompiled engine, seeds {wanted}: {plain.stderr[-2000:]}"]
+    out = []
+    for seed, line in zip(wanted, lines, strict=True):
+        if line != digest_line(seed, folder):
+            out.append(f"seed {seed}: the uncompiled engine differs from the compiled one: {line}")
+    return out
+
+
+def digest_line(seed: int, folder: Path) -> str:
+    try:
+        return f"{seed} {digests(seed, folder)}"
+    except Refused:
+        return f"{seed} refused"
 
 
 def seeds(count: int, seed: int, each: int) -> Iterator[int]:
@@ -127,28 +216,34 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--count", type=int, default=1000, help="functions to compare")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--engine", action="store_true", help="on the engine, with vector operations")
     parser.add_argument("--stop", action="store_true", help="stop at the first difference")
+    parser.add_argument(
+        "--digests", nargs="+", type=int, metavar="SEED", help="print hashes of what these programs leave"
+    )
     args = parser.parse_args()
     start = time.monotonic()
     done = faulted = bad = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for n, seed in enumerate(seeds(args.count, args.seed, FUNCTIONS)):
+        if args.digests:
+            for seed in args.digests:
+                print(digest_line(seed, folder), flush=True)
+            return 0
+        everything = list(seeds(args.count, args.seed, FUNCTIONS))
+        for n, seed in enumerate(everything):
+            wrong: list[str] = []
             try:
-                if args.engine:
-                    done += compare_on_the_engine(seed, folder)
-                else:
-                    some, fault = compare(seed, folder)
-                    done, faulted = done + some, faulted + fault
-            except Refused as refused:
-                bad += 1
-                print(refused, flush=True)
-            except Difference as difference:
-                bad += 1
-                print(difference, flush=True)
-                if args.stop:
-                    return 1
+                some, fault = compare(seed, folder)
+                done, faulted = done + some, faulted + fault
+            except (Refused, Difference) as problem:
+                wrong.append(str(problem))
+            if n % 500 == 499 or n == len(everything) - 1:
+                wrong += compare_uncompiled(everything[n - n % 500 : n + 1], folder)
+            for text in wrong:
+                print(text, flush=True)
+            bad += len(wrong)
+            if wrong and args.stop:
+                return 1
             if n % 100 == 99:
                 print(f"{done} functions, {faulted} faults, {time.monotonic() - start:.0f} s", flush=True)
     print(f"{done} functions compared, {faulted} of them faulted, {bad} programs differ")

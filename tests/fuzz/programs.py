@@ -1,4 +1,5 @@
-"""Random programs for one PE: scalars, control flow, memory, calls, structs and vector operations, mixed.
+"""Random programs for one PE: scalars, control flow, memory, pointers, calls of all kinds (directly, through pointers to
+functions of several signatures, in circles, with and without results), structs and vector operations, mixed.
 
 A program has shared globals and helpers, and functions `run0`, `run1`, ... without parameters, each a program of its own: it
 reads and writes globals and ends, or faults. Loops are bounded, so that every function ends.
@@ -12,6 +13,8 @@ INTS = ("i8", "u8", "i16", "u16", "i32", "u32", "i64", "u64")
 MEMORY = ("i8", "u8", "i16", "u16", "i32", "u32")
 FLOATS = ("f16", "f32")
 EDGES = (0, 1, 2, 3, 4, 7, 8, 10, 15, 16, 100, 127, 128, 255, 256, 1000, 32767, 32768, 65535, 65536, 2147483647)
+EDGES += (2147483648, 4294967295, 4294967296, 6364136223846793005)
+DIVISORS = (1, 2, 3, 4, 5, 7, 8, 10, 12, 16, 30, 64, 100, 127, 1000, 4096, 40503, 65537, 2147483647, 2147516417)
 
 
 def bounds(t: str) -> tuple[int, int]:
@@ -20,20 +23,23 @@ def bounds(t: str) -> tuple[int, int]:
 
 
 STEPS = "steps"  # instead of a type: how often a function calls itself
+POINTED = ("u16", "i16", "i32", "f32")  # types with a pointer to one of their variables
 
 
 class Generator:
-    """`faults`: how often something may fault. `vectors`: vector operations too (not for the reference interpreter)."""
+    """`faults`: how often something may fault. `vectors`: vector operations too (not for the reference interpreter).
+    `params`: names of parameters of the program, from 0 to 120, that some constants are."""
 
-    def __init__(self, seed: int, faults: float = 0.1, vectors: bool = False):
+    def __init__(self, seed: int, faults: float = 0.1, vectors: bool = False, params: tuple[str, ...] = ()):
         self.rng = random.Random(seed)
-        self.faults, self.vectors = faults, vectors
+        self.faults, self.vectors, self.params = faults, vectors, params
         self.lines: list[str] = []
         self.globals: dict[str, str] = {}  # name -> type
         self.arrays: dict[str, tuple[str, int]] = {}
         self.constants: dict[str, tuple[str, int]] = {}
         self.helpers: list[tuple[str, list[str], str]] = []
         self.rings: list[tuple[str, str]] = []
+        self.families: dict[str, tuple[str, list[str], str, list[str]]] = {}  # pointer -> its type, members
         self.names = 0
         self.depth = 0
         self.loops = 0
@@ -52,6 +58,7 @@ class Generator:
     # ------------------------------------------------------------ the whole
 
     def program(self, functions: int) -> str:
+        self.lines += [f"param {p}: i16;" for p in self.params]
         for t in (*MEMORY, "i64", "u64", *FLOATS, "bool"):
             for k in range(2):
                 name = f"g_{t}_{k}"
@@ -68,6 +75,12 @@ class Generator:
         self.lines.append("var g_zero: u16 = 0;")
         self.lines.append("const pair = struct { x: i16, y: u32 };")
         self.lines.append("var s0: pair; var s1: pair;")
+        for t in POINTED:
+            self.lines.append(f"var q_{t}: *{t} = &g_{t}_{self.rng.randrange(2)};")
+            self.lines.append(
+                f"fn put_{t}(at: *{t}, x: {t}) {t} {{ const old = at.*; at.* = x; return {self.pick(('old', f'g_{t}_0', 'at.*'))}; }}"
+            )
+            self.lines.append(f"noinline fn get_{t}(at: *{t}) {t} {{ return at.*; }}")
         for name, t in (("p_u16", "u16"), ("p_i32", "i32"), ("p_f32", "f32")):
             self.lines.append(f"var {name}: [*]{t} = &a_{t};")
         if self.vectors:
@@ -79,9 +92,14 @@ class Generator:
                     self.lines.append(
                         f"const d{k}_{t} = @get_dsd(mem1d_dsd, .{{ .tensor_access = |i|{{8}} -> m{k}_{t}[i + {k}] }});"
                     )
-        for _ in range(6):
+        for _ in range(4):
+            self.helper()
+        for k in range(3):
+            self.family(k)
+        for _ in range(2):
             self.helper()
         self.recursive()
+        self.together()
         self.ring()
         for k in range(functions):
             self.function(k)
@@ -117,8 +135,81 @@ class Generator:
         self.lines += [f"fn {name}(steps: u16, x: {t}) {t} {{", ends, *("  " + b for b in body), f"  {back}", "}"]
         self.helpers.append((name, [STEPS, t], t))
 
+    def together(self) -> None:
+        """Two functions that call each other, with results; the end of one calls a function without parameters."""
+        names, t = [self.fresh("turn") for _ in range(2)], self.pick(INTS)
+        self.lines.append(
+            f"{self.pick(('noinline fn', 'fn'))} {names[0]}_end() {t} {{ return {self.expr(t, {}, 1)}; }}"
+        )
+        for k, name in enumerate(names):
+            scope = {"x": t}
+            body = self.block(scope, 0, {"x"}, 2)
+            other = f"{names[1 - k]}(steps - 1, {self.expr(t, scope, 1)})"
+            end = f"{names[0]}_end()" if self.chance(0.5) else self.expr(t, scope, 0)
+            back = f"{other} {self.pick(('+', '-', '^'))} {self.pick((end, self.expr(t, scope, 0)))}"
+            if self.chance(0.3):
+                back = f"{end} - {back}"
+            self.lines += [f"fn {name}(steps: u16, x: {t}) {t} {{", f"  if (steps == 0) {{ return {end}; }}"]
+            self.lines += [*("  " + b for b in body), f"  return {back};", "}"]
+        self.helpers += [(name, [STEPS, t], t) for name in names]
+
+    def family(self, k: int) -> None:
+        """Functions of one type, a variable that points to one of them, and one that calls what it is given."""
+        params = [self.pick((*INTS, *FLOATS)) for _ in range(self.pick((0, 1, 1, 2, 4)))]
+        ret = self.pick((*INTS, *INTS, *FLOATS, "bool", "void"))
+        pointer, shape = f"f{k}", f"*const fn({', '.join(params)}){ret}"
+        members = []
+        for _ in range(2):
+            name = self.fresh("member")
+            scope = {self.fresh("p"): t for t in params}
+            body = self.block(scope, 1, set(scope), 2)
+            if ret != "void":
+                body.append(f"return {self.expr(ret, scope, 1)};")
+            head = ", ".join(f"{n}: {t}" for n, t in scope.items())
+            self.lines += [f"fn {name}({head}) {ret} {{", *("  " + b for b in body), "}"]
+            members.append(name)
+            self.helpers.append((name, params, ret))
+        self.lines.append(f"var {pointer}: {shape} = &{self.pick(members)};")
+        self.families[pointer] = (shape, params, ret, members)
+        self.helpers += [(pointer, params, ret)] * 2
+        name, scope = self.fresh("through"), {self.fresh("p"): t for t in params}
+        head = "".join(f", {n}: {t}" for n, t in scope.items())
+        call = f"to({', '.join(scope)})"
+        body = self.block(scope, 0, set(scope), 2)
+        if ret == "void":
+            body.append(f"{call};")
+        elif ret in INTS and self.chance(0.5):
+            body.append(f"const a = {call}; return {call} {self.pick('+-^')} a;")
+        else:
+            body.append(f"return {call};")
+        self.lines += [
+            f"{self.pick(('fn', 'noinline fn'))} {name}(to: {shape}{head}) {ret} {{",
+            *("  " + b for b in body),
+            "}",
+        ]
+        self.helpers.append((name, [pointer, *params], ret))
+
     def argument(self, kind: str, scope: dict[str, str], depth: int = 0) -> str:
-        return f"@as(u16, {self.rng.randrange(4)})" if kind == STEPS else self.expr(kind, scope, depth)
+        if kind == STEPS:
+            if self.chance(0.3):
+                return f"({self.expr('u16', scope, 0)} & 3)"
+            return f"@as(u16, {self.rng.randrange(5)})"
+        if kind in self.families:
+            return self.member(kind)
+        return self.expr(kind, scope, depth)
+
+    def member(self, pointer: str) -> str:
+        """A function that a pointer may point to."""
+        return pointer if self.chance(0.3) else f"&{self.pick(self.families[pointer][3])}"
+
+    def target(self, t: str, scope: dict[str, str]) -> str:
+        """The address of a variable."""
+        place = [f"g_{t}_0", f"g_{t}_1"]
+        if f"a_{t}" in self.arrays:
+            place.append(f"a_{t}[{self.index(self.arrays[f'a_{t}'][1], scope)}]")
+        if t == "i16":
+            place += ["s0.x", "s1.x"]
+        return f"&{self.pick(place)}"
 
     def ring(self) -> None:
         """Functions that call each other in a circle, `left` times altogether."""
@@ -159,6 +250,7 @@ class Generator:
 
     def statement(self, scope: dict[str, str], depth: int, fixed: set[str]) -> list[str]:
         kinds = ["local", "assign", "assign", "global", "global", "element", "element", "compound", "call", "struct"]
+        kinds += ["pointer", "pointer", "aim", "local", "call"]
         if depth > 0:
             kinds += ["if", "if", "for", "while", "for", "switch"]
         if self.vectors:
@@ -196,6 +288,8 @@ class Generator:
             return [f"{name}[{self.index(n, scope)}] = {self.expr(t, scope, 2)};"]
         if kind == "struct":
             which = self.pick(("s0", "s1"))
+            if self.chance(0.2):
+                return [f"{which} = {'s1' if which == 's0' else 's0'};"]
             field, t = self.pick((("x", "i16"), ("y", "u32")))
             return [f"{which}.{field} = {self.expr(t, scope, 2)};"]
         if kind == "call" and self.rings and depth > 0 and self.chance(0.3):
@@ -205,7 +299,25 @@ class Generator:
             if not calls:
                 return self.statement(scope, 0, fixed)
             name, params, _ = self.pick(calls)
-            return [f"{name}({', '.join(self.expr(t, scope, 1) for t in params)});"]
+            return [f"{name}({', '.join(self.argument(t, scope, 1) for t in params)});"]
+        if kind == "pointer":
+            t = self.pick(POINTED)
+            way = self.rng.randrange(5)
+            if way == 0:
+                return [f"q_{t} = {self.target(t, scope)};"]
+            if way == 1:
+                return [f"g_{t}_1 = put_{t}({self.target(t, scope)}, {self.expr(t, scope, 1)});"]
+            if way == 2 and t in ("u16", "i32", "f32"):
+                return [f"p_{t}[{self.index(self.arrays[f'a_{t}'][1], scope)}] = {self.expr(t, scope, 1)};"]
+            return [f"q_{t}.* {self.pick(('=', '=', '+='))} {self.expr(t, scope, 1)};"]
+        if kind == "aim":
+            if not self.families:
+                return self.statement(scope, 0, fixed)
+            name = self.pick(list(self.families))
+            members = self.families[name][3]
+            if self.chance(0.5):
+                return [f"{name} = &{self.pick(members)};"]
+            return [f"if ({self.condition(scope, 1)}) {{ {name} = &{members[0]}; }} else {{ {name} = &{members[1]}; }}"]
         if kind == "assert":
             return [f"@assert({self.condition(scope, 1)});"]
         if kind == "vector":
@@ -236,6 +348,12 @@ class Generator:
                 start = "0, "
             inner = dict(scope)
             inner[name] = t
+            if t[0] == "i" and self.chance(0.15):
+                start, stop, step = (
+                    f"{self.pick((1, 3, 6))}, ",
+                    self.pick(("-1", "0", "-4")),
+                    f", -{self.pick((1, 1, 2))}",
+                )
             body = self.loop(inner, depth, fixed | {name})
             return [f"for (@range({t}, {start}{stop}{step})) |{name}| {{", *body, "}"]
         name = self.fresh("w")
@@ -244,12 +362,20 @@ class Generator:
         inner[name] = t
         limit = self.pick((1, 2, 3, 5, 9)) if self.chance(0.7) else f"(({self.expr(t, scope, 1)}) & 7)"
         body = self.loop(inner, depth, fixed | {name})
-        return [
-            f"var {name}: {t} = 0;",
-            f"while ({name} < {limit}) : ({name} += {self.pick((1, 1, 1, 2))}) {{",
-            *body,
-            "}",
-        ]
+        scope[name] = t  # what it is behind the loop
+        fixed.add(name)
+        first, step = 0, f"+= {self.pick((1, 1, 1, 2))}"
+        test = f"{name} {self.pick(('<', '<', '<='))} {limit}"
+        way = self.rng.randrange(8)
+        if way == 0:
+            first, step, test = self.pick((1, 4, 7)), "-= 1", f"{name} {self.pick(('>', '!='))} 0"
+        elif way == 1:  # around the end of its type
+            first, test = bounds(t)[1] - self.rng.randrange(3), f"{name} != {bounds(t)[0] + self.rng.randrange(3)}"
+            step = "+= 1"
+        if self.chance(0.15) and not any("continue" in line for line in body):
+            body += [f"  {name} {step};", f"  if (!({test})) {{ break; }}"]
+            return [f"var {name}: {t} = {first};", "while (true) {", *body, "}"]
+        return [f"var {name}: {t} = {first};", f"while ({test}) : ({name} {step}) {{", *body, "}"]
 
     def loop(self, scope: dict[str, str], depth: int, fixed: set[str]) -> list[str]:
         self.loops += 1
@@ -295,6 +421,8 @@ class Generator:
         if t in FLOATS:
             return self.pick(("0.0", "1.0", "-1.5", "0.25", "3.0", "100.0", "-7.5", "0.1"))
         low, high = bounds(t)
+        if self.params and self.names and most > 200 and self.chance(0.3):
+            return f"@as({t}, {self.pick(self.params)})"
         v = self.pick(EDGES) if self.chance(0.7) else self.rng.randint(low, high)
         if self.chance(0.3):
             v = -v
@@ -362,7 +490,7 @@ class Generator:
             op = self.pick("/%")
             if self.chance(0.6):
                 low, high = bounds(t)
-                d = min(high, self.pick((1, 2, 3, 4, 5, 7, 8, 10, 12, 16, 30, 64, 100, 127, 1000, 4096)))
+                d = min(high, self.pick(DIVISORS))
                 return f"({x} {op} {-d if low < 0 and self.chance(0.2) else d})"
             y = self.expr(t, scope, depth - 1)
             return f"({x} {op} ({y} + @as({t}, g_zero)))" if self.chance(self.faults) else f"({x} {op} ({y} | 1))"
@@ -384,6 +512,8 @@ class Generator:
             found += [f"c_{t}[{self.rng.randrange(4)}]"]
         if t in ("u16", "i32", "f32"):
             found.append(f"p_{t}[{self.rng.randrange(self.arrays[f'a_{t}'][1])}]")
+        if t in POINTED:
+            found += [f"q_{t}.*", f"get_{t}({self.pick((f'q_{t}', f'&g_{t}_1'))})"]
         if t == "i16":
             found += ["s0.x", "s1.x"]
         if t == "u32":
