@@ -21,7 +21,8 @@ A mutant is *killed* when a test fails, or when the tests take five times as lon
 minute more).
 With --quick nobody measures how long they take without it, and what has not failed after --limit seconds is *undecided*.
 What survives is either a gap in the tests or means the same as the original; a person has to look. What somebody found to mean the same
-is in tests/mutants_alike.toml with the reason, by function and text, and the report says so behind it (*alike*; it counts as survived).
+is in tests/mutants_alike.toml with the reason, by function and text (and the whole line, where others of the function look the
+same), and the report says so behind it (*alike*; it counts as survived).
 
 No mutants are made of what cannot mean anything else in a program that mypy accepts:
 
@@ -516,16 +517,19 @@ def line_of(row: dict) -> str:
 
 
 @cache
-def _known_alike() -> dict[tuple[str, str, str, str], str]:
-    found = tomllib.loads(ALIKE.read_text(encoding="utf-8")).get("mutant", [])
-    return {(m["file"], m["in"], m["was"], m["becomes"]): m["why"] for m in found}
+def _known_alike() -> list[dict[str, str]]:
+    return tomllib.loads(ALIKE.read_text(encoding="utf-8")).get("mutant", [])
 
 
 def alike(row: dict) -> str | None:
     """Why a mutant means the same as the original, if somebody has found that it does."""
-    known = _known_alike()
-    key = (row["file"], enclosing(row["file"], row["line"]), row["was"], row["text"])
-    return known.get(key)
+    file, line = row["file"], row["line"]
+    text = (ROOT / file).read_text(encoding="utf-8").splitlines()[line - 1].strip()
+    place = {"file": file, "in": enclosing(file, line), "was": row["was"], "becomes": row["text"], "line": text}
+    for known in _known_alike():
+        if all(known[key] == place[key] for key in known if key != "why"):
+            return known["why"]
+    return None
 
 
 def enclosing(file: str, line: int) -> str:
