@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 
+from meshlang.cli import main
 from meshlang.commands import llm
 
 COMMON = {"mesh": None, "dtype": None, "sums": None, "regions": None, "json": False}
@@ -143,3 +146,74 @@ def test_cycles_are_those_of_a_token_or_of_a_step(capsys):
         "prefill of 7 tokens 9,000 cycles, hand-over 1,000\n"
         "decoding 1,100 to 1,300 cycles a step; stopped: end, length\n"
     )
+
+
+REPORTS = [
+    {"image": "m", "seconds": 2.0, "tiers": {"remote": 3_000_000, "disk": 500_000}},
+    {
+        "image": "m",
+        "seconds": 0.5,
+        "tiers": {"host": 3_500_000},
+        "predicted": {"all": 0.4},
+        "measured": 0.5,
+        "error": -0.2,
+    },
+]
+
+
+@pytest.fixture
+def loading(monkeypatch):
+    """Images that load at once, and say what is in REPORTS; returns what was written to fabrics."""
+    written, reports = [], iter(REPORTS)
+
+    def opened(where):
+        image = SimpleNamespace(program=SimpleNamespace(start=lambda: f"fabric of {where}"), last=None)
+        return image
+
+    class Loader:
+        stations = {"remote": None, "disk": None, "fabric": None}
+        pool = SimpleNamespace(locked=False)
+        open = staticmethod(opened)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def bandwidth(self, name):
+            return {"remote": 1.5e9, "disk": 20e6, "fabric": 0.0}[name]
+
+    class Store:
+        def __init__(self, image):
+            self.image = image
+
+        def write_model(self, fabric):
+            written.append(fabric)
+            self.image.last = SimpleNamespace(report=partial(next, reports))
+
+    monkeypatch.setattr("meshlang.serve.image.ImageStore", Store)
+    monkeypatch.setattr(llm, "_loader", lambda args, once: Loader())
+    return written
+
+
+def test_what_load_says(loading, capsys):
+    """Of each load where its bytes came from, and the prediction where there was one."""
+    assert main(["llm", "load", "m", "--again"]) == 0
+    assert capsys.readouterr().out == (
+        "bandwidths: remote 1,500 MB/s, disk 20 MB/s; the pool is not locked in memory\n"
+        "m: 2.000 s, 3.0 MB from remote, 0.5 MB from disk\n"
+        "m: 0.500 s, 3.5 MB from host; predicted 0.400 s, measured 0.500 s, error -20%\n"
+    )
+    assert loading == ["fabric of m"] * 2
+
+
+def test_what_load_says_as_data(loading, capsys):
+    assert main(["llm", "load", "m", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "ok": True,
+        "exit_code": 0,
+        "loads": [REPORTS[:1]],
+        "bandwidths": {"remote": 1.5e9, "disk": 20e6, "fabric": 0.0},
+        "pool_locked": False,
+    }
