@@ -187,6 +187,28 @@ def test_two_sides_at_once():
     assert got.code == "MS0814" and "PE (1, 0)" in got.message
 
 
+def test_a_neighbour_and_the_own_ramp_at_once():
+    """Whatever the distance of the two starts, but for the one at which both come in the same cycle, it goes well."""
+    sender = Tile()
+    sender.outputs = [(2, 5)]
+    sender.function("main", export=True)
+    sender.op("mov32", ("dsd", fabout(1, 2, 5)), ("scalar", 1))
+    sender.done()
+    sender.ret()
+    routes = {5: {(0, 0): (R, E), (1, 0): (W | R, E), (2, 0): (W, R)}}
+    found = {}
+    for later in range(6):
+        machine = Machine(program([[0, 0, 1]], [sender, idle()], routes))
+        machine.launch("main")
+        machine.pes["cmdtime"][1] = machine.pes["cmdtime"][0] + later
+        try:
+            machine.run(max_cycles=200)
+        except MeshlangError as error:
+            found[later] = error.diagnostics[0]
+    ((_, got),) = found.items()
+    assert got.code == "MS0814" and got.message.startswith("two wavelets of color 5 arrive at PE (1, 0)"), got.message
+
+
 def test_reentry():
     def twice(t):
         t.op("mov32", ("dsd", mem(t.var("a", 4), 4)), ("dsd", fabin(4, 3)), is_async=True, ut=1)
