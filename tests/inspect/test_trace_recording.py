@@ -335,3 +335,12 @@ def test_what_was_under_way_when_recording_began(program, middle):
     assert start.cycle == first
     assert (start.channels, start.inputs, start.outputs, start.tasks) == (channels, *queues, tasks)
     assert tasks and (channels or queues[0] or queues[1])
+
+
+def test_lost_events_are_counted_once(program):
+    """Each time the machine's buffer is emptied, whether there are events in it or not."""
+    m = Machine(program, trace=TraceOptions())
+    for lost, so_far in ((3, 3), (0, 3), (2, 5)):
+        m.state.W[s.Globals.eventslost] = lost
+        m.recorder.drain()
+        assert m.recorder.lost == so_far and m.state.W[s.Globals.eventslost] == 0

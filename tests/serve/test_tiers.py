@@ -7,6 +7,7 @@ import random
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -236,6 +237,15 @@ def test_a_pool_that_nobody_uses_again(path):
         assert loader.pool.used() == (0, 0)
         touched = loader.pool._bytes.any(axis=1).sum()
         assert 0 < touched < min(len(image.chunks), 16)
+
+
+def test_a_load_that_has_ended_brings_nothing(path):
+    """Nothing counts as work of a station, and no frame is taken."""
+    with Loader(64 * FRAME) as loader:
+        image = loader.open(path)
+        load = SimpleNamespace(image=image, ended=True)
+        assert loader._fill(load, image.chunks[0], "disk") == (0, None)
+        assert not loader.pool.holds((image.identity, image.chunks[0].number)) and loader.pool.used() == (0, 0)
 
 
 def test_what_comes_after_closing_is_not_kept(path, server, tmp_path):
