@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import numpy as np
 import pytest
 
 from meshlang.inspect.repl import Repl
@@ -108,3 +109,18 @@ def test_wavelets_left_over_are_shown(repl):
         repl.execute(f"send 1 5 6 7 8 @ {place}")
     assert "MS0854" not in said(repl, "run")
     assert "warning[MS0854]: when everything had come to rest, 2 PEs" in said(repl, "run")
+
+
+@pytest.mark.parametrize(
+    ("line", "said_"),
+    [
+        ("send 1 5 @ 0,0", "1 word queued for color 1 on 1 PE"),
+        ("send 1 5 1.5", "2 words queued for color 1 on 2 PEs"),
+        ("send 1 data.npy @ all", "4 words queued for color 1 on 2 PEs"),
+    ],
+)
+def test_what_send_says(repl, tmp_path, monkeypatch, line, said_):
+    monkeypatch.chdir(tmp_path)
+    np.save("data.npy", np.arange(4, dtype=np.uint32))
+    place = "" if "@" in line else " @ all"
+    assert said(repl, line + place) == said_ + "\n"

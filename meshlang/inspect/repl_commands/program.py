@@ -11,7 +11,7 @@ import numpy as np
 
 from meshlang import files
 from meshlang.diag import Diagnostic, MeshlangError
-from meshlang.inspect import arguments, query
+from meshlang.inspect import arguments, names, query
 from meshlang.inspect.mistakes import mistake
 from meshlang.inspect.registry import command
 from meshlang.inspect.values import array_text
@@ -226,7 +226,7 @@ def write(repl: Shell, text: str) -> None:
     data = _values(values, symbol, (h, w, count))
     data = np.broadcast_to(_converted(symbol, data), (h, w, data.shape[-1]))
     debugger.write(name, where, np.ascontiguousarray(data).view(np.uint8).reshape(h, w, -1))
-    repl.say(f"wrote {data.shape[-1]} x {symbol.element} on {w * h} PE{'s' if w * h > 1 else ''}")
+    repl.say(f"wrote {data.shape[-1]} x {symbol.element} on {names.counted(w * h, 'PE')}")
 
 
 def _values(given: list[str], symbol: HostSymbol, shape: tuple[int, int, int]) -> np.ndarray:
@@ -312,7 +312,7 @@ def send(repl: Shell, text: str) -> None:
         raise MeshlangError(Diagnostic("MS0912", f"a stream carries 32-bit words, not {data.dtype.name}"))
     data = np.broadcast_to(data if data.ndim == 3 else data.reshape(1, 1, -1), (h, w, data.shape[-1]))
     repl.debugger.send(color, (x, y, w, h), np.ascontiguousarray(data).view(np.uint32))
-    repl.say(f"{data.shape[-1]} words queued for color {color} on {w * h} PE{'s' if w * h > 1 else ''}")
+    repl.say(f"{names.counted(data.shape[-1], 'word')} queued for color {color} on {names.counted(w * h, 'PE')}")
 
 
 @command(
