@@ -117,6 +117,25 @@ def wake(arrays, machine):
     arrays["W"][int(machine.state.globals["bits_c"])] = -1
 
 
+def walks_out(direction):
+    """The operand in memory takes its next element inside, and a later one outside."""
+
+    def change(arrays, machine):
+        pe = machine.state.pes[0]
+        running = int(pe["utmask"])
+        at = int(pe["ut"]) + ((running & -running).bit_length() - 1) * s.Thread.WORDS
+        W, first = arrays["W"], at + s.Thread.FIELDS["operands"]
+        operand = next(
+            o for o in range(first, first + 4 * s.Operand.WORDS, s.Operand.WORDS) if W[o + s.Operand.kind] == s.K_MEM
+        )
+        left = int(W[at + s.Thread.FIELDS["n"]] - W[at + s.Thread.FIELDS["k"]])
+        room = int(W[operand + s.Operand.addr]) if direction < 0 else int(pe["memsize"] - W[operand + s.Operand.addr])
+        assert left > 2
+        W[operand + s.Operand.stride] = direction * (room // (left - 1) + 4)
+
+    return change
+
+
 DAMAGE = {
     "memory of a PE": (word("mem", 1 << 40), "'mem' of a pe"),
     "state of a PE": (word("st", 7), "'st' of a pe"),
@@ -129,6 +148,8 @@ DAMAGE = {
     "row": (thread("row", 1), "no row of the table"),
     "elements": (thread("n", -5), "how far an operation is"),
     "operand": (thread("operands", 99, s.Operand.kind), "an operand is of no kind"),
+    "operand to below": (walks_out(-1), "an operand lies outside the memory"),
+    "operand to above": (walks_out(1), "an operand lies outside the memory"),
     "router": (lambda a, m: a["U"].__setitem__(int(s.Router.mask), 1 << 30), "has to move what is not there"),
     "stream": (lambda a, m: a["segments"].__setitem__(0, 5), "data from the host begin nowhere"),
     "array": (lambda a, m: a.pop("U"), "U is not what it should be"),

@@ -20,7 +20,7 @@ MOST = 3  # places named
 
 def place(tile: TileProgram, pc: int) -> str:
     """ "on_x (pe.csl:22)": the function and the line of an instruction."""
-    span = next((tile.spans[i] for i in range(min(pc, len(tile.spans) - 1), -1, -1) if tile.spans[i] is not None), None)
+    span = next((tile.spans[i] for i in range(pc, -1, -1) if tile.spans[i] is not None), None)
     return f"{function_name(tile, pc)} ({names.place(span)})"
 
 
