@@ -166,6 +166,17 @@ def test_csv(hello, tmp_path):
     assert "@fmuls" in source.splitlines()[int(issue["line"]) - 1]
 
 
+@pytest.mark.parametrize("name", ["pe.csl", "a, b.csl", 'the "old" one.csl', '"".csl', ",\n.csl"])
+def test_csv_quotes_what_a_reader_would_split(hello, tmp_path, monkeypatch, name):
+    """RFC 4180: in quotes, with those inside doubled, where there is a comma, quote or line break, and nowhere else."""
+    ev = hello.events
+    zeros = np.zeros(len(ev), np.int32)
+    monkeypatch.setattr("meshlang.inspect.trace.columns._codes", lambda _: (zeros, [name], zeros, ["op"], zeros))
+    text = written(hello, ".csv", tmp_path).decode()
+    assert {row["file"] for row in csv.DictReader(io.StringIO(text, newline=""))} == {name}
+    assert ('"' in text) == (name != "pe.csl")
+
+
 # ---------------------------------------------------------------- sim.log
 
 
