@@ -551,3 +551,28 @@ def test_warnings(tmp_path, capsys):
     # the limit is looked at when the buffer is handed over, at the latest at the end of a run of the engine
     assert main(["run", str(ROOT / "programs/hello"), "--trace", str(tmp_path / "b.csv"), "--trace-limit", "5"]) == 0
     assert "warning[MS1006]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("colors", "expected"),
+    [
+        ("31", {31}),
+        ("30:", {30, 31}),
+        ("30:32", {30, 31}),
+        (":2", {0, 1}),
+        (":", set(range(32))),
+        ("0,5:7", {0, 5, 6}),
+        ("32", None),
+        ("32:", None),
+        ("30:33", None),
+        ("5:5", None),
+        ("", None),
+    ],
+)
+def test_colors_that_there_are(colors, expected):
+    """A range may end behind the last color, and no further."""
+    if expected is None:
+        with pytest.raises(MeshlangError, match="MS1002"):
+            trace_options(colors=colors)
+    else:
+        assert trace_options(colors=colors).colors == expected
