@@ -46,7 +46,7 @@ def test_lines_of_an_explanation():
     assert [line for line, _ in explanation_lines(explanation([], last=""))] == ["cycle 17: nothing moves"]
 
 
-@pytest.mark.parametrize(("n", "more"), [(12, []), (13, ["and 1 more groups"]), (20, ["and 8 more groups"])])
+@pytest.mark.parametrize(("n", "more"), [(12, []), (13, ["and 1 more group"]), (20, ["and 8 more groups"])])
 def test_twelve_groups_are_shown(n, more):
     lines = [line for line, _ in explanation_lines(explanation([finding(x) for x in range(n)], last=""))]
     assert len(lines) == 13 + len(more) and lines[13:] == more and lines[12].startswith("PE 11,0")
