@@ -169,6 +169,35 @@ comptime {
         holds(tmp_path, "var a: i16 = 5;\nconst p = &a;\ncomptime { @comptime_assert(p.* == 5); }")
 
 
+BEHIND = """
+const S = struct { x: i16, y: i32, z: [2]u16 };
+const a = [3]i16{ 1, 2, 3 };
+const b = [2, 2]f16{ 1, 2, 3, 4.5 };
+const c = [2]S{ S{ .x = 4, .y = 5, .z = [2]u16{ 6, 7 } }, S{ .x = 8, .y = -9, .z = [2]u16{ 10, 11 } } };
+const p = &a;
+const q: [*]const i16 = &a;
+const r = &b;
+const s = &c;
+var v: [p[2]]i16;
+"""
+
+
+def test_constants_behind_pointers_have_their_parts(tmp_path):
+    """Elements and fields, of arrays of structs too; behind the end there is nothing, and what is between is nothing whole."""
+    holds(
+        tmp_path,
+        BEHIND
+        + """comptime {
+  @comptime_assert(p.*[1] == 2 and p[2] == 3 and q[0] == 1 and r.*[1, 0] == 3.0 and r[1, 1] == 4.5);
+  @comptime_assert(s[0].x == 4 and s[1].y == -9 and s.*[1].z[1] == 11 and s[0].z[0] == 6);
+}""",
+    )
+    with pytest.raises(MeshlangError, match="MS0311.*no i16 at this place of 'a'"):
+        holds(tmp_path, BEHIND + "comptime { @comptime_assert(q[3] == 2); }")
+    with pytest.raises(MeshlangError, match="MS0311.*'v' is in memory"):
+        holds(tmp_path, BEHIND + "comptime { @comptime_assert((&v)[1] == 0); }")
+
+
 def test_a_choice_at_run_time_ends_with_its_branches(tmp_path):
     """What comes behind one is under no run-time control any more, and what stands in the next one is."""
     code = """var n: i16 = 1;

@@ -184,7 +184,10 @@ def measure(profile: str) -> dict[str, tuple[float, str]]:
     out: dict[str, tuple[float, str]] = {"get_timestamp after get_timestamp": (timer, "4 to 6")}
     for term in TERMS:
         out[term.what] = ((between(term.code, term.setup, arch, profile) - timer) / term.per, term.evidence)
-    out["a data task's round, one wavelet to the next"] = (round_of_a_data_task(arch, profile), "31 to 32, of a longer body")
+    out["a data task's round, one wavelet to the next"] = (
+        round_of_a_data_task(arch, profile),
+        "31 to 32, of a longer body",
+    )
     return out
 
 

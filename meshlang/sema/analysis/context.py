@@ -328,8 +328,11 @@ class Context:
         if isinstance(value, Mem):
             if self.fb is None:
                 var = value.var
-                if var is not None and var.const and var.init is not None and value.ty is var.type:
-                    return var.init
+                if var is not None and var.const and var.init is not None and value.base == 0:
+                    found = ops.part_at(var.init, value.offset, value.ty)
+                    if found is not None:
+                        return found
+                    self.fail("MS0311", f"there is no {value.ty} at this place of {self.named(value)}", node)
                 self.fail(
                     "MS0311",
                     f"{self.named(value)} is in memory: its value is not known at compile time",

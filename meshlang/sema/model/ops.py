@@ -415,6 +415,25 @@ def get_element(t: T.ArrayType, value: ArrayValue, i: int) -> Known:
     return Known(t.elem, v.item() if isinstance(v, np.generic) else v)
 
 
+def part_at(value: Known, offset: int, t: T.Type) -> Known | None:
+    """The element or field of type `t` that lies `offset` bytes behind the beginning of a constant in memory; None if none does."""
+    while value.ty is not t or offset != 0:
+        if isinstance(value.ty, T.ArrayType):
+            n, offset = divmod(offset, value.ty.elem.size)
+            if not 0 <= n < value.ty.count:
+                return None
+            value = get_element(value.ty, value.v, n)
+        elif isinstance(value.ty, T.StructType) and isinstance(value.v, dict):
+            starts = [(at, name) for at, (name, _) in zip(value.ty.offsets, value.ty.fields) if at <= offset]
+            if not starts:
+                return None
+            at, name = max(starts)
+            value, offset = value.v[name], offset - at
+        else:
+            return None
+    return value
+
+
 def zeroed(t: T.Type) -> Known:
     """The value of an uninitialised comptime variable."""
     return Known(T.struct(()), {}) if t is T.COMPTIME_STRUCT else Known(t, zero(t))
