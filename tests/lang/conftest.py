@@ -51,7 +51,7 @@ class Machines:
             f'var {n}_ptr: [*]{t} = &{n};\ncomptime {{ @export_symbol({n}_ptr, "{n}"); }}\n' for n, t in arrays.items()
         )
         folder = self.folder / "engine"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         (folder / "layout.csl").write_text(LAYOUT % exports)
         (folder / "pe.csl").write_text(PE % (source + "\n" + pointers))
         return meshlang.compile(str(folder / "layout.csl"), arch=arch).start(**options)

@@ -468,3 +468,33 @@ def test_as_converts_the_result_of_a_choice_of_bools_or_enums(machines):
 """,
         "var n: i32 = 3; var yes: bool = true; var no: bool = false; const E = enum(u16) { A = 5, B = 9 }; var e: E = E.B;",
     )[:7] == [1, 0, 1, 1, 9, 5, 1]
+
+
+def test_constants_have_an_address_wherever_they_are_named(machines):
+    """Their elements too, those of other modules, and by an index that is known or not."""
+    (machines.folder / "engine").mkdir()
+    (machines.folder / "engine/other.csl").write_text(
+        "const t = [3]i16{ 7, 8, 9 };\nconst w: i16 = 10;\nconst s = .{ .part = [2]i16{ 11, 12 } };\n"
+    )
+    source = """
+const other = @import_module("other.csl");
+const a = [3]i16{ 1, 2, 3 };
+const many: [*]const i16 = &a;
+const p = &a[1];
+const q = &other.t;
+const r = &other.t[2];
+const w = &other.w;
+const s = &other.s.part[1];
+const second = @get_dsd(mem1d_dsd, .{ .base_address = &a[1], .extent = 2 });
+var to = @zeros([2]i16);
+const all = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{2} -> to[i] });
+var n: i16 = 2;
+var out: [8]i32;
+comptime { @comptime_assert(p.* == 2 and q[0] == 7 and r.* == 9 and w.* == 10 and s.* == 12 and (&many[2]).* == 3); }
+fn main() void {
+  @mov16(all, second);
+  out[0] = to[0]; out[1] = to[1];
+  out[2] = (&a[n]).*; out[3] = (&other.t[n]).*; out[4] = (&many[2]).*; out[5] = p.* + 10 * s.*; out[6] = q[0] + 10 * r.*; out[7] = w.*;
+}
+"""
+    assert machines.engine(source, {"out": "i32"})["out"].tolist() == [2, 3, 3, 9, 3, 122, 97, 10]

@@ -209,11 +209,7 @@ class Expressions(Context):
             value = self.lookup(target)
             if isinstance(value, Known) and value.ty is T.FN:
                 return self.function_pointer(value.v, node)
-            if isinstance(value, Known) and (
-                T.kept_in_memory(value.ty) or (value.ty.ty is not None and not value.ty.comptime_only)
-            ):
-                var = self.constant_storage(value, target.name, node)
-                return Known(T.pointer(value.ty, const=True), Pointer(var, 0))
+            value = self.stored(value, target)
             if isinstance(value, Cell):
                 self.fail("MS0314", f"'{target.name}' is a comptime variable: it has no address", node)
             if isinstance(value, Known):
@@ -231,7 +227,7 @@ class Expressions(Context):
                     "copy it to a 'var' first",
                 )
         else:
-            value = self.ev(target)
+            value = self.ev_place(target)
         if isinstance(value, Mem):
             t = T.pointer(value.ty, const=value.const)
             if value.base == 0:
@@ -245,6 +241,24 @@ class Expressions(Context):
             node,
             "store the value in a 'var' first",
         )
+
+    def ev_place(self, node: ast.Expr, indexed: bool = False) -> Any:
+        """As `ev`, of what has a name: a constant is its copy in memory, an element of one an element of that copy. indexed: what
+        is wanted is an array; a pointer is as good as it is."""
+        if isinstance(node, ast.Index):
+            return self.indexed(self.ev_place(node.base, True), node)
+        value = self.ev(node)
+        if not isinstance(node, (ast.Ident, ast.Field)) or indexed and not isinstance(value.ty, T.ArrayType):
+            return value
+        return self.stored(value, node)
+
+    def stored(self, value: Any, node: ast.Ident | ast.Field) -> Any:
+        """A constant of a type that exists at run time as a place in memory; anything else as it is."""
+        if isinstance(value, Known) and (
+            T.kept_in_memory(value.ty) or (value.ty.ty is not None and not value.ty.comptime_only)
+        ):
+            return Mem(value.ty, 0, 0, True, self.constant_storage(value, node.name, node))
+        return value
 
     def constant_storage(self, value: Known, name: str, node: Any) -> GlobalVar:
         """The memory copy of a const: one per value object."""
@@ -301,7 +315,10 @@ class Expressions(Context):
         return Mem(elem, p.reg, 0, p.ty.const)
 
     def ev_index(self, node, hint):
-        base = self.ev(node.base)
+        return self.indexed(self.ev(node.base), node)
+
+    def indexed(self, base: Any, node: ast.Index) -> Any:
+        """The element or elements of `base` that an index names."""
         t = base.ty
         if (
             isinstance(base, (Mem, RegVar, Reg, Cell, ElemRef))
@@ -318,7 +335,10 @@ class Expressions(Context):
             else:
                 if len(node.indices) != 1:
                     self.fail("MS0317", f"{t} takes one index, found {len(node.indices)}", node)
-                return self.element(self.pointee(p, t.elem), t.elem, [self.rv(node.indices[0])], (None,), node)
+                place = self.pointee(p, t.elem)
+                if isinstance(place, Known):
+                    self.fail("MS0301", f"{t} cannot be indexed", node)
+                return self.element(place, t.elem, [self.rv(node.indices[0])], (None,), node)
         if isinstance(t, T.StructType) and t.tuple:
             i = self.known_int(node.indices[0])
             if not 0 <= i < len(t.fields):
