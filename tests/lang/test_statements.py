@@ -480,6 +480,9 @@ def test_constants_have_an_address_wherever_they_are_named(machines):
 const other = @import_module("other.csl");
 const a = [3]i16{ 1, 2, 3 };
 const many: [*]const i16 = &a;
+const S = struct { x: i16, y: i32, z: [2]u16 };
+const whole = S{ .x = 4, .y = 5, .z = [2]u16{ 6, 7 } };
+fn sum(it: *const S) i32 { return it.x + it.y + it.z[0] + it.z[1]; }
 const p = &a[1];
 const q = &other.t;
 const r = &other.t[2];
@@ -493,8 +496,8 @@ var out: [8]i32;
 comptime { @comptime_assert(p.* == 2 and q[0] == 7 and r.* == 9 and w.* == 10 and s.* == 12 and (&many[2]).* == 3); }
 fn main() void {
   @mov16(all, second);
-  out[0] = to[0]; out[1] = to[1];
+  out[0] = to[0]; out[1] = to[1] + 100 * sum(&whole);
   out[2] = (&a[n]).*; out[3] = (&other.t[n]).*; out[4] = (&many[2]).*; out[5] = p.* + 10 * s.*; out[6] = q[0] + 10 * r.*; out[7] = w.*;
 }
 """
-    assert machines.engine(source, {"out": "i32"})["out"].tolist() == [2, 3, 3, 9, 3, 122, 97, 10]
+    assert machines.engine(source, {"out": "i32"})["out"].tolist() == [2, 2203, 3, 9, 3, 122, 97, 10]

@@ -255,7 +255,9 @@ class Expressions(Context):
     def stored(self, value: Any, node: ast.Ident | ast.Field) -> Any:
         """A constant of a type that exists at run time as a place in memory; anything else as it is."""
         if isinstance(value, Known) and (
-            T.kept_in_memory(value.ty) or (value.ty.ty is not None and not value.ty.comptime_only)
+            T.kept_in_memory(value.ty)
+            or (value.ty.ty is not None or isinstance(value.ty, T.StructType))
+            and not value.ty.comptime_only
         ):
             return Mem(value.ty, 0, 0, True, self.constant_storage(value, node.name, node))
         return value
