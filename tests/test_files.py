@@ -2,6 +2,7 @@
 
 import ast
 import errno
+import io
 import os
 import subprocess
 import sys
@@ -131,6 +132,63 @@ def test_arrays_are_read_and_nothing_is_executed(tmp_path):
     for content in ((tmp_path / "b.npz").read_bytes(), b"", b"PK\x03\x04"):
         with pytest.raises(ValueError):
             files.read_arrays(content)
+
+
+def packed(save, **arrays) -> bytes:
+    file = io.BytesIO()
+    save(file, **arrays)
+    return file.getvalue()
+
+
+def test_arrays_of_every_form():
+    """As `numpy.load` has them, and each may be written to without changing another."""
+    import numpy as np
+
+    arrays = {
+        "i": np.arange(6, dtype=np.int32).reshape(2, 3),
+        "alike": np.arange(6, dtype=np.int32).reshape(2, 3),
+        "byte": np.array([1, 2, 255], np.uint8),
+        "bool": np.array([True, False]),
+        "half": np.array([[[1.5]]], np.float16),
+        "none": np.zeros((0, 4), np.int32),
+        "one": np.array(7, np.int64),
+        "columns": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        "big": np.arange(3, dtype=">i4"),
+        "complex": np.array([1j]),
+        "text": np.array(["ab", "c"]),
+        "record": np.array([(1, 2.0)], [("a", "i4"), ("b", "f8")]),
+    }
+    for save in (np.savez, np.savez_compressed):
+        content = packed(save, **arrays)
+        found = files.read_arrays(content)
+        with np.load(io.BytesIO(content)) as want:
+            assert list(found) == want.files
+            for name in want.files:
+                assert found[name].dtype == want[name].dtype and found[name].shape == want[name].shape, name
+                assert np.array_equal(found[name], want[name]), name
+        found["i"][0, 0] = 99
+        assert found["alike"][0, 0] == 0
+
+
+def test_arrays_that_are_damaged():
+    """Whatever byte changes: refused, or it was one that says nothing of the arrays."""
+    import numpy as np
+
+    want = {"x": np.arange(40, dtype=np.int32), "y": np.ones((2, 3))}
+    content = packed(np.savez_compressed, **want)
+    refused = 0
+    for i in range(len(content)):
+        try:
+            found = files.read_arrays(content[:i] + bytes([content[i] ^ 0x10]) + content[i + 1 :])
+        except ValueError:
+            refused += 1
+            continue
+        # what remains: dates, versions, names
+        assert [a.tolist() for a in found.values()] in ([a.tolist() for a in want.values()], [want["x"].tolist()]), i
+    assert refused > len(content) // 2
+    for cut in range(0, len(content), 7):
+        with pytest.raises(ValueError):
+            files.read_arrays(content[:cut])
 
 
 def test_an_error_leaves_the_old_file(tmp_path):

@@ -25,6 +25,7 @@ from .engine import state as s
 from .engine.bulk import MEMORY_START
 from .extensions import EXTENSION_LIMIT, Extensions
 from .mapped import Mapped
+from .pages import find_ahead
 from .tables import Tables, build_tables
 from .timing import Profile
 
@@ -134,14 +135,12 @@ class _Channels:
 
 @dataclass
 class _Room:
-    """Where the PEs of a tile program have what, one PE after the other; `room` and `memory` are bytes of a PE. Memories
-    are apart from that: they lie in the order of the PEs (`_memories`)."""
+    """Where the PEs of a tile program have what, one PE after the other. Memories are apart from that: they lie in the order of
+    the PEs (`_memories`)."""
 
     caps_in: list[int]
     caps_out: list[int]
     registers: int
-    memory: int
-    room: int  # memory, and the words of the configuration space behind it
     reg: int = 0
     dsr: int = 0
     ut: int = 0
@@ -167,11 +166,20 @@ def _plain_words(tile: TileProgram) -> bool:
 BEHIND = 128  # bytes behind the last variable
 
 
-def _memory_size(tile: TileProgram) -> int:
-    """Bytes of a PE's memory: its variables and a little behind them. The machine's 48 KB do not end there, so a vector
-    that runs past the last variable by a few elements meets memory, as one that runs past another does."""
-    end = (max([len(tile.image), *(o.address + o.size for o in tile.objects)], default=0) + 7) & ~7
-    return max(end, min(end + BEHIND, isa.PE_MEMORY))
+@dataclass(frozen=True)
+class _Space:
+    """Bytes of a PE. memory: its variables and a little behind them; the machine's 48 KB do not end there, so a vector that runs past
+    the last variable by a few elements meets memory, as one that runs past another does. room: memory, and the words of the
+    configuration space behind it."""
+
+    memory: int
+    room: int
+
+    @staticmethod
+    def of(tile: TileProgram) -> _Space:
+        end = (max([len(tile.image), *(o.address + o.size for o in tile.objects)], default=0) + 7) & ~7
+        memory = max(end, min(end + BEHIND, isa.PE_MEMORY))
+        return _Space(memory, memory + (2 * isa.PLAIN_COUNT if _plain_words(tile) else 0))
 
 
 def load(program: Program, profile: Profile, threads: int = 1) -> State:
@@ -183,13 +191,22 @@ def load(program: Program, profile: Profile, threads: int = 1) -> State:
     npe = fabric.width * fabric.height
     tile_of = np.asarray(fabric.tile, np.int64).reshape(npe)
     tile_pes = [np.flatnonzero(tile_of == t) for t in range(len(program.tiles))]
+    spaces = [_Space.of(tile) for tile in program.tiles]
+    memories, sizes = _memories(spaces, tile_of)
+    M_end = int(memories[-1] + sizes[-1])
+    rows = cuts(fabric.width, fabric.height, threads)
+    count = len(rows) - 1
+    staging = M_end + -M_end % 64
+    all64 = np.zeros((staging + (count if count > 1 else 1) * int(MEMORY_START)) // 8, np.uint64)
+    M64 = all64[: (M_end + 64) // 8]
+    M8, M16, M32 = M64.view(np.uint8), M64.view(np.uint16), M64.view(np.uint32)
+    if all(np.any(tile.image) for tile, pes in zip(program.tiles, tile_pes, strict=True) if len(pes)):
+        find_ahead(M8)
     tables = build_tables(program, profile)
     present, config_of, index_of = _routes(program, tile_of)
     extensions = Extensions(program, tile_of, present, index_of)
     channels = _channels(npe, present, config_of)
     rooms, W_end, U_end = _rooms(program, profile, tables, tile_pes, channels.end)
-    memories, sizes = _memories(rooms, tile_of)
-    M_end = int(memories[-1] + sizes[-1])
 
     extension_start, W_end = W_end, W_end + s.Extension.WORDS * (extensions.total + 1)
     # wheels and logs
@@ -211,8 +228,6 @@ def load(program: Program, profile: Profile, threads: int = 1) -> State:
             )
         )
 
-    rows = cuts(fabric.width, fabric.height, threads)
-    count = len(rows) - 1
     mapped = None
     if count > 1:
         words = Bands.room(W_end, fabric.width, count, l0, l1, PLOG_RECORDS, hlog_cap)
@@ -220,10 +235,6 @@ def load(program: Program, profile: Profile, threads: int = 1) -> State:
             mapped = Mapped(words)
     W = _on_cache_lines(W_end, np.int64) if mapped is None else mapped.array[:W_end]
     U = _on_cache_lines(U_end, np.uint32)
-    staging = M_end + -M_end % 64
-    all64 = np.zeros((M_end + 64 if mapped is None else staging + count * int(MEMORY_START)) // 8, np.uint64)
-    M64 = all64[: (M_end + 64) // 8]
-    M8, M16, M32 = M64.view(np.uint8), M64.view(np.uint16), M64.view(np.uint32)
     G = s.Globals.at(W, 0)
     G["now"] = 1
     G["npe"], G["width"], G["height"] = npe, fabric.width, fabric.height
@@ -252,11 +263,11 @@ def load(program: Program, profile: Profile, threads: int = 1) -> State:
     P = s.Pe.view(W, s.P0, npe)
     P["tile"] = -1
     P["task"] = -1
-    for t, (tile, pes, room) in enumerate(zip(program.tiles, tile_pes, rooms, strict=True)):
+    for t, (tile, pes, room, space) in enumerate(zip(program.tiles, tile_pes, rooms, spaces, strict=True)):
         if len(pes):
-            _fill_records(P, tables, t, tile, pes, room, memories)
+            _fill_records(P, tables, t, tile, pes, room, space, memories)
             s.Router.view(U, 0, npe)["iq"][pes] = P["iq"][pes]
-            _fill_memory(M8, tile, memories, sizes, pes, room.memory)
+            _fill_memory(M8, tile, memories, sizes, pes, space.memory)
             _fill_queues(U, tables, t, tile, pes, room, channels.index, profile)
             _fill_dsrs(W, tables, t, tile, len(pes), room)
     _visit_all(W, tile_of >= 0)
@@ -312,7 +323,7 @@ def _rooms(
     W_end = s.P0 + program.fabric.width * program.fabric.height * s.Pe.WORDS
     rooms = []
     for t, tile in enumerate(program.tiles):
-        n, memory = len(tile_pes[t]), _memory_size(tile)
+        n = len(tile_pes[t])
         row = _Room(
             # a queue that is no operation's has no number of the machine's, and is as short as its shortest
             caps_in=[int(depths_in[q.id] if q.id < len(depths_in) else min(depths_in)) + ramp for q in tile.inputs],
@@ -320,8 +331,6 @@ def _rooms(
                 int(depths_out[i] if i < len(depths_out) else depths_out[0]) + latency for i, _ in tables.outputs[t]
             ],
             registers=tile.stack_registers + 4,
-            memory=memory,
-            room=memory + (2 * isa.PLAIN_COUNT if _plain_words(tile) else 0),
         )
         row.reg, W_end = W_end, W_end + n * row.registers
         row.dsr, W_end = W_end, W_end + n * s.Dsr.WORDS * len(tile.dsrs)
@@ -337,10 +346,10 @@ def _rooms(
     return rooms, W_end, U_end
 
 
-def _memories(rooms: list[_Room], tile_of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _memories(spaces: list[_Space], tile_of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where each PE's memory begins, in the order of the PEs, and how much room it has. If that takes little more, all
     have as much as the largest: a copy from or to a rectangle of PEs is then one strided view."""
-    sizes = np.array([*((room.room + 7) & ~7 for room in rooms), 0], np.int64)[tile_of]
+    sizes = np.array([*((space.room + 7) & ~7 for space in spaces), 0], np.int64)[tile_of]
     largest = int(sizes.max())
     if len(sizes) * largest <= EVEN * int(sizes.sum()):
         sizes[:] = largest
@@ -396,16 +405,23 @@ def _fill_routers(
 
 
 def _fill_records(
-    P: np.ndarray, tables: Tables, t: int, tile: TileProgram, pes: np.ndarray, room: _Room, memories: np.ndarray
+    P: np.ndarray,
+    tables: Tables,
+    t: int,
+    tile: TileProgram,
+    pes: np.ndarray,
+    room: _Room,
+    space: _Space,
+    memories: np.ndarray,
 ) -> None:
     """The PE records of the PEs of tile program t."""
     index = np.arange(len(pes))
     P["tile"][pes] = s.T_TILES + t * s.Tile.WORDS
     P["active"][pes], P["blocked"][pes] = _signed(tile.active), _signed(tile.blocked)
     P["rr"][pes] = 63
-    P["mem"][pes], P["memsize"][pes] = memories[pes], room.memory
-    if room.room != room.memory:
-        P["plain"][pes] = P["mem"][pes] + room.memory
+    P["mem"][pes], P["memsize"][pes] = memories[pes], space.memory
+    if space.room != space.memory:
+        P["plain"][pes] = P["mem"][pes] + space.memory
     P["transform"][pes], P["unmasked"][pes] = Control.high.put(tile.transform), ~tile.exceptions & 0xFFFF
     P["reg"][pes] = room.reg + index * room.registers
     P["regend"][pes] = room.reg + (index + 1) * room.registers

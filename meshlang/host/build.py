@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from meshlang.collection import rarely_collected
 from meshlang.diag import Diagnostic, MeshlangError
 from meshlang.sema.model.options import CompileOptions
 
@@ -126,18 +125,6 @@ def _compiled(path: str, options: CompileOptions) -> tuple[Program, Compiler]:
     compiler = Compiler(options, builtins)
     with deep_recursion(options), rarely_collected():
         return finish(compiler.compile(path), options), compiler
-
-
-@contextmanager
-def rarely_collected() -> Iterator[None]:
-    """Compiling makes many objects that live long and few circles: looking for these as often as Python does takes an eighth of
-    the time."""
-    thresholds = gc.get_threshold()
-    gc.set_threshold(max(200_000, thresholds[0]) if thresholds[0] else 0, *thresholds[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)
 
 
 def finish(program: Program, options: CompileOptions) -> Program:

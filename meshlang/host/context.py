@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from meshlang.collection import rarely_collected
 from meshlang.diag import Diagnostic, MeshlangError
 
 if TYPE_CHECKING:
@@ -111,21 +112,23 @@ def open_session(
 ) -> Session:
     """A Session as the command wants it, which gets to see it. strict, trace, threads: None is what the command says, or
     MESHLANG_STRICT and MESHLANG_THREADS; if nothing says how many threads, the size of the mesh does."""
-    from meshlang.fabric.bands import usual
+    with rarely_collected():
+        from meshlang.fabric.bands import usual
 
-    from .session import Session
+        from .session import Session
 
-    strict = _current.strict if strict is None else strict
-    fabric = program.fabric
-    session = Session(
-        program,
-        profile,
-        max_cycles,
-        sim_log,
-        strict,
-        _current.trace if trace is None else trace,
-        next(n for n in (threads, _current.threads, _threads(), usual(fabric.width * fabric.height)) if n is not None),
-    )
+        strict = _current.strict if strict is None else strict
+        fabric = program.fabric
+        usually = usual(fabric.width * fabric.height)
+        session = Session(
+            program,
+            profile,
+            max_cycles,
+            sim_log,
+            strict,
+            _current.trace if trace is None else trace,
+            next(n for n in (threads, _current.threads, _threads(), usually) if n is not None),
+        )
     if _current.sessions is not None:
         _current.sessions.append(session)
     if _current.observe is not None:

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from meshlang import files
+from meshlang.collection import rarely_collected
 from meshlang.diag import Diagnostic, Label, MeshlangError
 from meshlang.syntax.source import SourceFile, Span
 from meshlang.version import __version__
@@ -182,8 +183,9 @@ def _program(
         for source in sources:
             _check(source.path, str, "a source's path", set())
             _check(source.text, str, "a source's text", set())
-        program = _Decoder(arrays, sources, document["parts"]).decode(document["program"])
-        _check(program, P.Program, "the program", set())
+        with rarely_collected():
+            program = _Decoder(arrays, sources, document["parts"]).decode(document["program"])
+            _check(program, P.Program, "the program", set())
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise _damaged(path, f"{type(error).__name__}: {error}") from None
     assert isinstance(program, P.Program)
@@ -225,9 +227,12 @@ def _check(value: Any, hint: Any, what: str, seen: set[int]) -> None:
                 _check(key, arguments[0], f"a key of {what}", seen)
                 _check(item, arguments[1], f"{what}[{key!r}]", seen)
         elif origin is list or arguments[1:] == (...,):
-            if not _plain(set(map(type, value)), arguments[0]):
+            found = set(map(type, value))
+            if not _plain(found, arguments[0]):
+                one = found == {arguments[0]}  # the same records stand in many lists
                 for item in value:
-                    _check(item, arguments[0], f"an item of {what}", seen)
+                    if not one or id(item) not in seen:
+                        _check(item, arguments[0], f"an item of {what}", seen)
         elif good := len(value) == len(arguments):
             for item, part in zip(value, arguments, strict=True):
                 _check(item, part, f"an item of {what}", seen)

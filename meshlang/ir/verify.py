@@ -110,7 +110,7 @@ def _forms() -> np.ndarray:
             for letter in form.ljust(4, "-"):
                 kinds = [k << 3 | int(kind) for k in kinds for kind in letters[letter]]
             found += kinds
-    return np.unique(found)
+    return np.array(sorted(set(found)))
 
 
 _FORMS = _forms()

@@ -29,7 +29,6 @@ from meshlang.models.text import Tokenizer
 from . import dask_scheduler, worker
 from .config import Config, ServedModel
 from .extras import needs
-from .image import ImageStore
 from .metrics import Metrics
 from .scheduler import POLICIES, Instance, Model, Move, Placement, Scheduler, Tier, Wafer
 from .tiers import opened
@@ -138,7 +137,7 @@ def inspect_model(spec: ServedModel, all_of_it: bool = False) -> Served:
     if spec.folder is None:
         with opened(spec.path) as image:
             (image.verify if all_of_it else image.verify_program)()
-            size = sum(chunk.size for chunk in ImageStore(image).payload())
+            size = sum(chunk.size for chunk in image.payload())
             keys = _key_bytes(image.placement)
             ends = frozenset(image.header.ends)
             return Served(spec, image.config.vocabulary, ends, image.tokenizer, image.header.end, size, keys)

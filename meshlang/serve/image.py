@@ -6,11 +6,13 @@ copied into the fabric while it is in the processor's cache, by several threads,
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import json
 import math
 import os
+import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections import deque
@@ -34,10 +36,12 @@ from meshlang.models.text import Tokenizer
 from meshlang.version import __version__
 
 from .checksum import checksum
-from .image_format import FORMAT, LONGEST_HEADER, MAGIC, PREFIX, Chunk, Header, Part, Segment, aligned, decode
+from .image_format import CHUNK, FORMAT, LONGEST_HEADER, MAGIC, PREFIX, Chunk, Header, Part, Segment, aligned, decode
 
 # Threads that read, check and copy chunks. No more than processors: their places share caches.
 THREADS = max(2, min(4, os.cpu_count() or 1))
+SAMPLE = 8  # chunks that are looked at to know whether a file is in the system's cache
+MOST = 512  # pieces of a call that reads ahead (systems take 1024)
 
 
 def image_error(code: str, message: str, help: str | None = None) -> MeshlangError:
@@ -120,6 +124,13 @@ class Image(ABC):
     def chunks_of(self, *segments: Segment) -> list[Chunk]:
         return [chunk for segment in segments for chunk in self._of[segment]]
 
+    def payload(self) -> list[Chunk]:
+        """What goes to the fabric before anything runs."""
+        place = self.placement
+        needs = [("layers", 0, place.prompt == 0)] if place.layers == place.config.layers else []
+        needs += [("head", 0, False)] if place.head_stays else []
+        return self.chunks_of(*(s for key in needs if (s := self.header.find(*key)) is not None))
+
     @abstractmethod
     def transfer(self, chunks: Sequence[Chunk], write: Callable[[Chunk, np.ndarray], None]) -> None:
         """Call `write` with each chunk's bytes, checked, in threads."""
@@ -129,7 +140,7 @@ class Image(ABC):
         if checksum(data) != self.header.checksum(chunk):
             raise image_error(
                 "MS1613",
-                f"{self.name}: {chunk.name} ({chunk.size:,} bytes from {chunk.offset:,} on) is not what was written",
+                f"{self.name} is damaged in {chunk.name}: {chunk.size:,} bytes from {chunk.offset:,} on are not what was written",
                 "place the model again, or fetch the image again",
             )
 
@@ -283,6 +294,35 @@ class FileImage(Image):
         self.check(chunk, data)
         return data
 
+    def runner(self, profile: str | None = None, pipeline: bool = False) -> Runner:
+        self.read_ahead()
+        return super().runner(profile, pipeline)
+
+    def read_ahead(self) -> None:
+        """The payload, in a thread, from the disk into the system's cache, if it is not there: a model will be started. What is read
+        now is not what is used: that is read again, and checked."""
+        chunks = self.payload()
+        if len(chunks) >= 2 * THREADS:
+            threading.Thread(target=self._read_ahead, args=(chunks,), daemon=True).start()
+
+    def _read_ahead(self, chunks: Sequence[Chunk]) -> None:
+        place = np.empty(CHUNK, np.uint8).data  # stays in the processor's cache
+        first, end = chunks[0].offset, chunks[-1].offset + chunks[-1].size
+        with contextlib.suppress(OSError):  # whoever reads it to use it says what is wrong
+            if all(self._at_hand(chunk) for chunk in chunks[:: -(-len(chunks) // SAMPLE)]):
+                return
+            for at in range(first, end, MOST * CHUNK):
+                # one call for many pieces: between two calls Python would wait for its turn
+                os.preadv(self._file, [place] * min(MOST, -(-(end - at) // CHUNK)), at)
+
+    def _at_hand(self, chunk: Chunk) -> bool:
+        """Is its beginning in the system's cache?"""
+        try:
+            os.preadv(self._file, [bytearray(1)], chunk.offset, getattr(os, "RWF_NOWAIT", 0))
+        except BlockingIOError:
+            return False
+        return True
+
     def transfer(self, chunks: Sequence[Chunk], write: Callable[[Chunk, np.ndarray], None]) -> None:
         left = deque(chunks)
         largest = max((chunk.size for chunk in chunks), default=0)
@@ -313,22 +353,12 @@ class ImageStore(Store):
 
     def __init__(self, image: Image):
         self.image = image
-        place = image.placement
-        self._resident = place.layers == place.config.layers
         table = image.header.find("embeddings")
         assert table is not None  # _check_program
         self._table = image.chunks_of(table)
 
-    def payload(self) -> list[Chunk]:
-        """What goes to the fabric before anything runs."""
-        image, place = self.image, self.image.placement
-        needs = [("layers", 0, place.prompt == 0)] if self._resident else []
-        needs += [("head", 0, False)] if place.head_stays else []
-        segments = [s for key in needs if (s := image.header.find(*key)) is not None]
-        return image.chunks_of(*segments)
-
     def write_model(self, fabric: FabricHandle) -> None:
-        self._write(fabric, self.payload())
+        self._write(fabric, self.image.payload())
 
     def write_layer(self, fabric: FabricHandle, layer: int, settled: bool) -> None:
         # without a prefill there is one form of weights, the one that decoding wants

@@ -30,7 +30,6 @@ from meshlang.models.runner import Runner
 from meshlang.models.sampling import Sampling
 
 from .config import ServedModel, Workers
-from .image import ImageStore
 from .tiers import Loader, TieredImage
 
 COMPILED = 8  # models whose placement and program a worker remembers
@@ -84,7 +83,7 @@ class WaferHost:
                 for model in models:
                     with contextlib.suppress(MeshlangError):
                         image = self._image(model)
-                        self._loader.survey(image, ImageStore(image).payload())
+                        self._loader.survey(image, image.payload())
                 return self._state()
 
         return await self._do(work)
@@ -239,7 +238,7 @@ class WaferHost:
     def _state(self) -> dict[str, Any]:
         """where: the tier from which all of a model's image can be had, by the names of models; bandwidths: bytes a second of
         the tiers that have been measured."""
-        where = {model.name: image.lowest(ImageStore(image).payload()) for model, image in self._images.items()}
+        where = {model.name: image.lowest(image.payload()) for model, image in self._images.items()}
         bandwidths = {tier: b for tier in ("host", "disk", "remote") if (b := self._loader.bandwidth(tier))}
         return {"where": where, "bandwidths": bandwidths}
 

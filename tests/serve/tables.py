@@ -32,12 +32,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 from checkpoints import write_model
 
 from meshlang.diag import MeshlangError
-from meshlang.host import api
-from meshlang.models.checkpoint import Checkpoint
 from meshlang.models.fit import place
-from meshlang.models.llama import MODEL
 from meshlang.models.llama_config import LlamaConfig
-from meshlang.models.runner import Store, Weights
 from meshlang.serve import costs as costs_module
 from meshlang.serve.image import FileImage, ImageStore
 from meshlang.serve.tiers import Loader
@@ -136,7 +132,7 @@ def start(args: argparse.Namespace) -> None:
     keep = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(args.folder.resolve() / "bytecode")}
 
     def once(what: Path) -> list[tuple[float, float]]:
-        command = [sys.executable, "-m", "tests.serve.tables", "start-once", "--folder", str(what)]
+        command = [sys.executable, "-m", "tests.serve.start_once", str(what)]
         env = {**os.environ, **keep, "BEGAN": str(time.time())}
         return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=env).stdout)
 
@@ -165,38 +161,13 @@ def touch(size: int) -> None:
     np.zeros(size, np.uint8)[::PAGE] = 1
 
 
-def start_once(args: argparse.Namespace) -> None:
-    """Of this process, elapsed and processor seconds: Python and imports, the program, a fabric, the weights on it, all. From an image,
-    or a model's folder."""
-    marks = [(float(os.environ["BEGAN"]), 0.0)]
-
-    def mark() -> None:
-        marks.append((time.time(), time.process_time()))
-
-    mark()
-    if args.folder.is_dir():
-        checkpoint = Checkpoint(args.folder)
-        where = place(checkpoint.config, 96, 96, tokens=1536, prompt=1536, dtype=np.float16)
-        program = api.compile(MODEL, params=where.model_params())
-        store: Store = Weights(where, checkpoint)
-    else:
-        opened = FileImage(args.folder)
-        program, store = opened.program, ImageStore(opened)
-    mark()
-    fabric = program.start()
-    mark()
-    store.write_model(fabric)
-    mark()
-    print(json.dumps([[b - a for a, b in zip(*pair)] for pair in [*zip(marks, marks[1:]), (marks[0], marks[-1])]]))
-
-
 # ------------------------------------------------------------ payload
 
 
 def payload(args: argparse.Namespace) -> None:
     path = large(args.folder)
     opened = FileImage(path)
-    chunks = ImageStore(opened).payload()
+    chunks = opened.payload()
     begin, size = chunks[0].offset, chunks[-1].offset + chunks[-1].size - chunks[0].offset
     fabric = opened.program.start()
     del opened
@@ -453,7 +424,6 @@ def simulate(args: argparse.Namespace) -> None:
 
 TABLES: dict[str, Callable[[argparse.Namespace], None]] = {
     "start": start,
-    "start-once": start_once,  # for `start`
     "payload": payload,
     "tiers": tiers,
     "move": move,

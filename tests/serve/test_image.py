@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import signal
+import threading
 import time
 
 import numpy as np
@@ -22,7 +23,7 @@ from meshlang.models.fit import place
 from meshlang.models.llama import Placement
 from meshlang.models.runner import Weights
 from meshlang.serve import image_format
-from meshlang.serve.image import FileImage, Image, ImageStore, joined
+from meshlang.serve.image import THREADS, FileImage, Image, ImageStore, joined
 from meshlang.serve.image_format import PAGE, PREFIX, Part
 from meshlang.serve.image_write import write_image
 
@@ -159,6 +160,28 @@ def test_memories_that_are_not_evenly_spaced(small, monkeypatch):
 def test_joined():
     parts = [Part("a", 0, 4, 100), Part("b", 4, 6, 104), Part("c", 10, 2, 112)]
     assert [(p.offset, p.bytes, p.address) for p in joined(parts)] == [(0, 10, 100), (10, 2, 112)]
+
+
+@pytest.mark.skipif(not hasattr(os, "RWF_NOWAIT") or not hasattr(os, "posix_fadvise"), reason="for Linux")
+def test_the_payload_is_read_ahead(folder, tmp_path, monkeypatch):
+    """Into the system's cache, while the program is read; a file that has become shorter is found by whoever uses it."""
+    monkeypatch.setattr(image_format, "CHUNK", PAGE)
+    path = make(folder, tmp_path / "model.wimg", 4, 4, tokens=16, mode="resident")
+    opened = FileImage(path)
+    chunks = opened.payload()
+    assert len(chunks) >= 2 * THREADS
+    os.sync()
+    os.posix_fadvise(opened._file, 0, 0, os.POSIX_FADV_DONTNEED)
+    if opened._at_hand(chunks[-1]):
+        pytest.skip("this file system keeps what it is asked to drop")
+    before = set(threading.enumerate())
+    opened.read_ahead()
+    for thread in set(threading.enumerate()) - before:
+        thread.join()
+    assert all(map(opened._at_hand, chunks))
+    os.truncate(path, chunks[-1].offset)
+    opened._read_ahead(chunks)
+    assert refused(lambda: opened.data(chunks[-1])) == "MS1611"
 
 
 def test_an_image_for_something_else(small, folder, capsys):
