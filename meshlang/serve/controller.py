@@ -506,7 +506,7 @@ class Controller:
                 if instance.state == "running":
                     self.scheduler.finish(instance, now)
                 else:
-                    self.scheduler.free(instance, now if instance.state == "moving" else None)
+                    self.scheduler.free(instance, now)
                     self._background(self._unload(instance))
 
     async def _unload(self, instance: Instance) -> None:
@@ -660,7 +660,7 @@ class Controller:
                 if source.number in here[source.worker] and source.state == "moving":
                     source.state = "running"
                 if target.number in here[target.worker] and target.request is None:
-                    self.scheduler.free(target)
+                    self.scheduler.free(target, time.monotonic())
                     self._background(self._unload(target))
 
     async def _ahead(self, source: Instance, target: Instance, request: Request) -> int:

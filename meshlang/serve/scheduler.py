@@ -331,9 +331,7 @@ class Scheduler:
 
     def loaded(self, instance: Instance, now: float) -> None:
         """Its image is on the fabric. If that was the last load of its worker, nothing waits there any more, whatever was expected."""
-        worker = instance.worker
-        if not any(i.state == "loading" for i in self.instances[worker].values() if i is not instance):
-            self.queue_end[worker] = min(self.queue_end[worker], now)
+        self._load_ended(instance, now)
         if instance.request is None:
             self.finish(instance, now)
         else:
@@ -353,11 +351,17 @@ class Scheduler:
             self.service[instance.model] = _mean(float(self.service[instance.model]), took)
             self.any_service = _mean(self.any_service, took)
 
-    def free(self, instance: Instance, now: float | None = None) -> None:
-        """Its place is free; now: because its request has ended."""
-        if now is not None:
-            self._served(instance, now)
+    def free(self, instance: Instance, now: float) -> None:
+        """Its place is free: its request has ended, or its load has failed."""
+        self._served(instance, now)
+        if instance.state == "loading":
+            self._load_ended(instance, now)
         self._drop(instance)
+
+    def _load_ended(self, instance: Instance, now: float) -> None:
+        worker = instance.worker
+        if not any(i.state == "loading" for i in self.instances[worker].values() if i is not instance):
+            self.queue_end[worker] = min(self.queue_end[worker], now)
 
     def begin_loading(self, placement: Placement, now: float) -> float:
         """The place is free at last: when it will be loaded, by the estimate."""
@@ -369,7 +373,7 @@ class Scheduler:
     def hand_over(self, move: Move, now: float, tokens: float) -> None:
         """The request runs on the target now, with so many tokens; its old place is free."""
         request, since = move.source.request, move.source.since
-        self.free(move.source)
+        self._drop(move.source)
         self.start(move.target, request, now, tokens)
         move.target.since = since
 

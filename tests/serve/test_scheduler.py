@@ -140,6 +140,16 @@ def test_a_load_that_was_quicker_holds_up_nobody():
     assert scheduler.place(0, "s", 1.0).start == pytest.approx(2)
 
 
+def test_a_load_that_fails_holds_up_nobody():
+    scheduler = Scheduler([model(), model("n")], [wafer()])
+    one, two = (scheduler.place(m, "r", 0.0).instance for m in (0, 1))
+    scheduler.free(one, 0.5)
+    assert scheduler.queue_end[0] == pytest.approx(4)  # the other one is still to come
+    scheduler.free(two, 1.0)
+    assert scheduler.queue_end[0] == 1.0 and not scheduler.instances[0]
+    assert scheduler.place(0, "s", 1.0).start == pytest.approx(2)
+
+
 def test_the_worker_says_where_images_are():
     scheduler = Scheduler([model(resume=(0.1, 0.0))], [wafer()])
     assert scheduler.loading(0, 0) == pytest.approx(2.0)
