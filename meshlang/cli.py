@@ -108,12 +108,11 @@ class Parser(argparse.ArgumentParser):
     """Names what was likely meant by a word that is none of the choices; its commands' parsers do, too."""
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        import difflib
+        from .diag import did_you_mean
 
         if action.choices is not None and value not in action.choices:
             choices = [str(c) for c in action.choices]
-            near = difflib.get_close_matches(str(value), choices, n=1)
-            more = f"did you mean {near[0]}?" if near else f"choose from {', '.join(choices)}"
+            more = did_you_mean(str(value), choices, "{}") or f"choose from {', '.join(choices)}"
             raise argparse.ArgumentError(action, f"invalid choice: {value!r}; {more}")
 
 
@@ -138,25 +137,23 @@ def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
 
 
 def _no_such_command(name: str) -> str:
-    import difflib
+    from .diag import did_you_mean
 
     if name.endswith((".csl", ".py")) or os.path.isdir(name):
         return f"invalid choice: {name!r}; to run it: meshlang run {name}"
     if name in ELSEWHERE:
         return f"there is no command {name!r}: {ELSEWHERE[name]}"
-    near = difflib.get_close_matches(name, COMMANDS, n=1)
-    if near:
-        return f"invalid choice: {name!r}; did you mean {near[0]}?"
-    return f"invalid choice: {name!r}; the commands are {', '.join(COMMANDS)}"
+    more = did_you_mean(name, COMMANDS, "{}") or f"the commands are {', '.join(COMMANDS)}"
+    return f"invalid choice: {name!r}; {more}"
 
 
 def _refuse(parser: argparse.ArgumentParser, unknown: list[str]) -> NoReturn:
     """Leave through the usage of the command, which argparse itself would not name; a mistyped option names the one that was meant."""
-    import difflib
+    from .diag import did_you_mean
 
     options = re.findall(r"--[\w-]+", parser.format_usage())
-    near = difflib.get_close_matches(unknown[0].partition("=")[0], options, n=1)
-    parser.error(f"unrecognized arguments: {' '.join(unknown)}" + (f"; did you mean {near[0]}?" if near else ""))
+    meant = did_you_mean(unknown[0].partition("=")[0], options, "{}")
+    parser.error("; ".join(filter(None, [f"unrecognized arguments: {' '.join(unknown)}", meant])))
 
 
 def _complete() -> None:

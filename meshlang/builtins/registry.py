@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ..diag import did_you_mean
 from ..sema.model import types as T
 from ..sema.model.protocol import Analysis
 from ..sema.model.together import Apart
@@ -117,13 +117,12 @@ def config(cx: Analysis, node: Any, allowed: dict[str, str], what: str) -> dict[
         cx.fail("MS0301", f"{what} takes named fields", node, "write .{ .field = value }")
     for name in value.v:
         if name not in allowed:
-            close = difflib.get_close_matches(name, allowed, 1)
             span = next((f.span for f in getattr(node, "fields", []) if f.name == name), node)
             cx.fail(
                 "MS0213",
                 f"{what} has no field '{name}'",
                 span,
-                f"did you mean '{close[0]}'?" if close else None,
+                did_you_mean(name, allowed),
                 notes=[f"fields: {', '.join(allowed)}"],
             )
     return dict(value.v)

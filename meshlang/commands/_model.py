@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from typing import Any
 
@@ -21,6 +22,11 @@ def dtype_of(name: str | None) -> Any:
     import numpy as np
 
     return {"f16": np.float16, "f32": np.float32}[name or "f16"]
+
+
+def f32_sums(args: argparse.Namespace) -> bool:
+    """Does --sums ask for sums in f32?"""
+    return bool(args.sums == "f32")
 
 
 def token_lists(texts: list[str]) -> list[list[int]]:

@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from ._model import dtype_of, mesh_of, token_lists
+from ._model import dtype_of, f32_sums, mesh_of, token_lists
 
 if TYPE_CHECKING:
     from meshlang.models.cap_run import Measured
@@ -100,7 +100,7 @@ def execute(args: argparse.Namespace) -> int:
         prompts = _prompts(args, checkpoint.config.vocabulary)
         placement = place(
             checkpoint.config, height, width, tokens=max(map(len, prompts)) + args.new, prompt=max(map(len, prompts)),
-            dtype=dtype_of(args.dtype), mode=args.layers, regions=args.regions, batch=args.batch, f32_sums=args.sums == "f32",
+            dtype=dtype_of(args.dtype), mode=args.layers, regions=args.regions, batch=args.batch, f32_sums=f32_sums(args),
         )  # fmt: skip
         runner = Runner(placement, checkpoint, args.arch, args.profile)
         measured = measure(runner, checkpoint, prompts, args.new, not args.no_accuracy)

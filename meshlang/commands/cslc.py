@@ -1,16 +1,21 @@
 """`meshlang cslc`: the vendor compiler's command line (reference: its `cslc` documentation page).
 
-Flags that only steer the vendor's own tool chain are accepted and have no effect; they are listed in `NO_EFFECT`.
+Flags that only steer the vendor's own tool chain are accepted and have no effect; they are listed in `NO_EFFECT`. Those that
+place sections have none either, and a warning says so.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from meshlang.version import __version__
 
 from . import _compile
+
+if TYPE_CHECKING:
+    from meshlang.diag import Diagnostic
 
 HELP = "compile with the vendor compiler's command line"
 DESCRIPTION = "Compile a layout file into an output folder, with the command line of the vendor's cslc."
@@ -26,12 +31,12 @@ NO_EFFECT = (
     ("--out-routes", False),
     ("--max-parallelism", True),
     ("-g0", False),
-    ("--link-section-start-address-bytes", True),
-    ("--link-section-start-addresses", True),
     ("--verbose", False),
     ("--no-warn-code-cov", False),
     ("--memcpy", False),
 )
+# what a program could see of them is different here: a warning says so
+SECTIONS = ("--link-section-start-address-bytes", "--link-section-start-addresses")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +59,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
             parser.add_argument(flag, metavar="V", help="accepted for compatibility")
         else:
             parser.add_argument(flag, action="store_true", help="accepted for compatibility")
+    for flag in SECTIONS:
+        parser.add_argument(
+            flag, metavar="NAME:ADDRESS", help="has no effect: variables lie where the compiler puts them"
+        )
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -82,17 +91,32 @@ def execute(args: argparse.Namespace) -> int:
     dims, offsets = options.fabric_dims, options.fabric_offsets
     if args.memcpy and dims is not None:
         _check_room(args, dims, offsets, program.fabric.width, program.fabric.height)
-    print_diagnostics(program.warnings, most=SHOWN)
-    if args.warnings_as_errors and program.warnings:
-        raise MeshlangError(
-            Diagnostic("MS0905", f"{len(program.warnings)} warnings, and --warnings-as-errors was given")
-        )
+    warnings = [*_without_effect(args), *program.warnings]
+    print_diagnostics(warnings, most=SHOWN)
+    if args.warnings_as_errors and warnings:
+        raise MeshlangError(Diagnostic("MS0905", f"{len(warnings)} warnings, and --warnings-as-errors was given"))
     out = save(program, args.out)
     if args.output_json:
         files.write_bytes(args.output_json, (out / "out.json").read_bytes())
     if args.verbose:
         print(f"compiled {args.file} into {out}", file=sys.stderr)
     return 0
+
+
+def _without_effect(args: argparse.Namespace) -> list[Diagnostic]:
+    """MS1504 for options that place sections."""
+    from meshlang.diag import Diagnostic
+
+    return [
+        Diagnostic(
+            "MS1504",
+            f"{flag} has no effect: variables with linksection lie where the compiler puts them",
+            severity="warning",
+            help="leave it out, and take addresses from the program: &variable, or `get_id` on the host",
+        )
+        for flag in SECTIONS
+        if getattr(args, flag[2:].replace("-", "_")) is not None
+    ]
 
 
 def _check_channels(text: str | None) -> None:

@@ -71,17 +71,14 @@ def execute(args: argparse.Namespace) -> int:
 
 def unknown(name: str, known: list[str]) -> Exception:
     """MS1501, with what was likely meant."""
-    import difflib
+    from meshlang.diag import Diagnostic, MeshlangError, did_you_mean
 
-    from meshlang.diag import Diagnostic, MeshlangError
-
-    near = difflib.get_close_matches(name, known, n=1)
     return MeshlangError(
         Diagnostic(
             "MS1501",
             f"there is no example {name!r}",
             notes=[f"there are {', '.join(known)}"],
-            help=f"did you mean {near[0]}?" if near else "`meshlang examples` says what each does",
+            help=did_you_mean(name, known, "{}") or "`meshlang examples` says what each does",
         ),
         exit_code=2,
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _llm_folder
 from ._help import subcommand
-from ._model import dtype_of, mesh_of, token_lists
+from ._model import dtype_of, f32_sums, mesh_of, token_lists
 
 if TYPE_CHECKING:
     from meshlang.models.checkpoint import Checkpoint
@@ -305,7 +305,7 @@ def _from_folder(
         dtype=dtype_of(args.dtype),
         mode=args.layers,
         regions=_regions(args),
-        f32_sums=args.sums == "f32",
+        f32_sums=f32_sums(args),
         batch=len(prompts) if args.batch else 1,
     )
     runner = Runner(placement, checkpoint, args.arch or "wse3", args.profile, pipeline=args.layers == "pipeline")
@@ -446,7 +446,7 @@ def _info(args: argparse.Namespace) -> int:
         tokens=_tokens(args, height),
         dtype=dtype_of(dtype),
         regions=_regions(args),
-        f32_sums=args.sums == "f32",
+        f32_sums=f32_sums(args),
     )
     if args.json:
         from dataclasses import asdict
@@ -517,7 +517,7 @@ def _place(args: argparse.Namespace) -> int:
             dtype=dtype_of(args.dtype),
             mode=args.layers,
             regions=_regions(args),
-            f32_sums=args.sums == "f32",
+            f32_sums=f32_sums(args),
         )
         header = write_image(args.output, checkpoint, placement, args.arch or "wse3")
     if args.json:

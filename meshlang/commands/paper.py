@@ -117,9 +117,7 @@ def _all(energy: str | None) -> list[str]:
 
 
 def _checked(args: argparse.Namespace, names: list[str]) -> tuple[str, ...] | None:
-    import difflib
-
-    from meshlang.diag import usage_error
+    from meshlang.diag import did_you_mean, usage_error
     from meshlang.models.paper.contents import CONTENTS
     from meshlang.models.paper.lab import published
 
@@ -129,10 +127,8 @@ def _checked(args: argparse.Namespace, names: list[str]) -> tuple[str, ...] | No
         raise usage_error(f"--all has {args.names[0]}, too: give one of them")
     for name in names:
         if name not in CONTENTS:
-            near = difflib.get_close_matches(name, CONTENTS, n=1)
-            raise usage_error(
-                f"there is no {name!r}" + (f"; did you mean {near[0]}?" if near else f": {', '.join(CONTENTS)}")
-            )
+            meant = did_you_mean(name, CONTENTS, "{}")
+            raise usage_error(f"there is no {name!r}" + (f"; {meant}" if meant else f": {', '.join(CONTENTS)}"))
     if args.mesh is not None and args.minutes is not None:
         raise usage_error("--minutes finds the mesh that fits, and --mesh names one: give one of them")
     if args.mesh is not None and not 4 <= args.mesh <= LARGEST:

@@ -7,5 +7,6 @@ Every code has a page in `catalog.md`; `meshlang explain CODE` prints it.
 """
 
 from .core import Diagnostic, Diagnostics, Label, MeshlangError, usage_error
+from .nearest import did_you_mean, nearest
 
-__all__ = ["Diagnostic", "Diagnostics", "Label", "MeshlangError", "usage_error"]
+__all__ = ["Diagnostic", "Diagnostics", "Label", "MeshlangError", "did_you_mean", "nearest", "usage_error"]

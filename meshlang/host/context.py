@@ -5,7 +5,6 @@ A host script run by plain `python run.py` finds the defaults, so it works eithe
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from meshlang.collection import rarely_collected
-from meshlang.diag import Diagnostic, MeshlangError
+from meshlang.diag import Diagnostic, MeshlangError, did_you_mean
 
 if TYPE_CHECKING:
     from meshlang.fabric.recording import TraceOptions
@@ -185,13 +184,12 @@ def _of_plain_python(arguments: list[str]) -> dict[str, str]:
 
 def unknown_param(name: str, known: Any) -> MeshlangError:
     """MS0904, naming what there is."""
-    near = difflib.get_close_matches(name, list(known), n=1)
     names = ", ".join(sorted(known)) or "none"
     return MeshlangError(
         Diagnostic(
             "MS0904",
             f"this program has no parameter {name!r}; it has: {names}",
-            help=f"did you mean {near[0]}?" if near else None,
+            help=did_you_mean(name, known, "{}"),
         ),
         exit_code=2,
     )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from meshlang.diag import Diagnostic, MeshlangError
+from meshlang.diag import Diagnostic, MeshlangError, did_you_mean
 
 if TYPE_CHECKING:
     from meshlang.ir.program import Export, Program
@@ -113,15 +112,12 @@ class Symbols:
         if name in self.by_name:
             return self.by_name[name]
         names = [s.name for s in candidates]
-        near = difflib.get_close_matches(name, names, n=1)
         listed = ", ".join(names) if names else "none"
         raise MeshlangError(
             Diagnostic(
                 code,
                 f"the program exports no {what} {name!r}; it exports: {listed}",
-                help=f"did you mean {near[0]!r}?"
-                if near
-                else None
+                help=did_you_mean(name, names)
                 if names
                 else "export it with @export_name (layout) and @export_symbol (PE code)",
             )

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from meshlang.diag import did_you_mean
 from meshlang.fabric.engine import state as s
 from meshlang.ir.frames import inlined_at, jumps, round_at
 
@@ -120,14 +121,11 @@ def task_trap(machine: Machine, name: str, text: str, region: Region) -> Trap:
         functions |= {e.function for e in tile.exports.values() if e.kind == "fn" and e.name == name}
         pcs += [machine.state.code_base[t] + tile.functions[f].entry for f in functions]
     if not pcs:
-        import difflib
-
         exported = {e.name for t in machine.program.tiles for e in t.exports.values() if e.kind == "fn"}
         known = sorted({*names.tasks_of(machine), *exported})
-        near = difflib.get_close_matches(name, known, n=1)
         raise mistake(
             f"no task or exported function is called {name!r}; there are: {', '.join(known) or 'none'}",
-            help=f"did you mean {near[0]!r}?" if near else None,
+            help=did_you_mean(name, known),
         )
     return Trap(text, region, sorted(set(pcs)), f"starts {name}")
 

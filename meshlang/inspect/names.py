@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from meshlang.diag import Diagnostic, MeshlangError
+from meshlang.diag import Diagnostic, MeshlangError, did_you_mean
 
 if TYPE_CHECKING:
     from meshlang.fabric.machine import Machine
@@ -80,13 +79,12 @@ def find_variable(tile: TileProgram, name: str) -> MemoryObject:
         for o in objects:
             if o.address == export.address:
                 return o
-    near = difflib.get_close_matches(name, [o.name for o in objects], n=1)
     listed = ", ".join(o.name for o in objects[:12]) + (", ..." if len(objects) > 12 else "")
     raise MeshlangError(
         Diagnostic(
             "MS0910",
             f"{tile.name} has no variable {name!r}; it has: {listed or 'none'}",
-            help=f"did you mean {near[0]!r}?" if near else None,
+            help=did_you_mean(name, [o.name for o in objects]),
         )
     )
 

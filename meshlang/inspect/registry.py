@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from meshlang.diag import did_you_mean
 
 from .mistakes import mistake
 
@@ -68,9 +69,8 @@ def find(word: str) -> Command:
         elif begins:
             raise mistake(f"`{word}` could be {', '.join(begins)}")
         else:
-            near = difflib.get_close_matches(word, [*COMMANDS, *ALIASES], n=1)
             raise mistake(
                 f"there is no command `{word}`",
-                help=f"did you mean `{near[0]}`?" if near else "help lists the commands",
+                help=did_you_mean(word, [*COMMANDS, *ALIASES], "`{}`") or "help lists the commands",
             )
     return COMMANDS[name]

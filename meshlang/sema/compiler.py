@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from ..diag import Diagnostic, Diagnostics, MeshlangError
+from ..diag import Diagnostic, Diagnostics, MeshlangError, did_you_mean
 from ..ir.isa import PE_MEMORY
 from ..ir.program import DIRECTIONS, MOST_INPUTS, RAMP, ColorConfig, Fabric, Program
 from ..paths import stdlib_dir
@@ -134,18 +134,13 @@ class Compiler:
             for full in self.readable(cx, [os.path.join(root, n) for root in map(str, roots) for n in names], node):
                 if self.files.is_file(full):
                     return os.path.normpath(full)
-            import difflib
-
             known = sorted(str(p.relative_to(stdlib_dir()).with_suffix("")) for p in stdlib_dir().rglob("*.csl"))
-            close = difflib.get_close_matches(name, known, 1)
             groups = dict.fromkeys(k.partition("/")[0] + ("/..." if "/" in k else "") for k in known)
             cx.fail(
                 "MS0215",
                 f"there is no library <{name}>",
                 node,
-                f"did you mean <{close[0]}>?"
-                if close
-                else "give the folder of a library of your own with --import-path",
+                did_you_mean(name, known, "<{}>") or "give the folder of a library of your own with --import-path",
                 notes=[f"libraries: {', '.join(groups)}"],
             )
         places = self.places(cx, path, node)
@@ -186,7 +181,7 @@ class Compiler:
         known = module.param_names()
         for n in params:
             if n not in known:
-                cx.warn("MS0216", f"module '{path}' has no param '{n}'", node, _meant(n, known))
+                cx.warn("MS0216", f"module '{path}' has no param '{n}'", node, did_you_mean(n, known))
         reported = len(self.diagnostics.items)
         self.instantiate(module)
         led_here(self.diagnostics.items[reported:], node.span, "imported here")
@@ -364,7 +359,7 @@ class Compiler:
                         f"{path} has no param '{n}'",
                         None,
                         notes=[f"params: {', '.join(declared) or 'none'}"],
-                        help=_meant(n, declared),
+                        help=did_you_mean(n, declared),
                     )
                 )
             elif n in self.options.colors and not isinstance(v, Known):
@@ -441,7 +436,7 @@ class Compiler:
                         f"{os.path.basename(spec.path)} has no param '{n}'",
                         spec.span,
                         "warning",
-                        help=_meant(n, known),
+                        help=did_you_mean(n, known),
                     )
                 )
         self.instantiate(module)
@@ -672,13 +667,6 @@ def fixed_literals(tree: ast.Module) -> dict[int, Any]:
     for item in tree.items:
         walk(item)
     return {} if named & set(DIRECTIONS) else found
-
-
-def _meant(name: str, known: Iterable[str]) -> str | None:
-    import difflib
-
-    close = difflib.get_close_matches(name, list(known), 1)
-    return f"did you mean '{close[0]}'?" if close else None
 
 
 @contextlib.contextmanager

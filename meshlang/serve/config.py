@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from meshlang.diag import Diagnostic, MeshlangError
+from meshlang.diag import Diagnostic, MeshlangError, did_you_mean
 
 from .sources import is_url
 from .tiers import opened
@@ -135,12 +135,9 @@ class _Table:
 
     def names(self, *known: str) -> _Table:
         """The keys that there are; another one is a mistake."""
-        import difflib
-
         for key in self.content:
             if key not in known:
-                near = difflib.get_close_matches(key, known, n=1)
-                help = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
+                help = did_you_mean(key, known, "{}") or f"there are: {', '.join(known)}"
                 raise self.bad(key, "is not known", help)
         return self
 

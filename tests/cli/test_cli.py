@@ -365,6 +365,17 @@ def test_cslc_mistakes(folder, capsys, args, code):
     assert "MS0" in run("cslc", "layout.csl", *args, code=code, capsys=capsys)[1]
 
 
+def test_cslc_options_that_place_sections(folder, capsys):
+    """They are accepted, and have no effect: said, as a warning."""
+    given = ("--link-section-start-address-bytes=tables:32768", "--link-section-start-addresses", "a:1")
+    for options in (given[:1], given[1:], given):
+        error = run("cslc", "layout.csl", "--params=W:2", *options, capsys=capsys)[1]
+        assert error.count("warning[MS1504]") == sum("--" in o for o in options) and "has no effect" in error
+    assert "MS1504" not in run("cslc", "layout.csl", "--params=W:2", capsys=capsys)[1]
+    error = run("cslc", "layout.csl", "--params=W:2", *given, "--warnings-as-errors", code=1, capsys=capsys)[1]
+    assert "2 warnings, and --warnings-as-errors was given" in error
+
+
 def test_sdk(folder):
     (folder / "host.py").write_text(VENDOR)
     (folder / "commands.sh").write_text(

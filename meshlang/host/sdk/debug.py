@@ -3,13 +3,12 @@ offset."""
 
 from __future__ import annotations
 
-import difflib
 import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from meshlang.diag import Diagnostic, MeshlangError
+from meshlang.diag import Diagnostic, MeshlangError, did_you_mean
 from meshlang.host import arguments
 
 if TYPE_CHECKING:
@@ -57,12 +56,11 @@ def read_variable(session: Session, x: int, y: int, name: str, dtype: Any) -> np
         data = session.memory.read(symbol, (px, py, 1, 1), session.memory.extent(symbol, (px, py, 1, 1)))
     else:
         names = sorted({o.name.rpartition(".")[2] for o in tile.objects} | set(tile.exports))
-        near = difflib.get_close_matches(name, names, n=1)
         raise MeshlangError(
             Diagnostic(
                 "MS0927",
                 f"PE ({x}, {y}) runs {tile.name}, which has no variable {name!r}",
-                help=f"did you mean {near[0]!r}?" if near else None,
+                help=did_you_mean(name, names),
             )
         )
     kind = arguments.element(dtype, repr(name))

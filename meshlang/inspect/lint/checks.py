@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from meshlang import builtins
-from meshlang.diag import Diagnostic, Label, MeshlangError
+from meshlang.diag import Diagnostic, Label, MeshlangError, did_you_mean
 from meshlang.inspect.language.index import Index, Symbol
 from meshlang.ir import use
 from meshlang.ir.isa import DsdKind, Effect, Flow
@@ -515,8 +514,9 @@ def unknown_names(subject: Subject) -> Found:
             else:
                 message = f"'{name}' is not defined"
                 known = {s.name for s in index.visible(start)} | set(PREDECLARED)
-            close = difflib.get_close_matches(name, sorted(known), 1)
-            warning = _warning("MS1019", message, Span(file, start, end), _meant(within, close))
+            warning = _warning(
+                "MS1019", message, Span(file, start, end), did_you_mean(name, sorted(known)) or _undefined(within)
+            )
             warning.labels.append(
                 Label(Span(file, within.start, within.end), "nothing calls this, so it is not compiled")
             )
@@ -530,9 +530,7 @@ def names_nothing(index: Index) -> list[tuple[str, int, int]]:
     return sorted(names, key=lambda u: u[1])
 
 
-def _meant(within: Symbol, close: list[str]) -> str:
-    if close:
-        return f"did you mean '{close[0]}'?"
+def _undefined(within: Symbol) -> str:
     return f"'{within.name}' will not compile where it is called: define the name, or remove the function"
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from functools import lru_cache
 from typing import Any
 
-from ...diag import MeshlangError
+from ...diag import MeshlangError, did_you_mean
 from ...ir.isa import Op
 from ...syntax import ast
 from ..model import types as T
@@ -293,12 +292,12 @@ class Calls(Context):
     def ev_builtin(self, node, hint):
         found = self.unit.compiler.builtins.lookup(node.name)
         if found is None:
-            close = difflib.get_close_matches(node.name, self.unit.compiler.builtins.names(), 1)
             self.fail(
                 "MS0209",
                 f"there is no builtin '@{node.name}'",
                 node.name_span,
-                f"did you mean '@{close[0]}'?" if close else PRINT if node.name in PRINTERS else None,
+                did_you_mean(node.name, self.unit.compiler.builtins.names(), "'@{}'")
+                or (PRINT if node.name in PRINTERS else None),
             )
         return found.call(self, node, hint)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ...diag import Diagnostic, Label, MeshlangError
+from ...diag import Diagnostic, Label, MeshlangError, did_you_mean
 from ...ir.isa import Op, Ty
 from ...ir.program import DIRECTIONS
 from ...syntax import ast
@@ -149,11 +148,10 @@ class Context:
         if name in DIRECTIONS:
             return Known(T.DIRECTION, DIRECTIONS.index(name))
         names = {n for s in self.scopes for n in s} | set(self.module.decls) | set(T.PREDECLARED)
-        close = difflib.get_close_matches(name, names, 1)
-        hint = f"did you mean '{close[0]}'?" if close else None
+        hint = did_you_mean(name, names)
         if name in ("null", "undefined", "unreachable"):
             hint = f"the language has no '{name}'"
-        elif name in PRINTERS and not close:
+        elif name in PRINTERS and not hint:
             hint = PRINT
         self.fail("MS0201", f"'{name}' is not defined", node, hint)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
+from ...diag import did_you_mean
 from ...ir.isa import Op, Ty
 from ...syntax import ast
 from ..model import ops
@@ -454,12 +454,11 @@ class Expressions(Context):
             self.fail("MS0202", f"{t} has no fields: '.{name}' names nothing", node)
         names = t.parts if isinstance(t, T.BitsType) else t.index
         if name not in names:
-            close = difflib.get_close_matches(name, names, 1)
             self.fail(
                 "MS0202",
                 f"{t} has no field '{name}'",
                 getattr(node, "name_span", node),
-                f"did you mean '{close[0]}'?" if close else None,
+                did_you_mean(name, names),
                 notes=[f"fields: {', '.join(names)}"] if names else ["it has no fields"],
             )
         if isinstance(base, (Known, Fields)):
@@ -481,12 +480,11 @@ class Expressions(Context):
 
     def module_member(self, module: ModuleInstance, name: str, node: Any) -> Any:
         if name not in module.decls:
-            close = difflib.get_close_matches(name, module.decls, 1)
             self.fail(
                 "MS0203",
                 f"module '{module.name or module.path}' has no member '{name}'",
                 getattr(node, "name_span", node),
-                f"did you mean '{close[0]}'?" if close else None,
+                did_you_mean(name, module.decls),
             )
         return self.global_value(module, name, node)
 
@@ -494,12 +492,11 @@ class Expressions(Context):
         if isinstance(t, T.EnumType):
             if name in t.members:
                 return Known(t, t.members[name])
-            close = difflib.get_close_matches(name, t.members, 1)
             self.fail(
                 "MS0202",
                 f"{t} has no member '{name}'",
                 getattr(node, "name_span", node),
-                f"did you mean '{close[0]}'?" if close else None,
+                did_you_mean(name, t.members),
                 notes=[f"members: {', '.join(t.members)}"],
             )
         self.fail("MS0202", f"type {t} has no member '{name}'", node)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...diag import MeshlangError
+from ...diag import MeshlangError, did_you_mean
 from ...ir.program import DIRECTIONS, FILTER_FIELDS, FILTER_KINDS, POP_MODES, ColorConfig
 from . import types as T
 from .protocol import Analysis
@@ -324,17 +324,12 @@ class LayoutState:
     def check_export(self, cx: Analysis, node, name: str, t: T.Type, mutable: bool) -> None:
         declared = self.exports.get(name)
         if declared is None:
-            import difflib
-
-            close = difflib.get_close_matches(name, self.exports, 1)
             cx.fail(
                 "MS0607",
                 f"'{name}' is advertised here, but the layout has no @export_name for it",
                 node,
-                f"did you mean '{close[0]}'?"
-                if close
-                else f'add @export_name("{name}", {t}{"" if isinstance(t, T.FnType) else ", true"}) '
-                "to the layout block",
+                did_you_mean(name, self.exports)
+                or f'add @export_name("{name}", {t}{"" if isinstance(t, T.FnType) else ", true"}) to the layout block',
             )
         if declared[0] is not t:
             cx.fail(

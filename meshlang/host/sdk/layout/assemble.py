@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from meshlang import builtins
-from meshlang.diag import MeshlangError
+from meshlang.diag import MeshlangError, did_you_mean
 from meshlang.host.build import finish
 from meshlang.host.context import run_context
 from meshlang.host.progress import busy
@@ -96,12 +95,11 @@ def _read(plan: Plan) -> tuple[dict[str, ast.Module], dict[str, Code]]:
         code = codes[region.name] = Code.of(trees[path])
         for name, param in region.params.items():
             if name not in code.params:
-                close = difflib.get_close_matches(name, code.params, 1)
                 plan.error(
                     "MS0957",
                     f"{region.source}, the code of region {region.name!r}, has no param {name!r}; it has: {', '.join(code.params) or 'none'}",
                     param.span,
-                    help=f"did you mean {close[0]!r}?" if close else None,
+                    help=did_you_mean(name, code.params),
                 )
     plan.diagnostics.raise_if_errors()
     return trees, codes
@@ -281,10 +279,9 @@ def _preloads(plan: Plan, program: Program) -> list[Preload]:
                 place = first((part == t).ravel())
                 where = f"PE ({place % region.width}, {place // region.width}) of code region {region.name!r}"
                 if variable is None:
-                    close = difflib.get_close_matches(symbol.name, [o.name for o in code.objects], 1)
                     message, help = (
                         f"{where} has no variable {symbol.name!r}",
-                        f"did you mean {close[0]!r}?" if close else "declare it `export var`",
+                        did_you_mean(symbol.name, [o.name for o in code.objects]) or "declare it `export var`",
                     )
                 elif variable.size != nbytes:
                     message = f"the data of {symbol.name!r} are {nbytes} bytes for each PE; {where} has {variable.type}, {variable.size} bytes"
