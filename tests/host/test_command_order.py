@@ -201,6 +201,25 @@ def test_a_launch_that_unblocks_first(start, arch, nonblock):
 
 
 @BOTH
+def test_the_way_to_the_device_holds_sixteen_words(start, arch):
+    """A stream is over for the host when its last word has left it: the PE's queue holds some, and the way there sixteen."""
+    idle = "fn main() void { sys.unblock_cmd_stream(); }"
+    runner = start(idle, arch)
+    send(runner, IN, 100, True)
+    machine = runner._session.machine
+    machine.run()
+    in_queue = 100 - machine.stream_in_left(IN)
+    assert 0 < in_queue < 60
+    for words, over in ((in_queue + 16, True), (in_queue + 17, False)):
+        runner = start(idle, arch)
+        if over:
+            send(runner, IN, words, False)
+        else:
+            with pytest.raises(meshlang.MeshlangError, match="what the host streams in is not taken"):
+                send(runner, IN, words, False)
+
+
+@BOTH
 def test_streams_in_both_directions_at_once(start, arch):
     """A data task that answers each word: its answers wait for the host, which sends on."""
     runner = start(

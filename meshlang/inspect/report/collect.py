@@ -182,7 +182,7 @@ class Collector:
         # (a main thread that computes has not been counted since it began, so only one that stopped can be ahead)
         ahead = np.where(self._code & ~computing & (since > now), since - now, 0)
         A[:, c.A_COMPUTE] -= ahead
-        np.add.at(N[:, c.N_COMPUTE], names[ahead > 0], -ahead[ahead > 0])
+        np.add.at(N[:, c.N_COMPUTE], names, -ahead)
         beyond = np.where(S[:, c.S_MOVED_END] > now, S[:, c.S_MOVED_END] - now, 0)
         A[:, c.A_EXPOSED] -= beyond
         rests = self._code & (state == c.IDLE) & (S[:, c.S_UNDER_WAY] == 0) & (S[:, c.S_IDLE] < now)
