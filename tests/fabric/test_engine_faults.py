@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 from asm import E, R, Tile, W, fabin, fabout, mem, mem4, program
 
@@ -137,15 +138,28 @@ def test_a_microthread_that_was_never_prepared():
     assert got.code == Fault.UT_UNKNOWN.code and "microthread 8" in got.message
 
 
-def test_stack_overflow():
+@pytest.mark.parametrize("pointer", [False, True])
+@pytest.mark.parametrize("apart", [10, 37])
+def test_stack_overflow(pointer, apart):
+    """A function that calls itself, by name or through a pointer, runs as often as frames fit on the stack."""
     tile = Tile()
+    count = tile.var("count", 1)
     tile.function("main", export=True)
-    tile.emit(Op.CALL, 0, 10)
+    tile.const(3, count)
+    tile.emit(Op.LD, 4, 3, 0, Ty.U32)
+    tile.emit(Op.ADDI, 4, 4, 1, Ty.U32)
+    tile.emit(Op.ST, 4, 3, 0, Ty.U32)
+    tile.const(5, 0)
+    tile.emit(*((Op.CALLR, 5, apart) if pointer else (Op.CALL, 0, apart)))
     tile.ret()
     machine = Machine(program([[0]], [tile]))
     machine.launch("main")
     with pytest.raises(MeshlangError, match="MS0809"):
         machine.run("commands")
+    pe = machine.state.pes[0]
+    room = int(pe["regend"] - pe["reg"]) - 2 - machine.program.tiles[0].functions[0].frame
+    (runs,) = machine.read_bytes(0, 0, 1, 1, count, 4).view(np.uint32).ravel()
+    assert runs == 1 + room // apart
 
 
 def test_a_walk_names_its_object():
