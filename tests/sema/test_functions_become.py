@@ -1,4 +1,4 @@
-"""What @map makes of its function: code in the loop, or calls."""
+"""What functions become: code in the loop of @map, or calls; where they end."""
 
 import pytest
 
@@ -33,3 +33,21 @@ def test_a_small_function_is_expanded_in_the_loop(tmp_path, function, expanded):
     code = build(str(tmp_path / "layout.csl"), optimise=0).tiles[0].code
     calls = sum(int(row[0]) & 0xFF == Op.CALL for row in code)
     assert calls == (0 if expanded else 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "ends"),
+    [
+        ("", [Op.RET]),
+        ("return;", [Op.RET]),
+        ("n = 1;", [Op.LDI, Op.ST, Op.RET]),
+        ("n = 1; return;", [Op.LDI, Op.ST, Op.RET]),
+    ],
+)
+def test_a_function_returns_once(tmp_path, body, ends):
+    (tmp_path / "layout.csl").write_text(LAYOUT)
+    (tmp_path / "pe.csl").write_text(
+        f"var n: i16;\nfn main() void {{ {body} }}\ncomptime {{ @export_symbol(main); }}\n"
+    )
+    code = build(str(tmp_path / "layout.csl"), optimise=0).tiles[0].code
+    assert [Op(int(row[0]) & 0xFF) for row in code] == ends
