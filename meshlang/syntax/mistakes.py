@@ -149,10 +149,13 @@ class Mistakes(View):
                 None,
                 (i, True),
             )
-        if opener[0] == "LBRACE" and token[0] in ("FN", "TASK", "INLINE") and self.at_statement(states):
-            what = "a task" if token[0] == "TASK" else "a function"
-            body = next((j for j in range(i, len(self.tokens)) if self.tokens[j][0] == "LBRACE"), -1)
-            end = self.matching_close(body) if body > 0 else -1
+        if opener[0] == "LBRACE" and token[0] in ("FN", "TASK", "INLINE", "EXPORT") and self.at_statement(states):
+            kind = self.tokens[i + (token[0] == "EXPORT")][0]
+            variable = kind in ("VAR", "CONST")
+            what = "a task" if kind == "TASK" else "an exported variable" if variable else "a function"
+            stop = "SEMI" if variable else "LBRACE"
+            body = next((j for j in range(i, len(self.tokens)) if self.tokens[j][0] == stop), -1)
+            end = body if variable else self.matching_close(body) if body > 0 else -1
             return (
                 self.d(
                     "MS0124",
