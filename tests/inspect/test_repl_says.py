@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import io
+import re
 import sys
 from pathlib import Path
 
@@ -119,6 +120,14 @@ def test_info(repl):
     out = said(repl, "info")
     assert out[-2:] == ["  export main: fn()void", "  export v: i16"]
     assert "2 x 1 rectangle, 2 PEs with code" in out[0]
+
+
+def test_a_pe_that_is_shown_alone_has_its_counters(repl):
+    """After `next`, and where a place is one PE."""
+    said(repl, "load .", "launch main")
+    counters = r"\d+ cycles busy, \d+ tasks started, \d+ wavelets sent, \d+ received"
+    assert [bool(re.search(counters, line)) for line in said(repl, "next 0,0")].count(True) == 1
+    assert [bool(re.search(counters, line)) for line in said(repl, "pe 0,0")].count(True) == 1
 
 
 def assembled(repl, program):
