@@ -99,9 +99,8 @@ print(
     f"feed-forward {config.feed_forward_size}, {dtype.__name__}, on {place.width} x {place.height} PEs"
 )
 first = f"{args['context']} tokens" if args["context"] else "an empty cache"
-print(
-    f"cycles of a token: {cycles[0]} with {first}, {cycles[-1]} with {token} tokens; tokens on the rows: {loads.tolist()}"
-)
+rows = loads.tolist() if loads.size <= 32 else f"{loads.min()} to {loads.max()}"
+print(f"cycles of a token: {cycles[0]} with {first}, {cycles[-1]} with {token} tokens; tokens on the rows: {rows}")
 print(f"largest error {error:.2e} (bound {bound:.2e})")
 context.check_error(error, bound)
 context.result(hidden=y, cycles=cycles, loads=loads, max_error=error, bound=bound)

@@ -113,9 +113,10 @@ print(
     f"{config.layers} layers, {config.hidden_size} elements, {config.heads} heads, {config.kv_heads} key-value heads of {config.head_size}, "
     f"feed-forward {config.feed_forward_size}, vocabulary {config.vocabulary}, {dtype.__name__}, on {W} x {H} PEs"
 )
+rows = loads.tolist() if loads.size <= 32 else f"{loads.min()} to {loads.max()}"
 print(
     f"prefill of {length - 1} tokens {prefill_cycles} cycles, hand-over {settle_cycles}, decoding {decode_cycles[0]} to "
-    f"{decode_cycles[-1]} a token; tokens on the rows: {loads.tolist()}"
+    f"{decode_cycles[-1]} a token; tokens on the rows: {rows}"
 )
 print(
     f"{agreed} of {new} tokens are those of numpy in float64; largest error of a logit {error:.2e} of the largest logit (bound {bound:.2e})"
