@@ -46,7 +46,7 @@ GATES: dict[Cause, str] = {
     Cause.SWITCH_MOVES: "the switch there is about to advance, and takes nothing until the wavelets before have left",
     Cause.SWITCH: "the switch there is at position {position} and receives from {sides}, not from {side}",
 }
-KEPT = "; the filter has kept {kept} wavelets from the PE"
+KEPT = "; the filter has kept {kept} wavelet{s} from the PE"
 
 
 def directions(mask: int, none: str) -> str:
@@ -89,7 +89,9 @@ def wait_text(wait: Wait) -> str:
         operation=wait.operation,
         progress=progress_text(wait),
         reason=reason_text(wait),
-        kept=KEPT.format(kept=wait.kept) if wait.kept and wait.cause is Cause.EMPTY_QUEUE else "",
+        kept=KEPT.format(kept=wait.kept, s="" if wait.kept == 1 else "s")
+        if wait.kept and wait.cause is Cause.EMPTY_QUEUE
+        else "",
         name=wait.name,
         task=wait.task,
         queue=queue_text(wait),

@@ -73,7 +73,7 @@ WORDS: dict[str, str] = {
     "no_ramp_rx": "the router of {pe} receives color {color} from {sides}, not from RAMP",
     "no_ramp_rx_switched": "the router of {pe} receives color {color} from {sides}, not from RAMP (its switch is at position "
     "{position})",
-    "filtered": "the filter of color {color} at {pe} has kept {kept} wavelets from the PE",
+    "filtered": "the filter of color {color} at {pe} has kept {kept:wavelets} from the PE",
     "other_color": "color {color} leads there, and the PE has no input queue for it: is that the color to receive?",
     "over": "on {pe}, where the color is in teardown, nothing is running any more",
     "command_over": "on {pe}, where the color is in teardown, {command} is done",

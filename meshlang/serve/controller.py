@@ -465,12 +465,11 @@ class Controller:
         return True
 
     async def _serve(self, request: Request, placement: Placement) -> None:
-        instance = placement.instance
         again = False
         try:
             await self._prepare(request, placement)
             self.metrics.startup.observe(time.monotonic() - request.arrived)
-            instance = await self._generate(request, instance)
+            await self._generate(request, placement.instance)
             self._finish(request)
         except _WorkerLost:
             request.lost += 1
@@ -553,10 +552,10 @@ class Controller:
         self.metrics.load_predicted.labels(name).observe(predicted)
         self._note_state(number, answer)
 
-    async def _generate(self, request: Request, instance: Instance) -> Instance:
-        """All tokens that are wanted. Returns where it was at the end."""
+    async def _generate(self, request: Request, instance: Instance) -> None:
+        """All tokens that are wanted."""
         if request.ended or request.done:
-            return instance
+            return
         known = [*request.prompt, *request.tokens]
         instance.tokens, instance.began = len(known), time.monotonic()
         answer = await self._begin(instance, request)
@@ -588,7 +587,6 @@ class Controller:
             self.metrics.tokens.labels(self.models[request.model].spec.name).inc(len(tokens))
             if not request.done:
                 request.parts.put_nowait(tokens)
-        return instance
 
     async def _begin(self, instance: Instance, request: Request) -> dict[str, Any]:
         known = [*request.prompt, *request.tokens]

@@ -400,6 +400,23 @@ def test_cause(name, tmp_path):
     assert all(g["waits"] is None or g["waits"]["kind"] and g["waits"]["cause"] for g in data["groups"])
 
 
+@pytest.mark.parametrize(("kept", "said"), [(0, None), (1, "1 wavelet"), (2, "2 wavelets")])
+def test_what_a_filter_has_kept(kept, said, tmp_path):
+    """Be it a single wavelet: it may be the one that is missing."""
+    debugger = Debugger(compiled(tmp_path, CAUSES["filter"]))
+    debugger.launch("main")
+    with pytest.raises(MeshlangError):
+        debugger.run()
+    state = debugger.machine.state
+    state.extension(state.buffer(state.channels[3][1]))["eaten"] = kept
+    text = "\n".join(line for line, _ in explanation_lines(explain(debugger.machine)))
+    told = [line for line in text.splitlines() if "the filter of color 3" in line]
+    assert bool(told) == bool(kept)
+    assert all(f"the filter of color 3 at PE 1,0 has kept {said} from the PE" in line for line in told)
+    assert (f"; the filter has kept {said} from the PE" in text) == bool(kept)
+    assert ("filter" in explain(debugger.machine).causes()) == bool(kept)
+
+
 # what stops the machine, or the compiler, at once is no hang: there the message itself must name the rule and what to
 # change
 FAULTS = {

@@ -3,11 +3,14 @@
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import meshlang
-from meshlang.ir.listing import listing, tile_listing
+from meshlang.ir.isa import Op, Role
+from meshlang.ir.listing import instruction, listing, tile_listing
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 from two_pes import MAIN, layout
@@ -49,3 +52,13 @@ def test_every_word(text):
     if os.environ.get("MESHLANG_UPDATE_GOLDEN"):
         GOLDEN.write_text(text, encoding="utf-8")
     assert text == GOLDEN.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "op", [op for op in Op if op.row.types and all(w.role.is_register for w in op.words if w.role is not Role.UNUSED)]
+)
+def test_the_type_of_an_instruction(op):
+    """Behind its name, whichever of those that it has."""
+    for ty in op.row.types:
+        tile = SimpleNamespace(code=np.array([[int(op) | int(ty) << 8, 1, 2, 3]]))
+        assert instruction(tile, 0).split()[0] == f"{op.name.lower()}.{ty.name.lower()}"

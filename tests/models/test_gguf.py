@@ -118,6 +118,22 @@ def test_a_text_begins_with_the_token_that_the_file_says(tmp_path):
     assert [tokens[i] for i in encode("12")] == ["<|start|>", "12"] and [tokens[i] for i in encode("12", False)] == ["12"]  # fmt: skip
 
 
+@pytest.mark.parametrize("cut", ["gpt-2", "smollm"])
+def test_pairs_are_merged_within_words(tmp_path, cut):
+    """A blank belongs to the word behind it, so that no pair of a letter and the blank after it is one, even if such a pair is
+    among the merges."""
+    pytest.importorskip("tokenizers", reason="the extra llm is not installed")
+    values, tensors = random_llama()
+    tokens, merges, _ = vocabulary()
+    changed = [*merges[:-1], "n Ġ"]  # in the place of the last
+    tokens[-1] = "nĠ"
+    values |= {"tokenizer.ggml.merges": changed, "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.pre": cut}
+    write_gguf(tmp_path / "m.gguf", values, tensors)
+    assert convert(tmp_path / "m.gguf", tmp_path / "folder")["tokenizer"] is None
+    tokenizer = Tokenizer.of(tmp_path / "folder")
+    assert [tokens[i] for i in tokenizer.encode("n the on n n")] == ["n", "Ġthe", "Ġ", "on", "Ġ", "n", "Ġ", "n"]
+
+
 def test_an_output_projection_of_its_own(tmp_path):
     meant = write_gguf(tmp_path / "m.gguf", *random_llama(tied=False))
     convert(tmp_path / "m.gguf", tmp_path)
