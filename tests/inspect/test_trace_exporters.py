@@ -452,6 +452,18 @@ def test_wire_format():
         wire.rows(1, [wire.Varint(np.array([1 << 14]), 2)])
 
 
+def test_simlog_names_pes_by_their_place_on_the_wafer(tmp_path):
+    """With --fabric-offsets as with the vendor's: the program's rectangle stands there, and the fabric is larger."""
+    trace = Trace.of(run("programs/hello/layout.csl", fabric_dims=(11, 4), fabric_offsets=(4, 1)))
+    lines = written(trace, ".log", tmp_path).decode().splitlines()
+    assert lines[0] == "@0 dimX=11, dimY=4"
+    assert [line.split()[1] for line in lines if "tile trace flag" in line] == ["P4.1", "P5.1"]
+    assert {m[1] for line in lines if (m := re.match(r"@\d+ (P\d+\.\d+) \(hwtile\): landing", line))} == {
+        "P4.1",
+        "P5.1",
+    }
+
+
 # ---------------------------------------------------------------- options
 
 

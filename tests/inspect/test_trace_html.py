@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,9 @@ from meshlang.host.build import build
 from meshlang.host.session import Session
 from meshlang.inspect.trace import Trace, export, html
 from meshlang.inspect.trace.html import page_data
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "fabric"))
+from switching import row
 
 ROOT = Path(__file__).resolve().parents[2]
 RING = Path(__file__).parent / "programs" / "ring"
@@ -152,6 +156,26 @@ def test_routes(data):
     route = {c["color"]: c["route"].reshape(2, 4) for c in ring["colors"] if c["color"] in (3, 4)}
     assert [int(route[3][0, x]) for x in (1, 2)] == [1 << 4 | 1 << 2 + 6, 1 << 3 | 1 << 4 + 6]
     assert not any(c["turns"] for c in ring["colors"])
+
+
+def test_colors_whose_route_may_turn(tmp_path):
+    """Those with a router that has positions which differ; one that only names the same again stays as it is."""
+    routes = "@set_color_config({x}, 0, {c}, .{{ .routes = .{{ .rx = .{{{rx}}}, .tx = .{{{tx}}} }}{more} }});"
+    layout = "".join(
+        routes.format(x=0, c=c, rx="RAMP", tx="EAST", more=more)
+        + routes.format(x=1, c=c, rx="WEST", tx="RAMP", more="")
+        for c, more in (
+            ("c", ""),
+            ("d", ", .switches = .{ .pos1 = .{ .tx = RAMP } }"),
+            ("e", ", .switches = .{ .pos1 = .{ .tx = EAST } }"),
+        )
+    )
+    fabric = row(
+        tmp_path, 2, "const e = @get_color(4);" + layout, "fn main() void { sys.unblock_cmd_stream(); }", "wse2"
+    )
+    machine = Machine(fabric.session.program, trace=TraceOptions())
+    machine.run(max_cycles=20)
+    assert {c["color"]: c["turns"] for c in page_data(Trace.of(machine))["colors"]} == {2: False, 3: True, 4: False}
 
 
 def test_stalls_by_cause(hung):

@@ -1,14 +1,17 @@
 """Loops of a layout evaluated for all rounds at once give what they give round by round: programs, numbering, messages."""
 
+import operator
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from meshlang import builtins, llama
 from meshlang.diag import MeshlangError
 from meshlang.sema.compiler import Compiler, deep_recursion
 from meshlang.sema.model.options import CompileOptions
+from meshlang.sema.model.together import Lanes
 
 PROGRAMS = Path(__file__).parents[2] / "programs"
 PE = """
@@ -251,3 +254,12 @@ def test_a_wafer_of_roles_takes_a_walk_for_each(tmp_path):
     with deep_recursion(compiler.options):
         compiler.compile(str(path))
     assert not compiler.apart and len(calls) < 100
+
+
+@pytest.mark.parametrize("other", [-(1 << 70), -(1 << 63) - 1, -(1 << 63), -3, 0, 5, (1 << 63) - 1, 1 << 63, 1 << 70])
+def test_numbers_of_any_size_compare(other):
+    """Those beyond 64 bits, which no array holds, too."""
+    numbers = [-(1 << 62), -3, 0, 5, 1 << 62]
+    lanes = Lanes(None, np.array(numbers), 1 << 62)
+    for compare in (operator.lt, operator.le, operator.gt, operator.ge):
+        assert compare(lanes, other).a.tolist() == [compare(n, other) for n in numbers]

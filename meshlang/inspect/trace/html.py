@@ -125,7 +125,7 @@ def _colors(trace: Trace) -> list[dict[str, Any]]:
                 ways.append(int(np.bitwise_or.reduce([rx | tx << 6 for rx, tx in masks])))
             index = trace.of_box(np.asarray(fabric.color[color]).ravel())
             route = np.where(index >= 0, np.array(ways or [0], np.uint16)[index], 0).astype(np.uint16)
-            turns = any(len(set(fabric.configs[i].positions)) > 1 for i in np.unique(index[index >= 0]).tolist())
+            turns = any(len({*fabric.configs[i].positions} - {None}) > 1 for i in np.unique(index[index >= 0]).tolist())
         mine = moves["color"] == color
         links = np.stack([np.bincount(where[mine & (sides >> d & 1 == 1)], minlength=cells) for d in range(4)])
         name = fabric.host_in.get(color) or fabric.host_out.get(color) or ""
