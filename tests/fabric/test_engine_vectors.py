@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from asm import Tile, mem, mem4, program
+from asm import E, R, Tile, W, fabin, fabout, mem, mem4, program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -349,3 +349,29 @@ def test_two_sources_in_one_bank(arch, gap, left, right, each):
 
     base = 3 * 2 + 1 - 1
     assert cycles(True) - cycles(False) == base + 16 * each
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_an_operand_that_comes_over_the_fabric_beside_one_in_memory(second):
+    """In whichever place; what runs usual operations at once leaves such a one alone."""
+    n = 6
+    sender, receiver = Tile("left.csl"), Tile("right.csl")
+    x = sender.var("x", n, 4, np.arange(n, dtype=np.float32))
+    sender.outputs = [(2, 5)]
+    sender.function("main", export=True)
+    sender.op("fmovs", ("dsd", fabout(n, 2, 5)), ("dsd", mem(x, n)))
+    sender.done()
+    sender.ret()
+    y, z = receiver.var("y", n), receiver.var("z", n, 4, np.full(n, 100, np.float32))
+    receiver.inputs, receiver.blocked = [(3, 5)], 1 << 3
+    receiver.function("main", export=True)
+    operands = [("dsd", mem(z, n)), ("dsd", fabin(n, 3, 5))]
+    receiver.op("fsubs", ("dsd", mem(y, n)), *(operands if second else operands[::-1]))
+    receiver.done()
+    receiver.ret()
+    machine = Machine(program([[0, 1]], [sender, receiver], {5: {(0, 0): (R, E), (1, 0): (W, R)}}))
+    machine.launch("main")
+    machine.run("commands", max_cycles=2000)
+    found = machine.read_bytes(1, 0, 1, 1, y, 4 * n).view(np.float32).ravel()
+    difference = np.arange(n) - 100
+    assert found.tolist() == (-difference if second else difference).tolist()

@@ -4,6 +4,8 @@ import pytest
 
 from meshlang.diag import MeshlangError
 from meshlang.host.build import build
+from meshlang.sema.compiler import fixed_literals
+from meshlang.syntax.parser import parse_text
 
 LAYOUT = 'layout { @set_rectangle(1, 1); @set_tile_code(0, 0, "pe.csl"); @export_name("main", fn() void); }\n'
 WHILE_COMPILING = (
@@ -39,3 +41,19 @@ def test_a_function_that_should_compute_while_compiling_and_returns_nothing(tmp_
     with pytest.raises(MeshlangError) as error:
         compiled(tmp_path, f"fn f() {type_} {{ }}\nfn main() void {{ f(); }}")
     assert error.value.diagnostics[0].message == f"expected {type_}, found void"
+
+
+@pytest.mark.parametrize(
+    "own",
+    ["const NORTH = SOUTH;", "var NORTH: direction = SOUTH;", "fn NORTH() void { }", "param NORTH: direction = SOUTH;"],
+)
+def test_a_name_of_a_direction_may_be_something_else(tmp_path, own):
+    """A `.{ ... }` whose value would else be the same each time is looked at anew."""
+    (tmp_path / "layout.csl").write_text(LAYOUT)
+    (tmp_path / "pe.csl").write_text(
+        own + "\nconst both = .{ NORTH, EAST };\nfn main() void { }\ncomptime { @export_symbol(main); }\n"
+    )
+    tree = parse_text((tmp_path / "pe.csl").read_text(), str(tmp_path / "pe.csl"))
+    assert fixed_literals(tree) == {}
+    without = parse_text("const both = .{ NORTH, EAST };", "pe.csl")
+    assert list(fixed_literals(without).values()) == [True]
