@@ -7,6 +7,7 @@ compute what will be written.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import sys
 import threading
@@ -25,7 +26,8 @@ def find_ahead(memory: np.ndarray) -> None:
     """Begin to find the pages of an array which will be written soon, all over. What is in it stays, whoever writes there. Only if
     it is large, and memory comes in huge pages: of small ones some may never be written, and would be found in vain."""
     if memory.nbytes >= LEAST and _in_huge_pages():
-        threading.Thread(target=_find, args=(memory,), daemon=True).start()
+        with contextlib.suppress(RuntimeError):  # the system has no more threads: nobody needs this one
+            threading.Thread(target=_find, args=(memory,), daemon=True).start()
 
 
 def _in_huge_pages() -> bool:

@@ -303,7 +303,8 @@ class FileImage(Image):
         now is not what is used: that is read again, and checked."""
         chunks = self.payload()
         if len(chunks) >= 2 * THREADS:
-            threading.Thread(target=self._read_ahead, args=(chunks,), daemon=True).start()
+            with contextlib.suppress(RuntimeError):  # the system has no more threads: nobody needs this one
+                threading.Thread(target=self._read_ahead, args=(chunks,), daemon=True).start()
 
     def _read_ahead(self, chunks: Sequence[Chunk]) -> None:
         place = np.empty(CHUNK, np.uint8).data  # stays in the processor's cache

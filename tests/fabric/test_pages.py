@@ -63,6 +63,16 @@ def test_only_what_is_large_and_in_huge_pages(monkeypatch):
     assert found == [pages.LEAST]
 
 
+def test_no_more_threads(monkeypatch):
+    class Refused(AtOnce):
+        def __init__(self, **arguments):
+            raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(pages.threading, "Thread", Refused)
+    monkeypatch.setattr(pages, "_in_huge_pages", lambda: True)
+    pages.find_ahead(np.zeros(pages.LEAST, np.uint8))
+
+
 def test_how_the_system_has_them(monkeypatch, tmp_path):
     file = tmp_path / "enabled"
     monkeypatch.setattr(pages, "_HOW", file)
