@@ -152,6 +152,20 @@ def test_memory_is_what_the_placement_says():
         assert need <= sum(place.memory().values()) <= need + 700, name
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_memory_grows_as_the_program_does(name):
+    """With wider feed-forward layers by as many bytes as its arrays do, but for what their addresses are rounded to."""
+
+    def needed(size):
+        config = dataclasses.replace(SMALL, **{**KINDS[name], "feed_forward_size": size})
+        place = llama.Placement(config, 3, 4, capacity=6, head=True, batch=5)
+        program = meshlang.compile(llama.MODEL, arch="wse3", params=place.model_params()).ir
+        return sum(place.memory().values()), max(sum(o.size for o in t.objects) for t in program.tiles)
+
+    (told, real), (more, really) = needed(24), needed(120)
+    assert more - told == pytest.approx(really - real, abs=64)
+
+
 def refusal(call, *args, **more):
     with pytest.raises(meshlang.MeshlangError) as caught:
         call(*args, **more)
