@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from meshlang.diag import MeshlangError
 from meshlang.fabric.engine import state as s
 from meshlang.fabric.machine import Machine
 from meshlang.fabric.recording import EVENT, GROUPS, KINDS, TraceOptions
-from meshlang.fabric.recording.flight import flight
+from meshlang.fabric.recording.flight import FlightEntry, flight, flight_notes
 from meshlang.host.build import build
 from meshlang.ir.isa import Op
 
@@ -124,6 +125,18 @@ comptime { @bind_local_task(divide, later); @export_symbol(main); }
         m.run()
     (note,) = [n for n in error.value.diagnostics[0].notes if n.startswith("what this PE did last")]
     assert "function main starts" in note and "local task divide (id 9) starts" in note
+
+
+@pytest.mark.parametrize(("own", "others"), [(0, 0), (2, 1), (6, 3), (7, 4), (20, 9)])
+def test_the_last_things_before_a_fault(program, monkeypatch, own, others):
+    """Six of the PE at fault, three of others, those that came last."""
+    entries = [FlightEntry(cycle, "task", 0 if cycle <= own else 5, 0, 9) for cycle in range(1, own + others + 1)]
+    monkeypatch.setattr("meshlang.fabric.recording.flight.flight", lambda _: entries)
+    notes = flight_notes(Machine(program), 0, lambda machine, tile, task: "work")
+    told = [[int(c) for c in re.findall(r"cycle (\d+): work starts", note)] for note in notes]
+    every = list(range(1, own + 1)), list(range(own + 1, own + others + 1))
+    assert told == [found for found in (every[0][-6:], every[1][-3:]) if found]
+    assert all(note.count("PE (1, 1)") == min(others, 3) for note in notes if note.startswith("what others"))
 
 
 def test_counts_agree_with_the_counters(traced):

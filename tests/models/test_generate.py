@@ -175,6 +175,15 @@ def test_sampling():
     assert np.abs(counts - draw.probabilities(logits)).max() < 0.03
 
 
+@pytest.mark.parametrize("by", [0.0, 1e3, -1e5, 3e4])
+def test_only_differences_of_logits_count(by):
+    """However large they are: no number overflows on the way to probabilities."""
+    logits = np.array([1.0, 3.0, 2.5, -4.0])
+    p = Sampling(temperature=0.5).probabilities(logits + by)
+    weights = np.exp(2 * (logits - 3))
+    assert np.allclose(p, weights / weights.sum(), rtol=1e-9, atol=0)
+
+
 def test_sampling_refused():
     for more in (
         {"temperature": -1.0},
