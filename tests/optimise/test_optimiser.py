@@ -19,7 +19,7 @@ from reference_vm import ReferenceVM
 from meshlang.ir.frames import function_name, inlined_at
 from meshlang.ir.isa import Op, Ty
 from meshlang.ir.verify import verify
-from meshlang.optimise import PASSES, optimise
+from meshlang.optimise import PASSES, loops, optimise
 from tests.fuzz.optimiser import FUNCTIONS, SAMPLE, Case, compare, compare_uncompiled
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +45,18 @@ def test_a_division_that_is_never_reached(tmp_path):
     vm.call("main")
     assert vm.read("m")[0] == 0
     assert sum(int(w) & 0xFF == Op.DIV for w in tile.code[:, 0]) <= 2
+
+
+def test_what_a_loop_leaves_is_looked_at_again(tmp_path, monkeypatch):
+    """A pass says whether it has changed something: then the others run, and this one once more."""
+    said = []
+    evaluate = loops.evaluate
+    monkeypatch.setattr(loops, "evaluate", lambda code: said.append(evaluate(code)) or said[-1])
+    constant = "var r: u32 = 1; for (@range(u16, 200)) |i| { r = r * 3 + @as(u32, i); } n = r;"
+    for body, expected in ((constant, [True, False]), (constant.replace("= 1;", "= n;"), [False])):
+        said.clear()
+        optimise(compile_files(tmp_path, {"pe.csl": f"var n: u32;\nfn main() void {{ {body} }}\n"}, optimise=0))
+        assert said == expected
 
 
 def test_calls_through_pointers_of_several_signatures(tmp_path):
