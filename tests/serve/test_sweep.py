@@ -18,6 +18,7 @@ from host_programs import write_program
 from meshlang import MeshlangError
 from meshlang.cli import main
 from meshlang.serve import dask_scheduler
+from meshlang.serve.sweep_results import _column
 
 # writes a line when it starts, and one when it has done its work
 HOST = """
@@ -208,6 +209,23 @@ def test_refused(folder, capsys, arguments, text):
 def test_metric_that_nobody_has(folder, capsys):
     _, err = sweep(capsys, "host.py", "-p", "a=1", "-o", "r.csv", "--metric", "speed", "--no-plot", code=2)
     assert "no point has such a number" in err and "results.square" in err and len(rows()) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "column"),
+    [
+        ([1, 2, None], [1, 2, None]),
+        ([1.5, None], [1.5, None]),
+        (["a", "b", None], ["a", "b", None]),
+        ([1, 2.5, None], [1.0, 2.5, None]),  # numbers of two types are numbers
+        ([1, "a", None], ["1", "a", None]),  # numbers and texts are texts
+        ([None], [None]),
+    ],
+)
+def test_a_column_has_one_type(values, column):
+    rows_ = [{"x": value} for value in values] + [{}]
+    found = _column(rows_, "x")
+    assert found == [*column, None] and [type(v) for v in found] == [type(v) for v in [*column, None]]
 
 
 def test_parquet_and_plot(folder, capsys):
