@@ -250,7 +250,7 @@ class Generator:
 
     def statement(self, scope: dict[str, str], depth: int, fixed: set[str]) -> list[str]:
         kinds = ["local", "assign", "assign", "global", "global", "element", "element", "compound", "call", "struct"]
-        kinds += ["pointer", "pointer", "aim", "local", "call"]
+        kinds += ["pointer", "pointer", "aim", "local", "call", "near", "near"]
         if depth > 0:
             kinds += ["if", "if", "for", "while", "for", "switch"]
         if self.vectors:
@@ -310,6 +310,8 @@ class Generator:
             if way == 2 and t in ("u16", "i32", "f32"):
                 return [f"p_{t}[{self.index(self.arrays[f'a_{t}'][1], scope)}] = {self.expr(t, scope, 1)};"]
             return [f"q_{t}.* {self.pick(('=', '=', '+='))} {self.expr(t, scope, 1)};"]
+        if kind == "near":
+            return self.near(scope)
         if kind == "aim":
             if not self.families:
                 return self.statement(scope, 0, fixed)
@@ -376,6 +378,32 @@ class Generator:
             body += [f"  {name} {step};", f"  if (!({test})) {{ break; }}"]
             return [f"var {name}: {t} = {first};", "while (true) {", *body, "}"]
         return [f"var {name}: {t} = {first};", f"while ({test}) : ({name} {step}) {{", *body, "}"]
+
+    def near(self, scope: dict[str, str]) -> list[str]:
+        """Loads and stores of one array, one after the other: at a few fixed places and a few that are computed, some of
+        them perhaps the same."""
+        name = self.pick(list(self.arrays))
+        t, n = self.arrays[name]
+        places = [str(self.rng.randrange(n)) for _ in range(2)]
+        out = []
+        for _ in range(2):
+            places.append(self.fresh("at"))
+            out.append(f"const {places[-1]} = ({self.expr('u16', scope, 1)}) % {n};")
+        if t in ("u16", "i32", "f32") and self.chance(0.3):
+            out.append(f"q_{t} = &{name}[{self.pick(places)}];")
+        for _ in range(self.rng.randrange(3, 8)):
+            element = f"{name}[{self.pick(places)}]"
+            way = self.rng.randrange(7)
+            if way < 3:
+                out.append(f"{element} = {self.expr(t, scope, self.rng.randrange(2))};")
+            elif way < 5:
+                other = self.pick([f"g_{t}_0", f"g_{t}_1"])
+                out.append(f"{other} {self.pick(('=', '+='))} {element};")
+            elif way == 5:
+                out.append(f"{element} {self.pick(('+=', '-=', '*='))} {name}[{self.pick(places)}];")
+            elif t in POINTED:
+                out.append(self.pick((f"q_{t}.* += {element};", f"{element} = q_{t}.*;")))
+        return ["{", *("  " + line for line in out), "}"]
 
     def loop(self, scope: dict[str, str], depth: int, fixed: set[str]) -> list[str]:
         self.loops += 1
@@ -476,6 +504,8 @@ class Generator:
             return f"@as({t}, g_{other}_0 + {x})" if other in FLOATS else f"@as({t}, {x})"
         if self.chance(0.1):
             return f"(if ({self.condition(scope, 1)}) {self.expr(t, scope, depth - 1)} else {self.expr(t, scope, depth - 1)})"
+        if t in INTS and self.chance(0.12):
+            return self.chain(t, scope)
         x = self.expr(t, scope, depth - 1)
         if t in FLOATS:
             if self.chance(0.1):
@@ -499,6 +529,20 @@ class Generator:
             amount = str(self.rng.randrange(bits)) if self.chance(0.6) else f"({self.expr('u16', scope, 0)} % {bits})"
             return f"({x} {self.pick(('<<', '>>'))} @as(u16, {amount}))"
         return f"({self.pick('-~')}{x})"
+
+    def chain(self, t: str, scope: dict[str, str]) -> str:
+        """Several operations with constants, one on the other, perhaps of a narrower type that wraps on the way."""
+        inner = self.pick([u for u in INTS if int(u[1:]) <= int(t[1:])])
+        x = self.expr(inner, scope, 0)
+        for _ in range(self.rng.randrange(2, 4)):
+            low, high = bounds(inner)
+            c = (
+                self.rng.randint(max(low, -40000), min(high, 40000))
+                if self.chance(0.5)
+                else self.pick((1, 2, 3, 100, 127))
+            )
+            x = f"({x} {self.pick('++-**&|^')} {c})"
+        return x if inner == t else f"@as({t}, {x})"
 
     def memory(self, t: str, scope: dict[str, str]) -> str:
         """A value of type t from memory."""
