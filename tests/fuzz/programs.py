@@ -69,6 +69,7 @@ class Generator:
             name = f"a_{t}"
             self.arrays[name] = (t, n)
             self.lines.append(f"var {name} = [{n}]{t}{{ {', '.join(self.literal(t) for _ in range(n))} }};")
+            self.lines.append(f"var b_{t} = [{n}]{t}{{ {', '.join(self.literal(t) for _ in range(n))} }};")
             name = f"c_{t}"
             self.constants[name] = (t, 4)
             self.lines.append(f"const {name} = [4]{t}{{ {', '.join(self.literal(t) for _ in range(4))} }};")
@@ -393,12 +394,14 @@ class Generator:
             out.append(f"q_{t} = &{name}[{self.pick(places)}];")
         for _ in range(self.rng.randrange(3, 8)):
             element = f"{name}[{self.pick(places)}]"
-            way = self.rng.randrange(7)
+            way = self.rng.randrange(8)
             if way < 3:
                 out.append(f"{element} = {self.expr(t, scope, self.rng.randrange(2))};")
             elif way < 5:
                 other = self.pick([f"g_{t}_0", f"g_{t}_1"])
                 out.append(f"{other} {self.pick(('=', '+='))} {element};")
+            elif way == 7:
+                out.append(self.pick((f"{name} = b_{t};", f"b_{t} = {name};")))
             elif way == 5:
                 out.append(f"{element} {self.pick(('+=', '-=', '*='))} {name}[{self.pick(places)}];")
             elif t in POINTED:
@@ -546,6 +549,8 @@ class Generator:
 
     def memory(self, t: str, scope: dict[str, str]) -> str:
         """A value of type t from memory."""
+        if t in ("u16", "i32", "f32") and self.chance(self.faults * 0.2):
+            return f"p_{t}[g_u16_{self.rng.randrange(2)}]"  # perhaps outside of memory
         found = [f"g_{t}_0", f"g_{t}_1"]
         if f"a_{t}" in self.arrays:
             found += (
