@@ -1,9 +1,10 @@
-"""What the optimiser gives, and what it costs: `python tests/optimise/gain.py [--compile] [--runs N]`.
+"""What the optimiser gives, and what it costs: `python tests/optimise/gain.py [--larger | --compile] [--runs N]`.
 
-On programs of csl-examples (MESHLANG_CSL_EXAMPLES): instructions that the PEs execute, and seconds of the run from its start
-to its stop (the best of N, by turns), at -O0 and -O1. With --compile, on the folders of `programs/`: processor seconds of
-the compilation at both levels (the best of N, by turns), each in a process that has compiled nothing yet
-(but has its modules loaded).
+On programs of csl-examples (MESHLANG_CSL_EXAMPLES): instructions that the PEs execute, seconds of the run from its start
+to its stop, and of these the ones of the engine (the best of N, by turns), at -O0 and -O1. They run for milliseconds;
+with --larger, those that can are run at larger sizes, after one run that does not count. With --compile, on the
+folders of `programs/`: processor seconds of the compilation at both levels (the best of N, by turns), each in a process
+that has compiled nothing yet (but has its modules loaded).
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import argparse
 import contextlib
 import multiprocessing
 import os
+import shutil
 import struct
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -25,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "timing"))
 
 from runs import ROOT, checkout, published
 
+from meshlang.fabric.machine import Machine
 from meshlang.host import build
 from meshlang.host.kept import Kept
 from meshlang.host.script import run_arguments
@@ -55,16 +59,37 @@ PROGRAMS: dict[str, tuple[str, list[str], list[str]]] = {  # profile, arguments 
 }
 
 
+# larger sizes: what is replaced in a program's files, and in the arguments of cslc
+LARGER: dict[str, tuple[dict[str, list[tuple[str, str]]], list[tuple[str, str]]]] = {
+    "mandelbrot": (
+        {
+            "code.csl": [("const max_iters = 8;", "const max_iters = 4000;")],
+            "run.py": [("max_iters = 32", "max_iters = 16000")],
+        },
+        [],
+    ),
+    "wide-multiplication": ({"run.py": [("numBits = 256", "numBits = 4096")]}, [("num_bits:256", "num_bits:4096")]),
+}
+
+
 @dataclass
 class Run:
     instructions: int = 0
     seconds: float = 0.0
+    engine: float = 0.0
 
 
 @contextlib.contextmanager
 def _measured(into: Run) -> Iterator[None]:
     """Note what the next runtime does from its `run` to its `stop`."""
-    original = SdkRuntime.run, SdkRuntime.stop
+    original = SdkRuntime.run, SdkRuntime.stop, Machine._call
+
+    def call(self):
+        start = time.perf_counter()
+        try:
+            return original[2](self)
+        finally:
+            into.engine += time.perf_counter() - start
 
     def run(self, *arguments, **options):
         into.seconds = -time.perf_counter()
@@ -76,17 +101,43 @@ def _measured(into: Run) -> Iterator[None]:
         into.seconds += time.perf_counter()
         return result
 
-    SdkRuntime.run, SdkRuntime.stop = run, stop  # type: ignore[method-assign]
+    SdkRuntime.run, SdkRuntime.stop, Machine._call = run, stop, call  # type: ignore[method-assign]
     try:
         yield
     finally:
-        SdkRuntime.run, SdkRuntime.stop = original  # type: ignore[method-assign]
+        SdkRuntime.run, SdkRuntime.stop, Machine._call = original  # type: ignore[method-assign]
 
 
-def once(name: str, level: int) -> Run:
-    """One run of a program at a level of optimisation."""
+def enlarged(name: str, folder: Path) -> tuple[Path, list[str]]:
+    """A copy of a program that computes for longer, and the arguments of its compilation."""
+    files, arguments = LARGER[name]
+    place = folder / name
+    shutil.copytree(checkout("MESHLANG_CSL_EXAMPLES") / "benchmarks" / name, place)
+    for file, changes in files.items():
+        text = (place / file).read_text(encoding="utf-8")
+        for old, new in changes:
+            if old not in text:
+                raise ValueError(f"{name}/{file} has no {old!r}: the program has changed, and so must LARGER")
+            text = text.replace(old, new)
+        (place / file).write_text(text, encoding="utf-8")
+    compiler = PROGRAMS[name][1]
+    for old, new in arguments:
+        compiler = [a.replace(old, new) for a in compiler]
+    return place, compiler
+
+
+def once(name: str, level: int, larger: Path | None = None) -> Run:
+    """One run of a program at a level of optimisation; `larger`: a folder in which a larger one is made."""
     profile, compiler, script = PROGRAMS[name]
     place = checkout("MESHLANG_CSL_EXAMPLES") / "benchmarks" / name
+    if larger is not None:
+        with tempfile.TemporaryDirectory(dir=larger) as folder:
+            place, compiler = enlarged(name, Path(folder))
+            return measured(place, compiler, script, profile, level)
+    return measured(place, compiler, script, profile, level)
+
+
+def measured(place: Path, compiler: list[str], script: list[str], profile: str, level: int) -> Run:
     out = Run()
     with _measured(out):
         published(place, [*compiler, *MEMCPY, f"-O{level}"], script, profile)
@@ -151,21 +202,26 @@ def compile_times(runs: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--compile", action="store_true", help="the compilation, not the run")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--larger", action="store_true", help="larger sizes")
+    what.add_argument("--compile", action="store_true", help="the compilation, not the run")
     args = parser.parse_args()
     if args.compile:
         compile_times(args.runs)
         return
-    print("| program | instructions -O0 | -O1 | share | seconds -O0 | -O1 | share |")
-    print("|---|---:|---:|---:|---:|---:|---:|")
-    for name in PROGRAMS:
-        runs = [(once(name, 0), once(name, 1)) for _ in range(args.runs)]
-        plain, optimised = runs[0]
-        a, b = (min(pair[level].seconds for pair in runs) for level in (0, 1))
-        share = optimised.instructions / plain.instructions
-        print(
-            f"| {name} | {plain.instructions} | {optimised.instructions} | {share:.2f} | {a:.3f} | {b:.3f} | {b / a:.2f} |"
-        )
+    print("| program | instructions -O0 | -O1 | share | seconds -O0 | -O1 | share | of the engine -O0 | -O1 | share |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in LARGER if args.larger else PROGRAMS:
+            larger = Path(folder) if args.larger else None
+            runs = [[once(name, level, larger) for level in (0, 1)] for _ in range(args.runs + args.larger)]
+            plain, optimised = runs[0]
+            row = [name, str(plain.instructions), str(optimised.instructions)]
+            row.append(f"{optimised.instructions / plain.instructions:.2f}")
+            for seconds in ("seconds", "engine"):
+                a, b = (min(getattr(r[level], seconds) for r in runs[args.larger :]) for level in (0, 1))
+                row += [f"{a:.4f}", f"{b:.4f}", f"{b / a:.2f}"]
+            print("| " + " | ".join(row) + " |", flush=True)
 
 
 if __name__ == "__main__":
