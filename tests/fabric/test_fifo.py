@@ -109,9 +109,11 @@ comptime {
     assert run(tmp_path, 2, PAIR, pe, arch)[0, :4].tolist() == [1, 1, 0, 0]
 
 
-def test_lengths(tmp_path):
+@pytest.mark.parametrize("at_run_time", [False, True])
+def test_lengths(tmp_path, at_run_time):
     """A FIFO's own length counts as an operand's; what is left of it after a stop remains."""
     pe = """
+var lengths = [3]u16{ 3, 5, 2 };
 var buffer: [8]u16;
 const fifo = @allocate_fifo(buffer);
 fn main() void {
@@ -129,6 +131,9 @@ fn main() void {
   sys.unblock_cmd_stream();
 }
 """.replace("@add16(&r, fifo, 0)", "@mov16(&r, fifo)")
+    if at_run_time:
+        for i, length in enumerate((3, 5, 2)):
+            pe = pe.replace(f"_length(fifo, {length})", f"_length(fifo, lengths[{i}])")
     assert run(tmp_path, 2, PAIR, pe)[0, :4].tolist() == [1, 0, 0, 1]
 
 

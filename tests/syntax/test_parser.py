@@ -349,3 +349,19 @@ def test_files(tmp_path):
             parse_file(path)
         assert e.value.diagnostics[0].code == code
         assert words in e.value.diagnostics[0].message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "fn f() void { }",
+        "noinline fn f() void { }",
+        "inline fn f() void { }",
+        "export fn f() void { }",
+        "export noinline fn f() void { }",
+        "noinline task t() void { }",
+    ],
+)
+def test_a_function_reaches_from_its_first_word_to_its_end(text):
+    (item,) = parse_text(f"\n  {text}  // end\n").items
+    assert item.span.text() == text
