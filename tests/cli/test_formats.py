@@ -98,6 +98,8 @@ def test_sarif(program):
     (run,) = log["runs"]
     rules = run["tool"]["driver"]["rules"]
     assert log["version"] == "2.1.0" and [r["id"] for r in rules] == ["MS1011", "MS1012"]
+    found = json.loads(program("lint", "layout.csl", "--format", "json", code=1)[0])["diagnostics"]
+    assert [r["ruleId"] for r in run["results"]] == [d["code"] for d in found] and len(found) > 1
     for result in run["results"]:
         assert rules[result["ruleIndex"]]["id"] == result["ruleId"] and result["level"] == "warning"
         assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "pe.csl"

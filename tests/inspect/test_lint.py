@@ -13,7 +13,10 @@ from meshlang.cli import main
 from meshlang.host.build import build
 from meshlang.inspect.language.index import Index
 from meshlang.inspect.lint import lint
-from meshlang.inspect.lint.checks import names_nothing
+from meshlang.inspect.lint.checks import _bytes, names_nothing
+from meshlang.inspect.lint.facts import Dsd
+from meshlang.ir.isa import DsdKind
+from meshlang.ir.words import INFINITE
 from meshlang.syntax.parser import parse_file
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -408,3 +411,20 @@ def test_command(tmp_path, capsys):
     assert main(["lint", str(tmp_path), "--json"]) == 1
     data = json.loads(capsys.readouterr().out)
     assert [d["code"] for d in data["diagnostics"]] == ["MS1012"]
+
+
+@pytest.mark.parametrize(
+    ("dsd", "touched"),
+    [
+        (Dsd(DsdKind.MEM1D, 100, 3, 2, 2, None, None, False), [100, 101, 104, 105, 108, 109]),
+        (Dsd(DsdKind.MEM1D, 100, 2, -1, 4, None, None, False), [100, 101, 102, 103, 96, 97, 98, 99]),
+        (Dsd(DsdKind.MEM1D, 100, INFINITE, 1, 2, None, None, False), None),  # endless
+        (Dsd(DsdKind.MEM1D, 100, 3, 1, 2, None, None, True), None),  # by a table
+        (Dsd(DsdKind.MEM4D, 100, 3, 1, 2, None, None, False), None),
+        (Dsd(DsdKind.FABIN, 100, 3, 1, 2, None, None, False), None),
+    ],
+)
+def test_bytes_that_an_operand_touches(dsd, touched):
+    """None where they are not those of one line."""
+    found = _bytes(dsd)
+    assert (None if found is None else found.tolist()) == touched
