@@ -1,7 +1,11 @@
 """Output records -> lines and traces."""
 
+from types import SimpleNamespace
+
 import numpy as np
 
+from meshlang.fabric.engine.state import PrintWhat
+from meshlang.fabric.machine import Machine
 from meshlang.host.printing import Output, text_of, value_of
 from meshlang.ir.isa import Print, Ty
 
@@ -50,3 +54,15 @@ def test_traces():
         ]
     )
     assert out.traces[2, "k"] == [-4, "text 2 3", 3, True] and out.traces[2, "other"] == [1.0]
+
+
+def test_a_record_has_the_text_it_names():
+    """From the first of the machine's texts to the last; a number that names none has none."""
+    texts = ["first", "second", "last"]
+    machine = SimpleNamespace(width=4, state=SimpleNamespace(strings=texts))
+    whats = [PrintWhat.pack(kind=int(Print.TEXT), ty=0, string=k) for k in (0, 1, 2, 3, -1)]
+    log = np.zeros(len(whats), [("cycle", np.int64), ("pe", np.int64), ("what", np.int64), ("value", np.int64)])
+    log["cycle"], log["pe"], log["what"] = range(5), 6, np.array(whats, np.uint64).view(np.int64)
+    found = Machine._print_records(machine, [log[:1], log[1:]])
+    assert [r.string for r in found] == [*texts, None, None]
+    assert {r.pe for r in found} == {(2, 1)} and [r.cycle for r in found] == list(range(5))

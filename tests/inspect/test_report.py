@@ -5,6 +5,7 @@ Run pytest with MESHLANG_UPDATE_GOLDEN=1 to write the golden texts anew; read th
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -480,6 +481,18 @@ def test_histories_leave_a_queue_in_the_order_in_which_they_came(capacity):
             assert place >= entries and Z[place] == expected.popleft()
         else:
             assert get(U, Z, queue) == 0
+
+
+@pytest.mark.parametrize(("hop", "message"), [(1, 100), (100, 1), (3, 7), (0, 1), (1, 0)])
+def test_the_longer_of_two_histories(hop, message):
+    """By what a hop and a message take, whatever takes more; of equal ones the first."""
+    G = np.zeros(int(counting.VK), np.int64)
+    G[counting.V_HOP], G[counting.V_MESSAGE] = hop, message
+    longer = getattr(counting.longer, "py_func", counting.longer)
+    for a, b in itertools.product(itertools.product(range(4), repeat=2), repeat=2):
+        first, second = (np.int64(hops << 32 | messages) for hops, messages in (a, b))
+        takes = [hops * hop + messages * message for hops, messages in (a, b)]
+        assert longer(G, first, second) == (first if takes[0] >= takes[1] else second)
 
 
 def test_uncompiled_counts_the_same(tmp_path):
