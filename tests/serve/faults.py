@@ -39,7 +39,7 @@ def main() -> int:
         parser.error("--kills: expected at least 1")
     os.environ |= {"MESHLANG_KILLS": str(args.kills), "MESHLANG_SEED": str(args.seed)}
     tests = [f"{FOLDER / test}" for kind in args.kinds or KINDS for test in KINDS[kind]]
-    return int(pytest.main(["-v", "-rP", "-p", "no:cacheprovider", *tests]))
+    return int(pytest.main(["-v", "-rfEP", "-p", "no:cacheprovider", *tests]))
 
 
 if __name__ == "__main__":
