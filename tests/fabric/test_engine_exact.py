@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from asm import E, R, S, Tile, W, fabin, fabout, mem, mem4, program
 
+from meshlang.fabric.engine import state as s
 from meshlang.fabric.machine import Machine
 from meshlang.fabric.snapshot import advance_to
 from meshlang.fabric.waiting import operation_wait
@@ -154,6 +155,22 @@ def test_the_main_thread_goes_before_a_low_microthread_and_after_a_medium_one():
         # from when both are there, one of them does not move until the other has ended
         assert len({s[1] if main_first else s[0] for s in started}) == 1, (prio, both)
         assert max(s[0] if main_first else s[1] for s in both) == 11, (prio, both)
+
+
+def test_an_operation_knows_its_instruction():
+    """The one that started it, whatever the main thread runs meanwhile."""
+    machine, _ = sends([LOW, MEDIUM, HIGH], n=30)
+    machine.launch("main")
+    state, tile = machine.state, machine.program.tiles[0]
+    while int(state.pes[0]["utmask"]).bit_count() < 3:
+        assert machine.cycle < 500
+        advance_to(machine, machine.cycle + 1)
+    started = [i for i, row in enumerate(tile.code) if int(row[0]) & 0xFF == Op.DSDOP]
+    mask, at = int(state.pes[0]["utmask"]), int(state.pes[0]["ut"])
+    threads = [t for t in range(1, 4) if mask >> t & 1]
+    assert len(threads) == len(started)
+    found = [int(state.W[at + t * s.Thread.WORDS + s.Thread.FIELDS["pc"]]) - int(state.code_base[0]) for t in threads]
+    assert found == started
 
 
 def relay(n):
