@@ -25,7 +25,7 @@ from .engine import state as s
 from .engine.bulk import MEMORY_START
 from .extensions import EXTENSION_LIMIT, Extensions
 from .mapped import Mapped
-from .pages import find_ahead
+from .pages import zeros
 from .tables import Tables, build_tables
 from .timing import Profile
 
@@ -197,11 +197,10 @@ def load(program: Program, profile: Profile, threads: int = 1) -> State:
     rows = cuts(fabric.width, fabric.height, threads)
     count = len(rows) - 1
     staging = M_end + -M_end % 64
-    all64 = np.zeros((staging + (count if count > 1 else 1) * int(MEMORY_START)) // 8, np.uint64)
+    written = all(np.any(tile.image) for tile, pes in zip(program.tiles, tile_pes, strict=True) if len(pes))
+    all64 = zeros((staging + (count if count > 1 else 1) * int(MEMORY_START)) // 8, M_end if written else 0)
     M64 = all64[: (M_end + 64) // 8]
     M8, M16, M32 = M64.view(np.uint8), M64.view(np.uint16), M64.view(np.uint32)
-    if all(np.any(tile.image) for tile, pes in zip(program.tiles, tile_pes, strict=True) if len(pes)):
-        find_ahead(M8)
     tables = build_tables(program, profile)
     present, config_of, index_of = _routes(program, tile_of)
     extensions = Extensions(program, tile_of, present, index_of)

@@ -2,7 +2,7 @@
 
 New memory is zeros that nobody has yet: the system finds a page for it when it is written first, and where that is a virtual machine
 its host does, too. A second for 400 MB was measured, of one thread. A thread that does nothing else can have it done while others
-compute what will be written.
+compute what will be written. Whoever knows that a machine is going to be made says so (`expected`), and it begins before there is a program.
 """
 
 from __future__ import annotations
@@ -11,6 +11,10 @@ import contextlib
 import ctypes
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +26,50 @@ _POPULATE_WRITE = 23  # madvise: find pages as if they were written, and leave w
 _HOW = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
-def find_ahead(memory: np.ndarray) -> None:
-    """Begin to find the pages of an array which will be written soon, all over. What is in it stays, whoever writes there. Only if
-    it is large, and memory comes in huge pages: of small ones some may never be written, and would be found in vain."""
-    if memory.nbytes >= LEAST and _in_huge_pages():
-        with contextlib.suppress(RuntimeError):  # the system has no more threads: nobody needs this one
-            threading.Thread(target=_find, args=(memory,), daemon=True).start()
+@dataclass
+class _Ahead:
+    """An array, and how many of its bytes will be written soon: all of them, from the first on."""
+
+    memory: np.ndarray
+    end: int
+
+    def find(self) -> None:
+        """Begin to find the pages. What is in them stays, whoever writes there. Only if it is large, and memory comes in huge pages: of
+        small ones some may never be written, and would be found in vain."""
+        if self.end >= LEAST and _in_huge_pages():
+            with contextlib.suppress(RuntimeError):  # the system has no more threads: nobody needs this one
+                threading.Thread(target=_find, args=(self,), daemon=True).start()
+
+
+_expected: ContextVar[_Ahead | None] = ContextVar("_expected", default=None)
+
+
+@contextmanager
+def expected(likely: int, most: int) -> Iterator[None]:
+    """A machine will be made meanwhile by this thread, whose PEs have about `likely` bytes of memory, and at most `most`."""
+    token = None
+    if LEAST <= likely <= most and _in_huge_pages():
+        with contextlib.suppress(MemoryError):
+            ahead = _Ahead(np.zeros(most // 8, np.uint64), likely)
+            ahead.find()
+            token = _expected.set(ahead)
+    try:
+        yield
+    finally:
+        if token is not None:
+            _expected.reset(token)
+
+
+def zeros(words: int, end: int) -> np.ndarray:
+    """Zeros, uint64, of which the first `end` bytes will be written soon. They may be those that were expected."""
+    ahead = _expected.get()
+    if ahead is not None and words <= len(ahead.memory):
+        _expected.set(None)  # nobody else has them
+        ahead.end = end
+        return ahead.memory[:words]
+    ahead = _Ahead(np.zeros(words, np.uint64), end)
+    ahead.find()
+    return ahead.memory
 
 
 def _in_huge_pages() -> bool:
@@ -38,11 +80,12 @@ def _in_huge_pages() -> bool:
         return False
 
 
-def _find(memory: np.ndarray) -> None:
+def _find(ahead: _Ahead) -> None:
     advise = ctypes.CDLL(None).madvise
     advise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    first = memory.ctypes.data
-    end = first + memory.nbytes
-    for at in range(first + -first % HUGE, end - STEP, STEP):
+    first = ahead.memory.ctypes.data
+    at = first + -first % HUGE
+    while at < first + ahead.end - STEP:  # what is known of the end may change
         if advise(at, STEP, _POPULATE_WRITE):
             return  # an older system, or it has no more memory: who writes will see
+        at += STEP

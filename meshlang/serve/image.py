@@ -25,8 +25,10 @@ from typing import Any
 import numpy as np
 
 from meshlang.diag import Diagnostic, MeshlangError
+from meshlang.fabric.pages import expected
 from meshlang.host.api import CompiledProgram, FabricHandle
 from meshlang.ir import serial
+from meshlang.ir.isa import PE_MEMORY, PLAIN_COUNT
 from meshlang.ir.program import Program
 from meshlang.ir.verify import verify
 from meshlang.models.llama import VERSION, Placement
@@ -41,6 +43,7 @@ from .image_format import CHUNK, FORMAT, LONGEST_HEADER, MAGIC, PREFIX, Chunk, H
 # Threads that read, check and copy chunks. No more than processors: their places share caches.
 THREADS = max(2, min(4, os.cpu_count() or 1))
 SAMPLE = 8  # chunks that are looked at to know whether a file is in the system's cache
+ENGINE_ROOM = 16 << 20  # bytes that the engine has behind the PEs' memories for itself, and more
 MOST = 512  # pieces of a call that reads ahead (systems take 1024)
 
 
@@ -266,8 +269,12 @@ class Image(ABC):
 
     def runner(self, profile: str | None = None, pipeline: bool = False) -> Runner:
         """The model on a fabric of its own, or, streamed, on one for each layer."""
-        program = self.program  # checks the whole image first
-        return Runner(self.placement, ImageStore(self), self.header.arch, profile, program, pipeline)
+        pes = self.header.width * self.header.height
+        # no more than the image has itself: it is believed to the end only when its program has been read
+        likely = min(pes * sum(self.placement.memory().values()), 2 * self.header.end)
+        with expected(likely, pes * (PE_MEMORY + 2 * PLAIN_COUNT) + ENGINE_ROOM):
+            program = self.program  # checks the whole image first
+            return Runner(self.placement, ImageStore(self), self.header.arch, profile, program, pipeline)
 
 
 class FileImage(Image):

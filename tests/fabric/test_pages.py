@@ -7,6 +7,7 @@ import re
 import sys
 import threading
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -28,14 +29,22 @@ def resident() -> int:
 def test_pages_are_there_before_anybody_writes():
     memory = np.zeros(8 * pages.STEP, np.uint8)
     before = resident()
-    pages._find(memory)
+    pages._find(pages._Ahead(memory, memory.nbytes))
     assert resident() - before >= 6 * pages.STEP
     assert not memory.any()
 
 
+@linux
+def test_no_more_than_will_be_written():
+    memory = np.zeros(64 * pages.HUGE, np.uint8)
+    before = resident()
+    pages._find(pages._Ahead(memory, 8 * pages.HUGE))
+    assert resident() - before <= 10 * pages.HUGE
+
+
 def test_what_is_written_meanwhile_stays():
     memory = np.zeros(64 * pages.HUGE // 8, np.uint64)
-    finder = threading.Thread(target=pages._find, args=(memory,))
+    finder = threading.Thread(target=pages._find, args=(pages._Ahead(memory, memory.nbytes),))
     finder.start()
     want = np.arange(len(memory), dtype=np.uint64)
     for i in range(0, len(memory), 100_000):
@@ -55,12 +64,40 @@ class AtOnce:
 def test_only_what_is_large_and_in_huge_pages(monkeypatch):
     found = []
     monkeypatch.setattr(pages.threading, "Thread", AtOnce)
-    monkeypatch.setattr(pages, "_find", lambda memory: found.append(memory.nbytes))
+    monkeypatch.setattr(pages, "_find", lambda ahead: found.append(ahead.end))
     for huge in (False, True):
         monkeypatch.setattr(pages, "_in_huge_pages", lambda huge=huge: huge)
         for size in (pages.LEAST - 1, pages.LEAST):
-            pages.find_ahead(np.zeros(size, np.uint8))
+            memory = pages.zeros(size // 8 + 100, size)
+            assert memory.dtype == np.uint64 and len(memory) == size // 8 + 100 and not memory.any()
     assert found == [pages.LEAST]
+
+
+def test_memory_that_is_expected(monkeypatch):
+    """One machine has it, of this thread, if it is enough; what will be written of it is known better then."""
+    found = []
+    monkeypatch.setattr(pages.threading, "Thread", AtOnce)
+    monkeypatch.setattr(pages, "_find", lambda ahead: found.append(ahead))
+    monkeypatch.setattr(pages, "_in_huge_pages", lambda: True)
+    words = pages.LEAST // 8
+    with pages.expected(pages.LEAST, 2 * pages.LEAST):
+        assert [ahead.end for ahead in found] == [pages.LEAST]
+        more = pages.zeros(2 * words + 1, 0)
+        assert not np.shares_memory(more, found[0].memory)
+        others = []
+        thread = Thread(target=lambda: others.append(pages.zeros(words, 0)))
+        thread.start()
+        thread.join()
+        assert not np.shares_memory(others[0], found[0].memory)
+        first, second = pages.zeros(2 * words, 24), pages.zeros(2 * words, 0)
+        assert np.shares_memory(first, found[0].memory) and len(first) == 2 * words and found[0].end == 24
+        assert not np.shares_memory(second, found[0].memory)
+    assert len(found) == 1 and not np.shares_memory(pages.zeros(words, 0), found[0].memory)
+    with pages.expected(pages.LEAST - 1, 2 * pages.LEAST), pages.expected(2 * pages.LEAST, pages.LEAST):
+        pages.zeros(words, 0)
+    with pages.expected(pages.LEAST, 1 << 62):  # there is not so much
+        assert len(pages.zeros(words, 0)) == words
+    assert len(found) == 1
 
 
 def test_no_more_threads(monkeypatch):
@@ -70,7 +107,7 @@ def test_no_more_threads(monkeypatch):
 
     monkeypatch.setattr(pages.threading, "Thread", Refused)
     monkeypatch.setattr(pages, "_in_huge_pages", lambda: True)
-    pages.find_ahead(np.zeros(pages.LEAST, np.uint8))
+    assert len(pages.zeros(pages.LEAST // 8, pages.LEAST)) == pages.LEAST // 8
 
 
 def test_how_the_system_has_them(monkeypatch, tmp_path):
