@@ -89,9 +89,9 @@ def run(code: Code) -> None:
             kept_off.append(off)
         color[r] = c
         highest = max(highest, c)
-    lowest = min(
-        (bottom(code, i) for block in order for i in block.ins if i.op in WINDOWS and i.b >= windows), default=0
-    )
+    rows = [bottom(code, i) for block in order for i in block.ins if i.op in WINDOWS and i.b >= windows]
+    # a value may still stand where the row of a call was that has gone since
+    lowest = min(rows + [r for r in first if r >= windows], default=0)
     shift = highest + 1 - lowest
     frame = highest + 1
 

@@ -31,6 +31,7 @@ from meshlang.diag import MeshlangError
 from meshlang.fabric import snapshot
 from meshlang.fabric.machine import Machine
 from meshlang.ir.program import Program, TileProgram
+from meshlang.ir.verify import verify
 from meshlang.optimise import optimise
 
 from .programs import Generator
@@ -162,7 +163,11 @@ def compare(seed: int, folder: Path, functions: int = FUNCTIONS, faults: float =
     """Compare the functions of one program at both levels. How many there were, and how many of them faulted."""
     case = Case(seed, functions, faults)
     programs = [case.plain(folder)]
-    programs.append(optimise(programs[0]))
+    try:
+        programs.append(optimise(programs[0]))
+        verify(programs[1])
+    except Exception as error:
+        raise Difference(f"seed {seed}: the optimiser fails: {error!r} {error}") from error
     before, after = (on_the_engine(p, functions, LONGEST) for p in programs)
     for k in range(functions):
         same(case, k, "engine", before[k], after[k])

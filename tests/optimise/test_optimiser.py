@@ -19,7 +19,9 @@ from reference_vm import ReferenceVM
 from meshlang.ir.frames import function_name, inlined_at
 from meshlang.ir.isa import Op, Ty
 from meshlang.ir.verify import verify
-from meshlang.optimise import PASSES, loops, optimise
+from meshlang.optimise import PASSES, loops, optimise, registers
+from meshlang.optimise.flow import Block, Code, Facts, Ins
+from meshlang.optimise.numbers import CALL, LDI, RET, ST
 from tests.fuzz.optimiser import FUNCTIONS, SAMPLE, Case, compare, compare_uncompiled
 
 ROOT = Path(__file__).parents[2]
@@ -80,6 +82,19 @@ fn main() void {
         vm = ReferenceVM(p.tiles[0])
         vm.call("main")
         assert vm.read("n")[0] == 7 - 5 - 50 + 6 + 321
+
+
+def test_a_value_in_the_row_of_a_call_that_is_gone_has_a_register_of_its_own():
+    """Below the rows of all calls that are left."""
+    block, at = Block(), (None, -1)
+    block.ins = [Ins(LDI, 0, r, r, 0, 0, at) for r in (1, 2, 3, 302, 331)]
+    block.ins += [Ins(ST, Ty.U16, r, 0, 16 + 2 * n, 0, at) for n, r in enumerate((331, 1, 2, 3, 302))]
+    block.ins += [Ins(CALL, 0, 0, 343, 0, 0, at), Ins(RET, 0, 0, 0, 0, 0, at)]
+    facts = Facts([0], [0], 0, 0, [], [], 64, [], b"", False)
+    code = Code("f", 0, 0, 400, [block], facts, windows=300, next=10)
+    registers.run(code)
+    loaded = [i.a for i in block.ins if i.op == LDI]
+    assert min(loaded) > 0 and len(set(loaded)) == 5 and max(loaded) < code.frame
 
 
 @pytest.mark.parametrize("off", PASSES)
