@@ -500,14 +500,14 @@ def _place(args: argparse.Namespace) -> int:
     from ._outputs import output
 
     output("-o", args.output)
-    checkpoint = Checkpoint(args.folder)
-    width, height = mesh_of(args.mesh)
-    tokens = _tokens(args, height)
-    if args.prefill is not None and args.prefill < 0:
-        raise usage_error(f"--prefill {args.prefill}: expected at least 0")
-    prompt = tokens if args.prefill is None else min(args.prefill + 1, tokens)
     began = time.monotonic()
     with stages("placing the model"):
+        checkpoint = Checkpoint(args.folder)
+        width, height = mesh_of(args.mesh)
+        tokens = _tokens(args, height)
+        if args.prefill is not None and args.prefill < 0:
+            raise usage_error(f"--prefill {args.prefill}: expected at least 0")
+        prompt = tokens if args.prefill is None else min(args.prefill + 1, tokens)
         placement = place(
             checkpoint.config,
             height,
