@@ -184,15 +184,20 @@ def test_routing_faults():
     assert one(send, routes={}, prepare=queues).code == "MS0822"
 
 
-def test_two_sides_at_once():
+def sends_one():
+    """A tile whose `main` sends one wavelet of color 5."""
     sender = Tile()
     sender.outputs = [(2, 5)]
     sender.function("main", export=True)
     sender.op("mov32", ("dsd", fabout(1, 2, 5)), ("scalar", 1))
     sender.done()
     sender.ret()
+    return sender
+
+
+def test_two_sides_at_once():
     routes = {5: {(0, 0): (R, E), (1, 0): (W | E, R), (2, 0): (R, W)}}
-    machine = Machine(program([[0, 1, 0]], [sender, idle()], routes))
+    machine = Machine(program([[0, 1, 0]], [sends_one(), idle()], routes))
     machine.launch("main")
     machine.pes["cmdtime"][0] = machine.pes["cmdtime"][2]  # both start in the same cycle
     with pytest.raises(MeshlangError) as caught:
@@ -203,16 +208,10 @@ def test_two_sides_at_once():
 
 def test_a_neighbour_and_the_own_ramp_at_once():
     """Whatever the distance of the two starts, but for the one at which both come in the same cycle, it goes well."""
-    sender = Tile()
-    sender.outputs = [(2, 5)]
-    sender.function("main", export=True)
-    sender.op("mov32", ("dsd", fabout(1, 2, 5)), ("scalar", 1))
-    sender.done()
-    sender.ret()
     routes = {5: {(0, 0): (R, E), (1, 0): (W | R, E), (2, 0): (W, R)}}
     found = {}
     for later in range(6):
-        machine = Machine(program([[0, 0, 1]], [sender, idle()], routes))
+        machine = Machine(program([[0, 0, 1]], [sends_one(), idle()], routes))
         machine.launch("main")
         machine.pes["cmdtime"][1] = machine.pes["cmdtime"][0] + later
         try:
